@@ -1,0 +1,238 @@
+"""The layout of MASE's zero-cost search, read into this project's settings.
+
+MASE (https://github.com/DeepWok/mase) describes a search under ``[search.search_space]`` and
+``[search.strategy]``. What is said there keeps its meaning; what means nothing here is listed.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zc_search.config.messages import Location, dotted, unknown_key
+from zc_search.datasets import DATASETS
+from zc_search.errors import unknown_name
+from zc_search.proxy_names import DEFAULT_DIRECTIONS
+from zc_search.vocabulary import MASE_OPERATIONS, PARAMETERS
+
+_SPACE: Location = ("search", "search_space", "nas_zero_cost", "config")
+_STRATEGY: Location = ("search", "strategy")
+_SETUP: Location = (*_STRATEGY, "setup")
+_RUNNER: Location = (*_STRATEGY, "sw_runner", "zero_cost")
+_METRICS: Location = (*_STRATEGY, "metrics")
+
+_SINGLE = ("dataset", "name", "C", "N", "number_classes")
+_RENAMED = {
+    "n_jobs": "workers",
+    "n_trials": "n_trials",
+    "timeout": "timeout",
+    "sum_scaled_metrics": "sum_objectives",
+}
+_PROXIES = {"jacob_cov": "jacov"}
+_HARDWARE = ("average_bitwidth", "memory_density")
+_DIRECTIONS = ("maximize", "minimize")
+
+
+def recognises(raw: Mapping[str, Any]) -> bool:
+    """Whether a file is in MASE's layout, by its table ``[search]``."""
+    search = raw.get("search")
+    return isinstance(search, Mapping) and bool({"search_space", "strategy"} & search.keys())
+
+
+@dataclass
+class Translation:
+    """What a file in MASE's layout says, in this project's terms.
+
+    Attributes:
+        settings: What `Config` is validated from.
+        origins: The key in the file of each setting, for messages.
+        ignored: Keys without a meaning here, with the reason where it is not plain.
+        errors: Keys that cannot be translated.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Location, str] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def put(self, location: tuple[str, str], value: Any, origin: Location) -> None:
+        """Set ``location`` to a value that the file gives at ``origin``."""
+        self.settings.setdefault(location[0], {})[location[1]] = value
+        self.origins[location] = dotted(origin)
+
+    def ignore(self, origin: Location, reason: str = "") -> None:
+        """List a key without a meaning."""
+        self.ignored.append(dotted(origin) + (f" ({reason})" if reason else ""))
+
+    def fail(self, origin: Location, message: str) -> None:
+        """List a wrong key."""
+        self.errors.append(f"{dotted(origin)}: {message}")
+
+    def table(self, raw: Mapping[str, Any], location: Location) -> Mapping[str, Any]:
+        """Return the table at ``location`` in the file, empty if there is none."""
+        table = raw
+        for depth, part in enumerate(location, 1):
+            value = table.get(str(part), {})
+            if not isinstance(value, Mapping):
+                self.fail(location[:depth], f"{value!r} is given; Allowed: a table")
+                return {}
+            table = value
+        return table
+
+
+def translate(raw: Mapping[str, Any]) -> Translation:
+    """Translate a file for which `recognises` holds."""
+    result = Translation()
+    _basics(result, raw)
+    _space(result, result.table(raw, _SPACE))
+    _setup(result, result.table(raw, _SETUP))
+    _runner(result, result.table(raw, _RUNNER))
+    _metrics(result, result.table(raw, _METRICS), result.table(raw, _SETUP))
+    _surroundings(result, raw)
+    return result
+
+
+def _basics(result: Translation, raw: Mapping[str, Any]) -> None:
+    for key, value in raw.items():
+        match key:
+            case "search":
+                continue
+            case "batch_size":
+                result.put(("data", "batch_size"), value, (key,))
+            case "seed":  # MASE seeds everything with it
+                for section in ("study", "data", "proxies", "ensemble"):
+                    result.put((section, "seed"), value, (key,))
+            case "project":
+                name = re.sub(r"[^A-Za-z0-9._-]+", "-", value) if isinstance(value, str) else value
+                result.put(("study", "name"), name, (key,))
+            case "accelerator":  # its own examples say gpu and run without one
+                result.put(("proxies", "device"), "auto" if value == "gpu" else value, (key,))
+            case _:
+                result.ignore((key,))
+
+
+def _space(result: Translation, table: Mapping[str, Any]) -> None:
+    if not table:
+        result.fail(_SPACE, "missing; Allowed: a table with dataset, C, N and op_1_0 to op_3_2")
+        return
+    single: dict[str, Any] = {"dataset": "cifar10"}
+    for key, value in table.items():
+        origin = (*_SPACE, key)
+        if key in PARAMETERS:
+            _operations(result, key, value)
+        elif key not in (*_SINGLE, "op_0_0"):  # op_0_0 is the input node, not an edge
+            result.fail(origin, unknown_key(key, (*_SINGLE, *PARAMETERS)))
+        elif isinstance(value, list) and len(value) != 1:
+            result.fail(origin, f"{value!r} is given; Allowed: a list of one value")
+        else:
+            single[key] = value[0] if isinstance(value, list) else value
+    for key, ours in (("dataset", "dataset"), ("C", "channels"), ("N", "cells")):
+        if key in single:
+            result.put(("space", ours), single[key], (*_SPACE, key))
+    if single.get("name", "infer.tiny") != "infer.tiny":
+        result.fail((*_SPACE, "name"), unknown_name("network", single["name"], ["infer.tiny"]))
+    for dataset, info in DATASETS.items():
+        classes = single.get("number_classes", info.classes)
+        if dataset == single["dataset"] and classes != info.classes:
+            result.ignore((*_SPACE, "number_classes"), f"{dataset} has {info.classes}")
+    for edge in PARAMETERS:
+        if edge not in table:
+            result.ignore((*_SPACE, edge), "missing, so every operation is tried")
+
+
+def _operations(result: Translation, edge: str, value: Any) -> None:
+    codes = value if isinstance(value, list) else [value]
+    wrong = [
+        code for code in codes if type(code) is not int or not 0 <= code < len(MASE_OPERATIONS)
+    ]
+    if wrong:
+        meaning = ", ".join(f"{code} {name}" for code, name in enumerate(MASE_OPERATIONS))
+        result.fail((*_SPACE, edge), f"unknown operation {wrong[0]!r}; Allowed: {meaning}")
+    else:
+        names = [MASE_OPERATIONS[code] for code in codes]
+        result.put(("space", edge), names, (*_SPACE, edge))
+
+
+def _setup(result: Translation, table: Mapping[str, Any]) -> None:
+    for key, value in table.items():
+        origin = (*_SETUP, key)
+        if key in _RENAMED:
+            result.put(("study", _RENAMED[key]), value, origin)
+        elif key == "sampler":  # MASE does not mind upper case
+            name = value.lower() if isinstance(value, str) else value
+            result.put(("study", key), "brute_force" if name == "bruteforce" else name, origin)
+        elif key == "direction" and table.get("sum_scaled_metrics") is not True:
+            result.ignore(origin, "each objective has its own, as sum_scaled_metrics is false")
+        elif key in ("pkl_ckpt", "save_every_n_trials"):
+            result.ignore(origin)
+        elif key != "direction":
+            result.fail(origin, unknown_key(key, (*_RENAMED, "sampler", "direction")))
+
+
+def _runner(result: Translation, table: Mapping[str, Any]) -> None:
+    for key, value in table.items():
+        origin = (*_RUNNER, key)
+        if key == "metrics":
+            if isinstance(value, list):
+                names = [_PROXIES.get(str(name), name) for name in value]
+                value = [name for at, name in enumerate(names) if name not in names[:at]]
+            result.put(("proxies", "compute"), value, origin)
+        elif key in ("data_loader", "num_samples"):
+            result.ignore(origin, "one batch is scored, see data.source and data.batch_size")
+        else:
+            result.fail(origin, unknown_key(key, ("metrics", "data_loader", "num_samples")))
+
+
+def _metrics(result: Translation, table: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
+    """Translate the objectives, keeping what MASE optimises.
+
+    MASE optimises ``scale * value``, or the sum of these in one direction, so a negative scale
+    is a positive one in the opposite direction.
+    """
+    summed = setup.get("sum_scaled_metrics") is True
+    common = setup.get("direction")
+    if summed and common not in _DIRECTIONS:
+        result.fail((*_SETUP, "direction"), unknown_name("direction", common, _DIRECTIONS))
+    result.settings["objectives"] = {}
+    result.origins["objectives",] = dotted(_METRICS)
+    for metric, entry in table.items():
+        origin, name = (*_METRICS, metric), _PROXIES.get(metric, metric)
+        if metric in _HARDWARE:
+            result.ignore(origin)
+            continue
+        if not isinstance(entry, Mapping):
+            result.fail(origin, f"{entry!r} is given; Allowed: a table with scale and direction")
+            continue
+        objective = dict(entry)
+        scale = objective.get("scale", 1.0)
+        if summed and common in _DIRECTIONS and scale != 0:
+            if objective.get("direction", common) != common:
+                result.ignore((*origin, "direction"), f"the sum is to {common}")
+            objective["direction"] = common
+        if isinstance(scale, int | float) and scale < 0:
+            upwards = objective.get("direction", DEFAULT_DIRECTIONS.get(name)) == "maximize"
+            objective |= {"scale": -scale, "direction": "minimize" if upwards else "maximize"}
+        result.put(("objectives", name), objective, origin)
+
+
+def _surroundings(result: Translation, raw: Mapping[str, Any]) -> None:
+    """List the tables around those that are translated, but for what is true here anyway."""
+    strategy = result.table(raw, _STRATEGY)
+    name = strategy.get("name", "optuna")
+    if name != "optuna":
+        result.fail((*_STRATEGY, "name"), unknown_name("strategy", name, ["optuna"]))
+    if strategy.get("eval_mode", False) is not False:
+        result.ignore((*_STRATEGY, "eval_mode"), "networks are scored in training mode")
+    translated = {
+        ("search",): ("search_space", "strategy", "sw_runner"),
+        ("search", "search_space"): ("name", "nas_zero_cost"),
+        ("search", "search_space", "nas_zero_cost"): ("config",),
+        _STRATEGY: ("name", "eval_mode", "sw_runner", "hw_runner", "setup", "metrics"),
+        (*_STRATEGY, "sw_runner"): ("zero_cost",),
+        (*_STRATEGY, "hw_runner"): (),
+        ("search", "sw_runner"): ("name",),
+    }
+    for location, known in translated.items():
+        for key in result.table(raw, location):
+            if key not in known:
+                result.ignore((*location, key))

@@ -1,0 +1,158 @@
+"""The whole configuration: the objectives, and what several sections must agree on."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from zc_search.config.sections import (
+    Benchmark,
+    Data,
+    Ensemble,
+    Output,
+    Proxies,
+    Section,
+    Space,
+    Study,
+)
+from zc_search.config.types import METRIC_DIRECTIONS, objective_name
+from zc_search.errors import unknown_name
+from zc_search.proxy_names import DEFAULT_DIRECTIONS, Direction
+
+DIRECTIONS = ("maximize", "minimize", "default")
+
+
+def _scale(value: float) -> float:
+    if value < 0:
+        raise ValueError(
+            f"{value!r} is negative; Allowed: a number of at least 0 "
+            "(to turn an objective round, change its direction)"
+        )
+    return value
+
+
+class Objective(Section):
+    """A figure that the search optimises.
+
+    Attributes:
+        name: A proxy or a metric of the benchmark.
+        direction: Which way is better.
+        scale: Weight in a sum of objectives; without a sum only 0 differs from the others.
+            An objective of scale 0 is recorded and not optimised.
+    """
+
+    name: Annotated[str, BeforeValidator(objective_name)]
+    direction: Direction = Field(default="default", validate_default=True)
+    scale: Annotated[float, AfterValidator(_scale)] = 1.0
+
+    @field_validator("direction", mode="before")
+    @classmethod
+    def _resolve_direction(cls, value: Any, info: ValidationInfo) -> Any:
+        if value not in DIRECTIONS:
+            raise ValueError(unknown_name("direction", value, DIRECTIONS))
+        if value != "default" or "name" not in info.data:  # a wrong name is reported already
+            return "maximize" if value == "default" else value
+        name = info.data["name"]
+        direction = (DEFAULT_DIRECTIONS | METRIC_DIRECTIONS).get(name)
+        if direction is None:
+            raise ValueError(f"{name!r} has no default direction; Allowed: maximize, minimize")
+        return direction
+
+    @property
+    def sign(self) -> int:
+        """+1 to be maximized, -1 to be minimized: its sign in a sum of objectives."""
+        return 1 if self.direction == "maximize" else -1
+
+
+def _listed(value: Any) -> Any:
+    """Turn the file's table, name to direction or to a table, into what `Objective` takes."""
+    if isinstance(value, tuple):
+        return value
+    if not isinstance(value, Mapping):
+        allowed = "a table such as snip = 'maximize'"
+        raise ValueError(f"{value!r} is given; Allowed: {allowed}")  # noqa: TRY004  for pydantic
+    listed = []
+    for name, entry in value.items():
+        if not isinstance(entry, Mapping):
+            listed.append({"name": name, "direction": entry})
+        elif "name" in entry:
+            raise PydanticCustomError(
+                "at_key", "unknown key; Allowed: direction, scale", {"key": f"{name}.name"}
+            )
+        else:
+            listed.append({"name": name, **entry})
+    return tuple(listed)
+
+
+class Config(Section):
+    """All settings of one search, frozen to their depth; two of equal settings are equal.
+
+    Attributes:
+        study: What is run, and for how long.
+        space: Which architectures may be visited.
+        data: Where the scored batch comes from.
+        proxies: What is computed for each architecture.
+        benchmark: Which table supplies what training gave.
+        objectives: What is optimised, in the order of the file.
+        ensemble: How proxies are turned into a predicted accuracy.
+        output: Where results go.
+    """
+
+    study: Study = Study()
+    space: Space = Space()
+    data: Data = Data()
+    proxies: Proxies = Proxies()
+    benchmark: Benchmark = Benchmark()
+    objectives: Annotated[tuple[Objective, ...], BeforeValidator(_listed), Field(strict=False)] = ()
+    ensemble: Ensemble = Ensemble()
+    output: Output = Output()
+
+    @field_validator("objectives")
+    @classmethod
+    def _optimises_something(
+        cls, objectives: tuple[Objective, ...], info: ValidationInfo
+    ) -> tuple[Objective, ...]:
+        if not objectives:
+            raise ValueError("missing; Allowed: at least one, such as naswot_relu = 'maximize'")
+        if not any(objective.scale for objective in objectives):
+            raise ValueError("every scale is 0; Allowed: at least one scale above 0")
+        benchmark = info.data.get("benchmark")
+        wanted = [objective.name for objective in objectives if objective.name in METRIC_DIRECTIONS]
+        if wanted and benchmark is not None and benchmark.name == "none":
+            raise PydanticCustomError(
+                "at_key",
+                "is a metric of a benchmark, but benchmark.name = 'none'; Allowed: proxies",
+                {"key": wanted[0]},
+            )
+        return objectives
+
+    @field_validator("ensemble")
+    @classmethod
+    def _features_are_computed(cls, ensemble: Ensemble, info: ValidationInfo) -> Ensemble:
+        if ensemble.features is None or not {"proxies", "objectives"} <= info.data.keys():
+            return ensemble
+        computed = _computed(info.data["objectives"], info.data["proxies"])
+        for feature in ensemble.features:
+            if feature not in computed:
+                raise PydanticCustomError(
+                    "at_key",
+                    "{reason}",
+                    {"key": "features", "reason": unknown_name("feature", feature, computed)},
+                )
+        return ensemble
+
+    @property
+    def active_objectives(self) -> tuple[Objective, ...]:
+        """The objectives that the study optimises: those of a scale above 0."""
+        return tuple(objective for objective in self.objectives if objective.scale)
+
+    @property
+    def proxies_to_compute(self) -> tuple[str, ...]:
+        """Every proxy to be recorded: the objectives of any scale first, each name once."""
+        return _computed(self.objectives, self.proxies)
+
+
+def _computed(objectives: tuple[Objective, ...], proxies: Proxies) -> tuple[str, ...]:
+    names = [objective.name for objective in objectives if objective.name not in METRIC_DIRECTIONS]
+    return tuple(dict.fromkeys((*names, *proxies.compute)))

@@ -1,0 +1,155 @@
+"""The types of single settings: names that are checked, and tables that cannot be changed."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator
+
+from zc_search.errors import unknown_name
+from zc_search.proxy_names import DEFAULT_DIRECTIONS, Direction, installed_proxies
+from zc_search.vocabulary import Operation
+
+SAMPLERS = ("random", "tpe", "nsgaii", "nsgaiii", "qmc", "brute_force")
+MODELS = ("linear", "ridge", "nonnegative", "rank")
+
+METRIC_DIRECTIONS: dict[str, Direction] = {
+    "val_accuracy": "maximize",
+    "test_accuracy": "maximize",
+    "latency_seconds": "minimize",
+    "train_seconds": "minimize",
+}
+"""The benchmark's metrics, in percent and seconds, with the direction ``"default"`` means."""
+
+_IMPORTABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenTable(Mapping[str, Any]):
+    """A table of a TOML file as a value: immutable to its depth, hashable, picklable."""
+
+    pairs: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> "FrozenTable":
+        """Copy `table`, its lists as tuples and its tables as frozen ones, sorted by key."""
+        return cls(tuple((key, _frozen(table[key])) for key in sorted(table)))
+
+    def __getitem__(self, key: str) -> Any:
+        return dict(self.pairs)[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict(self.pairs))
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __hash__(self) -> int:
+        return hash(self.pairs)
+
+    def plain(self) -> dict[str, Any]:
+        """Return a fresh copy made of dicts and lists."""
+        return {key: thawed(value) for key, value in self.pairs}
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return FrozenTable.of(value)
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in value)
+    return value
+
+
+def thawed(value: Any) -> Any:
+    """Return `value` with tuples as lists and frozen tables as dicts, as TOML writes them."""
+    if isinstance(value, FrozenTable):
+        return value.plain()
+    if isinstance(value, tuple):
+        return [thawed(item) for item in value]
+    return value
+
+
+def _table(value: Any) -> FrozenTable:
+    if not isinstance(value, Mapping):
+        allowed = "a table such as { population_size = 20 }"
+        raise ValueError(f"{value!r} is given; Allowed: {allowed}")  # noqa: TRY004  for pydantic
+    return FrozenTable.of(value)
+
+
+def is_importable(name: str) -> bool:
+    """Whether `name` has the form ``module:attribute``; nothing is imported."""
+    return _IMPORTABLE.fullmatch(name) is not None
+
+
+def _one_of(kind: str, allowed: tuple[str, ...], importable: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if isinstance(value, str) and (value in allowed or is_importable(value)):
+            return value
+        raise ValueError(f"{unknown_name(kind, value, allowed)}, or {importable!r}")
+
+    return check
+
+
+def proxy_name(value: Any) -> str:
+    """Accept a built-in or installed proxy, or the form ``module:function``."""
+    if isinstance(value, str) and value in DEFAULT_DIRECTIONS:
+        return value
+    return _one_of("proxy", (*DEFAULT_DIRECTIONS, *installed_proxies()), "module:function")(value)
+
+
+def objective_name(value: Any) -> str:
+    """Accept what `proxy_name` accepts, and the benchmark's metrics."""
+    if isinstance(value, str) and value in (*DEFAULT_DIRECTIONS, *METRIC_DIRECTIONS):
+        return value
+    names = (*DEFAULT_DIRECTIONS, *installed_proxies(), *METRIC_DIRECTIONS)
+    return _one_of("objective", names, "module:function")(value)
+
+
+def _metric(value: Any) -> str:
+    if isinstance(value, str) and value in METRIC_DIRECTIONS:
+        return value
+    raise ValueError(unknown_name("metric", value, METRIC_DIRECTIONS))
+
+
+def _study_name(value: str) -> str:
+    # The name becomes a folder, so what a file system or a shell reads otherwise is kept out.
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value) and value not in (".", ".."):
+        return value
+    raise ValueError(
+        f"{value!r} cannot name a folder; "
+        "Allowed: 1 to 100 letters, digits, dots, underscores and hyphens, but not '.' or '..'"
+    )
+
+
+def _device(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        return value
+    # No nearest spelling: 'gpu' is nearer to 'cpu' than to what it means.
+    raise ValueError(f"unknown device {value!r}; Allowed: auto, cpu, cuda, or such as 'cuda:1'")
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"named more than once: {', '.join(repeated)}; Allowed: distinct names")
+    return values
+
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # NumPy's legacy generator takes no more
+Count = Annotated[int, Field(ge=1)]
+StudyName = Annotated[str, AfterValidator(_study_name)]
+SamplerName = Annotated[str, BeforeValidator(_one_of("sampler", SAMPLERS, "module:Class"))]
+ModelName = Annotated[str, BeforeValidator(_one_of("model", MODELS, "module:Class"))]
+ProxyName = Annotated[str, BeforeValidator(proxy_name)]
+MetricName = Annotated[str, BeforeValidator(_metric)]
+Device = Annotated[str, BeforeValidator(_device)]
+Table = Annotated[FrozenTable, PlainValidator(_table), PlainSerializer(FrozenTable.plain)]
+# TOML has lists and strict mode would refuse them where a tuple is wanted.
+Operations = Annotated[
+    tuple[Operation, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)
+]
+ProxyNames = Annotated[tuple[ProxyName, ...], Field(strict=False), AfterValidator(_distinct)]
+Features = Annotated[
+    tuple[ProxyName, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)
+]

@@ -1,0 +1,33 @@
+"""The names a configuration may use for proxies, readable without importing torch."""
+
+from importlib.metadata import entry_points
+from typing import Literal
+
+Direction = Literal["maximize", "minimize"]
+
+DEFAULT_DIRECTIONS: dict[str, Direction] = {
+    "grad_norm": "maximize",
+    "snip": "maximize",
+    "grasp": "maximize",
+    "fisher": "maximize",
+    "plain": "maximize",
+    "l2_norm": "maximize",
+    "naswot": "maximize",
+    "naswot_relu": "maximize",
+    "tenas": "maximize",
+    "zico": "maximize",
+    "synflow": "maximize",
+    "jacov": "maximize",
+    # As a proxy more is better, but who names a cost as an objective wants less of it.
+    "params": "minimize",
+    "flops": "minimize",
+}
+"""Every built-in proxy with the direction that ``"default"`` means for it as an objective."""
+
+ENTRY_POINT_GROUP = "zc_search.proxies"
+"""Where an installed package announces proxies of its own."""
+
+
+def installed_proxies() -> tuple[str, ...]:
+    """Return the names of proxies that other installed packages offer, importing none of them."""
+    return tuple(sorted(entry_points(group=ENTRY_POINT_GROUP).names))
