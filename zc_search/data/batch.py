@@ -1,0 +1,97 @@
+"""A batch of images and labels: what every proxy looks at, known by its fingerprint."""
+
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from zc_search.errors import DataError
+
+_LABEL_TYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Normalised images with their labels; equal to another batch if the fingerprints agree.
+
+    Attributes:
+        images: float32, (N, C, H, W), channels normalised to about zero mean and unit variance.
+        labels: int64, (N,), each in [0, classes).
+        classes: Number of classes of the data set, not only of those in the batch.
+        source: Where the images come from.
+        fingerprint: SHA-256 in hexadecimal of shapes, types and bytes of images and labels and of
+            the number of classes; the same in every process and on every device.
+    """
+
+    images: Tensor = field(compare=False, repr=False)
+    labels: Tensor = field(compare=False, repr=False)
+    classes: int
+    source: str
+    fingerprint: str
+
+    @classmethod
+    def from_tensors(
+        cls, images: Tensor, labels: Tensor, classes: int | None = None, source: str = "user"
+    ) -> Self:
+        """Check and copy a user's own tensors into a batch.
+
+        Args:
+            images: Normalised images, any floating type, (N, C, H, W) with N at least 2.
+            labels: Integer labels, (N,).
+            classes: Number of classes; one more than the largest label if None.
+            source: A name for where the images come from.
+
+        Raises:
+            DataError: If a shape, type or value does not fit; says what was given and wanted.
+        """
+        _check_tensors(images, labels)
+        # Copied, so that a later change of the user's tensors cannot belie the fingerprint.
+        images = images.detach().to(torch.float32, copy=True).contiguous()
+        labels = labels.detach().to(torch.int64, copy=True).contiguous()
+        if not torch.isfinite(images).all():
+            raise DataError("images hold NaN or infinite values; every value must be finite")
+        low, high = int(labels.min()), int(labels.max())
+        count = high + 1 if classes is None else classes
+        if low < 0 or high >= count:
+            raise DataError(
+                f"labels must lie in [0, classes) with classes={count}, given {low} to {high}"
+            )
+        return cls(images, labels, count, source, _fingerprint(images, labels, count))
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the batch on another device; the fingerprint stays."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+def _check_tensors(images: Any, labels: Any) -> None:
+    """Raise a DataError unless types and shapes are those of a batch."""
+    for name, value in (("images", images), ("labels", labels)):
+        if not isinstance(value, Tensor):
+            raise DataError(f"{name} must be a torch.Tensor, given {type(value).__name__}")
+    if images.ndim != 4 or not images.is_floating_point() or 0 in images.shape:
+        raise DataError(
+            "images must be a floating tensor (N, channels, height, width) with every size at "
+            f"least 1, given {images.dtype} {tuple(images.shape)}"
+        )
+    if labels.ndim != 1 or labels.dtype not in _LABEL_TYPES:
+        raise DataError(
+            f"labels must be an integer tensor (N,), given {labels.dtype} {tuple(labels.shape)}"
+        )
+    if len(images) != len(labels) or len(images) < 2:
+        raise DataError(
+            "images and labels must be equally many and at least 2, given "
+            f"{len(images)} images and {len(labels)} labels"
+        )
+
+
+def _fingerprint(images: Tensor, labels: Tensor, classes: int) -> str:
+    """Hash shapes, types, little-endian bytes and the number of classes."""
+    digest = sha256(f"classes={classes}".encode())
+    for tensor in (images, labels):
+        array = tensor.cpu().numpy()
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f";{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

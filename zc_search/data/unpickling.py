@@ -1,0 +1,122 @@
+"""Read pickles that others wrote without giving them a way to run code.
+
+A pickle is a program: it may name anything importable and call it. Here it may name only what the
+caller allows; see "Restricting Globals" in the documentation of ``pickle``.
+"""
+
+import io
+import pickle
+import pickletools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FunctionType
+from typing import Any, Literal
+
+from zc_search.errors import DataError
+
+# EXT reaches objects past find_class; no pickler writes DUP, which only a bomb needs.
+_REFUSED_OPCODES = frozenset({"EXT1", "EXT2", "EXT4", "DUP"})
+_MAX_NESTED_TUPLES = 1000
+
+
+class _Refused(pickle.UnpicklingError):
+    """The pickle is readable but asks for more than data."""
+
+
+def load_restricted(
+    path: Path,
+    allowed: Mapping[tuple[str, str], object],
+    encoding: Literal["ASCII", "latin1", "bytes"] = "latin1",
+) -> Any:
+    """Return the content of a pickle that may name nothing but ``allowed``.
+
+    Args:
+        path: The file, of any protocol.
+        allowed: What the pickle may name: (module, name) as it is written there (Python 2 names
+            are not translated) to the object it gets, a function or an immutable type, which need
+            not be the one so called. ``numpy_pickles.NUMPY_ARRAYS`` serves plain arrays.
+        encoding: How to read the strings of Python 2, as in ``pickle.load``.
+
+    Raises:
+        DataError: If the file is missing, damaged or no pickle, or names anything else.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is not a file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        _check_opcodes(content)
+        return _RestrictedUnpickler(content, allowed, encoding).load()
+    except _Refused as error:
+        raise DataError(f"{path} is not safe to load: {error}") from error
+    except Exception as error:  # a damaged pickle may raise anything, as the docs of pickle say
+        raise DataError(
+            f"{path} is damaged, cut short or not a pickle: {type(error).__name__}: {error}"
+        ) from error
+
+
+class _RestrictedUnpickler(pickle.Unpickler):
+    def __init__(self, content: bytes, allowed: Mapping[tuple[str, str], object], encoding: str):
+        super().__init__(io.BytesIO(content), encoding=encoding)
+        self._allowed = allowed
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._allowed:
+            names = ", ".join(".".join(pair) for pair in self._allowed) or "nothing"
+            raise _Refused(f"it asks for {module}.{name}; allowed: {names}")
+        found = self._allowed[module, name]
+        return _Sealed(found) if isinstance(found, FunctionType) else found
+
+
+class _Sealed:
+    """A function that can be called and not changed: BUILD would set attributes on a bare one."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]):
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: object) -> None:
+        raise _Refused("it changes a function")
+
+
+def _check_opcodes(content: bytes) -> None:
+    """Refuse what would exhaust memory or the C stack; pickletools only reads, it builds nothing.
+
+    Lengths beyond the end of the file make ``genops`` raise. The unpickler allocates its memo up
+    to the largest index in use, and hashing a tuple recurses into its tuples without a limit, so
+    both are bounded. ``stack`` follows the unpickler's: for each value the number of tuples that
+    hashing it visits, shared ones as often as they occur; what is not a tuple counts 0.
+    """
+    stack: list[int] = []
+    marks: list[int] = []
+    memo: dict[Any, int] = {}
+    for opcode, argument, _ in pickletools.genops(content):
+        name, before = opcode.name, opcode.stack_before
+        if name in _REFUSED_OPCODES:
+            raise _Refused(f"it uses opcode {name}")
+        if name == "MARK":
+            marks.append(len(stack))
+        elif name == "MEMOIZE" or name.endswith("PUT"):
+            index: Any = len(memo) if name == "MEMOIZE" else argument
+            if index > len(content):
+                raise _Refused(f"it numbers a value {index}, the file has {len(content)} bytes")
+            memo[index] = stack[-1]
+        elif name.endswith("GET"):
+            stack.append(memo[argument])
+        elif name == "POP" and marks and marks[-1] == len(stack):
+            marks.pop()
+        else:
+            if pickletools.markobject in before:
+                first = marks.pop() - before.index(pickletools.markobject)
+            else:
+                first = len(stack) - len(before)
+            tuples = 1 + sum(stack[first:]) if name.startswith("TUPLE") else 0
+            if tuples > _MAX_NESTED_TUPLES:
+                raise _Refused(f"it nests more than {_MAX_NESTED_TUPLES} tuples in one another")
+            stack[first:] = [tuples] * len(opcode.stack_after)
