@@ -1,0 +1,138 @@
+"""What a tabular benchmark answers, whichever file its figures come from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zc_search.spaces import Architecture
+
+if TYPE_CHECKING:  # pandas costs more time to import than the whole table to open
+    import pandas as pd
+
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True, eq=False)
+class Result(Mapping[str, float]):
+    """What training an architecture gave: a read-only mapping of metric to figure.
+
+    Attributes:
+        architecture: What was trained.
+        dataset: The data set asked for.
+        split: What the accuracy was measured on, in the benchmark's names.
+        epochs: Length of the training.
+        seeds: How many training seeds the accuracy is the mean of; 1 if one was picked.
+        seed: The training seed picked, counted from 0, or None for the mean of all.
+    """
+
+    architecture: Architecture
+    dataset: str
+    split: str
+    epochs: int
+    seeds: int
+    seed: int | None
+    _figures: dict[str, float] = field(repr=False)
+
+    def __getitem__(self, metric: str) -> float:
+        return self._figures[metric]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._figures)
+
+    def __len__(self) -> int:
+        return len(self._figures)
+
+
+class Benchmark(ABC):
+    """A look-up of trained architectures, on one data set.
+
+    Attributes:
+        name: The benchmark's name.
+        directions: The metrics, and which way each one is better.
+        dataset: The data set's name.
+        provenance: One sentence: what was trained on what, judged on what, with how many seeds.
+    """
+
+    name: ClassVar[str]
+    directions: ClassVar[Mapping[str, Direction]]
+    dataset: str
+    provenance: str
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names that `query`, `rank` and `best` know."""
+        return tuple(self.directions)
+
+    @abstractmethod
+    def query(
+        self,
+        architecture: Architecture | str,
+        *,
+        seed: int | None = None,
+        epochs: int | None = None,
+        metrics: Sequence[str] | None = None,
+    ) -> Result:
+        """Return what training an architecture gave.
+
+        Args:
+            architecture: An architecture or its string.
+            seed: One training seed, counted from 0; by default the mean of all.
+            epochs: Length of the training; by default the benchmark's longest.
+            metrics: Names to return; by default all that the benchmark has.
+
+        Raises:
+            ArchitectureError: A string that names no architecture.
+            BenchmarkError: A seed, budget or metric that the benchmark does not hold.
+        """
+
+    @abstractmethod
+    def column(self, metric: str) -> NDArray[np.float64]:
+        """Return a metric of every architecture, mean of its seeds, in the benchmark's order.
+
+        Raises:
+            BenchmarkError: A metric that the benchmark does not hold.
+        """
+
+    @abstractmethod
+    def index(self, architecture: Architecture | str) -> int:
+        """Return an architecture's number in the benchmark's own order, from 0."""
+
+    @abstractmethod
+    def architecture(self, index: int) -> Architecture:
+        """Return the architecture of a number in the benchmark's own order.
+
+        Raises:
+            ArchitectureError: The order has no such number.
+        """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return how many architectures the benchmark holds."""
+
+    def rank(self, architecture: Architecture | str, metric: str = "val_accuracy") -> int:
+        """Return an architecture's place among all: 1 is best, ties share the better place."""
+        values = self.column(metric)
+        own = values[self.index(architecture)]
+        better = values > own if self.directions[metric] == "maximize" else values < own
+        return 1 + int(np.count_nonzero(better))
+
+    def best(self, metric: str = "val_accuracy") -> tuple[Architecture, float]:
+        """Return the architecture that is best in a metric (of ties the first), and its figure."""
+        values = self.column(metric)
+        at = int(values.argmax() if self.directions[metric] == "maximize" else values.argmin())
+        return self.architecture(at), float(values[at])
+
+    def table(self) -> "pd.DataFrame":
+        """Return every architecture's metrics, means of its seeds.
+
+        The index is the architecture string, in the benchmark's own order.
+        """
+        import pandas as pd
+
+        strings = [str(self.architecture(i)) for i in range(len(self))]
+        index = pd.Index(strings, name="architecture")
+        return pd.DataFrame({metric: self.column(metric) for metric in self.metrics}, index=index)
