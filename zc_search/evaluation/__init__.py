@@ -1,0 +1,29 @@
+"""How well scores order architectures: rank correlations, top-k choices, bootstrap intervals.
+
+Takes tables and arrays. A larger score is meant to promise a larger accuracy; `evaluate` turns the
+sign of the proxies that work the other way round. Pairs with a member that is NaN or infinite are
+dropped, and `finite_pairs` and `evaluate` say how many.
+"""
+
+from zc_search.evaluation.bootstrap import Interval, bootstrap_interval
+from zc_search.evaluation.correlation import kendall_tau, pearson, spearman
+from zc_search.evaluation.pairs import EvaluationError, finite_pairs
+from zc_search.evaluation.table import BASELINES, SUBSETS, best_so_far, evaluate
+from zc_search.evaluation.top_k import best_of_top_k, precision_at_top, top_k_regret
+
+__all__ = [
+    "BASELINES",
+    "SUBSETS",
+    "EvaluationError",
+    "Interval",
+    "best_of_top_k",
+    "best_so_far",
+    "bootstrap_interval",
+    "evaluate",
+    "finite_pairs",
+    "kendall_tau",
+    "pearson",
+    "precision_at_top",
+    "spearman",
+    "top_k_regret",
+]
