@@ -1,0 +1,55 @@
+"""Errors a user can act on: what was wrong, what was given, what is allowed, what was meant."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ZcSearchError(Exception):
+    """Base of every error that zc-search raises for a user's input; the command exits with 2."""
+
+
+class ConfigError(ZcSearchError):
+    """One or more settings are wrong; the message lists all of them."""
+
+
+class ArchitectureError(ZcSearchError, ValueError):
+    """A text, tuple or index that names no architecture of the search space."""
+
+
+class DataError(ZcSearchError):
+    """Images that cannot be found, read or used."""
+
+
+class ProxyError(ZcSearchError):
+    """An unknown proxy, or one that broke its contract."""
+
+
+class BenchmarkError(ZcSearchError, LookupError):
+    """A benchmark that is not at hand, or a figure that it does not hold."""
+
+
+class StudyError(ZcSearchError):
+    """A study that cannot be created, resumed or written."""
+
+
+class EnsembleError(ZcSearchError, ValueError):
+    """Scores that no ensemble can be fitted to, or an ensemble that does not fit the scores."""
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed spelling closest to ``given``, ignoring case, or None if none is near."""
+    by_lower = {name.lower(): name for name in allowed}
+    matches = get_close_matches(given.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else None
+
+
+def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> str:
+    """Say that ``given`` is no known ``kind``, list what is, and suggest the nearest spelling.
+
+    >>> unknown_name("proxy", "snap", ["snip", "grasp"])
+    "unknown proxy 'snap'; did you mean 'snip'? Allowed: snip, grasp"
+    """
+    allowed = list(allowed)
+    close = nearest(str(given), allowed)
+    hint = f"; did you mean {close!r}?" if close else ";"
+    return f"unknown {kind} {given!r}{hint} Allowed: {', '.join(allowed)}"

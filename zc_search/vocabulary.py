@@ -1,0 +1,32 @@
+"""The words of the NAS-Bench-201 cell: its operations and the names of its edges."""
+
+from typing import Literal, get_args
+
+Operation = Literal["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+"""The operations in the benchmark's order, which is also that of `Architecture.index`."""
+
+EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
+"""(target, source) of each operation, in the order of the architecture string."""
+
+PARAMETERS = tuple(f"op_{target}_{source}" for target, source in EDGES)
+"""The names of the edges in a configuration and in an Optuna trial."""
+
+MASE_OPERATIONS: tuple[Operation, ...] = (
+    "none",
+    "skip_connect",
+    "nor_conv_3x3",
+    "nor_conv_1x1",
+    "avg_pool_3x3",
+)
+"""Meaning of MASE's integers 0 to 4; note that the convolutions stand in another order."""
+
+NASLIB_OPERATIONS: tuple[Operation, ...] = (
+    "skip_connect",
+    "none",
+    "nor_conv_3x3",
+    "nor_conv_1x1",
+    "avg_pool_3x3",
+)
+"""Meaning of NASLib's integers 0 to 4."""
