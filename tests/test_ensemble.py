@@ -1,0 +1,466 @@
+"""Fitting: known weights come back, bounds hold, and every oddity is said in a sentence."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from ensemble_tables import INTERCEPT, WEIGHTS, linear_table
+from scipy import stats
+from sklearn.linear_model import LinearRegression
+
+from zc_search.ensemble import CELL_FEATURES, Ensemble, fit_ensemble, fit_pipeline
+from zc_search.ensemble.models import Link, NonNegative, RankRegression
+from zc_search.ensemble.predictor import ImportedRegressor
+from zc_search.ensemble.uncertainty import least_squares_errors
+from zc_search.ensemble.validation import resampled_interval
+from zc_search.errors import EnsembleError
+
+PROXIES = list(WEIGHTS)
+
+
+def fit(table: pd.DataFrame, proxies: list[str] = PROXIES, **options: Any) -> Ensemble:
+    defaults: dict[str, Any] = {"fit_on": "all", "folds": 2, "repeats": 1, "n_bootstrap": 50}
+    return fit_ensemble(table, proxies, **(defaults | options))
+
+
+def note(ensemble: Ensemble, part: str) -> str:
+    found = [sentence for sentence in ensemble.notes if part in sentence]
+    assert len(found) == 1, ensemble.notes
+    return found[0]
+
+
+# Weights --------------------------------------------------------------------------------------
+
+
+def test_known_weights_come_back_within_their_standard_errors() -> None:
+    table = linear_table(400)
+    weights = fit(table, feature_set="raw", n_bootstrap=200).weights.set_index("feature")
+    for name, truth in WEIGHTS.items():
+        # Standardised: a weight is per standard deviation of its proxy.
+        row, expected = weights.loc[name], truth * table[name].std(ddof=0)
+        assert abs(row["weight"] - expected) < 3 * row["standard_error"]
+        assert row["standard_error"] == pytest.approx(1 / np.sqrt(400), rel=0.15)
+        assert row["low"] < row["weight"] < row["high"]
+
+
+def test_without_noise_the_prediction_is_the_truth() -> None:
+    table = linear_table(60, noise=0.0)
+    ensemble = fit(table, feature_set="raw")
+    np.testing.assert_allclose(ensemble.predict(table), table["val_accuracy"])
+    centre = sum(weight * table[name].mean() for name, weight in WEIGHTS.items())
+    assert ensemble.intercept == pytest.approx(INTERCEPT + centre)
+    assert ensemble.unit == "percent accuracy, for a standard deviation of the feature"
+    assert ensemble.predict(table).name == "predicted_val_accuracy"
+
+
+def test_standard_errors_are_those_of_the_textbook() -> None:
+    random = np.random.default_rng(1)
+    columns = random.normal(size=(30, 3)) @ random.normal(size=(3, 3))
+    target = columns @ [1.0, 2.0, 0.5] + random.normal(size=30)
+    design = np.column_stack([np.ones(30), columns])
+    solution = np.linalg.inv(design.T @ design) @ design.T @ target
+    residuals = target - design @ solution
+    variance = (residuals**2).sum() / (30 - 4)
+    expected = np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design)))
+    errors = least_squares_errors(columns, residuals)
+    np.testing.assert_allclose(errors, expected)
+
+    line = stats.linregress(columns[:, 0], target)
+    single = LinearRegression().fit(columns[:, :1], target)
+    errors = least_squares_errors(columns[:, :1], target - single.predict(columns[:, :1]))
+    assert errors is not None
+    assert errors[::-1] == pytest.approx([line.stderr, line.intercept_stderr])
+
+
+def test_no_closed_form_where_the_rows_do_not_settle_the_weights() -> None:
+    random = np.random.default_rng(0)
+    column = random.normal(size=(10, 1))
+    assert least_squares_errors(np.hstack([column, 2 * column]), random.normal(size=10)) is None
+    assert least_squares_errors(random.normal(size=(4, 3)), np.zeros(4)) is None
+
+
+def test_nonnegative_lets_no_proxy_count_against_its_direction() -> None:
+    table = linear_table(200)
+    directions = {"alpha": "minimize", "beta": "minimize"}
+    ensemble = fit(table, model="nonnegative", directions=directions, feature_set="spline")
+    weights = ensemble.weights.set_index("feature")["weight"]
+    assert (weights.filter(like="alpha") == 0).all()
+    assert (weights.filter(like="beta") <= 0).all()
+    assert weights.filter(like="beta").min() < 0
+    # Without a direction the sign is that of the training rows.
+    free = fit(table, model="nonnegative").weights.set_index("feature")["weight"]
+    assert free["alpha"] > 0 > free["beta"]
+
+
+def test_nonnegative_is_least_squares_where_all_weights_agree_with_their_directions() -> None:
+    random = np.random.default_rng(0)
+    X = pd.DataFrame(random.normal(size=(50, 2)), columns=["a", "b"])
+    y = X["a"].to_numpy() - 2 * X["b"].to_numpy() + random.normal(size=50)
+    model = NonNegative({"a": "maximize", "b": "minimize"}).fit(X, y)
+    expected = LinearRegression().fit(X, y)
+    np.testing.assert_allclose(model.coef_, expected.coef_)
+    np.testing.assert_allclose(model.predict(X), expected.predict(X))
+
+
+def test_rank_regression_does_not_mind_how_bad_the_worst_are() -> None:
+    table = linear_table(200, noise=0.1)
+    bent = table.assign(val_accuracy=95 - np.exp(-(table["val_accuracy"] - 65) / 2))
+    ensemble = fit(bent, model="rank")
+    straight = fit(bent, model="linear")
+    new = linear_table(500, noise=0.1, seed=7)
+    tau = stats.kendalltau(ensemble.predict(new), new["val_accuracy"]).statistic
+    assert tau > stats.kendalltau(straight.predict(new), new["val_accuracy"]).statistic
+    assert tau > 0.8
+    # It predicts accuracies although it was fitted to ranks.
+    assert np.median(np.abs(ensemble.predict(bent) - bent["val_accuracy"])) < 2
+    assert ensemble.unit.startswith("rank of the accuracy")
+
+
+def test_rank_regression_in_a_pipeline_and_in_an_ensemble_agree() -> None:
+    table = linear_table(80)
+    ensemble = fit(table, model="rank", feature_set="spline+cell")
+    pipeline = fit_pipeline(table, PROXIES, model="rank", feature_set="spline+cell")
+    np.testing.assert_allclose(ensemble.predict(table), pipeline.predict(table))
+
+
+def test_a_link_rises_everywhere_and_goes_through_the_centres_of_isotonic_steps() -> None:
+    link = Link.fit(np.array([0.0, 1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0, 40.0]))
+    assert link.scores == (0.0, 1.5, 3.0)  # 1 and 2 are pooled, at their mean
+    assert link.accuracies == (10.0, 25.0, 40.0)
+    assert link(np.array([-1.0, 0.75, 4.0])).tolist() == [0.0, 17.5, 50.0]
+    scores = np.linspace(-2, 5, 100)
+    assert (np.diff(link(scores)) > 0).all()
+
+
+def test_a_link_keeps_the_order_of_scores_that_say_nothing() -> None:
+    link = Link.fit(np.array([0.0, 1.0, 2.0]), np.array([30.0, 20.0, 10.0]))
+    assert link.accuracies == (20.0,)
+    assert (np.diff(link(np.array([0.0, 1.0, 2.0]))) > 0).all()
+
+
+def test_imported_regressor_has_importances_in_place_of_weights() -> None:
+    table = linear_table(60)
+    ensemble = fit(table, model="sklearn.tree:DecisionTreeRegressor", feature_set="standard+cell")
+    assert isinstance(ensemble.predictor, ImportedRegressor)
+    importances = ensemble.weights.set_index("feature")["importance"]
+    assert list(importances.index) == [*PROXIES, "architecture"]
+    assert importances.idxmax() == "alpha"
+    broken = table.assign(alpha=[np.nan, *table["alpha"][1:]])
+    predicted = ensemble.predict_interval(broken)
+    assert predicted.isna().all(axis=1).tolist() == [True] + [False] * 59
+    with pytest.raises(EnsembleError, match="imported regressor: it has no intercept"):
+        _ = ensemble.intercept
+
+
+def test_importances_of_very_few_rows_rest_on_all_of_them() -> None:
+    ensemble = fit(linear_table(5), model="sklearn.neighbors:KNeighborsRegressor")
+    assert list(ensemble.weights["feature"]) == PROXIES
+
+
+# Intervals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["linear", "ridge", "nonnegative", "rank"])
+def test_intervals_hold_their_share_of_new_architectures(model: str) -> None:
+    ensemble = fit(linear_table(100), model=model, folds=5)
+    new = linear_table(3000, seed=1)
+    interval = ensemble.predict_interval(new, level=0.8)
+    inside = new["val_accuracy"].between(interval["low"], interval["high"])
+    assert 0.72 < inside.mean() < 0.88
+    assert (interval["low"] < interval["prediction"]).all()
+    pd.testing.assert_series_equal(interval["prediction"], ensemble.predict(new), check_names=False)
+    wider = ensemble.predict_interval(new, level=0.95)
+    assert (wider["high"] - wider["low"] > interval["high"] - interval["low"]).all()
+
+
+def test_intervals_widen_away_from_the_training_rows() -> None:
+    ensemble = fit(linear_table(30))
+    table = pd.DataFrame({"alpha": [0.0, 4.0], "beta": 0.0, "gamma": 0.0})
+    width = ensemble.predict_interval(table).eval("high - low")
+    assert width[1] > width[0]
+
+
+def test_spread_is_the_bootstrap_covariance_spelled_out() -> None:
+    ensemble = fit(linear_table(40))
+    matrix = ensemble.features.matrix(linear_table(5, seed=3))
+    lower = ensemble.predictor.covariance
+    covariance = np.array(
+        [[lower[max(i, j)][min(i, j)] for j in range(len(lower))] for i in range(len(lower))]
+    )
+    for row, down in zip(matrix, ensemble.predictor.spread(matrix, 2.0)[0], strict=True):
+        design = np.array([1.0, *row])
+        assert down == pytest.approx(2 * np.sqrt(design @ covariance @ design))
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -1, 90])
+def test_a_level_outside_0_and_1_is_refused(level: float) -> None:
+    with pytest.raises(EnsembleError, match=rf"level {level} is not between 0 and 1"):
+        fit(linear_table(20)).predict_interval(linear_table(5), level)
+
+
+def test_corrected_resampled_interval_by_hand() -> None:
+    values = np.array([0.5, 0.6, 0.7, 0.4])
+    mean, low, high = resampled_interval(values, 0.25)
+    error = np.sqrt(values.var(ddof=1) * (1 / 4 + 0.25))
+    assert mean == pytest.approx(0.55)
+    assert [low, high] == pytest.approx(stats.t.interval(0.9, 3, 0.55, error))
+
+
+# Quality --------------------------------------------------------------------------------------
+
+
+def test_quality_stands_beside_its_baselines_and_says_that_it_is_held_out() -> None:
+    table = linear_table(60).assign(flops=1.0)
+    quality = fit(table, folds=5, repeats=2).quality
+    names = ["ensemble", "best single proxy", "aggregate", "params", "flops"]
+    assert quality["predictor"].tolist() == names
+    assert (quality["judged"] == "held out: 5-fold cross-validation, 2 times").all()
+    assert (quality["rows"] == 60).all()
+    row = quality.set_index("predictor").loc["ensemble"]
+    assert row["kendall_tau_low"] < row["kendall_tau"] < row["kendall_tau_high"]
+    assert row["kendall_tau"] > quality.set_index("predictor").loc["params", "kendall_tau"]
+    # A constant has no order.
+    assert quality.set_index("predictor").loc["flops", "kendall_tau":].isna().all()
+
+
+def test_quality_of_noise_is_none() -> None:
+    table = linear_table(100)
+    shuffled = np.random.default_rng(0).permutation(table["val_accuracy"])
+    quality = fit(table.assign(val_accuracy=shuffled), feature_set="rank", folds=5).quality
+    row = quality.set_index("predictor").loc["ensemble"]
+    assert row["kendall_tau_low"] < 0 < row["kendall_tau_high"]
+
+
+def test_the_same_seed_gives_the_same_ensemble() -> None:
+    table = linear_table(40)
+    assert fit(table, seed=3) == fit(table, seed=3)
+    assert fit(table, seed=3) != fit(table, seed=4)
+
+
+def test_an_ensemble_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        fit(linear_table(20)).rows = 3  # type: ignore[misc]
+
+
+# Rows -----------------------------------------------------------------------------------------
+
+
+def test_the_pareto_front_is_fitted_when_it_is_large_enough() -> None:
+    table = linear_table(27)
+    ensemble = fit(table, fit_on="pareto")
+    assert (ensemble.fit_on, ensemble.rows) == ("pareto", 9)
+    ensemble = fit(table[:26].assign(pareto=table["pareto"] & (table.index > 0)), fit_on="pareto")
+    assert (ensemble.fit_on, ensemble.rows) == ("all", 26)
+    assert note(ensemble, "Pareto") == (
+        "The Pareto front has 8 distinct rows, fewer than three for each of the 3 proxies: fitted "
+        "on all 26 distinct rows."
+    )
+    ensemble = fit(table.drop(columns="pareto"), fit_on="pareto")
+    assert note(ensemble, "pareto") == "The table has no column 'pareto': fitted on all rows."
+
+
+def test_each_function_counts_once_and_infeasible_rows_never() -> None:
+    table = linear_table(30)
+    twice = pd.concat([table, table.assign(pareto=True)])
+    assert fit(pd.concat([table, table])) == fit(table)
+    assert fit(twice, fit_on="pareto").rows == 30  # a function on the front is on the front
+    infeasible = table.assign(feasible=table.index > 4)
+    assert fit(infeasible).rows == 25
+    missing = infeasible.astype({"feasible": "boolean"})
+    missing.loc[6, "feasible"] = pd.NA
+    assert fit(missing).rows == 24
+    assert fit(table.drop(columns=["function_key", "feasible"])).rows == 30  # by architecture
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, None])
+def test_rows_with_a_proxy_that_is_not_finite_are_left_out(broken: float | None) -> None:
+    table = linear_table(30)
+    table["beta"] = table["beta"].astype(object)
+    table.loc[[2, 3], "beta"] = broken
+    ensemble = fit(table)
+    assert ensemble.rows == 28
+    assert note(ensemble, "finite") == (
+        "2 of 30 rows with an accuracy were left out: beta is not finite there."
+    )
+    predicted = ensemble.predict(table)
+    assert predicted.isna().sum() == 2
+    assert predicted[[2, 3]].isna().all()
+
+
+def test_rows_without_an_accuracy_are_left_out() -> None:
+    table = linear_table(30)
+    table.loc[:4, "val_accuracy"] = np.nan
+    ensemble = fit(table)
+    assert (ensemble.rows, ensemble.notes) == (25, fit(table[5:]).notes)
+
+
+def test_another_finite_row_of_a_function_stands_in() -> None:
+    table = linear_table(30)
+    broken = table[:1].assign(alpha=np.nan)
+    assert fit(pd.concat([broken, table])).rows == 30
+
+
+def test_the_index_of_the_table_does_not_matter() -> None:
+    table = linear_table(30)
+    assert fit(table.set_axis([0] * 30)) == fit(table)
+
+
+# Sentences ------------------------------------------------------------------------------------
+
+
+def test_a_good_fit_has_nothing_to_say() -> None:
+    assert fit(linear_table(100), directions={"alpha": "maximize", "beta": "minimize"}).notes == []
+
+
+def test_collinear_proxies_are_named_with_the_closest_pair() -> None:
+    table = linear_table(50)
+    table["delta"] = table["alpha"] + 0.01 * np.random.default_rng(1).normal(size=50)
+    sentence = note(fit(table, [*PROXIES, "delta"]), "Collinear")
+    assert "alpha (" in sentence
+    assert "beta (" not in sentence
+    assert "the closest pair is alpha and delta, correlation 1.00" in sentence
+
+
+def test_constant_and_duplicated_columns_are_dropped_with_a_word() -> None:
+    table = linear_table(50).assign(still=7.0)
+    table["minus"] = -2 * table["alpha"] + 1
+    ensemble = fit(table, [*PROXIES, "still", "minus"], feature_set="raw")
+    assert ensemble.proxies == tuple(PROXIES)
+    assert note(ensemble, "still") == "Constant over the 50 rows, and left out: still."
+    assert note(ensemble, "minus") == "Left out, because minus repeats alpha."
+    assert ensemble.predict(table).equals(fit(table, feature_set="raw").predict(table))
+
+
+def test_dropped_features_of_the_cell_are_counted() -> None:
+    table = linear_table(50)
+    table["architecture"] = table["architecture"].iloc[0]
+    ensemble = fit(table, feature_set="raw+cell")
+    assert note(ensemble, "Constant").endswith(
+        f"left out: {len(CELL_FEATURES)} features of the cell."
+    )
+    assert list(ensemble.weights["feature"]) == PROXIES
+
+
+def test_a_weight_against_its_direction_is_named() -> None:
+    table = linear_table(100)
+    ensemble = fit(table, directions={"alpha": "minimize"})
+    assert "contradicts its direction, minimize: beside the other" in note(ensemble, "alpha")
+    unsettled = fit(table, directions={"gamma": "maximize"})
+    if unsettled.weights.set_index("feature").loc["gamma", "weight"] > 0:
+        unsettled = fit(table, directions={"gamma": "minimize"})
+    assert "the interval includes 0, so that even the sign is open" in note(unsettled, "gamma")
+    spline = fit(table, directions={"alpha": "minimize"}, feature_set="spline")
+    assert "weights of alpha add up against its direction, minimize" in note(spline, "alpha")
+
+
+def test_a_fit_worse_than_its_best_proxy_says_so() -> None:
+    random = np.random.default_rng(0)
+    names = [f"noise {i}" for i in range(12)]
+    table = linear_table(18, noise=0.0)
+    for name in names:
+        table[name] = random.normal(size=18)
+    table["val_accuracy"] = np.exp(table["alpha"] * 3)
+    sentence = note(fit(table, ["alpha", *names]), "below that of the best single proxy")
+    assert sentence.endswith("1.000 (alpha on all rows): rank by that proxy instead.")
+
+
+def test_few_rows_are_said_to_be_few() -> None:
+    assert note(fit(linear_table(8)), "fewer than") == (
+        "8 rows for 3 features, fewer than three for each."
+    )
+    assert "cross-validated in 2 folds, not 5" in note(fit(linear_table(8), folds=5), "folds")
+    ensemble = fit(linear_table(4))
+    assert "4 rows for 3 features and an intercept" in note(ensemble, "intercept")
+    assert "4 rows are too few to hold any out" in note(ensemble, "hold")
+    assert ensemble.quality.empty
+    assert not ensemble.residuals_held_out
+    assert np.isfinite(ensemble.weights["standard_error"]).all()
+
+
+def test_two_rows_can_be_fitted() -> None:
+    table = linear_table(2)
+    assert np.isfinite(fit(table).predict(table)).all()
+
+
+# Refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t[:1], r"at least 2 distinct feasible .* the table's 1 rows hold 1"),
+        (lambda t: t[:0], r"the table's 0 rows hold 0"),
+        (lambda t: t.assign(feasible=False), r"the table's 30 rows hold 0"),
+        (lambda t: t.assign(alpha=np.nan), r"finite proxies \(alpha, beta, gamma\).* hold 0"),
+        (lambda t: t.assign(function_key="one"), r"the table's 30 rows hold 1"),
+        (lambda t: t.assign(val_accuracy=90.0), r"all 30 .* the same val_accuracy, 90"),
+        (lambda t: t.rename(columns={"beta": "bta"}), r"no column 'beta'; did you mean 'bta'\?"),
+        (lambda t: t.drop(columns="val_accuracy"), r"no column 'val_accuracy'"),
+        (lambda t: t.assign(beta="high"), r"column 'beta' does not hold numbers"),
+        (lambda t: t.assign(alpha=1, beta=2, gamma=3), r"alpha, beta, gamma is constant over"),
+        (lambda t: t.drop(columns=["function_key", "architecture"]), r"no column 'architecture'"),
+    ],
+)
+def test_a_table_that_cannot_be_fitted_is_refused(change: Any, message: str) -> None:
+    with pytest.raises(EnsembleError, match=message):
+        fit(change(linear_table(30)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "liner"}, r"unknown model 'liner'; did you mean 'linear'\? .*module:Class"),
+        ({"model": "sklearn.nothing:Here"}, r"model 'sklearn.nothing:Here' cannot be made"),
+        ({"model": "sklearn.svm:SVC"}, r"'sklearn.svm:SVC' is no scikit-learn regressor"),
+        ({"model": "collections:namedtuple"}, r"model 'collections:namedtuple' cannot be made"),
+        ({"model": ":x"}, r"model ':x' cannot be made"),
+        ({"feature_set": "splin"}, r"unknown feature set 'splin'; did you mean 'spline'\?"),
+        ({"feature_set": "rank+sell"}, r"followed by \+cell and \+interactions"),
+        ({"fit_on": "parto"}, r"unknown fit_on 'parto'; did you mean 'pareto'\?"),
+        ({"folds": 1}, r"folds: 1 is given; allowed are 2 and more"),
+        ({"repeats": 0}, r"repeats: 0 is given; allowed are 1 and more"),
+        ({"n_bootstrap": 1}, r"n_bootstrap: 1 is given; allowed are 2 and more"),
+        ({"directions": {"alpha": "up"}}, r"alpha: unknown direction 'up'"),
+        ({"proxies": []}, r"at least one proxy, got none"),
+        ({"proxies": ["alpha", "beta", "alpha"]}, r"proxies: alpha named twice"),
+        ({"metadata": {"a": float("nan")}}, r"metadata holds what no file can keep"),
+        ({"metadata": {"a": object()}}, r"metadata holds what no file can keep"),
+        ({"metadata": {"a": {"b": [1, None]}}}, r"no file can keep: a list with None in it"),
+        ({"metadata": {"a": "\ud800"}}, r"metadata holds what no file can keep"),
+    ],
+)
+def test_a_wrong_argument_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(EnsembleError, match=message):
+        fit(linear_table(30), **options)
+
+
+@pytest.mark.parametrize("column", ["alpha", "gamma"])
+def test_applying_without_a_proxy_is_refused(column: str) -> None:
+    table = linear_table(30)
+    with pytest.raises(EnsembleError, match=f"the table has no column '{column}'"):
+        fit(table).predict(table.drop(columns=column))
+
+
+def test_cell_features_need_the_architecture() -> None:
+    table = linear_table(30)
+    with pytest.raises(EnsembleError, match="no column 'architecture'"):
+        fit(table, feature_set="raw+cell").predict(table.drop(columns="architecture"))
+
+
+def test_a_proxy_of_another_definition_is_refused() -> None:
+    metadata = {"definitions": {"alpha": "aa", "unused": "uu"}}
+    ensemble = fit(linear_table(30), metadata=metadata)
+    ensemble.check_compatible({"alpha": "aa", "beta": "bb"})
+    with pytest.raises(EnsembleError, match=r"'alpha' is not the one .* was aa, and is xx now"):
+        ensemble.check_compatible({"alpha": "xx"})
+    with pytest.raises(EnsembleError, match="was aa, and is unknown now"):
+        ensemble.check_compatible({})
+    fit(linear_table(30)).check_compatible({"alpha": "xx"})  # nothing recorded to compare
+
+
+def test_rank_regression_takes_a_given_strength() -> None:
+    X = linear_table(40)
+    weak = RankRegression(1e-6).fit(X[PROXIES], X["val_accuracy"].to_numpy())
+    strong = RankRegression(1e6).fit(X[PROXIES], X["val_accuracy"].to_numpy())
+    assert np.abs(strong.coef_).max() < 1e-3 < np.abs(weak.coef_).max()

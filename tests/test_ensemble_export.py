@@ -1,0 +1,368 @@
+"""Ensembles as files: every bit survives, and no file is taken that was changed."""
+
+import copy
+import json
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tomlkit
+from ensemble_tables import WEIGHTS, linear_table
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from zc_search.ensemble import Ensemble, fit_ensemble
+from zc_search.ensemble.documents import _checksum
+from zc_search.errors import EnsembleError
+
+METADATA = {
+    "dataset": "cifar10-valid",
+    "split": "valid",
+    "accuracy_seeds": [777, 888],
+    "definitions": {"alpha": "1f", "beta": "2e", "gamma": "3d"},
+    "unknown": None,
+}
+
+
+@cache
+def fitted(model: str = "linear", feature_set: str = "standard", seed: int = 0) -> Ensemble:
+    return fit_ensemble(
+        linear_table(40, seed=seed),
+        list(WEIGHTS),
+        model=model,
+        feature_set=feature_set,
+        folds=2,
+        repeats=1,
+        n_bootstrap=10,
+        metadata=METADATA,
+    )
+
+
+def resealed(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document whose checksum is right again, as a forger would write it."""
+    content = {key: value for key, value in document.items() if key != "checksum"}
+    return {**content, "checksum": _checksum(content)}
+
+
+# There and back -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".json"])
+@pytest.mark.parametrize(
+    ("model", "feature_set"),
+    [
+        ("linear", "standard"),
+        ("ridge", "rank+interactions"),
+        ("nonnegative", "raw"),
+        ("rank", "spline+cell"),
+    ],
+)
+def test_predictions_are_the_same_to_the_last_bit(
+    tmp_path: Path, suffix: str, model: str, feature_set: str
+) -> None:
+    ensemble = fitted(model, feature_set)
+    path = tmp_path / f"ensemble{suffix}"
+    ensemble.save(path)
+    loaded = Ensemble.load(path)
+    assert loaded == ensemble
+    new = linear_table(200, seed=9)
+    assert loaded.predict(new).to_numpy().tobytes() == ensemble.predict(new).to_numpy().tobytes()
+    pd.testing.assert_frame_equal(
+        loaded.predict_interval(new), ensemble.predict_interval(new), check_exact=True
+    )
+    pd.testing.assert_frame_equal(loaded.weights, ensemble.weights, check_exact=True)
+    pd.testing.assert_frame_equal(loaded.quality, ensemble.quality, check_exact=True)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(-30, 30),
+    st.sampled_from(["linear", "nonnegative", "rank"]),
+    st.sampled_from(["raw", "standard", "rank", "spline"]),
+    st.sampled_from([".toml", ".json"]),
+)
+def test_any_fit_survives_a_file(
+    tmp_path: Path, seed: int, power: int, model: str, feature_set: str, suffix: str
+) -> None:
+    table = linear_table(12, seed=seed)
+    table["alpha"] *= 10.0**power
+    table["beta"] = np.exp(10 * table["beta"])
+    ensemble = fit_ensemble(
+        table,
+        list(WEIGHTS),
+        model=model,
+        feature_set=feature_set,
+        folds=2,
+        repeats=1,
+        n_bootstrap=3,
+    )
+    ensemble.save(tmp_path / f"e{suffix}")
+    loaded = Ensemble.load(tmp_path / f"e{suffix}")
+    assert loaded == ensemble
+    assert (
+        loaded.predict(table).to_numpy().tobytes() == ensemble.predict(table).to_numpy().tobytes()
+    )
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+SCALAR = TEXT | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+FITTED = fit_ensemble(linear_table(8), list(WEIGHTS), repeats=1, n_bootstrap=2)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.dictionaries(TEXT, st.recursive(SCALAR, lambda inner: st.dictionaries(TEXT, inner))),
+    st.lists(TEXT, unique=True, min_size=3, max_size=3),
+)
+def test_any_metadata_and_any_name_survive_a_file(
+    metadata: dict[str, Any], names: list[str]
+) -> None:
+    ensemble = FITTED.model_copy(update={"metadata": metadata, "notes": names})
+    text = tomlkit.dumps(ensemble.to_dict())
+    assert Ensemble.from_dict(tomllib.loads(text)) == ensemble
+
+
+def test_metadata_without_a_value_is_left_out() -> None:
+    metadata = {"a": None, "b": {"c": None, "d": [1, 2]}}
+    ensemble = fit_ensemble(linear_table(8), list(WEIGHTS), n_bootstrap=2, metadata=metadata)
+    assert ensemble.metadata == {"b": {"d": [1, 2]}}
+
+
+def test_a_prediction_does_not_depend_on_the_rows_beside_it() -> None:
+    ensemble, table = fitted("rank", "spline+cell"), linear_table(100, seed=2)
+    alone = [ensemble.predict(table.iloc[[row]]).iloc[0] for row in range(100)]
+    assert alone == ensemble.predict(table).tolist()
+
+
+def test_the_file_says_what_a_reader_needs(tmp_path: Path) -> None:
+    fitted().save(tmp_path / "ensemble.toml")
+    document = tomllib.loads((tmp_path / "ensemble.toml").read_text())
+    assert document["kind"] == "zc-search ensemble"
+    assert document["schema_version"] == 1
+    assert (document["model"], document["fit_on"], document["rows"]) == ("linear", "pareto", 14)
+    assert document["metadata"] == {k: v for k, v in METADATA.items() if v is not None}
+    assert [proxy["proxy"] for proxy in document["features"]["proxies"]] == list(WEIGHTS)
+    assert set(document["predictor"]["weights"][0]) == {
+        "feature",
+        "weight",
+        "standard_error",
+        "low",
+        "high",
+    }
+    assert document["held_out"][0]["judged"].startswith("held out")
+
+
+def test_a_dictionary_is_plain_and_comes_back() -> None:
+    ensemble = fitted()
+    assert Ensemble.from_dict(json.loads(json.dumps(ensemble.to_dict()))) == ensemble
+
+
+def test_applying_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
+    ensemble = fitted("rank", "spline+cell")
+    ensemble.save(tmp_path / "ensemble.toml")
+    table = linear_table(5)
+    table.to_json(tmp_path / "table.json")
+    code = """
+import sys, pandas
+from zc_search.ensemble import Ensemble
+ensemble = Ensemble.load(sys.argv[1])
+print(*map(repr, ensemble.predict(pandas.read_json(sys.argv[2], precise_float=True)).tolist()))
+assert not {"torch", "optuna"} & set(sys.modules)
+"""
+    arguments = [str(tmp_path / "ensemble.toml"), str(tmp_path / "table.json")]
+    run = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    expected = ensemble.predict(pd.read_json(tmp_path / "table.json", precise_float=True))
+    assert [float(number) for number in run.stdout.split()] == expected.tolist()
+
+
+def test_an_older_file_is_replaced_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "ensemble.toml"
+    path.write_text("old")
+    fitted().save(str(path))
+    assert Ensemble.load(str(path)) == fitted()
+    assert [file.name for file in tmp_path.iterdir()] == ["ensemble.toml"]
+
+
+# Refusals -------------------------------------------------------------------------------------
+
+
+def test_an_imported_regressor_cannot_be_written(tmp_path: Path) -> None:
+    ensemble = fitted("sklearn.neighbors:KNeighborsRegressor")
+    with pytest.raises(
+        EnsembleError, match="KNeighborsRegressor' is an imported regressor: it has"
+    ):
+        ensemble.save(tmp_path / "ensemble.toml")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 2}, r"schema_version 2, written by a later zc-search; .* up to 1"),
+        ({"schema_version": "1"}, r"schema_version is '1', not a whole number"),
+        ({"schema_version": True}, r"schema_version is True, not a whole number"),
+        ({"kind": "recipe"}, r"e is no ensemble: its kind is 'recipe'"),
+        ({"rows": 10_000}, r"e was changed after it was written"),
+        ({"checksum": "0"}, r"e was changed after it was written"),
+        ({"note": "mine"}, r"e was changed after it was written"),
+    ],
+)
+def test_a_changed_document_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(EnsembleError, match=message):
+        Ensemble.from_dict({**fitted().to_dict(), **change}, source="e")
+
+
+def test_a_weight_edited_by_hand_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ensemble.toml"
+    ensemble = fitted()
+    ensemble.save(path)
+    weight = repr(ensemble.weights["weight"].iloc[0].item())
+    assert weight in path.read_text()
+    path.write_text(path.read_text().replace(weight, "1.0"))
+    with pytest.raises(EnsembleError, match=r"ensemble.toml was changed after it was written"):
+        Ensemble.load(path)
+
+
+def change(path: str, value: Any) -> Any:
+    """Return what sets (or with `...` deletes) the entry at a dotted path of a document."""
+
+    def changed(document: dict[str, Any]) -> None:
+        *parents, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+        place: Any = document
+        for parent in parents:
+            place = place[parent]
+        if value is ...:
+            del place[last]
+        else:
+            place[last] = value
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("features.proxies.0.low", ..., "features.proxies.0.raw.low: Field required"),
+        ("features.proxies.0.low", 1e9, "low 1000000000.0 is above high"),
+        ("features.proxies.0.kind", "cube", "features.proxies.0: .*'cube'"),
+        ("features.proxies.0", ..., "columns do not match the proxies"),
+        ("features.columns.0.scale", 0.0, "greater than 0"),
+        ("features.columns.0.mean", "high", "valid number"),
+        ("features.columns.0.name", "beta", "named twice"),
+        ("features.columns", [], "columns are empty"),
+        ("features.interactions", [["alpha", "beta"]], "columns do not match"),
+        ("predictor.weights.0", ..., "lower triangle of 3 rows"),
+        ("predictor.weights.0.weight", float("nan"), "finite number"),
+        ("predictor.weights.0.feature", "beta", "weights for"),
+        ("predictor.covariance.1", [1.0], "lower triangle of 4 rows"),
+        ("predictor.link", {"scores": [1.0], "accuracies": []}, "link.slope_below: Field required"),
+        ("predictor.intercept", ..., "intercept: Field required"),
+        ("residuals", [1.0, 0.0], "residual quantiles must ascend"),
+        ("residuals", [1.0], "at least 2 items"),
+        ("surplus", 1, "surplus: Extra inputs are not permitted"),
+        ("model", ..., "model: Field required"),
+        ("predictor", {"regressor": 1, "importances": []}, "intercept: Field required"),
+    ],
+)
+def test_an_inconsistent_document_is_refused_whatever_its_checksum(
+    path: str, value: Any, message: str
+) -> None:
+    document = fitted(feature_set="raw").to_dict()
+    change(path, value)(document)
+    with pytest.raises(EnsembleError, match=rf"(?s)^e is no consistent ensemble: .*{message}"):
+        Ensemble.from_dict(resealed(document), source="e")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("features.proxies.0.knots", [1.0, 0.0], "2 knots but"),
+        ("features.proxies.0.breaks", [0.0], "breaks must ascend"),
+        ("predictor.link.slope_above", -1.0, "slopes must be above 0"),
+        ("predictor.link.scores.0", 99.0, "scores and accuracies must ascend"),
+        ("predictor.link.scores", [1.0], "1 scores but"),
+    ],
+)
+def test_inconsistent_splines_and_links_are_refused(path: str, value: Any, message: str) -> None:
+    document = fitted("rank", "spline").to_dict()
+    change(path, value)(document)
+    with pytest.raises(EnsembleError, match=message):
+        Ensemble.from_dict(resealed(document))
+
+
+def paths(document: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the place of every value in a document."""
+    entries: list[tuple[Any, Any]] = []
+    if isinstance(document, dict):
+        entries = list(document.items())
+    elif isinstance(document, list):
+        entries = list(enumerate(document))
+    return [prefix] * bool(prefix) + [
+        path for key, value in entries for path in paths(value, (*prefix, key))
+    ]
+
+
+DOCUMENT = fitted("rank", "spline").to_dict()
+JUNK = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(paths(DOCUMENT)), JUNK | st.lists(JUNK, max_size=2), st.booleans())
+def test_a_broken_document_is_refused_or_still_predicts(
+    path: tuple[Any, ...], value: Any, deleted: bool
+) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    place: Any = document
+    for key in path[:-1]:
+        place = place[key]
+    if deleted:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    if json.dumps(document) != json.dumps(DOCUMENT):
+        with pytest.raises(EnsembleError):
+            Ensemble.from_dict(document)
+    try:
+        survivor = Ensemble.from_dict(resealed(document))
+    except EnsembleError:
+        return
+    assert np.isfinite(survivor.predict(linear_table(5).rename(columns={"": ""}))).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("e.toml", "a = ", "is no valid TOML file"),
+        ("e.json", "{", "is no valid JSON file"),
+        ("e.json", "[1]", "holds no table of keys"),
+        ("e.toml", "", "is no ensemble: its kind is None"),
+        ("e.yaml", "", r"unknown suffix '.yaml'.* Allowed: .toml, .json"),
+        ("e.toml", b"\xff\xfe", "is no valid TOML file"),
+    ],
+)
+def test_a_file_that_is_no_ensemble_is_refused(
+    tmp_path: Path, name: str, content: str | bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(EnsembleError, match=message):
+        Ensemble.load(tmp_path / name)
+
+
+def test_files_that_cannot_be_read_or_written_are_named(tmp_path: Path) -> None:
+    with pytest.raises(EnsembleError, match=r"cannot read the ensemble .*nowhere.toml"):
+        Ensemble.load(tmp_path / "nowhere.toml")
+    with pytest.raises(EnsembleError, match=r"cannot write the ensemble to .*ensemble.toml"):
+        fitted().save(tmp_path / "no folder" / "ensemble.toml")
+    with pytest.raises(EnsembleError, match=r"unknown suffix '.pickle'"):
+        fitted().save(tmp_path / "ensemble.pickle")

@@ -1,0 +1,240 @@
+"""Judging: nothing is judged on what it was fitted to, and baselines stand beside it."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from ensemble_tables import WEIGHTS, linear_table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from zc_search.ensemble import (
+    aggregate,
+    best_single_proxy,
+    compare_pareto,
+    fit_ensemble,
+    fit_pipeline,
+    judge,
+    judge_split,
+    learning_curve,
+    ranking,
+    summarise,
+)
+from zc_search.errors import EnsembleError
+
+PROXIES = list(WEIGHTS)
+
+
+# Aggregate ------------------------------------------------------------------------------------
+
+
+def test_aggregate_by_hand() -> None:
+    table = pd.DataFrame(
+        {"a": [1.0, 2.0, 3.0, 4.0], "b": [5.0, 5.0, np.nan, 0.0]}, index=list("wxyz")
+    )
+    scores = aggregate(table, ["a", "b"], {"b": "minimize"})
+    a = np.log(np.array([1, 2, 3, 4]) / 4)
+    # b: the missing one is worst; of the others 0 is best, and 5 and 5 share ranks 2 and 3.
+    b = np.log(np.array([2.5, 2.5, 1, 4]) / 4)
+    np.testing.assert_allclose(scores, (a + b) / 2)
+    assert list(scores.index) == list("wxyz")
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(allow_nan=True), min_size=1, max_size=20), st.booleans())
+def test_aggregate_of_one_proxy_is_its_order(values: list[float], minimize: bool) -> None:
+    table = pd.DataFrame({"a": values})
+    scores = aggregate(table, ["a"], {"a": "minimize"} if minimize else None).to_numpy()
+    known = np.isfinite(values)
+    assert (scores <= 0).all()
+    assert (scores[~known] == np.log(1 / len(values))).all()
+    signed = np.array(values)[known] * (-1 if minimize else 1)
+    expected = stats.rankdata(signed) + (~known).sum()
+    np.testing.assert_allclose(np.exp(scores[known]) * len(values), expected)
+
+
+def test_aggregate_beats_its_parts_when_their_errors_are_independent() -> None:
+    random = np.random.default_rng(0)
+    truth = random.normal(size=500)
+    table = pd.DataFrame({name: truth + random.normal(size=500) for name in "abcd"})
+    tau = stats.kendalltau(aggregate(table, list("abcd")), truth).statistic
+    assert tau > 0.1 + max(stats.kendalltau(table[name], truth).statistic for name in "abcd")
+
+
+def test_aggregate_refuses_what_it_cannot_rank() -> None:
+    table = linear_table(5)
+    with pytest.raises(EnsembleError, match="at least one proxy, got none"):
+        aggregate(table, [])
+    with pytest.raises(EnsembleError, match="no column 'alfa'; did you mean 'alpha'"):
+        aggregate(table, ["alfa"])
+    with pytest.raises(EnsembleError, match=r"unknown direction 'max'.*maximize, minimize"):
+        aggregate(table, ["alpha"], {"alpha": "max"})
+
+
+def test_best_single_proxy_comes_with_its_sign() -> None:
+    table = pd.DataFrame({"a": [1, 2, 4, 3], "b": [9, 7, 5, 1], "still": 0, "acc": [1, 2, 3, 4]})
+    assert best_single_proxy(table, ["still", "a", "b"], "acc") == ("b", -1.0)
+    assert best_single_proxy(table, ["still", "a"], "acc") == ("a", 1.0)
+
+
+# Draws ----------------------------------------------------------------------------------------
+
+
+def repeated(rows: int = 60) -> pd.DataFrame:
+    """Return a table in which each function has three architectures with one accuracy."""
+    table = linear_table(3 * rows)
+    return table.assign(
+        function_key=[f"function {row % rows}" for row in range(3 * rows)],
+        val_accuracy=np.tile(table["val_accuracy"][:rows], 3),
+        **{name: np.tile(table[name][:rows], 3) for name in WEIGHTS},
+    )
+
+
+def test_no_isomorph_of_a_training_architecture_is_judged() -> None:
+    judged = judge(repeated(60), PROXIES, 20, 3)
+    assert set(judged["fitted"]) == {20}
+    assert set(judged["judged"]) == {3 * 40}
+
+
+def test_figures_of_a_split_by_hand() -> None:
+    table = linear_table(80, noise=3.0)
+    rows, rest = table[:30], table[30:]
+    found = judge_split(rows, rest, table, PROXIES, top_k=5).set_index("predictor")
+    true = rest["val_accuracy"].to_numpy()
+    predicted = fit_pipeline(rows, PROXIES).predict(rest)
+    best = np.argsort(-predicted)[:5]
+    assert found.loc["ensemble", "kendall_tau"] == stats.kendalltau(predicted, true).statistic
+    assert found.loc["ensemble", "spearman"] == stats.spearmanr(predicted, true).statistic
+    assert found.loc["ensemble", "top_k_regret"] == pytest.approx(true.max() - true[best].max())
+    single = stats.kendalltau(rest["alpha"], true).statistic
+    assert found.loc["best single proxy", "kendall_tau"] == single
+    of_all = aggregate(table, PROXIES)[30:]
+    assert found.loc["aggregate", "kendall_tau"] == stats.kendalltau(of_all, true).statistic
+    assert found.loc["params", "kendall_tau"] == stats.kendalltau(rest["params"], true).statistic
+
+
+def test_only_usable_rows_take_part() -> None:
+    table = linear_table(60)
+    table.loc[:9, "alpha"] = np.nan
+    table.loc[10:14, "val_accuracy"] = np.nan
+    table["feasible"] = table.index < 55
+    judged = judge(table, PROXIES, 20, 2)
+    assert set(judged["judged"]) == {60 - 10 - 5 - 5 - 20}
+
+
+def test_a_learning_curve_rises_towards_the_truth() -> None:
+    table = linear_table(400, noise=1.0)
+    curve = learning_curve(table, PROXIES, [5, 150], 5, models=["linear", "rank"])
+    columns = ["model", "feature_set", "size", "draw", "predictor", "fitted", "judged"]
+    assert list(curve) == [*columns, "kendall_tau", "spearman", "top_k_regret"]
+    assert len(curve) == 2 * 5 * (2 + 3)  # two models, and three baselines once
+    means = summarise(curve[curve["model"] == "linear"]).set_index("size")
+    assert (means["draws"] == 5).all()
+    assert means.loc[150, "kendall_tau"] > means.loc[5, "kendall_tau"] + 0.05
+    assert means.loc[150, "kendall_tau_low"] < means.loc[150, "kendall_tau"]
+    single = summarise(curve[curve["predictor"] == "best single proxy"]).set_index("size")
+    assert means.loc[150, "kendall_tau"] > single.loc[150, "kendall_tau"]
+
+
+def test_the_same_draws_for_every_model_and_any_number_of_processes() -> None:
+    table = linear_table(60)
+    options: dict[str, Any] = {"models": ["linear", "ridge"], "feature_sets": ["raw", "rank+cell"]}
+    curve = learning_curve(table, PROXIES, [10, 20], 2, **options)
+    pd.testing.assert_frame_equal(
+        curve, learning_curve(table, PROXIES, [10, 20], 2, n_jobs=2, **options)
+    )
+    alone = learning_curve(table, PROXIES, [20], 2, models=["ridge"], feature_sets=["rank+cell"])
+    part = curve[(curve["size"] == 20) & (curve["model"] == "ridge")]
+    part = part[part["feature_set"] == "rank+cell"]
+    other = alone[alone["model"] == "ridge"]
+    assert part["kendall_tau"].tolist() == other["kendall_tau"].tolist()
+    assert judge(table, PROXIES, 10, 2, seed=1)["spearman"].tolist() != (
+        judge(table, PROXIES, 10, 2, seed=2)["spearman"].tolist()
+    )
+
+
+def test_means_over_draws_have_students_interval() -> None:
+    judged = judge(linear_table(60), PROXIES, 10, 4)
+    mean = summarise(judged).set_index("predictor").loc["ensemble"]
+    values = judged[judged["predictor"] == "ensemble"]["kendall_tau"]
+    low, high = stats.t.interval(0.9, 3, values.mean(), stats.sem(values))
+    assert (mean["kendall_tau_low"], mean["kendall_tau_high"]) == pytest.approx((low, high))
+    single = summarise(judge(linear_table(60), PROXIES, 10, 1))
+    assert single["kendall_tau_low"].isna().all()
+    assert single["kendall_tau"].notna().all()
+
+
+@pytest.mark.parametrize("size", [1, 60, 61])
+def test_a_draw_that_leaves_nothing_to_judge_is_refused(size: int) -> None:
+    message = rf"size {size}: allowed are 2 to 59, because one at least of the 60 usable functions"
+    with pytest.raises(EnsembleError, match=message):
+        judge(repeated(60), PROXIES, size, 1)
+
+
+def test_draws_below_one_are_refused() -> None:
+    with pytest.raises(EnsembleError, match="n_draws: 0 is given; allowed are 1 and more"):
+        judge(linear_table(20), PROXIES, 5, 0)
+
+
+# Pareto ---------------------------------------------------------------------------------------
+
+
+def test_a_front_is_compared_with_as_many_random_rows() -> None:
+    table = linear_table(200, noise=0.5)
+    best = table["alpha"].rank() > 170
+    trials = table.assign(pareto=best)
+    found = compare_pareto(trials, table, PROXIES, 4)
+    assert set(found["fitted"]) == {30}
+    counts = found[found["predictor"] == "ensemble"]["fit_on"].value_counts()
+    assert counts.to_dict() == {"pareto": 4, "random": 4}
+    both = found[found["draw"] == 0].groupby("fit_on")["judged"].unique().map(list)
+    assert both["pareto"] == both["random"]  # judged on the same rows
+    assert both["pareto"][0] < 200 - 30
+    means = summarise(found).set_index(["fit_on", "predictor"])["kendall_tau"]
+    assert means["random", "ensemble"] > means["pareto", "ensemble"]  # a narrow range misleads
+    with pytest.raises(EnsembleError, match="front has 0 usable rows; 2 are needed"):
+        compare_pareto(trials.assign(pareto=False), table, PROXIES)
+
+
+# Ranking --------------------------------------------------------------------------------------
+
+
+def test_ranking_puts_prediction_beside_truth() -> None:
+    table = linear_table(40)
+    ensemble = fit_ensemble(table, PROXIES, fit_on="all", repeats=1, n_bootstrap=10)
+    table = pd.concat([table, table[:3]], ignore_index=True)  # repeats of an architecture
+    table.loc[4, "alpha"] = np.nan
+    table.loc[5, "val_accuracy"] = np.nan
+    table.loc[6, "feasible"] = False
+    ranked = ranking(ensemble, table)
+    assert list(ranked) == [
+        "architecture",
+        "prediction",
+        "low",
+        "high",
+        "val_accuracy",
+        "predicted_rank",
+        "true_rank",
+    ]
+    assert len(ranked) == 39
+    assert 6 not in ranked.index
+    assert ranked.index[-1] == 4
+    assert ranked.loc[4, ["prediction", "predicted_rank"]].isna().all()
+    assert pd.isna(ranked.loc[5, "true_rank"])
+    assert ranked["predicted_rank"].tolist()[:-1] == list(range(1, 39))
+    best = ranked[ranked["true_rank"] == 1].index[0]
+    assert best == table.drop(index=6)["val_accuracy"].idxmax()
+    pd.testing.assert_series_equal(
+        ranked["prediction"].sort_index(),
+        ensemble.predict(table.drop(index=[6, 40, 41, 42])),
+        check_names=False,
+    )
+
+
+def test_ranking_needs_no_truth() -> None:
+    table = linear_table(20)
+    ensemble = fit_ensemble(table, PROXIES, repeats=1, n_bootstrap=10)
+    ranked = ranking(ensemble, table[PROXIES])
+    assert list(ranked) == ["prediction", "low", "high", "predicted_rank"]

@@ -1,0 +1,155 @@
+"""Plain sentences about a fit: what a user should know before trusting a weight or a figure."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from zc_search.ensemble.cell import CELL_FEATURES
+from zc_search.ensemble.features import FeatureMap, Features
+from zc_search.ensemble.predictor import Weight
+from zc_search.ensemble.validation import CrossValidation
+
+INFLATION_LIMIT = 10.0
+
+
+def dropped_columns(features: Features, rows: int) -> list[str]:
+    """Say which columns were left out because they say nothing, or nothing new."""
+    notes = []
+    for names, cell in _split(features.constant_):
+        what = f"{len(names)} features of the cell" if cell else _listed(names)
+        notes.append(f"Constant over the {rows} rows, and left out: {what}.")
+    for names, cell in _split(list(features.duplicates_)):
+        if cell:
+            notes.append(f"Repeating others, and left out: {len(names)} features of the cell.")
+            continue
+        pairs = [f"{name} repeats {features.duplicates_[name]}" for name in names]
+        notes.append(f"Left out, because {_listed(pairs)}.")
+    return notes
+
+
+def variance_inflation(columns: pd.DataFrame) -> dict[str, float]:
+    """Return ``1 / (1 - R²)`` of each column regressed on all others; infinity where R² is 1."""
+    factors = {}
+    centred = columns - columns.mean()
+    for name in columns:
+        own, others = centred[name].to_numpy(), centred.drop(columns=name).to_numpy()
+        left = own - others @ np.linalg.lstsq(others, own, rcond=None)[0]
+        unexplained = float(left @ left) / float(own @ own)
+        factors[str(name)] = 1 / unexplained if unexplained > 1e-12 else np.inf
+    return factors
+
+
+def collinear_proxies(columns: pd.DataFrame) -> list[str]:
+    """Say which proxies are nearly combinations of the others, and name the closest pair.
+
+    Args:
+        columns: One standardised column for each proxy, over the training rows.
+    """
+    if columns.shape[1] < 2 or len(columns) <= columns.shape[1] + 1:  # any column would fit
+        return []
+    inflated = {k: v for k, v in variance_inflation(columns).items() if v > INFLATION_LIMIT}
+    if not inflated:
+        return []
+    correlations = columns.corr().to_numpy(copy=True)
+    np.fill_diagonal(correlations, 0.0)
+    a, b = np.unravel_index(np.abs(correlations).argmax(), correlations.shape)
+    worst = [f"{name} ({value:.0f})" for name, value in inflated.items()]
+    return [
+        (
+            f"Collinear proxies, variance inflation above {INFLATION_LIMIT:.0f}: {_listed(worst)}; "
+            f"the closest pair is {columns.columns[a]} and {columns.columns[b]}, correlation "
+            f"{correlations[a, b]:.2f}. Their weights cannot be told apart, only their sum."
+        )
+    ]
+
+
+def contradicted_directions(
+    features: FeatureMap, weights: Sequence[Weight], directions: Mapping[str, str]
+) -> list[str]:
+    """Say which proxies count against their own direction, from their lowest to highest value."""
+    notes = []
+    by_name = {weight.feature: weight for weight in weights}
+    scales = {column.name: column.scale for column in features.columns}
+    for proxy in features.proxies:
+        own = [by_name[name] for name in proxy.names() if name in by_name]
+        rise = sum(weight.weight / scales[weight.feature] for weight in own)
+        direction = directions.get(proxy.proxy)
+        if direction is None or rise * (1 if direction == "maximize" else -1) >= 0:
+            continue
+        if len(own) > 1:
+            notes.append(
+                f"The weights of {proxy.proxy} add up against its direction, {direction}: beside "
+                "the other features it serves as a correction."
+            )
+            continue
+        (weight,) = own
+        settled = weight.low > 0 or weight.high < 0
+        notes.append(
+            f"The weight of {proxy.proxy}, {weight.weight:.3g} ({weight.low:.3g} to "
+            f"{weight.high:.3g}), contradicts its direction, {direction}: "
+            + (
+                "beside the other features it serves as a correction."
+                if settled
+                else "the interval includes 0, so that even the sign is open."
+            )
+        )
+    return notes
+
+
+def few_rows(rows: int, features: int) -> list[str]:
+    """Say where the rows cannot settle the weights."""
+    if rows <= features + 1:
+        return [
+            (
+                f"{rows} rows for {features} features and an intercept: the weights are not "
+                "settled by the data, and standard errors are those of the bootstrap."
+            )
+        ]
+    if rows < 3 * features:
+        return [f"{rows} rows for {features} features, fewer than three for each."]
+    return []
+
+
+def held_out(judged: CrossValidation | None, rows: int, folds: int, best: str) -> list[str]:
+    """Say where nothing, or little, could be held out, and where one proxy does better alone.
+
+    Args:
+        judged: What the cross-validation found; None where there were too few rows.
+        rows: Distinct rows fitted to.
+        folds: Folds asked for.
+        best: The best single proxy on all rows.
+    """
+    if judged is None:
+        return [
+            (
+                f"{rows} rows are too few to hold any out: there is no figure of quality, and the "
+                "intervals of predictions are too narrow, because they rest on the rows fitted to."
+            )
+        ]
+    notes = []
+    if judged.folds < folds:
+        notes.append(f"{rows} rows: cross-validated in {judged.folds} folds, not {folds}.")
+    taus = {row.predictor: row.kendall_tau for row in judged.quality}
+    ensemble, single = taus["ensemble"], taus["best single proxy"]
+    if single is not None and (ensemble is None or ensemble < single):
+        notes.append(
+            f"Held out, the ensemble's Kendall's tau, {_tau(ensemble)}, is below that of the best "
+            f"single proxy, {_tau(single)} ({best} on all rows): rank by that proxy instead."
+        )
+    return notes
+
+
+def _tau(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _split(names: list[str]) -> list[tuple[list[str], bool]]:
+    cell = [name for name in names if name in CELL_FEATURES]
+    other = [name for name in names if name not in CELL_FEATURES]
+    return [(group, flag) for group, flag in ((other, False), (cell, True)) if group]
+
+
+def _listed(items: list[str], shown: int = 8) -> str:
+    more = f" and {len(items) - shown} more" if len(items) > shown else ""
+    return ", ".join(items[:shown]) + more

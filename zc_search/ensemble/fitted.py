@@ -1,0 +1,275 @@
+"""A fitted ensemble: what it predicts, how sure it is, and how well it did on unseen rows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+from scipy.stats import norm
+
+from zc_search.ensemble import documents
+from zc_search.ensemble.features import FeatureMap
+from zc_search.ensemble.predictor import ImportedRegressor, LinearPredictor
+from zc_search.ensemble.scales import RECORD, Floats
+from zc_search.ensemble.tables import FitOn
+from zc_search.errors import EnsembleError
+
+SCHEMA_VERSION = 1
+
+
+class HeldOut(BaseModel):
+    """How one predictor ranked architectures that it was not fitted to.
+
+    Attributes:
+        predictor: ``ensemble``, ``best single proxy``, ``aggregate``, ``params`` or ``flops``.
+        judged: On what, in words; always held out.
+        rows: Distinct architectures that took part.
+        kendall_tau: Mean over the held-out folds; None where it is undefined.
+        kendall_tau_low: Lower end of its 90% interval.
+        kendall_tau_high: Upper end of its 90% interval.
+        spearman: Mean over the held-out folds; None where it is undefined.
+        spearman_low: Lower end of its 90% interval.
+        spearman_high: Upper end of its 90% interval.
+    """
+
+    model_config = RECORD
+
+    predictor: str
+    judged: str
+    rows: int
+    kendall_tau: float | None = None
+    kendall_tau_low: float | None = None
+    kendall_tau_high: float | None = None
+    spearman: float | None = None
+    spearman_low: float | None = None
+    spearman_high: float | None = None
+
+
+class Ensemble(BaseModel):
+    """Proxies turned into one predicted accuracy; made by `fit_ensemble` or `Ensemble.load`.
+
+    Attributes:
+        model: Name of the model; see `make_model`.
+        feature_set: Name of the feature set; see `parse_feature_set`.
+        target: Column of the accuracies, in percent.
+        fit_on: Whether the rows are a Pareto front or all.
+        rows: Distinct architectures that it was fitted to.
+        features: From a table of scores to standardised columns.
+        predictor: From standardised columns to percent accuracy.
+        residuals: Quantiles, from 0 to 1 in equal steps, of true minus predicted accuracy in
+            percent, on held-out rows where `residuals_held_out`.
+        residuals_held_out: False where there were too few rows to hold any out.
+        held_out: What `quality` shows.
+        notes: A sentence for each thing a user should know before trusting it.
+        metadata: What the caller knows of the accuracies and proxies: data set, split, seeds,
+            ``definitions`` (a fingerprint for each proxy).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: str
+    feature_set: str
+    target: str
+    fit_on: FitOn
+    rows: int
+    notes: list[str]
+    metadata: dict[str, JsonValue]
+    features: FeatureMap
+    predictor: LinearPredictor | InstanceOf[ImportedRegressor]
+    residuals: Annotated[tuple[float, ...], Field(min_length=2)]
+    residuals_held_out: bool
+    held_out: tuple[HeldOut, ...]
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """Columns that a table must have for `predict`."""
+        return tuple(scale.proxy for scale in self.features.proxies)
+
+    @property
+    def unit(self) -> str:
+        """What `weights` and `intercept` are measured in."""
+        ranks = isinstance(self.predictor, LinearPredictor) and self.predictor.link is not None
+        scale = "rank of the accuracy, 0 worst to 1 best" if ranks else "percent accuracy"
+        return f"{scale}, for a standard deviation of the feature"
+
+    @property
+    def intercept(self) -> float:
+        """Score of an architecture with every feature at its training mean.
+
+        Raises:
+            EnsembleError: The model is an imported regressor.
+        """
+        return self._linear("intercept").intercept
+
+    @property
+    def weights(self) -> pd.DataFrame:
+        """Columns ``feature, weight, standard_error, low, high``, the interval covering 90%.
+
+        The features are standardised, so that weights compare; see `Weight` and `unit`. For an
+        imported regressor ``feature, importance, standard_deviation``: what shuffling the feature
+        costs on held-out rows, in Kendall's tau.
+        """
+        if isinstance(self.predictor, ImportedRegressor):
+            names = ["feature", "importance", "standard_deviation"]
+            return pd.DataFrame(list(self.predictor.importances), columns=names)
+        return pd.DataFrame([weight.model_dump() for weight in self.predictor.weights])
+
+    @property
+    def quality(self) -> pd.DataFrame:
+        """Held-out rank correlations, one row a predictor, the ensemble's first; see `HeldOut`.
+
+        Empty where there were too few rows to hold any out; nothing here is in-sample.
+        """
+        rows = [row.model_dump() for row in self.held_out]
+        return pd.DataFrame(rows, columns=list(HeldOut.model_fields))
+
+    def predict(self, table: pd.DataFrame) -> pd.Series:
+        """Predict the accuracy of each row, in percent.
+
+        A prediction is a row's own: it does not depend on the other rows of the table.
+
+        Returns:
+            On the table's index; NaN where a proxy is not finite. Values above 100 are possible:
+            they keep their order.
+
+        Raises:
+            EnsembleError: A column is missing or holds no numbers.
+        """
+        predicted = self._predict(self.features.matrix(table))
+        return pd.Series(predicted, index=table.index, name=f"predicted_{self.target}")
+
+    def predict_interval(self, table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
+        """Predict the accuracy of each row with an interval for its true accuracy, in percent.
+
+        The interval covers two things, added as squares on either side: how the prediction moves
+        when the weights vary as they do over bootstrap resamples of the training rows, and how
+        far true accuracies lay from predictions of held-out rows (their quantiles, so that the
+        two sides may differ). It holds on average over architectures like those fitted to, not
+        for every kind of architecture alone; it does not cover a choice of training rows that
+        are unlike the table, such as a Pareto front, the fitted constants of the features, or
+        the seed noise of a single accuracy. For an imported regressor the first part is left out.
+
+        Args:
+            table: See `predict`.
+            level: Share of architectures whose accuracy the interval is to hold, within (0, 1).
+
+        Returns:
+            ``prediction, low, high`` on the table's index; NaN where a proxy is not finite.
+
+        Raises:
+            EnsembleError: A level outside (0, 1), or as for `predict`.
+        """
+        if not 0 < level < 1:
+            raise EnsembleError(f"level {level!r} is not between 0 and 1, both excluded")
+        matrix = self.features.matrix(table)
+        predicted = self._predict(matrix)
+        steps = np.linspace(0, 1, len(self.residuals))
+        low, high = np.interp([(1 - level) / 2, (1 + level) / 2], steps, self.residuals)
+        down: Floats | float = 0.0
+        up: Floats | float = 0.0
+        if isinstance(self.predictor, LinearPredictor):
+            down, up = self.predictor.spread(matrix, float(norm.ppf((1 + level) / 2)))
+        return pd.DataFrame(
+            {
+                "prediction": predicted,
+                "low": predicted - np.hypot(down, max(-low, 0.0)),
+                "high": predicted + np.hypot(up, max(high, 0.0)),
+            },
+            index=table.index,
+        )
+
+    def check_compatible(self, definitions: Mapping[str, str]) -> None:
+        """Check that the proxies mean what they meant when the ensemble was fitted.
+
+        Args:
+            definitions: The fingerprint of each proxy's definition, as in
+                ``metadata["definitions"]``.
+
+        Raises:
+            EnsembleError: A recorded fingerprint differs or is not given.
+        """
+        recorded = self.metadata.get("definitions")
+        for proxy, fingerprint in (recorded if isinstance(recorded, dict) else {}).items():
+            now = definitions.get(proxy)
+            if proxy in self.proxies and now != fingerprint:
+                raise EnsembleError(
+                    f"proxy {proxy!r} is not the one that the ensemble was fitted to: its "
+                    f"definition was {fingerprint}, and is {now or 'unknown'} now"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every constant as plain values, with a schema version and a checksum.
+
+        Raises:
+            EnsembleError: The model is an imported regressor.
+        """
+        self._linear("constants that a file could hold; use a model by name, such as 'ridge'")
+        return documents.seal(self.model_dump(exclude_none=True), SCHEMA_VERSION)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], *, source: str = "the document") -> Self:
+        """Return the ensemble that `to_dict` described.
+
+        Args:
+            document: What `to_dict` returned.
+            source: What to call it in an error.
+
+        Raises:
+            EnsembleError: It is no ensemble, of a later version, changed, or inconsistent.
+        """
+        try:
+            return cls.model_validate(documents.unseal(document, SCHEMA_VERSION, source))
+        except ValidationError as error:
+            raise documents.explain(error, source) from None
+
+    def save(self, path: str | Path) -> None:
+        """Write TOML or JSON, by suffix; floats keep every bit, an older file is replaced at once.
+
+        Raises:
+            EnsembleError: An imported regressor, another suffix, or a folder that is not writable.
+        """
+        documents.write(self.to_dict(), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote; its predictions are the same to the last bit.
+
+        Raises:
+            EnsembleError: The file cannot be read, or as for `from_dict`.
+        """
+        return cls.from_dict(documents.read(path), source=str(path))
+
+    def _predict(self, matrix: Floats) -> Floats:
+        if isinstance(self.predictor, LinearPredictor):
+            return self.predictor.predict(matrix)
+        predicted = np.full(len(matrix), np.nan)
+        usable = np.isfinite(matrix).all(axis=1)
+        if usable.any():
+            columns = pd.DataFrame(matrix[usable], columns=self.features.names)
+            predicted[usable] = self.predictor.predict(columns)
+        return predicted
+
+    def _linear(self, what: str) -> LinearPredictor:
+        if isinstance(self.predictor, ImportedRegressor):
+            raise EnsembleError(f"model {self.model!r} is an imported regressor: it has no {what}")
+        return self.predictor
+
+    @model_validator(mode="after")
+    def _matching(self) -> Self:
+        if isinstance(self.predictor, LinearPredictor):
+            weighted = [weight.feature for weight in self.predictor.weights]
+            if weighted != self.features.names:
+                raise ValueError(f"weights for {weighted} but columns {self.features.names}")
+        if np.any(np.diff(self.residuals) < 0):
+            raise ValueError("the residual quantiles must ascend")
+        return self

@@ -1,0 +1,249 @@
+"""Fitting an ensemble: choose rows, fit, hold out, resample, and say what was noticed."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold
+from sklearn.pipeline import Pipeline
+
+from zc_search.ensemble import diagnostics
+from zc_search.ensemble.baselines import best_single_proxy, check_directions
+from zc_search.ensemble.features import FeatureMap, Features
+from zc_search.ensemble.fitted import Ensemble
+from zc_search.ensemble.models import make_model
+from zc_search.ensemble.predictor import ImportedRegressor, LinearPredictor
+from zc_search.ensemble.scales import Floats
+from zc_search.ensemble.tables import distinct, flags, function_keys, numbers, select_rows
+from zc_search.ensemble.uncertainty import (
+    least_squares_errors,
+    lower_triangle,
+    quantiles,
+    resampled_coefficients,
+    weight_records,
+)
+from zc_search.ensemble.validation import ROWS_IN_A_FOLD, cross_validate
+from zc_search.errors import EnsembleError
+from zc_search.evaluation import kendall_tau
+
+
+def fit_pipeline(
+    rows: pd.DataFrame,
+    proxies: Sequence[str],
+    *,
+    target: str = "val_accuracy",
+    model: str = "linear",
+    feature_set: str = "standard",
+    directions: Mapping[str, str] | None = None,
+    seed: int = 0,
+) -> Pipeline:
+    """Fit features and model to rows that are already chosen; all finite, all distinct.
+
+    Returns:
+        A scikit-learn pipeline from a table of scores to percent accuracy.
+
+    Raises:
+        EnsembleError: As for `fit_ensemble`.
+    """
+    pipeline = Pipeline(
+        [
+            ("features", Features(proxies, feature_set)),
+            ("model", make_model(model, directions, seed)),
+        ]
+    )
+    return pipeline.fit(rows, numbers(rows, target))
+
+
+def fit_ensemble(
+    table: pd.DataFrame,
+    proxies: Sequence[str],
+    *,
+    target: str = "val_accuracy",
+    model: str = "linear",
+    feature_set: str = "standard",
+    fit_on: str = "pareto",
+    folds: int = 5,
+    repeats: int = 4,
+    n_bootstrap: int = 200,
+    seed: int = 0,
+    directions: Mapping[str, str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Ensemble:
+    """Fit a model from proxies to accuracy, judge it on held-out rows, and bound its weights.
+
+    Args:
+        table: One row a trial or architecture: the proxies, the target, ``function_key`` (or else
+            ``architecture``); where there are, ``feasible``, ``pareto``, ``params``, ``flops``.
+        proxies: Columns to predict from.
+        target: Column with the accuracy, in percent.
+        model: ``linear``, ``ridge``, ``nonnegative``, ``rank``, or ``module:Class``.
+        feature_set: ``standard``, ``raw``, ``rank`` or ``spline``, each with ``+cell`` or
+            ``+interactions`` if wanted.
+        fit_on: ``pareto``, for the Pareto front if it has three distinct rows for each proxy, or
+            ``all`` distinct feasible rows.
+        folds: Folds of the cross-validation, 2 or more.
+        repeats: Times that it is repeated, each with another split.
+        n_bootstrap: Resamples for the intervals, 2 or more.
+        seed: Of the splits, the resamples and an imported regressor.
+        directions: ``maximize`` or ``minimize``: whether more of a proxy should mean more
+            accuracy, which may differ from its direction as an objective of the search.
+        metadata: What to keep beside the constants; see `Ensemble`. Keys that are None are left
+            out.
+
+    Raises:
+        EnsembleError: Nothing can be fitted (one row, one accuracy, no finite row, a missing
+            column), or an argument is wrong.
+    """
+    for name, value, least in (
+        ("folds", folds, 2),
+        ("repeats", repeats, 1),
+        ("n_bootstrap", n_bootstrap, 2),
+    ):
+        if value < least:
+            raise EnsembleError(f"{name}: {value} is given; allowed are {least} and more")
+    recorded = _plain(metadata or {})
+    proxies, directions = list(proxies), check_directions(directions)
+    table = table.reset_index(drop=True)
+    rows, fitted_on, notes = select_rows(table, proxies, target, fit_on)
+
+    def fit(training: pd.DataFrame) -> Pipeline:
+        return fit_pipeline(
+            training,
+            proxies,
+            target=target,
+            model=model,
+            feature_set=feature_set,
+            directions=directions,
+            seed=seed,
+        )
+
+    pipeline = fit(rows)
+    features: Features = pipeline["features"]
+    notes += diagnostics.dropped_columns(features, len(rows))
+    notes += diagnostics.few_rows(len(rows), len(features.map_.names))
+    notes += diagnostics.collinear_proxies(features.map_.by_proxy(rows))
+    judged = cross_validate(
+        fit,
+        rows,
+        _population(table, rows),
+        proxies,
+        target,
+        directions,
+        folds=folds,
+        repeats=repeats,
+        seed=seed,
+    )
+    best, _ = best_single_proxy(rows, proxies, target)
+    notes += diagnostics.held_out(judged, len(rows), folds, best)
+    residuals = (
+        numbers(rows, target) - pipeline.predict(rows) if judged is None else judged.residuals
+    )
+    predictor: LinearPredictor | ImportedRegressor
+    if ":" in model:
+        predictor = _imported(pipeline, fit, rows, target, seed)
+    else:
+        predictor = _linear(pipeline, rows, target, n_bootstrap, seed)
+        notes += diagnostics.contradicted_directions(features.map_, predictor.weights, directions)
+    return Ensemble(
+        model=model,
+        feature_set=feature_set,
+        target=target,
+        fit_on=fitted_on,
+        rows=len(rows),
+        notes=notes,
+        metadata=recorded,
+        features=features.map_,
+        predictor=predictor,
+        residuals=quantiles(residuals),
+        residuals_held_out=judged is not None,
+        held_out=() if judged is None else judged.quality,
+    )
+
+
+def _population(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `rows` and one feasible row of each other function of the table."""
+    others = table[flags(table, "feasible", default=True)]
+    others = others[~np.isin(function_keys(others), function_keys(rows))]
+    return pd.concat([rows, distinct(others)])
+
+
+def _linear(
+    pipeline: Pipeline, rows: pd.DataFrame, target: str, n_bootstrap: int, seed: int
+) -> LinearPredictor:
+    """Write down a fitted linear model, and bound its weights."""
+    model, accuracies = pipeline["model"], numbers(rows, target)
+    columns = pipeline["features"].transform(rows)
+    errors = None
+    if isinstance(model, LinearRegression):
+        residuals = accuracies - model.predict(columns)
+        errors = least_squares_errors(columns.to_numpy(), residuals)
+    coefficients = resampled_coefficients(model, columns, accuracies, n_bootstrap, seed)
+    return LinearPredictor(
+        intercept=float(model.intercept_),
+        weights=weight_records(list(columns), model.coef_, errors, coefficients),
+        covariance=lower_triangle(coefficients),
+        link=getattr(model, "link_", None),
+    )
+
+
+def _imported(
+    pipeline: Pipeline,
+    fit: Callable[[pd.DataFrame], Pipeline],
+    rows: pd.DataFrame,
+    target: str,
+    seed: int,
+) -> ImportedRegressor:
+    """Measure by shuffling what an imported regressor draws on.
+
+    Held out in three folds where there are rows for it, else on the rows fitted to.
+    """
+    features: FeatureMap = pipeline["features"].map_
+    inputs = [scale.proxy for scale in features.proxies] + ["architecture"] * features.cell
+    splits = [(rows, rows)]
+    if len(rows) >= 3 * ROWS_IN_A_FOLD:
+        folds = KFold(3, shuffle=True, random_state=seed).split(rows)
+        splits = [(rows.iloc[training], rows.iloc[held_out]) for training, held_out in folds]
+    costs = []
+    for training, judged in splits:
+        found = permutation_importance(
+            fit(training),
+            judged[inputs],
+            numbers(judged, target),
+            scoring=_kendall_scorer,
+            n_repeats=5,
+            random_state=seed,
+        )
+        costs.append(found["importances"])
+    drops = np.concatenate(costs, axis=1)
+    return ImportedRegressor(
+        pipeline["model"],
+        tuple(zip(inputs, drops.mean(axis=1).tolist(), drops.std(axis=1).tolist(), strict=True)),
+    )
+
+
+def _kendall_scorer(pipeline: Pipeline, table: pd.DataFrame, accuracies: Floats) -> float:
+    return kendall_tau(np.asarray(pipeline.predict(table)), accuracies)
+
+
+def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy metadata as what TOML and JSON both hold, leaving out keys that are None.
+
+    Raises:
+        EnsembleError: Something else than text, finite numbers, flags, lists and tables.
+    """
+    try:
+        text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+        copied: dict[str, Any] = json.loads(text.encode(), object_hook=_without_none)
+    except (TypeError, ValueError) as error:
+        raise EnsembleError(f"metadata holds what no file can keep: {error}") from None
+    return copied
+
+
+def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+    if any(isinstance(value, list) and None in value for value in table.values()):
+        raise TypeError("a list with None in it")
+    return {key: value for key, value in table.items() if value is not None}

@@ -1,0 +1,198 @@
+"""Models by name, all linear in the features but those that a user imports."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from inspect import signature
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, model_validator
+from scipy.optimize import isotonic_regression
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, RegressorMixin, is_regressor
+from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
+
+from zc_search.config.types import MODELS
+from zc_search.ensemble.scales import RECORD, Floats
+from zc_search.errors import EnsembleError, unknown_name
+
+_ALPHAS = np.logspace(-2, 4, 13)
+
+
+class Link(BaseModel):
+    """A rising, piecewise linear map from a score to percent accuracy.
+
+    Attributes:
+        scores: Knots on the score's scale, ascending.
+        accuracies: Accuracy at each knot, in percent, ascending.
+        slope_below: Slope before the first knot; above zero.
+        slope_above: Slope after the last knot; above zero.
+    """
+
+    model_config = RECORD
+
+    scores: tuple[float, ...]
+    accuracies: tuple[float, ...]
+    slope_below: float
+    slope_above: float
+
+    def __call__(self, scores: Floats) -> Floats:
+        """Map scores to percent accuracy; NaN stays NaN."""
+        below = np.minimum(scores - self.scores[0], 0.0) * self.slope_below
+        above = np.maximum(scores - self.scores[-1], 0.0) * self.slope_above
+        inside: Floats = np.interp(scores, self.scores, self.accuracies)
+        return below + inside + above
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if not self.scores or len(self.scores) != len(self.accuracies):
+            raise ValueError(f"{len(self.scores)} scores but {len(self.accuracies)} accuracies")
+        if np.any(np.diff(self.scores) <= 0) or np.any(np.diff(self.accuracies) <= 0):
+            raise ValueError("scores and accuracies must ascend")
+        if min(self.slope_below, self.slope_above) <= 0:
+            raise ValueError("slopes must be above 0")
+        return self
+
+    @classmethod
+    def fit(cls, scores: Floats, accuracies: Floats) -> Self:
+        """Centred isotonic regression (Oron and Flournoy 2017, CIR), so that no two scores tie.
+
+        Isotonic regression gives steps; each step is placed at the mean score of its members, and
+        the accuracies between two steps are interpolated. Beyond the ends the map goes on with the
+        slope of the last piece or of the whole, whichever is flatter.
+        """
+        # Rounded, so that rounding errors between equal scores do not become cliffs.
+        places, place = np.unique(np.round(scores, 9), return_inverse=True)
+        counts = np.bincount(place)
+        means = np.bincount(place, weights=accuracies) / counts
+        y, step = np.unique(isotonic_regression(means, weights=counts).x, return_inverse=True)
+        x = np.bincount(step, weights=places * counts) / np.bincount(step, weights=counts)
+        if len(y) == 1:  # the scores say nothing; any slope keeps their order
+            slopes = np.array([max(float(np.std(accuracies)), 1e-6)])
+        else:
+            whole = (y[-1] - y[0]) / (x[-1] - x[0])
+            slopes = np.minimum(np.diff(y) / np.diff(x), whole)
+        return cls(
+            scores=tuple(x.tolist()),
+            accuracies=tuple(y.tolist()),
+            slope_below=float(slopes[0]),
+            slope_above=float(slopes[-1]),
+        )
+
+
+class NonNegative(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Least squares in which no proxy may count against its direction (Lawson and Hanson 1974).
+
+    Args:
+        directions: ``maximize`` or ``minimize`` for each proxy: whether more of it should mean
+            more accuracy. A column without one takes the sign of its training correlation.
+
+    Attributes:
+        coef_: Weights of the columns, signed as in an ordinary regression.
+        intercept_: Prediction where every column is zero.
+    """
+
+    def __init__(self, directions: Mapping[str, str] | None = None) -> None:
+        self.directions = directions
+
+    def fit(self, X: pd.DataFrame, y: Floats) -> Self:
+        """Fit to named columns; a ramp such as ``snip[0-0.25]`` has its proxy's direction."""
+        signs = np.where((X.to_numpy() - X.to_numpy().mean(axis=0)).T @ y < 0, -1.0, 1.0)
+        directions = self.directions or {}
+        for position, name in enumerate(X.columns):
+            direction = directions.get(name) or directions.get(name.rpartition("[")[0])
+            if direction:
+                signs[position] = 1.0 if direction == "maximize" else -1.0
+        try:
+            inner = LinearRegression(positive=True).fit(X.to_numpy() * signs, y)
+        except RuntimeError as error:  # the active set did not settle
+            raise EnsembleError(f"non-negative least squares failed: {error}") from error
+        self.coef_, self.intercept_ = inner.coef_ * signs, float(inner.intercept_)
+        return self
+
+    def predict(self, X: pd.DataFrame) -> Floats:
+        """Return percent accuracy."""
+        predicted: Floats = X.to_numpy() @ self.coef_ + self.intercept_
+        return predicted
+
+
+class RankRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Ridge regression on the rank of the accuracy, mapped back to accuracy by a rising curve.
+
+    Accuracies crowd at the top and trail off below; their ranks do not, so that the weights are
+    not spent on how bad the worst cells are.
+
+    Args:
+        alpha: Strength of the ridge; None to choose it by leave-one-out cross-validation.
+
+    Attributes:
+        coef_: Weights of the columns, in ranks (0 worst, 1 best training accuracy).
+        intercept_: Rank predicted where every column is zero.
+        alpha_: The ridge's strength.
+        link_: From rank to percent accuracy.
+    """
+
+    def __init__(self, alpha: float | None = None) -> None:
+        self.alpha = alpha
+
+    def fit(self, X: pd.DataFrame, y: Floats) -> Self:
+        """Fit to columns and percent accuracies; tied accuracies share their mean rank."""
+        ranks = (rankdata(y) - 0.5) / len(y)
+        inner = RidgeCV(_ALPHAS) if self.alpha is None else Ridge(self.alpha)
+        inner.fit(X, ranks)
+        self.coef_, self.intercept_ = inner.coef_, float(inner.intercept_)
+        self.alpha_ = float(inner.alpha_) if self.alpha is None else self.alpha
+        self.link_ = Link.fit(inner.predict(X), np.asarray(y, dtype=np.float64))
+        return self
+
+    def predict(self, X: pd.DataFrame) -> Floats:
+        """Return percent accuracy."""
+        return self.link_(np.asarray(X) @ self.coef_ + self.intercept_)
+
+
+def make_model(name: str, directions: Mapping[str, str] | None, seed: int) -> Any:
+    """Return an unfitted scikit-learn regressor.
+
+    Args:
+        name: One of `MODELS`, or ``module:Class`` of a regressor that needs no argument.
+        directions: See `NonNegative`.
+        seed: ``random_state`` of an imported regressor that takes one.
+
+    Raises:
+        EnsembleError: No such model, or the class is no regressor.
+    """
+    match name:
+        case "linear":
+            return LinearRegression()
+        case "ridge":
+            return RidgeCV(_ALPHAS)
+        case "nonnegative":
+            return NonNegative(directions)
+        case "rank":
+            return RankRegression()
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise EnsembleError(f"{unknown_name('model', name, MODELS)}, or module:Class")
+    try:
+        regressor = getattr(import_module(module), attribute)
+        seeded = "random_state" in signature(regressor).parameters
+        model = regressor(random_state=seed) if seeded else regressor()
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise EnsembleError(f"model {name!r} cannot be made: {error}") from error
+    if not is_regressor(model):
+        raise EnsembleError(f"model {name!r} is no scikit-learn regressor")
+    return model
+
+
+def for_resampling(model: Any) -> Any:
+    """Return an unfitted model like a fitted linear one, its ridge as strong as found there."""
+    match model:
+        case RidgeCV():
+            return Ridge(float(model.alpha_))
+        case RankRegression():
+            return RankRegression(model.alpha_)
+        case NonNegative():
+            return NonNegative(model.directions)
+        case _:
+            return LinearRegression()

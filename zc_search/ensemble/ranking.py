@@ -1,0 +1,41 @@
+"""Architectures in the order an ensemble predicts, beside the order they really came in."""
+
+import pandas as pd
+
+from zc_search.ensemble.fitted import Ensemble
+from zc_search.ensemble.tables import flags
+
+
+def ranking(ensemble: Ensemble, table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
+    """Rank the distinct feasible architectures of a table by predicted accuracy.
+
+    Args:
+        ensemble: Predicts.
+        table: Trials or scores; of rows with one ``architecture`` the first counts.
+        level: See `Ensemble.predict_interval`.
+
+    Returns:
+        Best predicted first, on the table's index: ``architecture`` where known; ``prediction``,
+        ``low``, ``high`` in percent; the ensemble's target in percent where known;
+        ``predicted_rank`` and, with a target, ``true_rank`` among these rows, 1 the best, tied
+        ones sharing the smaller number, missing where there is nothing to rank by.
+
+    Raises:
+        EnsembleError: As for `Ensemble.predict_interval`.
+    """
+    table = table[flags(table, "feasible", default=True)]
+    if "architecture" in table:
+        table = table.drop_duplicates("architecture")
+    columns = [table[["architecture"]]] if "architecture" in table else []
+    columns.append(ensemble.predict_interval(table, level))
+    if ensemble.target in table:
+        columns.append(table[[ensemble.target]])
+    ranked = pd.concat(columns, axis=1)
+    ranked["predicted_rank"] = _ranks(ranked["prediction"])
+    if ensemble.target in table:
+        ranked["true_rank"] = _ranks(ranked[ensemble.target])
+    return ranked.sort_values("predicted_rank", kind="stable", na_position="last")
+
+
+def _ranks(values: pd.Series) -> pd.Series:
+    return values.rank(ascending=False, method="min").astype("Int64")

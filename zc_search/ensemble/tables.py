@@ -1,0 +1,152 @@
+"""Reading columns out of a table of scores, and picking the rows that an ensemble is fitted to."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from zc_search.ensemble.scales import Floats
+from zc_search.errors import EnsembleError, nearest, unknown_name
+
+FitOn = Literal["pareto", "all"]
+
+
+class Selection(NamedTuple):
+    """The rows to fit, and what was decided on the way.
+
+    Attributes:
+        rows: One row for each distinct function, in the table's order.
+        fit_on: ``pareto`` if they are the Pareto front, else ``all``.
+        notes: A sentence for each thing the user should know.
+    """
+
+    rows: pd.DataFrame
+    fit_on: FitOn
+    notes: list[str]
+
+
+def select_rows(
+    table: pd.DataFrame, proxies: Sequence[str], target: str, fit_on: str = "pareto"
+) -> Selection:
+    """Pick distinct feasible rows with finite proxies and a target.
+
+    Rows without a ``feasible`` column are all feasible. Of the rows that share a function the
+    first is kept, one on the Pareto front before others. The Pareto front is used if it has three
+    rows for each proxy.
+
+    Args:
+        table: Trials or scores; see `fit_ensemble`.
+        proxies: Columns that must be finite.
+        target: Column with the accuracy, in percent.
+        fit_on: ``pareto`` or ``all``.
+
+    Raises:
+        EnsembleError: No proxy, a missing column, fewer than two distinct rows, or one accuracy
+            for all of them.
+    """
+    if fit_on not in ("pareto", "all"):
+        raise EnsembleError(unknown_name("fit_on", fit_on, ("pareto", "all")))
+    if not proxies:
+        raise EnsembleError("an ensemble needs at least one proxy, got none")
+    repeated = sorted({proxy for proxy in proxies if list(proxies).count(proxy) > 1})
+    if repeated:
+        raise EnsembleError(f"proxies: {', '.join(repeated)} named twice")
+    notes = []
+    rows = table[flags(table, "feasible", default=True) & finite(table, [target])]
+    usable = finite(rows, proxies)
+    if not usable.all():
+        broken = [proxy for proxy in proxies if not finite(rows, [proxy]).all()]
+        notes.append(
+            f"{np.count_nonzero(~usable)} of {len(rows)} rows with an accuracy were left out: "
+            f"{', '.join(broken)} is not finite there."
+        )
+    rows = distinct(rows[usable])
+    chosen: FitOn = "all"
+    if fit_on == "pareto":
+        front = rows[flags(rows, "pareto", default=False)]
+        if "pareto" not in table:
+            notes.append("The table has no column 'pareto': fitted on all rows.")
+        elif len(front) < 3 * len(proxies):
+            notes.append(
+                f"The Pareto front has {len(front)} distinct rows, fewer than three for each of "
+                f"the {len(proxies)} proxies: fitted on all {len(rows)} distinct rows."
+            )
+        else:
+            rows, chosen = front, "pareto"
+    if len(rows) < 2:
+        raise EnsembleError(
+            f"an ensemble needs at least 2 distinct feasible architectures with a finite {target} "
+            f"and finite proxies ({', '.join(proxies)}); the table's {len(table)} rows hold "
+            f"{len(rows)}"
+        )
+    if np.ptp(numbers(rows, target)) == 0:
+        raise EnsembleError(
+            f"all {len(rows)} architectures have the same {target}, "
+            f"{numbers(rows, target)[0]:g}: there is nothing to rank"
+        )
+    return Selection(rows, chosen, notes)
+
+
+def numbers(table: pd.DataFrame, column: str) -> Floats:
+    """Return a column as floats, missing values as NaN.
+
+    Raises:
+        EnsembleError: There is no such column, or it holds something else than numbers.
+    """
+    require(table, [column])
+    try:
+        values: Floats = pd.to_numeric(table[column]).to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise EnsembleError(f"column {column!r} does not hold numbers: {error}") from None
+    return values
+
+
+def require(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Check that the table has the columns.
+
+    Raises:
+        EnsembleError: One is missing; the message names the nearest one.
+    """
+    present = [str(column) for column in table.columns]
+    for column in columns:
+        if column not in present:
+            close = nearest(column, present)
+            hint = f"did you mean {close!r}? " if close else ""
+            raise EnsembleError(
+                f"the table has no column {column!r}; {hint}It has: {', '.join(present)}"
+            )
+
+
+def finite(table: pd.DataFrame, columns: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return which rows hold a finite number in each of the columns."""
+    usable = np.ones(len(table), dtype=bool)
+    for column in columns:
+        usable &= np.isfinite(numbers(table, column))
+    return usable
+
+
+def flags(table: pd.DataFrame, column: str, *, default: bool) -> npt.NDArray[np.bool_]:
+    """Return a column of flags, a missing value as False, a missing column as `default`."""
+    if column not in table:
+        return np.full(len(table), default)
+    return table[column].eq(True).fillna(False).to_numpy(dtype=bool)
+
+
+def function_keys(table: pd.DataFrame) -> npt.NDArray[Any]:
+    """Return what tells functions apart: ``function_key``, else ``architecture``.
+
+    Raises:
+        EnsembleError: The table has neither.
+    """
+    column = "function_key" if "function_key" in table else "architecture"
+    require(table, [column])
+    return table[column].astype(str).to_numpy()
+
+
+def distinct(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the first row of each function, preferring the Pareto front, in the table's order."""
+    preferred = np.argsort(~flags(table, "pareto", default=False), kind="stable")
+    first = pd.Series(function_keys(table)[preferred]).drop_duplicates().index.to_numpy()
+    return table.iloc[np.sort(preferred[first])]
