@@ -193,10 +193,15 @@ OPERATION_LIST = "none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3"
         ("objectives.a.b:c=default", "objectives.a.b:c: 'a.b:c' has no default direction; Allowed"),
         ("benchmark.metric=accuracy", "benchmark.metric: unknown metric 'accuracy'; did you mean "),
         ("ensemble.model=lienar", "ensemble.model: unknown model 'lienar'; did you mean 'linear'?"),
-        ("ensemble.features=[]", "ensemble.features: is empty; Allowed: a list of names"),
+        ("ensemble.proxies=[]", "ensemble.proxies: is empty; Allowed: a list of names"),
+        ("ensemble.features=splin", "ensemble.features: unknown feature set 'splin'; did you mean"),
         (
-            "ensemble.features=['grasp']",
-            "ensemble.features: unknown feature 'grasp'; Allowed: snip, params, flops",
+            "ensemble.features=rank+cel",
+            "ensemble.features: unknown feature set 'rank+cel'; did you",
+        ),
+        (
+            "ensemble.proxies=['grasp']",
+            "ensemble.proxies: unknown computed proxy 'grasp'; Allowed: snip, params, flops",
         ),
         ("output.folder=''", "output.folder: is empty; Allowed: text"),
         ("output.x.y=1", "output.x: unknown key; Allowed: folder"),

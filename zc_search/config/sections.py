@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from zc_search.config.types import (
     Count,
     Device,
-    Features,
+    FeatureSetName,
     FrozenTable,
     MetricName,
     ModelName,
@@ -15,6 +15,7 @@ from zc_search.config.types import (
     ProxyNames,
     SamplerName,
     Seed,
+    SomeProxies,
     StudyName,
     Table,
 )
@@ -151,18 +152,22 @@ class Ensemble(Section):
 
     Attributes:
         model: One of `MODELS`, or ``module:Class`` of a scikit-learn regressor.
+        features: What the model sees of a proxy: ``raw``, ``standard`` (logarithm where it
+            spans decades), ``rank`` or ``spline``; with ``+cell`` the cell's structure too, with
+            ``+interactions`` the products of all pairs.
         fit_on: The trials on the Pareto front, or all that are complete.
         folds: Folds of the cross-validation.
         repeats: Times that the cross-validation is repeated, each with another split.
-        features: Proxies that the model sees; None for all that are computed.
+        proxies: Proxies that the model sees; None for all that are computed.
         seed: Seed of the splits.
     """
 
     model: ModelName = "linear"
+    features: FeatureSetName = "standard"
     fit_on: Literal["pareto", "all"] = "pareto"
     folds: int = Field(default=5, ge=2)
     repeats: Count = 4
-    features: Features | None = None
+    proxies: SomeProxies | None = None
     seed: Seed = 0
 
 

@@ -129,16 +129,16 @@ class Config(Section):
 
     @field_validator("ensemble")
     @classmethod
-    def _features_are_computed(cls, ensemble: Ensemble, info: ValidationInfo) -> Ensemble:
-        if ensemble.features is None or not {"proxies", "objectives"} <= info.data.keys():
+    def _proxies_are_computed(cls, ensemble: Ensemble, info: ValidationInfo) -> Ensemble:
+        if ensemble.proxies is None or not {"proxies", "objectives"} <= info.data.keys():
             return ensemble
         computed = _computed(info.data["objectives"], info.data["proxies"])
-        for feature in ensemble.features:
-            if feature not in computed:
+        for proxy in ensemble.proxies:
+            if proxy not in computed:
                 raise PydanticCustomError(
                     "at_key",
                     "{reason}",
-                    {"key": "features", "reason": unknown_name("feature", feature, computed)},
+                    {"key": "proxies", "reason": unknown_name("computed proxy", proxy, computed)},
                 )
         return ensemble
 

@@ -13,6 +13,8 @@ from zc_search.vocabulary import Operation
 
 SAMPLERS = ("random", "tpe", "nsgaii", "nsgaiii", "qmc", "brute_force")
 MODELS = ("linear", "ridge", "nonnegative", "rank")
+FEATURE_SETS = ("raw", "standard", "rank", "spline")
+FEATURE_EXTRAS = ("cell", "interactions")
 
 METRIC_DIRECTIONS: dict[str, Direction] = {
     "val_accuracy": "maximize",
@@ -129,6 +131,18 @@ def _device(value: Any) -> str:
     raise ValueError(f"unknown device {value!r}; Allowed: auto, cpu, cuda, or such as 'cuda:1'")
 
 
+def _feature_set(value: Any) -> str:
+    base, *extras = value.split("+") if isinstance(value, str) else ("",)
+    if (
+        base in FEATURE_SETS
+        and set(extras) <= set(FEATURE_EXTRAS)
+        and len(set(extras)) == len(extras)
+    ):
+        return str(value)
+    message = unknown_name("feature set", value, FEATURE_SETS)
+    raise ValueError(f"{message}, with '+cell' or '+interactions' behind it or not")
+
+
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated:
@@ -141,6 +155,7 @@ Count = Annotated[int, Field(ge=1)]
 StudyName = Annotated[str, AfterValidator(_study_name)]
 SamplerName = Annotated[str, BeforeValidator(_one_of("sampler", SAMPLERS, "module:Class"))]
 ModelName = Annotated[str, BeforeValidator(_one_of("model", MODELS, "module:Class"))]
+FeatureSetName = Annotated[str, BeforeValidator(_feature_set)]
 ProxyName = Annotated[str, BeforeValidator(proxy_name)]
 MetricName = Annotated[str, BeforeValidator(_metric)]
 Device = Annotated[str, BeforeValidator(_device)]
@@ -150,6 +165,6 @@ Operations = Annotated[
     tuple[Operation, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)
 ]
 ProxyNames = Annotated[tuple[ProxyName, ...], Field(strict=False), AfterValidator(_distinct)]
-Features = Annotated[
+SomeProxies = Annotated[
     tuple[ProxyName, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)
 ]
