@@ -1,0 +1,278 @@
+"""The whole job on small networks: files, resumption, honesty, and what mistakes print."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+import tomlkit
+
+import zc_search
+from zc_search.config import Config, parse_config
+from zc_search.ensemble import Ensemble
+from zc_search.errors import BenchmarkError, ProxyError, StudyError
+
+SMALL = """
+[study]
+name = "small"
+n_trials = 40
+sampler = "random"
+
+[space]
+channels = 2
+cells = 1
+
+[data]
+source = "noise"
+batch_size = 4
+
+[proxies]
+compute = ["snip", "params"]
+
+[objectives]
+grad_norm = "maximize"
+naswot_relu = "maximize"
+"""
+
+FILES = {
+    "config.toml",
+    "ensemble.toml",
+    "manifest.json",
+    "pareto.csv",
+    "ranking.csv",
+    "run.log",
+    "study.db",
+    "trials.csv",
+}
+
+
+def configured(folder: Path, *overrides: str) -> Config:
+    return parse_config(SMALL, [f"output.folder={json.dumps(str(folder))}", *overrides])
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> zc_search.SearchResult:
+    return zc_search.run_search(configured(tmp_path_factory.mktemp("runs")))
+
+
+def test_everything_is_in_files(result: zc_search.SearchResult) -> None:
+    assert {path.name for path in result.folder.iterdir()} >= FILES
+    trials = pd.read_csv(result.folder / "trials.csv")
+    assert len(trials) == 40
+    pd.testing.assert_series_equal(
+        trials["snip"], result.trials["snip"], check_exact=False, rtol=1e-12
+    )
+    manifest = json.loads((result.folder / "manifest.json").read_text())
+    assert manifest["trials"] == 40
+    assert set(manifest["versions"]) >= {"zc-search", "torch", "optuna", "python"}
+    assert manifest["accuracies_looked_at"] == trials["architecture"].nunique()
+    resolved = tomlkit.parse((result.folder / "config.toml").read_text())
+    assert parse_config(resolved.unwrap()) == result.config
+
+
+def test_files_are_complete_or_absent(result: zc_search.SearchResult) -> None:
+    assert not [path for path in result.folder.iterdir() if path.name.endswith((".tmp", "~"))]
+    assert not list(result.folder.glob(".*.csv.*"))
+
+
+def test_the_pareto_table_is_the_studys_front_without_repeats(
+    result: zc_search.SearchResult,
+) -> None:
+    front = result.pareto
+    assert not front["function_key"].duplicated().any()
+    feasible = result.trials[result.trials["feasible"]]
+    for _, row in front.iterrows():
+        better = (feasible["grad_norm"] >= row["grad_norm"]) & (
+            feasible["naswot_relu"] >= row["naswot_relu"]
+        )
+        strictly = (feasible["grad_norm"] > row["grad_norm"]) | (
+            feasible["naswot_relu"] > row["naswot_relu"]
+        )
+        assert not (better & strictly).any()
+
+
+def test_the_best_is_the_first_of_the_ranking_with_its_true_rank(
+    result: zc_search.SearchResult,
+) -> None:
+    assert result.best is not None
+    benchmark = zc_search.open_benchmark()
+    assert result.best.architecture == result.ranking["architecture"].iloc[0]
+    assert result.best.predicted == result.ranking["prediction"].max()
+    assert result.best.true == benchmark.query(result.best.architecture)["val_accuracy"]
+    column = benchmark.column("val_accuracy")
+    assert result.best.rank == 1 + int((column > result.best.true).sum())
+
+
+def test_the_exported_ensemble_predicts_what_the_ranking_says(
+    result: zc_search.SearchResult,
+) -> None:
+    ensemble = Ensemble.load(result.folder / "ensemble.toml")
+    again = ensemble.predict(result.trials[result.trials["feasible"]])
+    ranked = result.ranking.set_index("architecture")["prediction"]
+    rows = result.trials.loc[again.index, "architecture"]
+    assert (again.to_numpy() == ranked.loc[rows].to_numpy()).all()
+
+
+def test_any_optuna_user_can_open_the_study(result: zc_search.SearchResult) -> None:
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{result.folder}/study.db")
+    assert study.metric_names == ["grad_norm", "naswot_relu"]
+    assert {t.number for t in study.best_trials} == set(
+        result.trials.loc[result.trials["pareto"], "number"]
+    )
+
+
+def test_the_same_command_again_changes_nothing(result: zc_search.SearchResult) -> None:
+    again = zc_search.run_search(result.config)
+    timing = ["seconds_proxies", "seconds_benchmark", "duration"]
+    pd.testing.assert_frame_equal(
+        again.trials.drop(columns=timing), result.trials.drop(columns=timing)
+    )
+
+
+def test_fresh_sets_the_earlier_run_aside(tmp_path: Path) -> None:
+    config = configured(tmp_path, "study.n_trials=3")
+    zc_search.run_search(config)
+    changed = configured(tmp_path, "study.n_trials=3", "study.seed=1")
+    with pytest.raises(StudyError, match=r"study\.seed: 0 before, 1 now"):
+        zc_search.run_search(changed)
+    zc_search.run_search(changed, fresh=True)
+    assert (tmp_path / "small.old-1" / "trials.csv").exists()
+    with pytest.raises(StudyError, match=r"study\.seed: 1 before, 0 now"):
+        zc_search.run_search(config)
+
+
+def test_without_a_benchmark_there_is_no_ensemble_and_it_is_said(tmp_path: Path) -> None:
+    config = configured(tmp_path, "study.n_trials=5", "benchmark.name=none")
+    result = zc_search.run_search(config)
+    assert result.ensemble is None
+    assert result.best is None
+    assert any("No benchmark" in note for note in result.notes)
+    assert "val_accuracy" not in result.trials
+
+
+def test_one_trial_is_explained_not_fatal(tmp_path: Path) -> None:
+    result = zc_search.run_search(configured(tmp_path, "study.n_trials=1"))
+    assert result.ensemble is None
+    assert any(note.startswith("No ensemble: ") for note in result.notes)
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    from zc_search.run_folder import RunFolder
+
+    config = configured(tmp_path, "study.n_trials=1")
+    with (
+        RunFolder(tmp_path / "small").locked(),
+        pytest.raises(StudyError, match="another process is working in"),
+    ):
+        zc_search.run_search(config)
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "message"),
+    [
+        ("benchmark.metric=test_accuracy", BenchmarkError, "does not hold test_accuracy"),
+        ("proxies.device=cuda:7", ProxyError, r"proxies\.device: 'cuda:7' is not there"),
+        ('proxies.compute=["nomodule:f"]', ProxyError, "cannot import 'nomodule'"),
+        ("output.folder=/proc/nowhere", StudyError, r"output\.folder: cannot write to"),
+    ],
+)
+def test_mistakes_are_found_before_the_first_trial(
+    tmp_path: Path, override: str, error: type[Exception], message: str
+) -> None:
+    config = configured(tmp_path, override)
+    with pytest.raises(error, match=message):
+        zc_search.run_search(config)
+    assert not (tmp_path / "small" / "study.db").exists()
+
+
+COMMAND = [sys.executable, "-m", "zc_search", "--config", "search.toml"]
+
+
+def run_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "search.toml").write_text(SMALL)
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_prints_front_weights_quality_best_and_folder(tmp_path: Path) -> None:
+    done = run_command(tmp_path)
+    assert done.returncode == 0, done.stderr
+    for part in (
+        "objectives  grad_norm (maximize), naswot_relu (maximize)",
+        "Pareto front:",
+        "standard error",
+        "best single proxy",
+        "held out",
+        "best by prediction",
+        "of 15,625",
+        "runs/small/",
+    ):
+        assert part in done.stdout
+    assert "\x1b" not in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+
+
+def test_the_command_explains_mistakes_and_exits_with_2(tmp_path: Path) -> None:
+    done = run_command(tmp_path, "--set", "study.samplr=tpe", "--set", "objectives.snap=maximize")
+    assert done.returncode == 2
+    assert "study.samplr: unknown key; did you mean 'sampler'?" in done.stderr
+    assert "objectives.snap: unknown objective 'snap'; did you mean 'snip'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_does_not_import_torch() -> None:
+    code = (
+        "import sys; from zc_search.cli import app; "
+        "from zc_search import Architecture, load_config, open_benchmark, fit_ensemble; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_kill_and_the_same_command_give_the_uninterrupted_study(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+    assert run_command(whole).returncode == 0
+    (cut / "search.toml").write_text(SMALL)
+    kills = 0
+    while True:
+        process = subprocess.Popen(
+            COMMAND, cwd=cut, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        database = cut / "runs" / "small" / "study.db"
+        before = _trials(database)
+        while process.poll() is None and _trials(database) < before + 7:
+            time.sleep(0.02)
+        if process.poll() is not None:
+            assert process.returncode == 0
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills >= 2
+    timing = ["seconds_proxies", "seconds_benchmark", "duration"]
+    tables = [
+        pd.read_csv(folder / "runs" / "small" / "trials.csv").drop(columns=timing)
+        for folder in (whole, cut)
+    ]
+    pd.testing.assert_frame_equal(*tables)
+
+
+def _trials(database: Path) -> int:
+    import sqlite3
+
+    if not database.exists():
+        return 0
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5) as connection:
+        try:
+            return int(connection.execute("SELECT COUNT(*) FROM trials").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0

@@ -1,0 +1,206 @@
+"""Trials end to end on small networks: records, constraints, repeats, interruptions."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from zc_search.benchmarks import Benchmark, open_benchmark
+from zc_search.config import Config, parse_config
+from zc_search.data import load_batch
+from zc_search.errors import StudyError
+from zc_search.proxies import resolve_proxies
+from zc_search.scoring import Scorer
+from zc_search.search import RECORD, TrialRecord, open_study, run_trials, trials_table
+from zc_search.spaces import Architecture, CellSpace
+
+BASE = {
+    "study": {"name": "t", "n_trials": 24, "sampler": "nsgaii", "seed": 5},
+    "space": {"channels": 2, "cells": 1},
+    "data": {"source": "noise", "batch_size": 4},
+    "objectives": {"snip": "maximize", "params": "minimize"},
+}
+
+
+def configured(**changes: object) -> Config:
+    settings = {key: dict(table) for key, table in BASE.items()}
+    for key, value in changes.items():
+        section, name = key.split("__")
+        settings.setdefault(section, {})[name] = value
+    settings["study"]["sampler_options"] = {"population_size": 6}
+    return parse_config(settings)
+
+
+@pytest.fixture(scope="module")
+def benchmark_table() -> Benchmark:
+    return open_benchmark()
+
+
+Run = Callable[..., optuna.Study]
+
+
+@pytest.fixture
+def run(tmp_path: Path, benchmark_table: Benchmark) -> Run:
+    def run(config: Config, name: str = "study.db", **options: object) -> optuna.Study:
+        batch = load_batch("noise", batch_size=4)
+        scorer = Scorer(resolve_proxies(config.proxies_to_compute), batch, channels=2, cells=1)
+        study = open_study(config, f"sqlite:///{tmp_path / name}", batch.fingerprint)
+        space = CellSpace(config.space.choices)
+        run_trials(study, config, space, scorer, benchmark_table, **options)
+        return study
+
+    return run
+
+
+def essence(study: optuna.Study) -> list[object]:
+    """What must not depend on how often a run was cut off."""
+    table = trials_table(study).drop(columns=["seconds_proxies", "seconds_benchmark", "duration"])
+    return [table.to_csv(), [t.values for t in study.trials], [t.params for t in study.trials]]
+
+
+def test_a_trial_records_everything_once(run: Run, benchmark_table: Benchmark) -> None:
+    study = run(configured())
+    assert [t.number for t in study.trials] == list(range(24))
+    assert study.metric_names == ["snip", "params"]
+    for trial in study.trials:
+        record = TrialRecord.from_json(trial.user_attrs[RECORD])
+        assert TrialRecord.from_json(record.to_json()) == record
+        architecture = Architecture.from_string(record.architecture)
+        assert tuple(trial.params.values()) == architecture.ops
+        assert record.benchmark == dict(benchmark_table.query(architecture))
+        if architecture.reaches_output:
+            assert trial.state == TrialState.COMPLETE
+            assert trial.values == [record.proxies["snip"], record.proxies["params"]]
+            assert trial.constraints == {"feasible": 0.0}
+        else:
+            assert trial.state == TrialState.PRUNED
+            assert record.infeasible == "the input does not reach the output"
+            assert trial.constraints == {"feasible": 1.0}
+
+
+def test_repeats_and_isomorphs_are_not_scored_again(run: Run) -> None:
+    choices = {f"space__op_{e}": ["none"] for e in ("1_0", "2_0", "2_1")}
+    config = configured(**choices, space__op_3_1=["none", "skip_connect"], study__n_trials=30)
+    table = trials_table(run(config))
+    repeats = table[table["repeat_of"].notna()]
+    firsts = table.set_index("number")
+    assert len(repeats) >= 20
+    for _, row in repeats.iterrows():
+        first = firsts.loc[row["repeat_of"]]
+        assert row["function_key"] == first["function_key"]
+        assert row["snip"] == first["snip"] or math.isnan(row["snip"])
+    fresh = table[table["repeat_of"].isna() & table["feasible"]]
+    again = repeats[repeats["feasible"] & (repeats["architecture"].duplicated())]
+    assert again["seconds_proxies"].median() < 0.1 * fresh["seconds_proxies"].median()
+
+
+def broken(probe: object) -> float:
+    """A proxy with no value for anything."""
+    return math.nan
+
+
+def test_a_broken_objective_makes_trials_infeasible_with_the_reason(run: Run) -> None:
+    config = parse_config(
+        {**BASE, "objectives": {"snip": "maximize", f"{__name__}:broken": "maximize"}}
+    )
+    study = run(config, "broken.db")
+    assert all(t.state == TrialState.PRUNED for t in study.trials)
+    reasons = {TrialRecord.from_json(t.user_attrs[RECORD]).infeasible for t in study.trials}
+    assert f"{__name__}:broken: the value is nan" in reasons
+    record = next(
+        r for t in study.trials if (r := TrialRecord.from_json(t.user_attrs[RECORD])).proxies
+    )
+    assert math.isnan(record.proxies[f"{__name__}:broken"])
+    assert math.isfinite(record.proxies["snip"])
+
+
+class StopError(Exception):
+    """Stands for whatever ends a process."""
+
+
+@pytest.mark.parametrize("sampler", ["nsgaii", "tpe", "qmc", "random"])
+@pytest.mark.parametrize("at", [0, 5, 9])
+def test_an_interrupted_study_equals_an_uninterrupted_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch, sampler: str, at: int
+) -> None:
+    settings = configured(study__sampler=sampler, study__n_trials=12)
+    if sampler in ("tpe", "qmc", "random"):
+        plain = {**BASE, "study": {**BASE["study"], "sampler": sampler, "n_trials": 12}}
+        settings = parse_config(plain)
+    whole = essence(run(settings, "whole.db"))
+    calls = 0
+    score = Scorer.score
+
+    def stopping(self: Scorer, architecture: Architecture) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == at + 1:
+            raise StopError
+        return score(self, architecture)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "score", stopping)
+        with pytest.raises(StopError):
+            run(settings, "cut.db")
+    assert essence(run(settings, "cut.db")) == whole
+
+
+def test_more_trials_go_on_where_fewer_ended(run: Run) -> None:
+    whole = essence(run(configured(), "whole.db"))
+    run(configured(study__n_trials=9), "two.db")
+    assert essence(run(configured(), "two.db")) == whole
+
+
+def test_workers_give_the_same_trials_again(run: Run) -> None:
+    config = configured(study__workers=2, study__n_trials=8)
+    first, second = (run(config, name) for name in ("a.db", "b.db"))
+    assert [t.params for t in first.trials] == [t.params for t in second.trials]
+
+
+def test_a_weighted_sum_is_one_objective(run: Run) -> None:
+    config = configured(
+        study__sum_objectives=True,
+        objectives__params={"direction": "minimize", "scale": 2.0},
+    )
+    study = run(config)
+    assert study.metric_names == ["weighted_sum"]
+    for trial in study.trials:
+        if trial.state == TrialState.COMPLETE:
+            proxies = TrialRecord.from_json(trial.user_attrs[RECORD]).proxies
+            assert trial.value == pytest.approx(proxies["snip"] - 2 * proxies["params"])
+
+
+def test_a_timeout_ends_a_search_early(run: Run) -> None:
+    study = run(configured(study__timeout=1e-9))
+    assert len(study.trials) == 0
+
+
+def test_another_config_is_refused_with_its_differences(run: Run) -> None:
+    run(configured(study__n_trials=2))
+    with pytest.raises(StudyError, match=r"space\.channels: 2 before, 3 now"):
+        run(configured(study__n_trials=2, space__channels=3))
+
+
+def test_a_foreign_study_is_left_alone(run: Run, tmp_path: Path) -> None:
+    foreign = optuna.create_study(
+        study_name="t",
+        storage=f"sqlite:///{tmp_path / 'study.db'}",
+        directions=["maximize", "minimize"],
+    )
+    foreign.add_trial(optuna.trial.create_trial(values=[1.0, 2.0]))
+    with pytest.raises(StudyError, match="a study 't' that zc-search did not make"):
+        run(configured())
+
+
+def test_an_unreachable_storage_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"study\.storage: cannot open"):
+        open_study(configured(), f"sqlite:///{tmp_path}/no/such/folder/x.db", "f")
+
+
+def test_data_of_another_fingerprint_are_refused(tmp_path: Path) -> None:
+    open_study(configured(), f"sqlite:///{tmp_path}/x.db", "first")
+    with pytest.raises(StudyError, match="begun with other images"):
+        open_study(configured(), f"sqlite:///{tmp_path}/x.db", "second")

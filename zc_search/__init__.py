@@ -1,0 +1,70 @@
+"""Multi-objective neural architecture search that trains nothing.
+
+>>> import zc_search
+>>> result = zc_search.run_search(zc_search.load_config("search.toml"))  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zc_search.benchmarks import open_benchmark
+    from zc_search.config import Config, load_config
+    from zc_search.ensemble import Ensemble, fit_ensemble
+    from zc_search.errors import ZcSearchError
+    from zc_search.evaluation import evaluate
+    from zc_search.networks import build_network
+    from zc_search.pipeline import run_search
+    from zc_search.proxies import Probe, Proxy, proxy
+    from zc_search.results import SearchResult
+    from zc_search.scoring import score_architectures, score_network
+    from zc_search.spaces import Architecture
+
+__all__ = [
+    "Architecture",
+    "Config",
+    "Ensemble",
+    "Probe",
+    "Proxy",
+    "SearchResult",
+    "ZcSearchError",
+    "build_network",
+    "evaluate",
+    "fit_ensemble",
+    "load_config",
+    "open_benchmark",
+    "proxy",
+    "run_search",
+    "score_architectures",
+    "score_network",
+]
+
+# Imported on first use, so that what needs no torch does not wait for it.
+_HOMES = {
+    "Architecture": "spaces",
+    "Config": "config",
+    "Ensemble": "ensemble",
+    "Probe": "proxies",
+    "Proxy": "proxies",
+    "SearchResult": "results",
+    "ZcSearchError": "errors",
+    "build_network": "networks",
+    "evaluate": "evaluation",
+    "fit_ensemble": "ensemble",
+    "load_config": "config",
+    "open_benchmark": "benchmarks",
+    "proxy": "proxies",
+    "run_search": "pipeline",
+    "score_architectures": "scoring",
+    "score_network": "scoring",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

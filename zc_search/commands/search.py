@@ -1,0 +1,57 @@
+"""``zc-search --config FILE``: the main job."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Search file (TOML); see `zc-search init`.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Replace a setting: --set study.n_trials=20. May be repeated."),
+]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"zc-search {version('zc-search')}")
+        raise typer.Exit
+
+
+def search(
+    context: typer.Context,
+    config: Config = None,
+    settings: Settings = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Set an earlier run of this name aside, start over.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Search neural architectures without training them.
+
+    The search runs as the file says, or goes on where an earlier run of it was cut off.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if config is None:
+        typer.echo("name a search file: zc-search --config search.toml", err=True)
+        raise typer.Exit(2)
+
+    import optuna
+    from rich.console import Console
+
+    from zc_search.config import load_config
+    from zc_search.pipeline import run_search
+    from zc_search.report.terminal import TerminalListener, print_result
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    console = Console()
+    with TerminalListener(console) as listener:
+        result = run_search(load_config(config, settings or ()), fresh=fresh, listener=listener)
+    print_result(console, result)

@@ -1,0 +1,258 @@
+"""The main job: `run_search` wires space, proxies, benchmark, study, ensemble and files."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+import pandas as pd
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from zc_search.benchmarks import Benchmark, open_benchmark
+from zc_search.config import METRIC_DIRECTIONS, Config, config_to_toml
+from zc_search.data import load_batch
+from zc_search.ensemble import fit_ensemble, ranking
+from zc_search.errors import BenchmarkError, EnsembleError
+from zc_search.outputs import write_outputs
+from zc_search.proxies import Proxy, resolve_proxies
+from zc_search.results import Best, Listener, Progress, SearchResult, Silence
+from zc_search.run_folder import RunFolder
+from zc_search.scoring import Scorer
+from zc_search.search import TrialRecord, advice, open_study, run_trials, trials_table
+from zc_search.spaces import Architecture, CellSpace
+
+logger = logging.getLogger("zc_search")
+
+
+def run_search(
+    config: Config, *, fresh: bool = False, listener: Listener | None = None
+) -> SearchResult:
+    """Run a search, or go on with one that was cut off.
+
+    Args:
+        config: What to search, how, and where to write.
+        fresh: Set an earlier run of the same name aside and start over.
+        listener: Told of the plan and of every trial.
+
+    Returns:
+        What was found; also written to ``<output.folder>/<study.name>/``.
+
+    Raises:
+        ZcSearchError: Something in the configuration cannot be had; nothing was computed yet.
+        KeyboardInterrupt: After the tables have been written.
+    """
+    listener = listener or Silence()
+    start = time.perf_counter()
+    proxies = resolve_proxies(config.proxies_to_compute)
+    benchmark = _open_benchmark(config)
+    space = CellSpace(config.space.choices)
+    batch = load_batch(
+        config.data.source,
+        dataset=config.space.dataset,
+        batch_size=config.data.batch_size,
+        seed=config.data.seed,
+        path=config.data.path,
+    )
+    scorer = Scorer(
+        proxies,
+        batch,
+        dataset=config.space.dataset,
+        channels=config.space.channels,
+        cells=config.space.cells,
+        repeats=config.proxies.repeats,
+        seed=config.proxies.seed,
+        device=config.proxies.device,
+    )
+    folder = RunFolder(Path(config.output.folder) / config.study.name)
+    with folder.locked(), _logging_to(folder.path / "run.log"):
+        if fresh and (aside := folder.set_aside()):
+            logger.info("earlier run moved to %s", aside)
+        study = open_study(config, storage_url(config, folder), batch.fingerprint)
+        folder.write_text("config.toml", config_to_toml(config))
+        listener.planned(_plan(config, space, proxies, benchmark, folder))
+        progress = Progress(config.study.n_trials)
+        for trial in study.get_trials(deepcopy=False):
+            if trial.state.is_finished() and (record := TrialRecord.of(trial)):
+                progress.count(record)
+        listener.progressed(progress)
+        begun = time.perf_counter()
+        seconds = {"set-up": begun - start}
+
+        def on_trial(number: int, record: TrialRecord) -> None:
+            logger.info("trial %d: %s", number, record)
+            progress.count(record)
+            progress.seconds = time.perf_counter() - begun
+            listener.progressed(progress)
+
+        interrupted = None
+        try:
+            run_trials(study, config, space, scorer, benchmark, on_trial)
+        except KeyboardInterrupt as interrupt:
+            interrupted = interrupt
+        seconds["search"] = time.perf_counter() - begun
+        result = _conclude(config, folder, study, proxies, benchmark, seconds)
+        if interrupted is not None:
+            raise interrupted
+        return result
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Write the log of zc-search to a file as well."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()
+
+
+def storage_url(config: Config, folder: RunFolder) -> str:
+    """Return the study's storage: the configured one, or an SQLite file in the run's folder."""
+    return config.study.storage or f"sqlite:///{folder.database}"
+
+
+def _open_benchmark(config: Config) -> Benchmark | None:
+    if config.benchmark.name == "none":
+        return None
+    benchmark = open_benchmark(config.benchmark.name, config.space.dataset, config.benchmark.path)
+    wanted = [o.name for o in config.objectives if o.name in METRIC_DIRECTIONS]
+    any_architecture = Architecture.from_index(0)
+    for metric in (config.benchmark.metric, *wanted):
+        try:
+            benchmark.query(any_architecture, metrics=[metric])
+        except BenchmarkError as error:
+            raise BenchmarkError(f"benchmark.metric or objectives: {error}") from error
+    return benchmark
+
+
+def _plan(
+    config: Config,
+    space: CellSpace,
+    proxies: tuple[Proxy, ...],
+    benchmark: Benchmark | None,
+    folder: RunFolder,
+) -> dict[str, str]:
+    objectives = ", ".join(f"{o.name} ({o.direction})" for o in config.active_objectives)
+    recorded = [p.name for p in proxies if p.name not in {o.name for o in config.active_objectives}]
+    plan = {
+        "space": f"{space.name}, {len(space):,} architectures, for {config.space.dataset}, "
+        f"{config.space.channels} channels, {config.space.cells} cells a stage",
+        "objectives": objectives + (" as one weighted sum" if config.study.sum_objectives else ""),
+        "recorded": ", ".join(recorded) or "nothing else",
+        "data": f"{config.data.batch_size} images from {config.data.source}, "
+        f"seed {config.data.seed}",
+        "benchmark": benchmark.provenance if benchmark else "none",
+        "sampler": f"{config.study.sampler}, seed {config.study.seed}, "
+        f"{config.study.n_trials} trials",
+        "storage": _without_password(storage_url(config, folder)),
+    }
+    objectives_count = 1 if config.study.sum_objectives else len(config.active_objectives)
+    if warning := advice(config.study.sampler, objectives_count):
+        plan["warning"] = warning
+    return plan
+
+
+def _without_password(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
+
+
+def _conclude(
+    config: Config,
+    folder: RunFolder,
+    study: optuna.Study,
+    proxies: tuple[Proxy, ...],
+    benchmark: Benchmark | None,
+    seconds: dict[str, float],
+) -> SearchResult:
+    """Fit the ensemble to what the study holds, and write everything down."""
+    start = time.perf_counter()
+    trials = trials_table(study)
+    notes: list[str] = []
+    ensemble = None
+    ranked = pd.DataFrame()
+    seen = config.ensemble.proxies or tuple(p.name for p in proxies)
+    directions = {p.name: p.direction for p in proxies if p.name not in ("params", "flops")}
+    if benchmark is None:
+        notes.append("No benchmark, so no accuracy to fit an ensemble to.")
+    else:
+        try:
+            ensemble = fit_ensemble(
+                trials,
+                seen,
+                target=config.benchmark.metric,
+                model=config.ensemble.model,
+                feature_set=config.ensemble.features,
+                fit_on=config.ensemble.fit_on,
+                folds=config.ensemble.folds,
+                repeats=config.ensemble.repeats,
+                seed=config.ensemble.seed,
+                directions=directions,
+                metadata={
+                    "dataset": config.space.dataset,
+                    "accuracies": benchmark.provenance,
+                    "batch": str(study.user_attrs.get("zc_search_data")),
+                },
+            )
+            ranked = ranking(ensemble, trials)
+            notes += ensemble.notes
+        except EnsembleError as error:
+            notes.append(f"No ensemble: {error}")
+    if ensemble is not None:
+        try:
+            ensemble.save(folder.path / "ensemble.toml")
+        except EnsembleError as error:  # a regressor of scikit-learn's has no weights to write
+            notes.append(f"No ensemble.toml: {error}")
+    pareto = _pareto(trials, config)
+    result = SearchResult(
+        config=config,
+        folder=folder.path,
+        trials=trials,
+        pareto=pareto,
+        ensemble=ensemble,
+        ranking=ranked,
+        best=_best(ranked, benchmark, config.benchmark.metric),
+        notes=tuple(notes),
+        seconds={**seconds, "ensemble": time.perf_counter() - start},
+    )
+    write_outputs(result, study, folder)
+    return result
+
+
+def _pareto(trials: pd.DataFrame, config: Config) -> pd.DataFrame:
+    if trials.empty:
+        return trials
+    front = trials[trials["pareto"]].drop_duplicates("function_key")
+    first = next((o for o in config.active_objectives if o.name in front.columns), None)
+    if first is None:
+        return front
+    return front.sort_values(first.name, ascending=first.direction == "minimize")
+
+
+def _best(ranked: pd.DataFrame, benchmark: Benchmark | None, metric: str) -> Best | None:
+    if ranked.empty:
+        return None
+    row = ranked.iloc[0]
+    best = Best(str(row["architecture"]), *(float(row[k]) for k in ("prediction", "low", "high")))
+    if benchmark is None:
+        return best
+    return Best(
+        best.architecture,
+        best.predicted,
+        best.low,
+        best.high,
+        true=benchmark.query(best.architecture)[metric],
+        rank=benchmark.rank(best.architecture, metric),
+        out_of=len(benchmark),
+    )

@@ -1,0 +1,20 @@
+"""The search: an Optuna study whose trials are architectures and whose objectives are proxies."""
+
+from zc_search.search.loop import OnTrial, run_trials
+from zc_search.search.record import RECORD, TrialRecord
+from zc_search.search.samplers import SAMPLERS, ResumableSampler, advice, make_sampler
+from zc_search.search.study import open_study
+from zc_search.search.table import trials_table
+
+__all__ = [
+    "RECORD",
+    "SAMPLERS",
+    "OnTrial",
+    "ResumableSampler",
+    "TrialRecord",
+    "advice",
+    "make_sampler",
+    "open_study",
+    "run_trials",
+    "trials_table",
+]

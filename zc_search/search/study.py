@@ -1,0 +1,107 @@
+"""Creating a study, or going on with one that is there, if it is the same study."""
+
+import warnings
+from collections.abc import Iterator
+
+import optuna
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from zc_search.config import Config, config_differences, config_to_toml, parse_config
+from zc_search.errors import ConfigError, StudyError
+from zc_search.search.samplers import make_sampler
+
+CONFIG = "zc_search_config"
+"""The key of the study's user attribute that holds the resolved configuration."""
+
+DATA = "zc_search_data"
+"""The key of the study's user attribute that holds the fingerprint of the batch."""
+
+
+def open_study(config: Config, storage: str, data_fingerprint: str) -> Study:
+    """Create the study of a configuration, or load it if it was begun.
+
+    Args:
+        config: The configuration; its name names the study.
+        storage: An Optuna storage URL.
+        data_fingerprint: Of the batch to be scored.
+
+    Raises:
+        StudyError: The storage cannot be reached; the study there was begun with other settings,
+            other data, or by another tool; the sampler cannot be made.
+    """
+    sampler = make_sampler(
+        config.study.sampler, config.study.sampler_options.plain(), config.study.seed
+    )
+    names = [objective.name for objective in config.active_objectives]
+    directions = [objective.direction for objective in config.active_objectives]
+    if config.study.sum_objectives:
+        names, directions = ["weighted_sum"], ["maximize"]
+    try:
+        study = optuna.create_study(
+            study_name=config.study.name,
+            storage=storage,
+            sampler=sampler,
+            directions=directions,
+            load_if_exists=True,
+        )
+    except Exception as error:  # each database driver raises errors of its own
+        raise StudyError(f"study.storage: cannot open {storage!r}: {error}") from error
+    stored = study.user_attrs.get(CONFIG)
+    if stored is None:
+        if study.get_trials(deepcopy=False):
+            raise StudyError(
+                f"the storage has a study {config.study.name!r} that zc-search did not make; "
+                "choose another study.name"
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(names)
+        study.set_user_attr(DATA, data_fingerprint)
+        study.set_user_attr(CONFIG, config_to_toml(config))
+        return study
+    _refuse_differences(config, stored)
+    if study.user_attrs.get(DATA) != data_fingerprint:
+        raise StudyError(
+            f"study {config.study.name!r} was begun with other images (fingerprint "
+            f"{str(study.user_attrs.get(DATA))[:12]}, now {data_fingerprint[:12]}); "
+            "go on with the same, or start over with --fresh"
+        )
+    return study
+
+
+def _refuse_differences(config: Config, stored: str) -> None:
+    try:
+        differences = config_differences(parse_config(stored), config)
+    except ConfigError as error:
+        raise StudyError(
+            f"study {config.study.name!r} was begun by another version: {error}"
+        ) from error
+    if differences:
+        listed = "".join(f"\n  {line}" for line in differences)
+        raise StudyError(
+            f"study {config.study.name!r} was begun with other settings:{listed}\n"
+            "go on with the old ones, choose another study.name, or start over with --fresh"
+        )
+
+
+def unfinished_trials(study: Study, parameters: int) -> Iterator[Trial]:
+    """Yield the trials that were cut off, ready to be asked for parameters and told.
+
+    A trial whose `parameters` are all stored keeps them; the sampler is not asked again, since
+    some samplers count how often they were.
+    """
+    sampler = study.sampler
+    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if len(frozen.params) == parameters:
+            study.sampler = optuna.samplers.RandomSampler()
+        try:
+            yield Trial(study, frozen._trial_id)
+        finally:
+            study.sampler = sampler
+
+
+def finished_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials that were told, in order of their numbers."""
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    return study.get_trials(deepcopy=False, states=states)

@@ -1,0 +1,45 @@
+"""A study's trials as a table."""
+
+import pandas as pd
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from zc_search.search.record import TrialRecord
+from zc_search.search.study import finished_trials
+
+
+def trials_table(study: Study) -> pd.DataFrame:
+    """Return one row a finished trial, in order of their numbers.
+
+    Columns: ``number, state, architecture, function_key, feasible, reason, repeat_of, pareto``,
+    one a proxy, one a metric of the benchmark, ``seconds_proxies, seconds_benchmark`` and
+    ``duration`` (seconds between asking for and telling the trial).
+    """
+    best = {trial.number for trial in study.best_trials}
+    rows = [row for trial in finished_trials(study) if (row := _row(trial, trial.number in best))]
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    return table.astype({"repeat_of": "Int64", "reason": "string", "feasible": bool})
+
+
+def _row(trial: FrozenTrial, pareto: bool) -> dict[str, object] | None:
+    record = TrialRecord.of(trial)
+    if record is None:
+        return None
+    duration = trial.duration
+    return {
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "architecture": record.architecture,
+        "function_key": record.function_key,
+        "feasible": trial.state == TrialState.COMPLETE,
+        "reason": record.infeasible,
+        "repeat_of": record.repeat_of,
+        "pareto": pareto,
+        **record.proxies,
+        **record.benchmark,
+        "seconds_proxies": record.seconds.get("proxies", 0.0),
+        "seconds_benchmark": record.seconds.get("benchmark", 0.0),
+        "duration": duration.total_seconds() if duration else float("nan"),
+    }
