@@ -4,6 +4,14 @@ import optuna
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--peer",
+        metavar="FOLDER",
+        help="benchmarks: time a checkout of SamsungLabs/zero-cost-nas, not our naive code",
+    )
+
+
 @pytest.fixture(autouse=True)
 def _quiet_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -345,13 +345,15 @@ def test_dropped_features_of_the_cell_are_counted() -> None:
 def test_a_weight_against_its_direction_is_named() -> None:
     table = linear_table(100)
     ensemble = fit(table, directions={"alpha": "minimize"})
-    assert "contradicts its direction, minimize: beside the other" in note(ensemble, "alpha")
+    assert "alpha (minimize): beside the other features" in note(ensemble, "directions of")
     unsettled = fit(table, directions={"gamma": "maximize"})
     if unsettled.weights.set_index("feature").loc["gamma", "weight"] > 0:
         unsettled = fit(table, directions={"gamma": "minimize"})
-    assert "the interval includes 0, so that even the sign is open" in note(unsettled, "gamma")
+    assert "their intervals include 0, so that even the sign is open" in note(
+        unsettled, "directions of gamma"
+    )
     spline = fit(table, directions={"alpha": "minimize"}, feature_set="spline")
-    assert "weights of alpha add up against its direction, minimize" in note(spline, "alpha")
+    assert "alpha (minimize): beside the other features" in note(spline, "directions of")
 
 
 def test_a_fit_worse_than_its_best_proxy_says_so() -> None:

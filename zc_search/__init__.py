@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zc_search.results import SearchResult
     from zc_search.scoring import score_architectures, score_network
     from zc_search.spaces import Architecture
+    from zc_search.sweep import load_scores, score_space
 
 __all__ = [
     "Architecture",
@@ -32,11 +33,13 @@ __all__ = [
     "evaluate",
     "fit_ensemble",
     "load_config",
+    "load_scores",
     "open_benchmark",
     "proxy",
     "run_search",
     "score_architectures",
     "score_network",
+    "score_space",
 ]
 
 # Imported on first use, so that what needs no torch does not wait for it.
@@ -52,11 +55,13 @@ _HOMES = {
     "evaluate": "evaluation",
     "fit_ensemble": "ensemble",
     "load_config": "config",
+    "load_scores": "sweep",
     "open_benchmark": "benchmarks",
     "proxy": "proxies",
     "run_search": "pipeline",
     "score_architectures": "scoring",
     "score_network": "scoring",
+    "score_space": "sweep",
 }
 
 

@@ -2,10 +2,16 @@
 
 import sys
 import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import typer
 
+from zc_search.commands.evaluate import evaluate
 from zc_search.commands.init import init
+from zc_search.commands.proxies import proxies
+from zc_search.commands.score import score
 from zc_search.commands.search import search
 from zc_search.errors import ZcSearchError
 
@@ -15,8 +21,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.callback(invoke_without_command=True)(search)
+
+
+def _resumable(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command that is interrupted say how to go on."""
+
+    @wraps(command)
+    def interruptible(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            typer.echo("\nstopped; the same command goes on from here", err=True)
+            raise typer.Exit(130) from None
+
+    return interruptible
+
+
+app.callback(invoke_without_command=True)(_resumable(search))
 app.command()(init)
+app.command()(proxies)
+app.command()(_resumable(score))
+app.command()(evaluate)
 
 
 def main() -> None:
@@ -27,9 +52,6 @@ def main() -> None:
     except ZcSearchError as error:
         typer.echo(f"zc-search: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command goes on from here", err=True)
-        sys.exit(130)
 
 
 def _show_warning(

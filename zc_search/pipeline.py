@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -244,14 +245,16 @@ def _best(ranked: pd.DataFrame, benchmark: Benchmark | None, metric: str) -> Bes
     if ranked.empty:
         return None
     row = ranked.iloc[0]
-    best = Best(str(row["architecture"]), *(float(row[k]) for k in ("prediction", "low", "high")))
+    best = Best(
+        architecture=str(row["architecture"]),
+        predicted=float(row["prediction"]),
+        low=float(row["low"]),
+        high=float(row["high"]),
+    )
     if benchmark is None:
         return best
-    return Best(
-        best.architecture,
-        best.predicted,
-        best.low,
-        best.high,
+    return replace(
+        best,
         true=benchmark.query(best.architecture)[metric],
         rank=benchmark.rank(best.architecture, metric),
         out_of=len(benchmark),

@@ -68,7 +68,8 @@ def contradicted_directions(
     features: FeatureMap, weights: Sequence[Weight], directions: Mapping[str, str]
 ) -> list[str]:
     """Say which proxies count against their own direction, from their lowest to highest value."""
-    notes = []
+    corrections: list[str] = []
+    unsettled: list[str] = []
     by_name = {weight.feature: weight for weight in weights}
     scales = {column.name: column.scale for column in features.columns}
     for proxy in features.proxies:
@@ -77,22 +78,19 @@ def contradicted_directions(
         direction = directions.get(proxy.proxy)
         if direction is None or rise * (1 if direction == "maximize" else -1) >= 0:
             continue
-        if len(own) > 1:
-            notes.append(
-                f"The weights of {proxy.proxy} add up against its direction, {direction}: beside "
-                "the other features it serves as a correction."
-            )
-            continue
-        (weight,) = own
-        settled = weight.low > 0 or weight.high < 0
+        named = f"{proxy.proxy} ({direction})"
+        settled = len(own) > 1 or own[0].low > 0 or own[0].high < 0
+        (corrections if settled else unsettled).append(named)
+    notes = []
+    if corrections:
         notes.append(
-            f"The weight of {proxy.proxy}, {weight.weight:.3g} ({weight.low:.3g} to "
-            f"{weight.high:.3g}), contradicts its direction, {direction}: "
-            + (
-                "beside the other features it serves as a correction."
-                if settled
-                else "the interval includes 0, so that even the sign is open."
-            )
+            f"Weights contradict the directions of {_listed(corrections)}: "
+            "beside the other features they serve as corrections."
+        )
+    if unsettled:
+        notes.append(
+            f"Weights contradict the directions of {_listed(unsettled)}: "
+            "their intervals include 0, so that even the sign is open."
         )
     return notes
 

@@ -167,7 +167,7 @@ def build_network(
         ValueError: `channels` or `cells` below 1.
     """
     if dataset not in DATASETS:
-        raise DataError(unknown_name("data set", dataset, DATASETS))
+        raise DataError(unknown_name("dataset", dataset, DATASETS))
     if channels < 1 or cells < 1:
         raise ValueError(f"channels and cells must be at least 1, got {channels} and {cells}")
     with torch.device("meta"):

@@ -42,14 +42,26 @@ class CellSpace:
                     raise ArchitectureError(
                         f"{edge}: {unknown_name('operation', operation, OPERATIONS)}"
                     )
+            if len(set(allowed)) < len(allowed):
+                raise ArchitectureError(f"{edge}: an operation is named twice in {allowed!r}")
         missing = [edge for edge in PARAMETERS if edge not in self.choices]
         if missing:
             raise ArchitectureError(f"no operations given for {', '.join(missing)}")
         ordered = {edge: tuple(self.choices[edge]) for edge in PARAMETERS}
         object.__setattr__(self, "choices", ordered)
 
+    def __hash__(self) -> int:
+        return hash(tuple(self.choices.values()))
+
     def architecture(self, parameters: Mapping[str, str]) -> Architecture:
-        """Return the cell that an Optuna trial's parameters name."""
+        """Return the cell that an Optuna trial's parameters name.
+
+        Raises:
+            ArchitectureError: An edge is missing.
+        """
+        missing = [edge for edge in PARAMETERS if edge not in parameters]
+        if missing:
+            raise ArchitectureError(f"no operations given for {', '.join(missing)}")
         return Architecture(tuple(parameters[edge] for edge in PARAMETERS))
 
     def parameters(self, architecture: Architecture) -> dict[str, str]:
@@ -69,14 +81,20 @@ class CellSpace:
         )
 
     def neighbours(self, architecture: Architecture) -> Iterator[Architecture]:
-        """Yield the cells of this space that differ from `architecture` in one operation."""
-        ops = architecture.ops
+        """Yield the cells of this space that differ from `architecture` in one operation.
+
+        Raises:
+            ArchitectureError: `architecture` itself is not in this space.
+        """
+        ops = tuple(self.parameters(architecture).values())
         for edge, allowed in enumerate(self.choices.values()):
             for operation in allowed:
                 if operation != ops[edge]:
                     yield Architecture((*ops[:edge], operation, *ops[edge + 1 :]))
 
-    def __contains__(self, architecture: Architecture) -> bool:
+    def __contains__(self, architecture: object) -> bool:
+        if not isinstance(architecture, Architecture):
+            return False
         pairs = zip(architecture.ops, self.choices.values(), strict=True)
         return all(operation in allowed for operation, allowed in pairs)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
+from numbers import Integral
 from typing import Self
 
 from zc_search.errors import ArchitectureError, unknown_name
@@ -101,8 +102,9 @@ class Architecture:
             ArchitectureError: Outside 0 to 15,624.
         """
         count = len(OPERATIONS) ** len(EDGES)
-        if not 0 <= index < count:
-            raise ArchitectureError(f"architecture index {index} is not in 0 to {count - 1}")
+        if isinstance(index, bool) or not isinstance(index, Integral) or not 0 <= index < count:
+            raise ArchitectureError(f"architecture index {index!r} is not in 0 to {count - 1}")
+        index = int(index)
         digits = []
         for _ in EDGES:
             index, digit = divmod(index, len(OPERATIONS))
@@ -173,7 +175,8 @@ def all_architectures() -> Iterator[Architecture]:
 def _decode(codes: Sequence[int], operations: Sequence[str], notation: str) -> tuple[str, ...]:
     codes = tuple(codes)
     if len(codes) != len(EDGES) or not all(
-        isinstance(code, int) and 0 <= code < len(operations) for code in codes
+        isinstance(code, Integral) and not isinstance(code, bool) and 0 <= code < len(operations)
+        for code in codes
     ):
         meaning = ", ".join(f"{code} {name}" for code, name in enumerate(operations))
         raise ArchitectureError(

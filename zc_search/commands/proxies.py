@@ -1,0 +1,77 @@
+"""``zc-search proxies``: what there is to score networks with."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from zc_search.proxies import Proxy
+
+_COSTS = {
+    "free": "no pass through the network",
+    "low": "up to one plain forward and backward pass",
+    "medium": "up to two plain forward and backward passes",
+    "high": "more than two plain forward and backward passes",
+}
+
+
+def proxies(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Explain this one; module:function explains one of your own."),
+    ] = None,
+) -> None:
+    """List the proxies, or explain one."""
+    from rich.console import Console
+
+    from zc_search.proxies import resolve_proxy
+
+    console = Console()
+    if name is None:
+        console.print(_table())
+        console.print("zc-search proxies NAME explains one.", highlight=False)
+    else:
+        text = _explanation(resolve_proxy(name))
+        console.print(text, markup=False, highlight=False)
+
+
+def _table() -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    from zc_search.errors import ProxyError
+    from zc_search.proxies import PROXIES, resolve_proxy
+    from zc_search.proxy_names import DEFAULT_DIRECTIONS, installed_proxies
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("proxy", "direction", "cost", "measurements"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("paper")
+    for name in dict.fromkeys((*PROXIES, *installed_proxies())):
+        try:
+            proxy = resolve_proxy(name)
+        except ProxyError as error:  # a broken package of somebody else's must not hide ours
+            table.add_row(name, "", "", "", str(error))
+            continue
+        direction = DEFAULT_DIRECTIONS.get(name, proxy.direction)
+        needs = "\n".join(sorted(proxy.needs))
+        table.add_row(name, direction, proxy.cost, needs, proxy.paper.partition(", ")[0])
+    return table
+
+
+def _explanation(proxy: "Proxy") -> str:
+    """Return everything about a proxy, a paragraph a line."""
+    facts = {
+        "direction": proxy.direction,
+        "paper": proxy.paper,
+        "measurements": ", ".join(sorted(proxy.needs)) or "none announced",
+        "cost": f"{proxy.cost}, {_COSTS[proxy.cost]}, computed alone at a batch of 64",
+        "belongs to": "the architecture as written, dead edges included"
+        if proxy.counts_dead_edges
+        else "the function, which isomorphic architectures share",
+    }
+    paragraphs = [" ".join(p.split()) for p in proxy.explanation.split("\n\n") if p.strip()]
+    listed = "\n".join(f"{key}: {value}" for key, value in facts.items())
+    return "\n\n".join([proxy.name, *(paragraphs or ["It has no docstring."]), listed])

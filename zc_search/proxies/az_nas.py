@@ -1,0 +1,75 @@
+"""AZ-NAS: four views of one network, meant to be combined by rank.
+
+Over a population, `zc_search.ensemble.baselines.aggregate` of the four is the paper's AZ-NAS
+score: the sum (there: mean) of the logarithms of relative ranks.
+"""
+
+from torch import Tensor
+
+from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.probe import Probe
+
+_PAPER = "Lee and Ham 2024, AZ-NAS: Assembling Zero-Cost Proxies for Network Architecture Search"
+
+
+def _through_blocks(measured: Tensor) -> Tensor:
+    if len(measured) == 0:
+        raise ValueError("no block of the network maps feature maps to feature maps")
+    return measured
+
+
+@proxy("az_expressivity", maximize=True, paper=_PAPER, needs={"block_entropies"})
+def az_expressivity(probe: Probe) -> Scalar:
+    """Sum over primary blocks of the entropy of the features' principal components.
+
+    ``sum_l E_l, E_l = -sum_c p_c ln(p_c + 1e-8)``, p the eigenvalues of the covariance (C x C,
+    over images and positions) of the features before the first block and after each one, divided
+    by their sum: the more evenly features fill their space, the better. NaN where they are all 0.
+
+    Primary blocks are the cells and residual blocks; see `primary_blocks` for other networks.
+    Published code feeds noise to weights of He's normal distribution; here it is the batch and
+    the network as it comes.
+    """
+    return _through_blocks(probe.block_entropies).sum()
+
+
+@proxy("az_progressivity", maximize=True, paper=_PAPER, needs={"block_entropies"})
+def az_progressivity(probe: Probe) -> Scalar:
+    """Smallest growth of the features' entropy from one primary block to the next.
+
+    ``min_l E_l - E_(l-1)`` with E as for az_expressivity: the feature space should not shrink on
+    the way through the network.
+    """
+    return _through_blocks(probe.block_entropies).diff().min()
+
+
+@proxy("az_trainability", maximize=True, paper=_PAPER, needs={"block_jacobian_norms"})
+def az_trainability(probe: Probe) -> Scalar:
+    """How close the blocks' Jacobians are to keeping the length of gradients.
+
+    ``mean_l (2 - s_l - 1 / (s_l + 1e-6))``, s_l the spectral norm of block l's Jacobian averaged
+    over images and positions, estimated from random signs g sent back through the block:
+    ``mean (J^T g) g^T`` (C_in x C_out). Where a block halves the resolution, the positions it
+    merges count as channels. At most about 0, reached at s = 1; -inf if a block only hands its
+    input on, as the authors decided.
+
+    Blocks of one shape share their signs, drawn from `Probe.seed`; published code draws anew for
+    each.
+    """
+    norms = _through_blocks(probe.block_jacobian_norms)
+    return (2 - norms - 1 / (norms + 1e-6)).mean()
+
+
+@proxy(
+    "az_complexity",
+    maximize=True,
+    paper=_PAPER,
+    needs={"multiply_adds"},
+    counts_dead_edges=True,
+)
+def az_complexity(probe: Probe) -> Scalar:
+    """Multiply-accumulate operations for one image, in millions, as a promise of accuracy.
+
+    The same number as flops, which as an objective is a cost; AZ-NAS wants more of it.
+    """
+    return probe.multiply_adds / 1e6

@@ -1,0 +1,33 @@
+"""Which modules of a network are its primary blocks."""
+
+from torch import nn
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList)
+
+
+def primary_blocks(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the primary blocks by name, in network order.
+
+    They are the outermost modules below containers that are made of modules themselves: the cells
+    and residual blocks of NAS-Bench-201, the residual blocks of a ResNet. A network that wraps a
+    single such module has that one's blocks; in one without any, a chain of plain layers, each
+    convolution is a block.
+    """
+    found = _composites(network, "")
+    while len(found) == 1:
+        ((name, only),) = found.items()
+        inner = _composites(only, f"{name}.")
+        if not inner:
+            break
+        found = inner
+    return found or {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d)}
+
+
+def _composites(module: nn.Module, prefix: str) -> dict[str, nn.Module]:
+    found: dict[str, nn.Module] = {}
+    for name, child in module.named_children():
+        if isinstance(child, _CONTAINERS):
+            found |= _composites(child, f"{prefix}{name}.")
+        elif next(child.children(), None) is not None:
+            found[f"{prefix}{name}"] = child
+    return found

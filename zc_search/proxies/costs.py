@@ -1,0 +1,28 @@
+"""What the network costs: the baselines that every proxy has to beat."""
+
+from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.probe import Probe
+
+
+@proxy("params", maximize=False, paper="baseline", counts_dead_edges=True)
+def params(probe: Probe) -> Scalar:
+    """Number of trainable parameters, in millions, dead edges included.
+
+    As an objective it is a cost and minimised by default; as a predictor more is better.
+    """
+    return sum(p.numel() for p in probe.network.parameters()) / 1e6
+
+
+@proxy(
+    "flops",
+    maximize=False,
+    paper="baseline",
+    needs={"multiply_adds"},
+    counts_dead_edges=True,
+)
+def flops(probe: Probe) -> Scalar:
+    """Multiply-accumulate operations of convolutions and linear layers for one image, in millions.
+
+    The field calls them FLOPs. Dead edges are counted, as in the benchmark's own figures.
+    """
+    return probe.multiply_adds / 1e6

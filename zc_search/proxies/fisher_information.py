@@ -1,0 +1,96 @@
+"""The Fisher information of a few weights, from the Jacobian of the logits."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zc_search.proxies import passes
+from zc_search.proxies.kernel import with_constant_statistics
+
+_JACOBIAN_ROWS = 128  # more than a network of NAS-Bench-201 has layers
+_SMOOTHING = 0.05
+
+
+def fisher_information(
+    network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor
+) -> Tensor:
+    """Return the Fisher information matrix of the first weight of every layer that takes part.
+
+    ``F = 1/N sum_n J_n^T (diag(p_n) - p_n p_n^T) J_n`` with J_n the Jacobian of image n's logits
+    by those weights (classes x layers) and p_n its predicted probabilities, mixed with 5 % of the
+    uniform distribution. Only the first images enter, 128 / classes of them but at least 2.
+    Normalisation statistics are those of these images, and constants.
+
+    Args:
+        network: Maps images to logits.
+        parameters: All its parameters by name.
+        images: N x C x H x W.
+
+    Returns:
+        layers x layers, float64: convolutions and linear layers that depend on the image, and
+        on which the logits depend.
+    """
+    jacobian, logits = _logit_jacobian(network, parameters, images)
+    classes = logits.shape[1]
+    probabilities = logits.double().softmax(1) * (1 - _SMOOTHING) + _SMOOTHING / classes
+    # J^T diag(p) J - (J^T p) (J^T p)^T without classes x classes matrices
+    weighted = probabilities.sqrt()[..., None] * jacobian
+    mean = torch.einsum("nc,ncl->nl", probabilities, jacobian)
+    second = weighted.flatten(0, 1)
+    return (second.T @ second - mean.T @ mean) / len(logits)
+
+
+def _logit_jacobian(
+    network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return N x classes x layers derivatives, float64, and the logits N x classes."""
+    derivatives: dict[str, Tensor] = {}
+
+    def observe(name: str, module: nn.Module, given: Tensor, output: Tensor) -> Tensor | None:
+        if isinstance(module, nn.BatchNorm2d):
+            return with_constant_statistics(module, given, parameters, name)
+        read = _read_by_first_weight(module, given.detach())
+
+        def on_gradient(gradient: Tensor) -> None:
+            first = gradient[:, 0] if isinstance(module, nn.Conv2d) else gradient[..., 0]
+            by_image = (first.reshape(read.shape) * read).sum(1)
+            derivatives[name] = derivatives[name] + by_image if name in derivatives else by_image
+
+        if output.requires_grad:
+            output.register_hook(on_gradient)  # type: ignore[no-untyped-call]
+        return None
+
+    constants = {name: parameter.detach() for name, parameter in parameters.items()}
+    with torch.no_grad(), passes.mode(network, training=False):
+        classes = passes.call(network, constants, images[:1]).shape[1]
+    # Gradients by the images make the backward pass visit every layer, and no weight.
+    images = images[: max(2, _JACOBIAN_ROWS // classes)].detach().requires_grad_()
+    with (
+        torch.enable_grad(),
+        passes.mode(network, training=True),
+        passes.observed(network, (*passes.WEIGHTED, nn.BatchNorm2d), observe),
+    ):
+        logits = passes.call(network, constants, images)
+        by_class = []
+        for logit in logits.sum(0):
+            derivatives.clear()
+            torch.autograd.grad(logit, images, retain_graph=True, allow_unused=True)
+            by_class.append(derivatives.copy())
+    layers = sorted(set().union(*by_class))
+    unread = torch.zeros(len(images), device=images.device)
+    columns = [torch.stack([of_class.get(k, unread) for k in layers], 1) for of_class in by_class]
+    return torch.stack(columns, 1).double(), logits.detach()
+
+
+def _read_by_first_weight(module: nn.Module, given: Tensor) -> Tensor:
+    """Return what the weight at index 0 multiplies, N x positions."""
+    match module:
+        case nn.Conv2d(padding=tuple() as padding):
+            kernel = (module.kernel_size, module.dilation, padding, module.stride)
+            return F.unfold(given[:, :1], *kernel)[:, 0]
+        case nn.Linear():
+            return given[..., 0].reshape(len(given), -1)
+        case _:
+            raise NotImplementedError(f"no gradients by image for {module}")

@@ -1,0 +1,27 @@
+"""GradSign: whether the images pull the weights in the same direction."""
+
+import torch
+
+from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.probe import Probe
+
+
+@proxy(
+    "gradsign",
+    maximize=True,
+    paper="Zhang and Jia 2022, GradSign: Model Performance Inference with Theoretical Insights, "
+    "algorithm 1",
+    needs={"gradient_signs"},
+)
+def gradsign(probe: Probe) -> Scalar:
+    """Sum over all weights of |sum over images of the sign of the image's own gradient|.
+
+    ``sum_w |sum_n sign(dL_n / dw)|`` over convolutions and linear layers, L_n the cross-entropy
+    of image n. Between 0 and N x weights: the more images agree on a weight, the closer their
+    optima are.
+
+    Published code runs image by image in training mode, so that an image is normalised by its
+    own statistics; here they are the batch's, and constants for the gradient.
+    """
+    signs = probe.gradient_signs.values()
+    return torch.stack([s.abs().sum() for s in signs]).sum() if signs else 0.0

@@ -1,0 +1,23 @@
+"""Preservation of the gradient flow."""
+
+import torch
+
+from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.probe import Probe
+
+
+@proxy(
+    "grasp",
+    maximize=True,
+    paper="Wang et al. 2020, Picking Winning Tickets Before Training (GraSP), eq. 8",
+    needs={"loss_gradients", "hessian_gradient_product"},
+)
+def grasp(probe: Probe) -> Scalar:
+    """Sum over all weights of minus weight x (Hessian x loss gradient).
+
+    ``-sum_w w (H g)_w`` over convolutions and linear layers: the first-order change of the
+    squared gradient norm when the weights shrink. The sign follows Abdelfattah et al. 2021, whose
+    code differentiates at temperature 1 as here; the pruning paper uses temperature 200.
+    """
+    products = probe.hessian_gradient_product
+    return -torch.stack([(w.detach() * products[k]).sum() for k, w in probe.weights.items()]).sum()

@@ -1,0 +1,21 @@
+"""What running the network costs on this machine."""
+
+from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.probe import Probe
+
+
+@proxy(
+    "latency",
+    maximize=False,
+    paper="measured here",
+    needs={"latency"},
+    counts_dead_edges=True,
+)
+def latency(probe: Probe) -> Scalar:
+    """Time of one forward pass of the whole batch on this machine, in milliseconds.
+
+    Median of five in evaluation mode, after one to warm up, with as many threads as torch is
+    allowed; what else runs on the machine shows in it. It belongs to the network as written, and
+    the values of two machines cannot be compared.
+    """
+    return probe.latency

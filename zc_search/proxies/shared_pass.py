@@ -1,0 +1,165 @@
+"""One forward pass of the batch, with its graph, for all measurements that can share it."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zc_search.proxies import passes
+from zc_search.proxies.batch_norm import normalise
+from zc_search.proxies.blocks import primary_blocks
+from zc_search.proxies.measurements import Measurement
+from zc_search.proxies.patterns import Agreement, UnitPatterns, codes
+from zc_search.proxies.statistics import Blocks, ChannelCorrelations
+
+
+class SharedPass:
+    """Runs a network in training mode and collects what is wanted; run it once.
+
+    Args:
+        network: Maps images to logits.
+        parameters: All its parameters by name.
+        weights: Those of them that gradients are wanted for, by layer.
+        images: N x C x H x W.
+        labels: N.
+        wanted: What to measure; nothing else is collected.
+        seed: Of what the measurements draw.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        parameters: Mapping[str, Tensor],
+        weights: Mapping[str, Tensor],
+        images: Tensor,
+        labels: Tensor,
+        wanted: frozenset[Measurement],
+        seed: int = 0,
+    ) -> None:
+        self._network = network
+        self._parameters = parameters
+        self._weights = weights
+        self._images = images
+        self._labels = labels
+        self._wanted = wanted
+        self._in_loss_pass = False
+        self._saliency: dict[str, Tensor] = {}
+        self._units = Agreement(len(images), images.device)
+        self._unit_patterns = UnitPatterns(len(images), images.device)
+        self._layers: dict[str, Agreement] = {}
+        self._correlations = ChannelCorrelations(
+            seed,
+            full="smallest_eigenvalues" in wanted,
+            sampled="sampled_eigenvalues" in wanted,
+        )
+        self._blocks = Blocks(
+            seed,
+            entropies="block_entropies" in wanted,
+            jacobians="block_jacobian_norms" in wanted,
+        )
+
+    def run(self) -> dict[str, object]:
+        """Return the measurements by name, ``logits`` always among them."""
+        images = self._images.detach()
+        if self._wanted & {"input_jacobian", "block_jacobian_norms"}:
+            images.requires_grad_()
+        with torch.enable_grad(), passes.mode(self._network, training=True):
+            with ExitStack() as observers:
+                self._observe(observers)
+                logits = passes.call(self._network, self._parameters, images)
+            measured: dict[str, object] = {
+                "logits": logits.detach(),
+                "relu_agreement": self._units,
+                "layer_agreement": self._layers,
+            }
+            summaries: dict[Measurement, Callable[[], Tensor]] = {
+                "distinct_unit_patterns": self._unit_patterns.count,
+                "smallest_eigenvalues": self._correlations.smallest,
+                "sampled_eigenvalues": self._correlations.smallest_of_sample,
+                "block_entropies": self._blocks.entropies,
+                "block_jacobian_norms": self._blocks.jacobian_norms,
+            }
+            measured |= {name: f() for name, f in summaries.items() if name in self._wanted}
+            if "input_jacobian" in self._wanted:
+                (jacobian,) = torch.autograd.grad(
+                    logits.sum(), images, retain_graph=True, materialize_grads=True
+                )
+                measured["input_jacobian"] = jacobian.flatten(1)
+            measured |= self._backwards(logits)
+        # What was not asked for was not collected, and must not be mistaken for a measurement.
+        return {k: v for k, v in measured.items() if k in self._wanted or k == "logits"}
+
+    def _observe(self, observers: ExitStack) -> None:
+        wanted, network = self._wanted, self._network
+        if "hessian_gradient_product" in wanted:
+            observers.enter_context(passes.observed(network, (nn.BatchNorm2d,), self._normalise))
+        if wanted & {"relu_agreement", "distinct_unit_patterns"}:
+            observers.enter_context(
+                passes.observed(network, passes.ACTIVATIONS, self._observe_activation)
+            )
+        if wanted & {"layer_agreement", "channel_saliency"}:
+            observers.enter_context(passes.observed(network, passes.WEIGHTED, self._observe_layer))
+        if wanted & {"smallest_eigenvalues", "sampled_eigenvalues"}:
+            observers.enter_context(passes.watched(_map_makers(network), self._observe_maps))
+        if wanted & {"block_entropies", "block_jacobian_norms"}:
+            observers.enter_context(passes.watched(primary_blocks(network), self._blocks.observe))
+
+    def _normalise(self, name: str, norm: nn.Module, given: Tensor, _: Tensor) -> Tensor | None:
+        """Replace a batch normalisation's output by one that is cheap to differentiate twice."""
+        parameters = (self._parameters.get(f"{name}.{key}") for key in ("weight", "bias"))
+        return normalise(given, cast(nn.BatchNorm2d, norm), *parameters)
+
+    def _observe_activation(self, _: str, __: nn.Module, given: Tensor, ___: Tensor) -> None:
+        bits = codes(given.detach())
+        if "relu_agreement" in self._wanted:
+            self._units.add_codes(bits)
+        if "distinct_unit_patterns" in self._wanted:
+            self._unit_patterns.add_codes(bits)
+
+    def _observe_layer(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
+        activation = output.detach()
+        if "layer_agreement" in self._wanted:
+            if name not in self._layers:
+                self._layers[name] = Agreement(len(activation), activation.device)
+            self._layers[name].add(activation)
+        if "channel_saliency" in self._wanted and output.requires_grad:
+
+            def keep(gradient: Tensor) -> None:
+                if self._in_loss_pass:
+                    product = activation * gradient.detach()
+                    summed = product.flatten(2).sum(2) if product.dim() > 2 else product
+                    self._saliency[name] = summed
+
+            output.register_hook(keep)  # type: ignore[no-untyped-call]
+
+    def _observe_maps(self, _: str, __: nn.Module, ___: Tensor, output: Tensor) -> None:
+        self._correlations.add(output)
+
+    def _backwards(self, logits: Tensor) -> dict[str, object]:
+        if not self._wanted & {"loss_gradients", "channel_saliency", "hessian_gradient_product"}:
+            return {}
+        measured: dict[str, object] = {}
+        second_order = "hessian_gradient_product" in self._wanted
+        self._in_loss_pass = True
+        loss = F.cross_entropy(logits, self._labels)
+        gradients = passes.gradients(loss, self._weights, create_graph=second_order)
+        self._in_loss_pass = False
+        measured["channel_saliency"] = self._saliency
+        if second_order:
+            squares = torch.stack([g.detach().mul(g).sum() for g in gradients.values()])
+            measured["hessian_gradient_product"] = passes.gradients(squares.sum(), self._weights)
+        measured["loss_gradients"] = {name: g.detach() for name, g in gradients.items()}
+        return measured
+
+
+def _map_makers(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules without parts; a normalisation repeats its input's correlations."""
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if next(module.children(), None) is None
+        and not isinstance(module, nn.modules.batchnorm._BatchNorm)
+    }

@@ -1,0 +1,25 @@
+"""Connection sensitivity."""
+
+import torch
+
+from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.probe import Probe
+
+
+@proxy(
+    "snip",
+    maximize=True,
+    paper="Lee et al. 2019, SNIP: Single-shot Network Pruning, eq. 4",
+    needs={"loss_gradients"},
+)
+def snip(probe: Probe) -> Scalar:
+    """Sum over all weights of |weight x loss gradient|.
+
+    ``sum_w |w dL/dw|`` over convolutions and linear layers: how much the loss reacts to removing
+    connections. Published code multiplies every weight by a mask of ones and differentiates by
+    the mask, which is the same number; it is not normalised as in the paper's pruning criterion.
+    """
+    gradients = probe.loss_gradients
+    return torch.stack(
+        [(w.detach() * gradients[k]).abs().sum() for k, w in probe.weights.items()]
+    ).sum()

@@ -1,0 +1,22 @@
+"""Synaptic flow."""
+
+import torch
+
+from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.probe import Probe
+
+
+@proxy(
+    "synflow",
+    maximize=True,
+    paper="Tanaka et al. 2020, Pruning neural networks without any data, eq. 4",
+    needs={"synaptic_flow"},
+)
+def synflow(probe: Probe) -> Scalar:
+    """Natural logarithm of the summed synaptic flow; no image and no label enters.
+
+    ``ln sum_w |w dR/dw|`` over convolutions and linear layers, where R sums the outputs of the
+    network with absolute weights and without batch normalisation for an input of ones. The sum
+    itself, which published code reports, reaches 1e44; ranks are the same.
+    """
+    return torch.stack([flow.sum() for flow in probe.synaptic_flow.values()]).sum().log()

@@ -1,0 +1,55 @@
+"""TE-NAS: trainability by the neural tangent kernel, expressivity by linear regions."""
+
+import torch
+from torch import Tensor
+
+from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.probe import Probe
+
+_PAPER = "Chen et al. 2021, Neural Architecture Search on ImageNet in Four GPU Hours"
+
+
+@proxy("ntk", maximize=True, paper=f"{_PAPER}, eq. 2", needs={"tangent_kernel"})
+def ntk(probe: Probe) -> Scalar:
+    """Minus the condition number of the neural tangent kernel.
+
+    ``-lambda_max / lambda_min``, lambda the eigenvalues of `Probe.tangent_kernel` (N x N). At
+    most -1; more is better, so its sign is opposite to the paper's kappa, which is minimised.
+    -inf for a singular kernel. Published code differentiates image by image, with every image's
+    gradient flowing through the normalisation statistics too, and feeds noise.
+    """
+    return -_condition_number(probe.tangent_kernel)
+
+
+@proxy("linear_regions", maximize=True, paper=f"{_PAPER}, eq. 3", needs={"relu_agreement"})
+def linear_regions(probe: Probe) -> Scalar:
+    """Number of linear regions of the input space that the images fall into.
+
+    How many different binary ReLU codes the N images have, 1 to N. Small batches of images are
+    soon all told apart: the published protocol therefore feeds thousands of inputs of few pixels
+    to a network of few channels.
+    """
+    return probe.relu_agreement.distinct_patterns()
+
+
+@proxy(
+    "tenas",
+    maximize=True,
+    paper=f"{_PAPER}, eqs. 2, 3",
+    needs={"tangent_kernel", "relu_agreement"},
+)
+def tenas(probe: Probe) -> Scalar:
+    """Number of linear regions minus the condition number of the neural tangent kernel.
+
+    ``R - lambda_max / lambda_min``: R is the number of different ReLU codes among the images,
+    lambda are the eigenvalues of `Probe.tangent_kernel`; linear_regions plus ntk. The paper adds
+    two ranks instead; the plain difference is what later tools (Zen-NAS, MASE) compute.
+    """
+    return probe.relu_agreement.distinct_patterns() - _condition_number(probe.tangent_kernel)
+
+
+def _condition_number(kernel: Tensor) -> Tensor:
+    # Rounding may leave a singular kernel with a smallest eigenvalue below 0.
+    eigenvalues = torch.linalg.eigvalsh(kernel).clamp(min=0)
+    condition: Tensor = eigenvalues[-1] / eigenvalues[0]
+    return condition

@@ -1,0 +1,30 @@
+"""Inverse coefficient of variation of the gradients."""
+
+import torch
+
+from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.probe import Probe
+
+
+@proxy(
+    "zico",
+    maximize=True,
+    paper="Li et al. 2023, ZiCo: Zero-shot NAS via Inverse Coefficient of Variation, eq. 12",
+    needs={"half_batch_gradients"},
+)
+def zico(probe: Probe) -> Scalar:
+    """Sum over layers of ln(sum over weights of mean |gradient| / standard deviation).
+
+    Mean and standard deviation (population) are over two batches, here the halves of the one
+    batch; weights whose gradients are equal in both, and layers without any other, are left out
+    as in the authors' code.
+    """
+    first, second = probe.half_batch_gradients
+    terms = []
+    for name, a in first.items():
+        b = second[name]
+        deviation = (a - b).abs() / 2
+        ratio = (a.abs() + b.abs()) / 2 / deviation
+        total = ratio.where(deviation > 0, 0.0).sum()
+        terms.append(total.log().where(total > 0, 0.0))
+    return torch.stack(terms).sum()
