@@ -1,0 +1,80 @@
+"""What a sweep is asked for: which architectures, and which proxies."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tomlkit
+
+from zc_search.config import Config, config_to_toml, parse_config
+from zc_search.errors import ArchitectureError, ConfigError
+from zc_search.spaces import Architecture, CellSpace
+from zc_search.sweep.errors import ScoresError
+
+
+def with_proxies(config: Config, names: Sequence[str]) -> Config:
+    """Return the settings with these proxies, params and flops in place of those it computes.
+
+    Raises:
+        ConfigError: No name, or one that is not a proxy's.
+    """
+    if not names:
+        raise ConfigError("--proxies names none; such as --proxies snip,naswot_relu,synflow")
+    settings = tomlkit.parse(config_to_toml(config)).unwrap()
+    settings["proxies"]["compute"] = list(names)
+    settings["objectives"] = {"params": "default"}  # a sweep optimises nothing
+    settings["ensemble"].pop("features", None)
+    return parse_config(settings, source="--proxies")
+
+
+def sample_space(space: CellSpace, count: int, seed: int) -> list[Architecture]:
+    """Draw distinct architectures uniformly; a larger sample of one seed contains a smaller one.
+
+    Raises:
+        ScoresError: The space has fewer.
+    """
+    if not 1 <= count <= len(space):
+        raise ScoresError(f"a sample of {count:,}: the space has {len(space):,} architectures")
+    everything = list(space)
+    drawn = np.random.default_rng(seed).permutation(len(everything))[:count]
+    return [everything[index] for index in drawn]
+
+
+def read_architectures(path: Path) -> list[Architecture]:
+    """Read architecture strings: one a line, or the column ``architecture`` of a ``.csv`` file.
+
+    Empty lines and those that begin with ``#`` are passed over.
+
+    Raises:
+        ArchitectureError: The file cannot be read, names none, or has a string that is none; the
+            message says in which line.
+    """
+    try:
+        if path.suffix == ".csv":
+            table = pd.read_csv(path, dtype=str)
+            if "architecture" not in table.columns:
+                raise ArchitectureError(
+                    f"{path} has no column 'architecture'; it has {', '.join(table.columns)}"
+                )
+            lines = table["architecture"].fillna("").tolist()
+            first = 2
+        else:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            first = 1
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ArchitectureError(f"{path} cannot be read: {reason}") from error
+    architectures = []
+    for number, line in enumerate(map(str.strip, lines), first):
+        if line and not line.startswith("#"):
+            try:
+                architectures.append(Architecture.from_string(line))
+            except ArchitectureError as error:
+                raise ArchitectureError(f"{path}, line {number}: {error}") from error
+    if not architectures:
+        raise ArchitectureError(f"{path} names no architecture; one a line, such as {_EXAMPLE}")
+    return architectures
+
+
+_EXAMPLE = str(Architecture.from_index(0))
