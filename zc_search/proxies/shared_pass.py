@@ -45,8 +45,7 @@ class SharedPass:
         self._images = images
         self._labels = labels
         self._wanted = wanted
-        self._in_loss_pass = False
-        self._saliency: dict[str, Tensor] = {}
+        self._saliency = _Saliency()
         self._units = Agreement(len(images), images.device)
         self._unit_patterns = UnitPatterns(len(images), images.device)
         self._layers: dict[str, Agreement] = {}
@@ -126,14 +125,8 @@ class SharedPass:
                 self._layers[name] = Agreement(len(activation), activation.device)
             self._layers[name].add(activation)
         if "channel_saliency" in self._wanted and output.requires_grad:
-
-            def keep(gradient: Tensor) -> None:
-                if self._in_loss_pass:
-                    product = activation * gradient.detach()
-                    summed = product.flatten(2).sum(2) if product.dim() > 2 else product
-                    self._saliency[name] = summed
-
-            output.register_hook(keep)  # type: ignore[no-untyped-call]
+            hook = self._saliency.hook(name, activation)
+            output.register_hook(hook)  # type: ignore[no-untyped-call]
 
     def _observe_maps(self, _: str, __: nn.Module, ___: Tensor, output: Tensor) -> None:
         self._correlations.add(output)
@@ -143,16 +136,37 @@ class SharedPass:
             return {}
         measured: dict[str, object] = {}
         second_order = "hessian_gradient_product" in self._wanted
-        self._in_loss_pass = True
+        self._saliency.collecting = True
         loss = F.cross_entropy(logits, self._labels)
         gradients = passes.gradients(loss, self._weights, create_graph=second_order)
-        self._in_loss_pass = False
-        measured["channel_saliency"] = self._saliency
+        self._saliency.collecting = False
+        measured["channel_saliency"] = self._saliency.by_layer
         if second_order:
             squares = torch.stack([g.detach().mul(g).sum() for g in gradients.values()])
             measured["hessian_gradient_product"] = passes.gradients(squares.sum(), self._weights)
         measured["loss_gradients"] = {name: g.detach() for name, g in gradients.items()}
         return measured
+
+
+class _Saliency:
+    """Activation times loss gradient, by layer.
+
+    Its hooks become part of the graph, so it must not know anything that holds on to the graph:
+    Python cannot collect such a circle.
+    """
+
+    def __init__(self) -> None:
+        self.collecting = False
+        self.by_layer: dict[str, Tensor] = {}
+
+    def hook(self, name: str, activation: Tensor) -> Callable[[Tensor], None]:
+        def keep(gradient: Tensor) -> None:
+            if self.collecting:
+                product = activation * gradient.detach()
+                summed = product.flatten(2).sum(2) if product.dim() > 2 else product
+                self.by_layer[name] = summed
+
+        return keep
 
 
 def _map_makers(network: nn.Module) -> dict[str, nn.Module]:
