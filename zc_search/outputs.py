@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 import torch
 
+from zc_search.report import write_report
 from zc_search.results import SearchResult
 from zc_search.run_folder import RunFolder
 
@@ -25,11 +26,13 @@ _PACKAGES = (
 
 
 def write_outputs(result: SearchResult, study: optuna.Study, folder: RunFolder) -> None:
-    """Write every table, the ensemble and the manifest of a run."""
+    """Write every table, the report and the manifest of a run."""
     folder.write_table("trials.csv", result.trials)
     folder.write_table("pareto.csv", result.pareto)
     folder.write_table("ranking.csv", result.ranking)
     folder.write_json("manifest.json", _manifest(result, study))
+    # The page reads versions and seeds from the manifest.
+    write_report(result, folder.path / "report.html")
 
 
 def _manifest(result: SearchResult, study: optuna.Study) -> dict[str, Any]:

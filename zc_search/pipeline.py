@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.config import METRIC_DIRECTIONS, Config, config_to_toml
 from zc_search.data import load_batch
-from zc_search.ensemble import fit_ensemble, ranking
+from zc_search.ensemble import Ensemble, fit_ensemble, ranking
 from zc_search.errors import BenchmarkError, EnsembleError
 from zc_search.outputs import write_outputs
 from zc_search.proxies import Proxy, resolve_proxies
@@ -223,7 +223,7 @@ def _conclude(
         pareto=pareto,
         ensemble=ensemble,
         ranking=ranked,
-        best=_best(ranked, benchmark, config.benchmark.metric),
+        best=_best(trials, ranked, ensemble, benchmark, config.benchmark.metric),
         notes=tuple(notes),
         seconds={**seconds, "ensemble": time.perf_counter() - start},
     )
@@ -241,8 +241,14 @@ def _pareto(trials: pd.DataFrame, config: Config) -> pd.DataFrame:
     return front.sort_values(first.name, ascending=first.direction == "minimize")
 
 
-def _best(ranked: pd.DataFrame, benchmark: Benchmark | None, metric: str) -> Best | None:
-    if ranked.empty:
+def _best(
+    trials: pd.DataFrame,
+    ranked: pd.DataFrame,
+    ensemble: Ensemble | None,
+    benchmark: Benchmark | None,
+    metric: str,
+) -> Best | None:
+    if ranked.empty or ensemble is None:
         return None
     row = ranked.iloc[0]
     best = Best(
@@ -253,8 +259,11 @@ def _best(ranked: pd.DataFrame, benchmark: Benchmark | None, metric: str) -> Bes
     )
     if benchmark is None:
         return best
+    fitted = trials if ensemble.fit_on == "all" else trials[trials["pareto"]]
     return replace(
         best,
+        in_sample=Architecture.from_string(best.architecture).function_key
+        in set(fitted["function_key"]),
         true=benchmark.query(best.architecture)[metric],
         rank=benchmark.rank(best.architecture, metric),
         out_of=len(benchmark),

@@ -24,6 +24,7 @@ class Best:
         true: What training it really gave, in percent; None without a benchmark.
         rank: Its place among all architectures of the benchmark, 1 is best.
         out_of: How many architectures those are.
+        in_sample: Whether it, or an isomorph, is among those that the ensemble was fitted to.
     """
 
     architecture: str
@@ -33,6 +34,7 @@ class Best:
     true: float | None = None
     rank: int | None = None
     out_of: int | None = None
+    in_sample: bool = False
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,13 @@ def print_result(console: Console, result: SearchResult, rows: int = 15) -> None
         if best.true is not None and best.rank is not None:
             line += f", true {best.true:.2f} %, rank {best.rank:,} of {best.out_of:,}"
         console.print(Text(line))
+        if best.in_sample:
+            console.print(
+                Text("in-sample: its true accuracy is one that the ensemble was fitted to")
+            )
+    console.print()
+    report = result.folder / "report.html"
+    console.print(Text("look at        ", "bold").append(str(report), "default"))
     console.print(Text("everything in  ", "bold").append(f"{result.folder}/", "default"))
 
 

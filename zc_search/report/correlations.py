@@ -1,0 +1,258 @@
+"""What a proxy is worth: against the true accuracy, and beside the other proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+
+from zc_search.evaluation import BASELINES, bootstrap_interval, kendall_tau, spearman
+from zc_search.report import style
+from zc_search.report.tables import Floats, ReportError, Trials, as_trials
+
+if TYPE_CHECKING:
+    from zc_search.results import SearchResult
+
+LEVEL = 0.9
+
+
+class ProxyInfo(NamedTuple):
+    """One proxy against the true accuracy, over distinct architectures.
+
+    Attributes:
+        proxy: Its column.
+        rows: The architectures that have both.
+        score: The proxy's values.
+        accuracy: The true accuracies, in percent.
+        kendall_tau: Tau-b; NaN where it is undefined.
+        spearman: Rank correlation; NaN where it is undefined.
+    """
+
+    proxy: str
+    rows: pd.DataFrame
+    score: Floats
+    accuracy: Floats
+    kendall_tau: float
+    spearman: float
+
+
+def plot_proxy_against_accuracy(
+    source: SearchResult | pd.DataFrame | Trials, proxy: str
+) -> go.Figure:
+    """Plot a proxy against the true accuracy, with both rank correlations in the title.
+
+    Correlations are of the values as they are: of a proxy where less is better they are negative.
+
+    Args:
+        source: A result or a table of trials.
+        proxy: Its column.
+
+    Raises:
+        ReportError: No such column, no accuracies, or no architecture with both.
+    """
+    trials = as_trials(source)
+    info = _get_proxy_info(trials, proxy)
+    trace = go.Scatter(
+        x=info.score,
+        y=info.accuracy,
+        mode="markers",
+        marker={"size": 6, "color": style.BLUE, "opacity": 0.6},
+        customdata=info.rows.index.to_numpy(),
+        hovertext=trials.names(info.rows),
+        hovertemplate="%{hovertext}<br>%{x:.5g}, %{y:.2f} %<extra></extra>",
+        showlegend=False,
+    )
+    quality = f"tau {_signed(info.kendall_tau)}, Spearman {_signed(info.spearman)}"
+    return style.figure(
+        [trace],
+        title=f"{proxy}: {quality}",
+        alt=f"{proxy} against the true accuracy of {len(info.score):,} distinct functions: "
+        f"Kendall's tau {_signed(info.kendall_tau)}, Spearman {_signed(info.spearman)}.",
+        caption=style.OUTSIDE,
+        height=260,
+        xaxis={"title": {"text": style.label(proxy)}, **style.axis(info.score)},
+        yaxis={"title": {"text": "accuracy (%)"}, **style.axis(info.accuracy)},
+    )
+
+
+def _get_proxy_info(trials: Trials, proxy: str) -> ProxyInfo:
+    rows = trials.scored
+    score, accuracy = trials.numbers(proxy, rows), trials.true(rows)
+    both = np.isfinite(score) & np.isfinite(accuracy)
+    if not both.any():
+        raise ReportError(f"no feasible trial has both {proxy} and a true accuracy")
+    score, accuracy = score[both], accuracy[both]
+    return ProxyInfo(
+        proxy,
+        rows[both],
+        score,
+        accuracy,
+        kendall_tau(score, accuracy),
+        spearman(score, accuracy),
+    )
+
+
+def plot_kendall_tau(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
+    """Rank the proxies by Kendall's tau with the true accuracy, with bootstrap intervals.
+
+    Parameters and FLOPs stand among them: a proxy that does not beat them is not worth its price.
+
+    Raises:
+        ReportError: No accuracies, or fewer than three architectures with one.
+    """
+    info = get_kendall_info(as_trials(source))
+    cost = info["baseline"].to_numpy()
+    traces = [
+        go.Scatter(
+            x=part["kendall_tau"],
+            y=part["proxy"],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": part["high"] - part["kendall_tau"],
+                "arrayminus": part["kendall_tau"] - part["low"],
+                "thickness": 1.5,
+                "width": 0,
+            },
+            mode="markers",
+            name=name,
+            marker={"size": 10, "color": color, "symbol": symbol},
+            hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+        )
+        for name, color, symbol, part in (
+            ("proxy", style.BLUE, "circle", info[~cost]),
+            ("cost, the baseline", style.VERMILION, "square", info[cost]),
+        )
+        if len(part)
+    ]
+    best = info.iloc[-1]
+    return style.figure(
+        traces,
+        title="Kendall's tau with the true accuracy",
+        alt="Kendall's tau with the true accuracy: "
+        + ", ".join(f"{r.proxy} {r.kendall_tau:+.2f}" for r in info[::-1].itertuples())
+        + ".",
+        caption=f"Over {int(best['n']):,} distinct functions of this search, which are no "
+        f"random sample; bars hold {LEVEL:.0%} of bootstrap resamples. Every value was computed "
+        "without an accuracy, so nothing here is in-sample.",
+        height=110 + 30 * len(info),
+        xaxis={"title": {"text": "Kendall's tau"}, "zeroline": True},
+        yaxis={"categoryorder": "array", "categoryarray": list(info["proxy"]), "ticksuffix": " "},
+    )
+
+
+def get_kendall_info(trials: Trials) -> pd.DataFrame:
+    """Return ``proxy, baseline, n, kendall_tau, low, high``, ascending."""
+    rows, found = trials.scored, []
+    accuracy = trials.true(rows)
+    resamples = 300 if len(rows) <= 2000 else 100  # beyond, each one is ranked anew
+    for proxy in trials.proxies:
+        score = trials.numbers(proxy, rows)
+        tau = kendall_tau(score, accuracy)
+        if not np.isfinite(tau):
+            continue
+        interval = bootstrap_interval(kendall_tau, score, accuracy, n=resamples, level=LEVEL)
+        pairs = int((np.isfinite(score) & np.isfinite(accuracy)).sum())
+        found.append((proxy, proxy in BASELINES, pairs, tau, *interval))
+    if not found:
+        raise ReportError("no proxy has three architectures with a true accuracy to rank")
+    columns = ["proxy", "baseline", "n", "kendall_tau", "low", "high"]
+    table = pd.DataFrame(found, columns=columns)
+    return table.sort_values("kendall_tau", kind="stable", ignore_index=True)
+
+
+class RankCorrelations(NamedTuple):
+    """Spearman's correlation of every two columns, clustered.
+
+    Attributes:
+        names: In the order in which alike ones stand together.
+        matrix: names x names; NaN where undefined.
+    """
+
+    names: tuple[str, ...]
+    matrix: Floats
+
+
+def plot_rank_correlations(
+    source: SearchResult | pd.DataFrame | Trials, columns: Sequence[str] | None = None
+) -> go.Figure:
+    """Draw a heat map of the proxies' rank correlations among themselves and with accuracy.
+
+    Columns are ordered by average-linkage clustering on ``1 - |rho|``, so that proxies that say
+    the same, in either direction, stand together.
+
+    Args:
+        source: A result or a table of trials.
+        columns: What to correlate; all proxies and the accuracy unless named.
+
+    Raises:
+        ReportError: Fewer than two columns that vary over three architectures.
+    """
+    info = _get_rank_correlations(as_trials(source), columns)
+    text = [["" if np.isnan(v) else f"{v:.2f}" for v in row] for row in info.matrix]
+    trace = go.Heatmap(
+        x=info.names,
+        y=info.names,
+        z=info.matrix,
+        zmin=-1,
+        zmax=1,
+        colorscale=style.CORRELATION_SCALE,
+        text=text,
+        texttemplate="%{text}",
+        textfont={"size": 11},
+        xgap=2,
+        ygap=2,
+        colorbar={
+            "title": {"text": "Spearman", "font": {"size": 12}, "side": "right"},
+            "thickness": 10,
+            "outlinewidth": 0,
+        },
+        hovertemplate="%{y} and %{x}: %{z:.3f}<extra></extra>",
+    )
+    upper = np.where(np.triu(np.ones(info.matrix.shape), 1) > 0, info.matrix, np.nan)
+    first, second = np.unravel_index(np.nanargmax(abs(upper)), upper.shape)
+    return style.figure(
+        [trace],
+        title="Which proxies say the same",
+        alt=f"Heat map of Spearman correlations of {', '.join(info.names)}. The closest pair is "
+        f"{info.names[first]} and {info.names[second]}, {info.matrix[first, second]:+.2f}.",
+        caption="Spearman's rank correlation over distinct functions. Columns are clustered: "
+        "neighbours say the same and add little to each other in an ensemble.",
+        height=140 + 34 * len(info.names),
+        min_width=180 + 30 * len(info.names),
+        xaxis={"tickangle": -40, "showgrid": False},
+        yaxis={"autorange": "reversed", "showgrid": False},
+    )
+
+
+def _get_rank_correlations(
+    trials: Trials, columns: Sequence[str] | None = None
+) -> RankCorrelations:
+    rows = trials.scored
+    if columns is None:
+        columns = [*trials.proxies, *([trials.metric] if trials.metric else [])]
+    values = {name: trials.numbers(name, rows) for name in dict.fromkeys(columns)}
+    names = [name for name in values if np.unique(_finite(values[name])).size > 1]
+    if len(names) < 2 or len(rows) < 3:
+        raise ReportError("rank correlations need two columns that vary, over three architectures")
+    matrix = np.eye(len(names))
+    for i, first in enumerate(names):
+        for j in range(i):
+            matrix[i, j] = matrix[j, i] = spearman(values[first], values[names[j]])
+    distance = 1 - abs(np.nan_to_num(matrix))
+    np.fill_diagonal(distance, 0)
+    order = leaves_list(linkage(squareform(distance, checks=False), "average"))
+    return RankCorrelations(tuple(names[i] for i in order), matrix[np.ix_(order, order)])
+
+
+def _finite(values: Floats) -> Floats:
+    return values[np.isfinite(values)]
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}" if np.isfinite(value) else "undefined"

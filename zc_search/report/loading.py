@@ -1,0 +1,84 @@
+"""A finished run back from its folder."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.errors import EmptyDataError
+
+from zc_search.config import load_config
+from zc_search.ensemble import Ensemble
+from zc_search.errors import StudyError
+from zc_search.results import Best, SearchResult
+
+_TYPES = {
+    "repeat_of": "Int64",
+    "reason": "string",
+    "predicted_rank": "Int64",
+    "true_rank": "Int64",
+}
+
+
+def load_result(folder: str | Path) -> SearchResult:
+    """Rebuild a run's result from the files in its folder, without the study.
+
+    Args:
+        folder: ``<output.folder>/<study.name>`` of a run that has written its tables.
+
+    Raises:
+        StudyError: A file is missing or is not what a run writes.
+        ConfigError: Its ``config.toml`` is of another version.
+        EnsembleError: Its ``ensemble.toml`` is.
+    """
+    folder = Path(folder)
+    manifest = _manifest(folder)
+    config = load_config(folder / "config.toml")
+    trials, pareto, ranking = (_table(folder / f"{n}.csv") for n in ("trials", "pareto", "ranking"))
+    known = {field.name for field in fields(Best)}
+    best = manifest.get("best")
+    has_ensemble = (folder / "ensemble.toml").exists() and not ranking.empty
+    return SearchResult(
+        config=config,
+        folder=folder,
+        trials=trials,
+        pareto=pareto,
+        ensemble=Ensemble.load(folder / "ensemble.toml") if has_ensemble else None,
+        ranking=ranking,
+        best=Best(**{k: v for k, v in best.items() if k in known}) if best else None,
+        notes=tuple(manifest.get("notes", ())),
+        seconds=dict(manifest.get("seconds", {})),
+    )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = sorted(p.parent.name for p in folder.parent.glob("*/manifest.json"))
+        there = f"; beside it are the runs {', '.join(near)}" if near else ""
+        raise StudyError(
+            f"{str(folder)!r} is no finished run: it has no manifest.json{there}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} cannot be read: {error}") from error
+    if not isinstance(manifest, dict):
+        raise StudyError(f"{path} is no manifest of a run")
+    return manifest
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        # Python's parser gives back what was written; pandas' own was an ulp off before 3.1.
+        table = pd.read_csv(path, engine="python")
+    except EmptyDataError:
+        return pd.DataFrame()
+    except FileNotFoundError:
+        raise StudyError(f"the run in {str(path.parent)!r} has no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path} cannot be read: {error}") from error
+    if "function_key" in table:  # the zero function's key is the empty string
+        table = table.assign(function_key=table["function_key"].fillna(""))
+    return table.astype({name: kind for name, kind in _TYPES.items() if name in table})

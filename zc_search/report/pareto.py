@@ -1,0 +1,292 @@
+"""The front: any two or three columns against each other, and all proxies side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from zc_search.errors import unknown_name
+from zc_search.report import style
+from zc_search.report.hypervolume import nondominated
+from zc_search.report.tables import Floats, ReportError, Trials, as_trials, finite_rows
+
+if TYPE_CHECKING:
+    from zc_search.results import SearchResult
+
+_ARROWS = {"maximize": "more is better", "minimize": "less is better"}
+
+
+class ParetoInfo(NamedTuple):
+    """Distinct architectures in two or three columns.
+
+    Attributes:
+        axes: The columns.
+        directions: Which way of each is better.
+        rows: The architectures that have all of them.
+        values: rows x axes.
+        front: Which rows no other one dominates in these columns.
+        study: Which rows are on the front of all objectives of the study.
+    """
+
+    axes: tuple[str, ...]
+    directions: tuple[str, ...]
+    rows: pd.DataFrame
+    values: Floats
+    front: NDArray[np.bool_]
+    study: NDArray[np.bool_]
+
+
+def plot_pareto(
+    source: SearchResult | pd.DataFrame | Trials,
+    x: str | None = None,
+    y: str | None = None,
+    z: str | None = None,
+) -> go.Figure:
+    """Plot two or three columns against each other, dominated architectures faint.
+
+    Args:
+        source: A result or a table of trials.
+        x: Column of the horizontal axis; the first objective unless named.
+        y: Column of the vertical axis; the next objective, or else another column.
+        z: Column of a third axis, if wanted.
+
+    Raises:
+        ReportError: No such column, fewer than two columns to choose from, or no trial with
+            finite values in the columns chosen.
+    """
+    trials = as_trials(source)
+    info = _get_pareto_info(trials, x, y, z)
+    others = ~info.front & ~info.study
+    study_only = info.study & ~info.front
+    colors = trials.true(info.rows)
+    span = style.accuracy_range(trials.true(trials.distinct))
+    names = np.array(trials.names(info.rows), dtype=object)
+    known = bool(np.isfinite(colors).any())
+
+    def trace(name: str, mask: NDArray[np.bool_], size: int, symbol: str, opacity: float) -> Any:
+        order = np.flatnonzero(mask)
+        order = order[np.argsort(info.values[order, 0], kind="stable")]
+        marker = {"size": size, "symbol": symbol, "opacity": opacity, "line": style.OUTLINE}
+        if known:
+            marker = style.accuracy_marker(colors[order], span, size=size, symbol=symbol)
+            marker |= {"opacity": opacity, "showscale": name == "dominated"}
+        places: dict[str, Any] = dict(zip("xyz", info.values[order].T, strict=False))
+        joined = name.startswith("front") and len(info.axes) == 2
+        kind = go.Scatter if len(info.axes) == 2 else go.Scatter3d
+        line = {"color": style.VERMILION, "width": 1.5}
+        if joined:
+            line["shape"] = "vh" if info.directions[0] == "maximize" else "hv"
+        return kind(
+            **places,
+            name=name,
+            mode="lines+markers" if joined else "markers",
+            line=line if joined else None,
+            marker=marker,
+            customdata=info.rows.index.to_numpy()[order],
+            hovertext=names[order],
+            hovertemplate="%{hovertext}<br>"
+            + "<br>".join(f"{a} %{{{k}:.5g}}" for k, a in zip("xyz", info.axes, strict=False))
+            + ("<br>accuracy %{marker.color:.2f} %" if known else "")
+            + "<extra></extra>",
+        )
+
+    axes = {
+        f"{k}axis": {
+            "title": {"text": style.label(name) + ("" if z else f", {_ARROWS[direction]}")},
+            **style.axis(values),
+        }
+        for k, name, direction, values in zip(
+            "xyz", info.axes, info.directions, info.values.T, strict=False
+        )
+    }
+    labels = [style.label(name) for name in info.axes]
+    shown = f"{', '.join(labels[:-1])} and {labels[-1]}"
+    camera = {"camera": {"eye": {"x": 1.7, "y": 1.7, "z": 1.0}}}
+    layout: dict[str, Any] = {"scene": camera | axes} if z else {"scene": camera, **axes}
+    return style.figure(
+        [
+            trace("dominated", others, 7, "circle", 0.4),
+            trace("on the study's front", study_only, 9, "circle", 1.0),
+            trace("front of the axes shown", info.front, 11, "diamond", 1.0),
+        ],
+        title=shown,
+        alt=f"Scatter plot of {shown} for {len(info.rows):,} distinct functions; "
+        f"{int(info.front.sum())} of them are on the front of these axes, {int(info.study.sum())} "
+        "on the front of all objectives of the study.",
+        caption=f"{len(info.rows):,} distinct functions. Diamonds are not dominated in the axes "
+        "shown; full circles are on the study's front over all its objectives; the rest is faint."
+        + (" Colour is the true accuracy." if known else " There are no accuracies to colour by.")
+        + f" {style.OUTSIDE}",
+        height=480,
+        **layout,
+    )
+
+
+def _get_pareto_info(
+    trials: Trials, x: str | None = None, y: str | None = None, z: str | None = None
+) -> ParetoInfo:
+    rows = trials.scored
+    for name in (x, y, z):
+        if name is not None and name not in trials.axes:
+            if name in trials.table:
+                trials.numbers(name)
+                raise ReportError(f"column {name!r} has no finite value")
+            raise ReportError(unknown_name("column", name, trials.axes))
+    axes: tuple[str, ...] = default_axes(trials, x, y)
+    if z is not None:
+        axes = (*axes, z)
+    values = np.column_stack([trials.numbers(name, rows) for name in axes])
+    finite = finite_rows(values)
+    if not finite.any():
+        raise ReportError(f"no feasible trial has finite values in {', '.join(axes)}")
+    rows, values = rows[finite], values[finite]
+    directions = tuple(trials.direction(name) for name in axes)
+    signs = [-1.0 if direction == "maximize" else 1.0 for direction in directions]
+    return ParetoInfo(
+        axes, directions, rows, values, nondominated(values * signs), study_front(trials, rows)
+    )
+
+
+def default_axes(trials: Trials, x: str | None = None, y: str | None = None) -> tuple[str, str]:
+    """Return two columns to begin with: the first objectives, else what costs or was reached.
+
+    Raises:
+        ReportError: There are not two columns of finite numbers.
+    """
+    objectives = [name for name in trials.objectives if name in trials.axes]
+    liked = [*objectives, *(n for n in (trials.metric, "params", "flops") if n in trials.axes)]
+    free = [n for n in dict.fromkeys((*liked, *trials.axes)) if n and n not in (x, y)]
+    if sum(name is None for name in (x, y)) > len(free):
+        raise ReportError("a front needs two columns with finite values; the table has fewer")
+    first = x or free.pop(0)
+    return first, y or free.pop(0)
+
+
+def study_front(trials: Trials, rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows are on the study's front: as recorded, else of the objectives."""
+    if "pareto" in rows:
+        recorded: NDArray[np.bool_] = rows["pareto"].eq(True).fillna(False).to_numpy(dtype=bool)
+        return recorded
+    names = [name for name in trials.objectives if name in trials.table]
+    if not names:
+        return np.zeros(len(rows), dtype=bool)
+    signs = [-1.0 if trials.direction(name) == "maximize" else 1.0 for name in names]
+    return nondominated(np.column_stack([trials.numbers(name, rows) for name in names]) * signs)
+
+
+class ParallelInfo(NamedTuple):
+    """Distinct architectures in many columns.
+
+    Attributes:
+        columns: Objectives, proxies, and the accuracy last.
+        rows: The architectures with a finite value in all of them.
+        values: rows x columns.
+        left_out: Architectures without.
+    """
+
+    columns: tuple[str, ...]
+    rows: pd.DataFrame
+    values: Floats
+    left_out: int
+
+
+def plot_parallel_coordinates(
+    source: SearchResult | pd.DataFrame | Trials, columns: Sequence[str] | None = None
+) -> go.Figure:
+    """Plot all proxies side by side, one line an architecture, coloured by accuracy.
+
+    Drag along an axis to see only the architectures within; drag a name to move its axis.
+
+    Args:
+        source: A result or a table of trials.
+        columns: What to show; all objectives and proxies and the accuracy unless named.
+
+    Raises:
+        ReportError: No such column, or no architecture with finite values in all of them.
+    """
+    trials = as_trials(source)
+    info = _get_parallel_info(trials, columns)
+    colors = trials.true(info.rows)
+    known = bool(np.isfinite(colors).any())
+    if not known:
+        colors = info.values[:, 0]
+    low, high = style.accuracy_range(colors)
+    dimensions = []
+    for name, values in zip(info.columns, info.values.T, strict=True):
+        dimensions.append({"label": name} | _get_dimension(values))
+    trace = go.Parcoords(
+        dimensions=dimensions,
+        line={
+            "color": colors,
+            "colorscale": style.ACCURACY_SCALE,
+            "cmin": low,
+            "cmax": high,
+            "showscale": True,
+            "colorbar": {
+                "title": {
+                    "text": "accuracy %" if known else info.columns[0],
+                    "font": {"size": 12},
+                    "side": "right",
+                },
+                "thickness": 10,
+                "outlinewidth": 0,
+            },
+        },
+        labelangle=-20,
+        rangefont={"size": 1, "color": "rgba(0,0,0,0)"},  # the ticks say it already
+    )
+    left_out = f" {info.left_out} without a finite value are left out." if info.left_out else ""
+    return style.figure(
+        [trace],
+        title="All proxies side by side",
+        alt=f"Parallel coordinates of {', '.join(info.columns)} for {len(info.rows):,} distinct "
+        f"functions.{left_out}",
+        caption="One line a distinct function. Drag along an axis to keep only the architectures "
+        "within, drag a name to move its axis. Axes of wide range are logarithmic; values far from "
+        f"all others stand at the end of theirs.{left_out}",
+        height=460,
+        min_width=110 + 64 * len(info.columns),
+        margin={"l": 56, "r": 24, "t": style.TITLE + 50, "b": 16},
+    )
+
+
+def _get_dimension(values: Floats) -> dict[str, Any]:
+    """Return values as they are drawn, with ticks that say what they were."""
+    axis = style.axis(values)
+    if axis["type"] == "log":
+        drawn = np.log10(values)
+        ticks = np.linspace(drawn.min(), drawn.max(), 5)
+        return {"values": drawn, "tickvals": ticks, "ticktext": [_brief(10**t) for t in ticks]}
+    if "range" not in axis:
+        return {"values": values}
+    low, high = axis["range"]
+    drawn = np.clip(values, low, high)
+    ticks = np.linspace(drawn.min(), drawn.max(), 5)
+    text = [_brief(tick) for tick in ticks]
+    text[0] = f"\N{LESS-THAN OR EQUAL TO} {text[0]}" if values.min() < low else text[0]
+    text[-1] = f"\N{GREATER-THAN OR EQUAL TO} {text[-1]}" if values.max() > high else text[-1]
+    return {"values": drawn, "tickvals": ticks, "ticktext": text}
+
+
+def _brief(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
+
+
+def _get_parallel_info(trials: Trials, columns: Sequence[str] | None = None) -> ParallelInfo:
+    rows = trials.scored
+    if columns is None:
+        columns = [n for n in trials.axes if n in (*trials.objectives, *trials.proxies)]
+        columns = [*columns, trials.metric] if trials.metric else columns
+    names = tuple(dict.fromkeys(columns))
+    if len(names) < 2:
+        raise ReportError("parallel coordinates need two columns with finite values")
+    values = np.column_stack([trials.numbers(name, rows) for name in names])
+    finite = finite_rows(values)
+    if not finite.any():
+        raise ReportError(f"no feasible trial has finite values in all of {', '.join(names)}")
+    return ParallelInfo(names, rows[finite], values[finite], int((~finite).sum()))

@@ -1,0 +1,212 @@
+"""How figures look: colours that all readers can tell apart, labels with units, one template."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+# Okabe and Ito 2008, Color Universal Design; black and yellow left out, as one of them is
+# invisible on either background.
+BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = PALETTE = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#56B4E9",
+    "#CC79A7",
+)
+GREY = "#8a929c"
+
+ACCURACY_SCALE = [
+    [0.0, "#482475"],
+    [0.25, "#355f8d"],
+    [0.5, "#21918c"],
+    [0.75, "#44bf70"],
+    [1.0, "#e8d52a"],
+]
+"""Viridis, cut where it would vanish on black or on white."""
+
+CORRELATION_SCALE = [
+    [0.0, "#b35806"],
+    [0.25, "#f1a340"],
+    [0.5, "#f7f7f7"],
+    [0.75, "#67a9cf"],
+    [1.0, "#0b559f"],
+]
+"""Diverging from brown to blue, which colour-blind readers tell apart."""
+
+BRIGHTER = {
+    BLUE: "#58aee8",
+    GREEN: "#2ec299",
+    VERMILION: "#f0893a",
+    "#482475": "#8467c4",
+    "#355f8d": "#5a8fc4",
+    "#21918c": "#2fa8a2",
+}
+"""Colours that are too dark on a dark background, and what the page draws there instead."""
+
+OUTLINE = {"width": 0.6, "color": "rgba(110,118,129,0.75)"}
+
+LABELS = {
+    "val_accuracy": "Validation accuracy (%)",
+    "test_accuracy": "Test accuracy (%)",
+    "params": "Parameters (M)",
+    "flops": "FLOPs (M)",
+    "train_seconds": "Training time (s)",
+    "latency_seconds": "Latency (s)",
+    "model_size": "Model size (M)",
+}
+
+TITLE = 64
+"""Height of title and legend, in pixels; the page has headings of its own."""
+
+FONT = (
+    'Inter, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, '
+    '"Liberation Sans", sans-serif'
+)
+
+
+def _template(ink: str, muted: str, grid: str, paper: str) -> dict[str, Any]:
+    axis = {
+        "gridcolor": grid,
+        "linecolor": grid,
+        "zerolinecolor": grid,
+        "tickcolor": grid,
+        "ticks": "",
+        "tickfont": {"color": muted, "size": 12},
+        "title": {"font": {"color": muted, "size": 13}, "standoff": 8},
+        "automargin": True,
+        "zeroline": False,
+    }
+    space = {**axis, "backgroundcolor": "rgba(0,0,0,0)", "showbackground": False}
+    del space["automargin"], space["ticks"]
+    space["title"] = {"font": {"color": muted, "size": 12}}
+    return {
+        "layout": {
+            "font": {"family": FONT, "color": ink, "size": 13},
+            "paper_bgcolor": paper,
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "colorway": list(PALETTE),
+            "margin": {"l": 8, "r": 12, "t": 16, "b": 8},
+            "xaxis": axis,
+            "yaxis": axis,
+            "scene": {"xaxis": space, "yaxis": space, "zaxis": space},
+            "legend": {
+                "orientation": "h",
+                "yanchor": "bottom",
+                "y": 1.02,
+                "x": 0,
+                "font": {"size": 12, "color": muted},
+                "bgcolor": "rgba(0,0,0,0)",
+            },
+            "hoverlabel": {"font": {"family": FONT}},
+            "coloraxis": {"colorbar": {"outlinewidth": 0, "thickness": 12}},
+        }
+    }
+
+
+LIGHT = _template("#1c2128", "#57606a", "#e4e7eb", "#ffffff")
+DARK = _template("#e6e9ed", "#9aa4af", "#2e343c", "#161b21")
+"""Templates for the page, which swaps them; a notebook gets the light one."""
+
+
+def figure(
+    traces: Sequence[Any],
+    *,
+    title: str,
+    alt: str,
+    caption: str = "",
+    height: int = 380,
+    min_width: int = 0,
+    **layout: Any,
+) -> go.Figure:
+    """Return a figure that knows what to say of itself.
+
+    Args:
+        traces: What is drawn.
+        title: A heading.
+        alt: What a reader who cannot see it should know; numbers, not looks.
+        caption: What to make of it, in a sentence or two.
+        height: In pixels.
+        min_width: Below which a page should scroll rather than squeeze it, in pixels.
+        **layout: Of Plotly.
+    """
+    own = {
+        "template": LIGHT,
+        "title": {"text": title, "x": 0, "xref": "paper", "font": {"size": 16}},
+        "meta": {"alt": alt, "caption": caption, "min_width": min_width},
+        "height": height,
+        "margin": {"t": TITLE},
+    }
+    # Handed to the constructor: `update_layout` takes thirty times as long over a template.
+    return go.Figure(list(traces), layout=own | layout)
+
+
+def label(name: str) -> str:
+    """Return what to write on the axis of a column."""
+    return LABELS.get(name, name)
+
+
+def axis(values: ArrayLike) -> dict[str, Any]:
+    """Return type and range of an axis: what shows most values well.
+
+    Positive values that span more than two orders are logarithmic. Otherwise values farther than
+    four interquartile ranges from the middle half are left outside, where there are any: a few
+    degenerate cells would else press all the others into one corner.
+    """
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    if finite.size < 2:
+        return {"type": "linear"}
+    least, low, high, most = np.quantile(finite, [0, 0.25, 0.75, 1]).tolist()
+    if least > 0 and most > 100 * least:
+        return {"type": "log"}
+    bottom, top = low - 4 * (high - low), high + 4 * (high - low)
+    if high == low or (bottom <= least and top >= most):
+        return {"type": "linear"}
+    inside = finite[(finite >= bottom) & (finite <= top)]
+    pad = 0.06 * float(np.ptp(inside))
+    return {"type": "linear", "range": [float(inside.min()) - pad, float(inside.max()) + pad]}
+
+
+OUTSIDE = "Where a few values would stretch an axis they lie outside; double-click shows all."
+
+
+def accuracy_range(accuracies: ArrayLike) -> tuple[float, float]:
+    """Return what a colour scale of accuracies spans.
+
+    The worst tenth shares one colour: a few untrainable cells near 10 % would otherwise leave one
+    colour for all the others.
+    """
+    known = np.asarray(accuracies, dtype=float)
+    known = known[np.isfinite(known)]
+    if not known.size:
+        return 0.0, 100.0
+    low, high = float(np.quantile(known, 0.1)), float(known.max())
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def accuracy_marker(
+    accuracies: ArrayLike, span: tuple[float, float], **more: Any
+) -> dict[str, Any]:
+    """Return a marker coloured by accuracy."""
+    low, high = span
+    ticks = np.linspace(low, high, 4).tolist()
+    texts = [f"{tick:.1f}" for tick in ticks]
+    return {
+        "color": accuracies,
+        "colorscale": ACCURACY_SCALE,
+        "cmin": low,
+        "cmax": high,
+        "line": OUTLINE,
+        "colorbar": {
+            "title": {"text": "accuracy %", "font": {"size": 12}, "side": "right"},
+            "thickness": 10,
+            "outlinewidth": 0,
+            "tickvals": ticks,
+            "ticktext": [f"\N{LESS-THAN OR EQUAL TO} {texts[0]}", *texts[1:]],
+        },
+        **more,
+    }

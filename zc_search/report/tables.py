@@ -1,0 +1,201 @@
+"""What the figures read: a search's result, or any table of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from zc_search.config import METRIC_DIRECTIONS
+from zc_search.errors import ZcSearchError, unknown_name
+from zc_search.proxy_names import DEFAULT_DIRECTIONS, Direction
+
+if TYPE_CHECKING:  # a result brings the whole search with it, and a table needs none of it
+    from zc_search.results import SearchResult
+
+Floats = NDArray[np.float64]
+
+METRICS: Mapping[str, Direction] = METRIC_DIRECTIONS | {"model_size": "minimize"}
+"""What a benchmark may add to a trial, and which way is better."""
+
+BOOKKEEPING = (
+    "number",
+    "state",
+    "architecture",
+    "function_key",
+    "feasible",
+    "reason",
+    "repeat_of",
+    "pareto",
+    "seconds_proxies",
+    "seconds_benchmark",
+    "duration",
+)
+"""Columns of a trials table that are neither proxies nor metrics."""
+
+
+class ReportError(ZcSearchError, ValueError):
+    """A figure that cannot be drawn: a missing column, or no trial that has what it shows."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A table of trials, and what its columns mean.
+
+    Attributes:
+        table: One row a trial, in their order.
+        objectives: What the search optimised, with its direction; empty where it is not known.
+        metric: The column of true accuracies, in percent; None where there are none.
+    """
+
+    table: pd.DataFrame
+    objectives: Mapping[str, Direction]
+    metric: str | None
+
+    @cached_property
+    def proxies(self) -> tuple[str, ...]:
+        """Columns of proxies, the objectives among them first."""
+        named = [name for name in self.objectives if name in self.table]
+        known = (*named, *map(str, self.table.columns))
+        return tuple(
+            name
+            for name in dict.fromkeys(known)
+            if name not in METRICS
+            and name not in BOOKKEEPING
+            and name != self.metric
+            and pd.api.types.is_numeric_dtype(self.table[name])
+        )
+
+    @cached_property
+    def axes(self) -> tuple[str, ...]:
+        """Columns that make an axis: objectives, proxies, then what the benchmark has."""
+        measured = [name for name in (self.metric, *METRICS) if name and name in self.table]
+        named = [name for name in self.objectives if name in self.table]
+        return tuple(
+            name
+            for name in dict.fromkeys((*named, *self.proxies, *measured))
+            if np.isfinite(self.numbers(name, self.distinct)).any()
+        )
+
+    @cached_property
+    def feasible(self) -> pd.DataFrame:
+        """The trials that have objective values."""
+        if "feasible" not in self.table:
+            return self.table
+        return self.table[self.table["feasible"].eq(True).fillna(False).to_numpy(dtype=bool)]
+
+    @cached_property
+    def distinct(self) -> pd.DataFrame:
+        """The feasible trials, of those that compute the same function the first."""
+        for key in ("function_key", "architecture"):
+            if key in self.table:
+                return self.feasible.drop_duplicates(key)
+        return self.feasible
+
+    @property
+    def scored(self) -> pd.DataFrame:
+        """`distinct`, of which there is at least one.
+
+        Raises:
+            ReportError: There is none.
+        """
+        if self.distinct.empty:
+            raise ReportError("no trial was feasible")
+        return self.distinct
+
+    def direction(self, name: str) -> Direction:
+        """Return which way of a column is better: as searched for, else as is usual."""
+        return self.objectives.get(name) or (DEFAULT_DIRECTIONS | dict(METRICS)).get(
+            name, "maximize"
+        )
+
+    def numbers(self, name: str, rows: pd.DataFrame | None = None) -> Floats:
+        """Return a column as floats, of all trials or of `rows`; what is missing is NaN.
+
+        Raises:
+            ReportError: There is no such column, or it holds no numbers.
+        """
+        table = self.table if rows is None else rows
+        if name not in table:
+            raise ReportError(unknown_name("column", name, map(str, self.table.columns)))
+        try:
+            values: Floats = pd.to_numeric(table[name]).to_numpy(np.float64, na_value=np.nan)
+        except (TypeError, ValueError):
+            raise ReportError(f"column {name!r} holds no numbers") from None
+        return values
+
+    def true(self, rows: pd.DataFrame) -> Floats:
+        """Return the true accuracies of rows, in percent; NaN where there are none."""
+        return self.numbers(self.metric, rows) if self.metric else np.full(len(rows), np.nan)
+
+    def names(self, rows: pd.DataFrame) -> list[str]:
+        """Return a line for each row to point at: its trial and cell."""
+        numbers = rows["number"] if "number" in rows else pd.Series(rows.index)
+        cells = rows["architecture"] if "architecture" in rows else pd.Series([""] * len(rows))
+        return [f"trial {n}<br>{short(str(cell))}" for n, cell in zip(numbers, cells, strict=True)]
+
+
+def as_trials(
+    source: SearchResult | pd.DataFrame | Trials,
+    *,
+    metric: str | None = None,
+    objectives: Mapping[str, Direction] | None = None,
+) -> Trials:
+    """Return the trials of a result, or a table as trials.
+
+    Args:
+        source: A result, or a table with one row a trial; see `SearchResult.trials`.
+        metric: Column of true accuracies; that of the configuration, or ``val_accuracy``.
+        objectives: What was optimised, for a table.
+
+    Raises:
+        ReportError: The source is neither.
+    """
+    if isinstance(source, Trials):
+        return source
+    if isinstance(source, pd.DataFrame):
+        table, wanted = source, metric or "val_accuracy"
+    elif hasattr(source, "trials") and hasattr(source, "config"):
+        table, wanted = source.trials, metric or source.config.benchmark.metric
+        objectives = objectives or {o.name: _direction(o) for o in source.config.active_objectives}
+    else:
+        raise ReportError(
+            f"a figure is drawn from a SearchResult or a table of trials, "
+            f"got {type(source).__name__}"
+        )
+    table = table.reset_index(drop=True)
+    has_metric = wanted in table and bool(
+        np.isfinite(pd.to_numeric(table[wanted], errors="coerce").to_numpy(np.float64)).any()
+    )
+    return Trials(table, dict(objectives or {}), wanted if has_metric else None)
+
+
+def _direction(objective: Any) -> Direction:
+    return "minimize" if objective.direction == "minimize" else "maximize"
+
+
+def finite_rows(values: Floats) -> NDArray[np.bool_]:
+    """Return which rows of a matrix are finite throughout."""
+    return np.asarray(np.isfinite(values).all(axis=1), dtype=np.bool_)
+
+
+_SHORT = {
+    "none": "none",
+    "skip_connect": "skip",
+    "nor_conv_1x1": "conv1",
+    "nor_conv_3x3": "conv3",
+    "avg_pool_3x3": "pool",
+}
+
+
+@lru_cache(maxsize=2**15)
+def short(architecture: str) -> str:
+    """Write an architecture in few characters: ``conv3 · conv3,skip · none,pool,skip``."""
+    nodes = [part.strip("|").split("|") for part in architecture.split("+")]
+    named = [[_SHORT.get(op, op) for op, _, _ in (e.partition("~") for e in n)] for n in nodes]
+    return " · ".join(",".join(node) for node in named)
