@@ -53,7 +53,7 @@ def test_edges_and_operations_are_those_of_the_search_space():
 def test_starter_states_the_defaults_and_explains_every_key():
     config = parse_config(starter())
     assert config == Config.model_validate(
-        {"objectives": dict.fromkeys(("naswot_relu", "jacov", "synflow"), "default")}
+        {"objectives": dict.fromkeys(("meco", "jacov", "synflow", "params"), "default")}
     )
     for section in type(config).model_fields:
         assert f"\n[{section}]" in starter()
@@ -71,9 +71,10 @@ def test_shipped_configurations_load(file: str, dataset: str):
     config = load_config(CONFIGS / f"{file}.toml")
     assert config.space.dataset == dataset
     assert [objective.name for objective in config.active_objectives] == [
-        "naswot_relu",
+        "meco",
         "jacov",
         "synflow",
+        "params",
     ]
 
 
@@ -129,7 +130,7 @@ def test_all_wrong_keys_are_reported_at_once():
         dataset = "cifar10"
         batch_size = 1
         [objectives]
-        snap = "maximize"
+        snpi = "maximize"
         """
     )
     sections = "study, space, data, proxies, benchmark, objectives, ensemble, output"
@@ -146,7 +147,7 @@ def test_all_wrong_keys_are_reported_at_once():
         f"space.dataset: unknown dataset 'cifar'; did you mean 'cifar10'? Allowed: {datasets}",
         "data.batch_size: 1 is given; Allowed: a whole number, at least 2",
         "data.dataset: unknown key; it belongs in [space]. Allowed: source, path, batch_size, seed",
-        f"objectives.snap: unknown objective 'snap'; did you mean 'snip'? Allowed: {objectives}",
+        f"objectives.snpi: unknown objective 'snpi'; did you mean 'snip'? Allowed: {objectives}",
         f"n_trials: unknown key; it belongs in [study]. Allowed: {sections}",
         f"studdy: unknown section; did you mean 'study'? Allowed: {sections}",
     ]
@@ -183,7 +184,7 @@ OPERATION_LIST = "none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3"
         ("data.source=patch", "data.source: unknown source 'patch'; did you mean 'patches'?"),
         ("data.source=cifar10", "data.path: missing, but source = 'cifar10' reads files; Allowed:"),
         ("proxies.device=gpu", "proxies.device: unknown device 'gpu'; Allowed: auto, cpu, cuda"),
-        ("proxies.compute=['snap']", "proxies.compute[0]: unknown proxy 'snap'; did you mean 'sn"),
+        ("proxies.compute=['snpi']", "proxies.compute[0]: unknown proxy 'snpi'; did you mean 'sn"),
         ("proxies.compute=['val_accuracy']", "proxies.compute[0]: unknown proxy 'val_accuracy'"),
         ("objectives.snip=maximise", "objectives.snip: unknown direction 'maximise'; did you mean"),
         ("objectives.snip.scale=-2", "objectives.snip.scale: -2.0 is negative; Allowed: a number "),

@@ -264,8 +264,8 @@ def test_missing_edges_and_other_tables_are_named():
             "search.strategy.sw_runner.zero_cost.metric: unknown key; did you mean 'metrics'?",
         ),
         (
-            changed(metrics={"t_cet": {"scale": 1.0, "direction": "maximize"}}),
-            f"{METRICS}.t_cet: unknown objective 't_cet'; Allowed: grad_norm",
+            changed(metrics={"nonesuch": {"scale": 1.0, "direction": "maximize"}}),
+            f"{METRICS}.nonesuch: unknown objective 'nonesuch'; Allowed: grad_norm",
         ),
         (changed(metrics={"snip": 1.0}), f"{METRICS}.snip: 1.0 is given; Allowed: a table with "),
         (

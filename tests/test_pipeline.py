@@ -220,10 +220,10 @@ def test_the_command_prints_front_weights_quality_best_and_folder(tmp_path: Path
 
 
 def test_the_command_explains_mistakes_and_exits_with_2(tmp_path: Path) -> None:
-    done = run_command(tmp_path, "--set", "study.samplr=tpe", "--set", "objectives.snap=maximize")
+    done = run_command(tmp_path, "--set", "study.samplr=tpe", "--set", "objectives.snpi=maximize")
     assert done.returncode == 2
     assert "study.samplr: unknown key; did you mean 'sampler'?" in done.stderr
-    assert "objectives.snap: unknown objective 'snap'; did you mean 'snip'?" in done.stderr
+    assert "objectives.snpi: unknown objective 'snpi'; did you mean 'snip'?" in done.stderr
     assert "Traceback" not in done.stderr
 
 
