@@ -2,6 +2,10 @@
 
 import optuna
 import pytest
+import torch
+
+# Two threads on a core that another test has wait for each other longer than they compute.
+torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

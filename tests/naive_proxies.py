@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Naive = Callable[[nn.Module, Tensor, Tensor], float]
@@ -174,7 +175,18 @@ def jacov(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 def tangent_kernel(network: nn.Module, images: Tensor) -> np.ndarray:
-    """Return the Gram matrix of per-image gradients with the batch's statistics as constants.
+    """Return the Gram matrix of per-image gradients with the batch's statistics as constants."""
+    jacobian = image_gradients(network, images, (nn.Conv2d, nn.Linear, nn.BatchNorm2d))
+    return jacobian @ jacobian.T
+
+
+def image_gradients(
+    network: nn.Module,
+    images: Tensor,
+    kinds: tuple[type[nn.Module], ...],
+    labels: Tensor | None = None,
+) -> np.ndarray:
+    """Return a row an image: the gradient of its summed logits, or of its loss, by the weights.
 
     The statistics of each normalisation become its running ones; in evaluation mode one image
     then passes through alone.
@@ -194,22 +206,25 @@ def tangent_kernel(network: nn.Module, images: Tensor) -> np.ndarray:
     network.eval()
     for norm, mean, variance in statistics:
         norm.running_mean, norm.running_var = mean, variance
-    weights = [module.weight for module in [*layers(network), *norms]]
+    weights = [w for n, w in network.named_parameters() if n.endswith("weight")]
+    of_kinds = {id(m.weight) for m in network.modules() if isinstance(m, kinds)}
+    weights = [w for w in weights if id(w) in of_kinds]
     rows = []
-    for image in images.double():
-        found = torch.autograd.grad(network(image[None]).sum(), weights, allow_unused=True)
+    for i in range(len(images)):
+        logits = network(images[i : i + 1].double())
+        scalar = logits.sum() if labels is None else F.cross_entropy(logits, labels[i : i + 1])
+        found = torch.autograd.grad(scalar, weights, allow_unused=True)
         of_image = [
             torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)
         ]
         rows.append(np.concatenate([g.numpy().ravel() for g in of_image]))
-    jacobian = np.stack(rows)
-    return jacobian @ jacobian.T
+    return np.stack(rows)
 
 
 def tenas(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     eigenvalues = np.linalg.eigvalsh(tangent_kernel(network, images))
-    if eigenvalues[-1] == 0:
-        return math.nan
+    if eigenvalues[0] <= len(images) * np.finfo(float).eps * eigenvalues[-1]:
+        return -math.inf
     bits = codes(network, images, (nn.ReLU, nn.GELU), "input")
     return float(len({row.tobytes() for row in bits}) - eigenvalues[-1] / eigenvalues[0])
 

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_proxies import NAIVE
@@ -15,6 +16,7 @@ from zc_search.networks import build_network
 from zc_search.proxies import PROXIES, Measurement, Probe
 from zc_search.proxies.measurements import PER_IMAGE, SHARED
 from zc_search.proxies.patterns import Agreement
+from zc_search.scoring import evaluate_proxies
 from zc_search.spaces import Architecture
 
 MEASUREMENTS = get_args(Measurement)
@@ -321,3 +323,80 @@ def test_a_failed_measurement_does_not_spoil_the_others() -> None:
     expected = Probe(counted(), images(), LABELS)
     assert_close(probe.input_jacobian, expected.input_jacobian)
     assert_close(probe.relu_agreement, expected.relu_agreement)
+
+
+class Attention(nn.Module):
+    """Has no second derivative on a CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Linear(3 * 8, 4)
+        self.head = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.tokens(x.transpose(1, 2).flatten(2))[:, None]
+        return self.head(F.scaled_dot_product_attention(x, x, x)[:, 0].mean(1))
+
+
+@pytest.mark.parametrize("first", ["grad_norm", "snip", "grasp"])
+def test_a_measurement_that_cannot_be_made_costs_no_other(first: str) -> None:
+    torch.manual_seed(0)
+    network = Attention()
+    proxies = [PROXIES[name] for name in (first, "grad_norm", "snip", "grasp", "naswot")]
+    needs = frozenset[Measurement]().union(*(p.needs for p in proxies))
+    values, failures = evaluate_proxies(proxies, Probe(network, images(), LABELS, needs))
+    assert set(failures) == {"grasp"}
+    assert "derivative" in failures["grasp"]
+    for name in ("grad_norm", "snip", "naswot"):
+        alone = float(PROXIES[name](Probe(network, images(), LABELS)))
+        assert values[name] == pytest.approx(alone, rel=1e-6)
+
+
+# What the network draws -------------------------------------------------------------------------
+
+
+class Drawing(nn.Module):
+    """Drops units by a module and by a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.drop = nn.Dropout(0.3)
+        self.head = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.dropout(self.drop(self.conv(x)), 0.2, self.training)
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("measurement", [*REPEATABLE, "logits"])
+def test_dropout_draws_from_the_probes_seed_alone(measurement: str) -> None:
+    torch.manual_seed(0)
+    network = Drawing()
+    torch.manual_seed(1)
+    first = getattr(Probe(network, images(), LABELS, seed=3), measurement)
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    second = getattr(Probe(network, images(), LABELS, seed=3), measurement)
+    assert torch.equal(before, torch.get_rng_state())
+    assert_close(first, second)
+
+
+def test_dropout_is_that_of_the_seed() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(192, 4))
+    torch.manual_seed(3)
+    expected = network.train()(images()).detach()
+    torch.testing.assert_close(Probe(network, images(), LABELS, seed=3).logits, expected)
+
+
+# Inference mode ---------------------------------------------------------------------------------
+
+
+def test_everything_works_in_inference_mode(alone: dict[str, object]) -> None:
+    with torch.inference_mode():
+        probe = Probe(counted(), images(), LABELS.clone(), REPEATABLE)
+        for name in (*REPEATABLE, "latency"):
+            measured = getattr(probe, name)
+            if name != "latency":
+                assert_close(measured, alone[name])
+        assert torch.is_inference_mode_enabled()

@@ -1,20 +1,25 @@
 """Each built-in proxy against a naive float64 version of its own, and against hand computation."""
 
 import math
+import re
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import get_args
 
 import naive_proxies as naive
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from zc_search.errors import ProxyError
 from zc_search.networks import build_network
-from zc_search.proxies import ENTRY_POINTS, PROXIES, Measurement, Probe
+from zc_search.proxies import PROXIES, Measurement, Probe, resolve_proxy
 from zc_search.proxies.patterns import Agreement
-from zc_search.proxy_names import DEFAULT_DIRECTIONS, ENTRY_POINT_GROUP
+from zc_search.proxy_names import DEFAULT_DIRECTIONS
 from zc_search.spaces import OPERATIONS, Architecture
 
 CLASSES = 5
@@ -204,6 +209,154 @@ def test_the_tangent_kernel_is_that_of_single_images(network: str) -> None:
     np.testing.assert_allclose(in_float32 / scale, expected / scale, rtol=0, atol=1e-6)
 
 
+class Odd(nn.Module):
+    """A layer called twice, shared weights, odd padding, plain normalisation, constant inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.same = nn.Conv2d(3, 4, (2, 3), padding="same", padding_mode="reflect", bias=False)
+        self.plain = nn.BatchNorm2d(4, affine=False, track_running_stats=False)
+        self.norm = nn.BatchNorm2d(4, track_running_stats=False)
+        self.twice = nn.Conv2d(4, 4, 3, padding=(1, 1), padding_mode="circular", groups=2)
+        self.first = nn.Conv2d(4, 4, 3, padding="valid")
+        self.second = nn.Conv2d(4, 4, 3, padding="same")
+        self.second.weight = self.first.weight
+        self.tokens = nn.Linear(4, 6)
+        self.constant = nn.Linear(2, 6)
+        self.head = nn.Linear(6, CLASSES)
+        self.register_buffer("steps", torch.tensor(2))
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert not self.steps.is_floating_point()
+        x = self.norm(self.act(self.same(x)))
+        x = self.twice(self.plain(self.twice(x)))
+        x = self.second(self.act(self.first(x))).flatten(2).transpose(1, 2)
+        constant = self.act(self.constant(torch.ones(len(x), 2, dtype=x.dtype)))
+        return self.head(self.tokens(x).tanh().mean(1) + constant)
+
+
+def odd() -> tuple[nn.Module, Tensor, Tensor]:
+    return randomised(Odd()), *case("cnn")[1:]
+
+
+def test_every_image_has_its_own_gradient_in_odd_networks_too() -> None:
+    network, images, labels = odd()
+    measured = Probe(naive.double(network), images.double(), labels)
+    expected = naive.tangent_kernel(tracking(network), images)
+    np.testing.assert_allclose(measured.tangent_kernel, expected, rtol=1e-9)
+    single = Probe(network, images, labels).tangent_kernel
+    np.testing.assert_allclose(single / expected.max(), expected / expected.max(), atol=1e-6)
+    rows = naive.image_gradients(tracking(network), images, (nn.Conv2d, nn.Linear), labels)
+    signs = float(np.abs(np.sign(rows).sum(0)).sum())
+    assert float(PROXIES["gradsign"](measured)) == signs
+
+
+class Logit(nn.Module):
+    """Keeps one logit."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits[:, self.index]
+
+
+def test_fisher_information_of_an_odd_network() -> None:
+    network, images, labels = odd()
+    sizes = [w.numel() for w in Probe(network, images, labels).weights.values()]
+    first_weights = np.cumsum([0, *sizes])[[2, 5, 0, 3, 1]]  # by name, without the constant one
+    jacobian = np.stack(
+        [
+            naive.image_gradients(
+                nn.Sequential(tracking(network), Logit(k)), images, (nn.Conv2d, nn.Linear)
+            )[:, first_weights]
+            for k in range(CLASSES)
+        ],
+        axis=1,
+    )
+    probabilities = naive.double(network)(images.double()).softmax(1).detach().numpy()
+    expected = np.zeros((5, 5))
+    for p, j in zip(0.95 * probabilities + 0.05 / CLASSES, jacobian, strict=True):
+        expected += j.T @ (np.diag(p) - np.outer(p, p)) @ j / len(images)
+    measured = Probe(naive.double(network), images.double(), labels).fisher_information
+    np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12)
+
+
+def tracking(network: nn.Module) -> nn.Module:
+    """Return a network whose normalisations have running statistics, for the naive version."""
+    network = naive.double(network)
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.track_running_stats = True
+    return network
+
+
+@pytest.mark.parametrize("proxy", ["grad_norm", "snip", "plain", "grasp"])
+def test_a_shared_weight_counts_once(proxy: str) -> None:
+    network, images, labels = odd()
+    double = naive.double(network)
+    weights = [
+        w for n, w in double.named_parameters() if n.endswith("weight") and not n.startswith("norm")
+    ]
+    assert len(weights) == 6
+    gradients = torch.autograd.grad(naive.loss(double, images, labels), weights, create_graph=True)
+    product = torch.autograd.grad(sum(g.square().sum() for g in gradients) / 2, weights)
+    pairs = list(zip(weights, gradients, product, strict=True))
+    expected = {
+        "grad_norm": sum(g.detach().norm() for g in gradients),
+        "snip": sum((w * g).abs().sum() for w, g, _ in pairs),
+        "plain": sum((w * g).sum() for w, g, _ in pairs),
+        "grasp": -sum((w * h).sum() for w, _, h in pairs),
+    }[proxy]
+    shared = Probe(naive.double(network), images.double(), labels)
+    assert list(shared.weights) == ["same", "twice", "first", "tokens", "constant", "head"]
+    assert float(PROXIES[proxy](shared)) == pytest.approx(expected.item(), rel=1e-9)
+
+
+def test_shared_weights_have_every_proxy() -> None:
+    network, images, labels = odd()
+    for name, of_name in PROXIES.items():
+        assert math.isfinite(of_name(Probe(network, images, labels, of_name.needs))), name
+
+
+def test_fisher_adds_calls_and_positions_before_it_squares() -> None:
+    # A mask of ones on the channels of each layer, for each image: its gradient is the saliency.
+    network, images, labels = odd()
+    double = naive.double(network)
+    masks: list[tuple[Tensor, int]] = []
+    for layer in naive.layers(double):
+        mask = torch.ones(len(images), len(layer.weight), dtype=torch.float64, requires_grad=True)
+        masks.append((mask, layer.weight[0].numel()))
+
+        def masked(layer: nn.Module, _: object, output: Tensor, mask: Tensor = mask) -> Tensor:
+            if isinstance(layer, nn.Conv2d):
+                return output * mask[:, :, None, None]
+            return output * (mask if output.dim() == 2 else mask[:, None])
+
+        layer.register_forward_hook(masked)
+    gradients = torch.autograd.grad(naive.loss(double, images, labels), [m for m, _ in masks])
+    expected = sum(
+        n * float(g.square().mean(0).sum()) / 2 for g, (_, n) in zip(gradients, masks, strict=True)
+    )
+    value = PROXIES["fisher"](Probe(naive.double(network), images.double(), labels))
+    assert float(value) == pytest.approx(expected, rel=1e-9)
+
+
+def test_synflow_passes_every_kind_of_batch_normalisation_by() -> None:
+    network, images, labels = odd()
+    expected = naive.double(network)
+    naive.without_normalisation(expected)
+    for parameter in expected.parameters():
+        parameter.data = parameter.data.abs()
+    weights = [w for n, w in expected.named_parameters() if n.endswith("weight")]
+    expected(torch.ones(1, 3, 8, 8, dtype=torch.float64)).sum().backward()
+    flow = sum(float((w.detach() * w.grad).abs().sum()) for w in weights)
+    value = PROXIES["synflow"](Probe(network, images, labels))
+    assert float(value) == pytest.approx(math.log(flow), rel=1e-9)
+
+
 # By hand ----------------------------------------------------------------------------------------
 
 
@@ -303,6 +456,16 @@ def test_equal_images_have_no_determinant() -> None:
         assert score(proxy, module, twins, labels.tolist()) == -math.inf
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(2, 20), st.integers(1, 500), st.integers(0, 2**32 - 1))
+def test_twins_are_singular_whatever_the_rounding(images: int, units: int, seed: int) -> None:
+    bits = np.random.default_rng(seed).random((images, units)) < 0.3
+    bits[-1] = bits[0]
+    counted = Agreement(images, torch.device("cpu"))
+    counted.add(torch.tensor(bits))
+    assert counted.log_determinant() == -math.inf
+
+
 def test_agreement_adds_up_over_layers_and_counts_patterns() -> None:
     rng = np.random.default_rng(0)
     layers = [rng.choice([-1.0, 0.0, 1.0], (5, 3)), rng.normal(size=(5, 2, 2, 2))]
@@ -355,7 +518,26 @@ def test_tenas_of_a_linear_layer_by_hand() -> None:
 def test_a_singular_tangent_kernel_is_the_worst_and_not_the_best() -> None:
     # Three weights cannot tell twenty images apart; the smallest eigenvalue is rounding.
     images = torch.randn(20, 3, 1, 1, generator=torch.Generator().manual_seed(0))
-    assert score("tenas", one_layer([[1.0, 2.0, 3.0]] * 2), images, [0, 1] * 10) < -1e6
+    for proxy in ("tenas", "ntk"):
+        assert score(proxy, one_layer([[1.0, 2.0, 3.0]] * 2), images, [0, 1] * 10) == -math.inf
+        assert score(proxy, one_layer([[0.0, 0.0]] * 2), torch.zeros(2, 2, 1, 1), [0, 1]) == (
+            -math.inf
+        )
+
+
+@pytest.mark.parametrize(
+    "proxy", ["grad_norm", "snip", "plain", "l2_norm", "grasp", "fisher", "zico"]
+)
+def test_a_network_without_weights_has_nothing_to_add(proxy: str) -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    value = score(proxy, network, case("cnn")[1], [0, 1, 2, 0, 1, 2, 0, 1])
+    assert str(value) == "0.0"
+
+
+def test_the_costs_of_an_oblong_image() -> None:
+    network = cell("333333")()
+    images = torch.zeros(2, 3, 8, 16)
+    assert score("flops", network, images, [0, 1]) == naive.flops(network, images, torch.zeros(2))
 
 
 # The list ---------------------------------------------------------------------------------------
@@ -364,7 +546,6 @@ def test_a_singular_tangent_kernel_is_the_worst_and_not_the_best() -> None:
 def test_names_and_directions_are_those_of_the_configuration() -> None:
     assert list(PROXIES) == list(DEFAULT_DIRECTIONS)
     assert {name: p.direction for name, p in PROXIES.items()} == DEFAULT_DIRECTIONS
-    assert ENTRY_POINTS == ENTRY_POINT_GROUP
 
 
 @pytest.mark.parametrize("name", PROXIES)
@@ -383,3 +564,63 @@ def test_proxies_count_dead_edges_if_they_say_so() -> None:
     for name in naive.NAIVE:
         dead, alive = (value(name, n, torch.float64) for n in ("dead output of node 1", "one skip"))
         assert (dead != pytest.approx(alive, rel=1e-9)) == (name in counting), name
+
+
+# A name of the user's own -----------------------------------------------------------------------
+
+MODULES = {
+    "users_good": "class Of:\n    @staticmethod\n    def method(probe):\n        return 1.0\n",
+    "users_broken": "None.attribute\n",
+    "users_needy": "import no_such_package\n",
+}
+
+
+@pytest.fixture
+def users_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "users-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: users\nVersion: 1.0\n")
+    lines = [
+        "missing = users_good:missing",
+        "needy = users_needy:f",
+        "bare = users_good",
+        "odd = 1",
+    ]
+    lines += ["fine = users_good:Of.method", "extra = users_good:Of.method [extra]"]
+    (info / "entry_points.txt").write_text("\n".join(["[zc_search.proxies]", *lines]))
+    for name, text in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("users_modules")
+@pytest.mark.parametrize("name", ["users_good:Of.method", "fine", "extra"])
+def test_a_proxy_may_be_the_method_of_a_class(name: str) -> None:
+    found = resolve_proxy(name)
+    assert found.name == name
+    assert found(probe("mlp", torch.float32)) == 1.0
+
+
+@pytest.mark.usefixtures("users_modules")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (":f", "':f' is not of the form 'module:function'"),
+        (".a:f", "'.a:f' is not of the form 'module:function'"),
+        ("a:", "'a:' is not of the form 'module:function'"),
+        ("a:b:c", "'a:b:c' is not of the form 'module:function'"),
+        ("users_good:Of.other", "'users_good' has no 'Of.other'"),
+        (
+            "users_broken:f",
+            "importing 'users_broken' raised AttributeError: "
+            "'NoneType' object has no attribute 'attribute'",
+        ),
+        ("missing", "'users_good' has no 'missing'"),
+        ("needy", "cannot import 'users_needy' (No module named 'no_such_package')"),
+        ("bare", "'users_good' is not of the form 'module:function'"),
+        ("odd", "'1' is not of the form 'module:function'"),
+    ],
+)
+def test_a_name_that_leads_nowhere_says_why(name: str, reason: str) -> None:
+    with pytest.raises(ProxyError, match=f"^{re.escape(f'proxy {name!r}: {reason}')}$"):
+        resolve_proxy(name)

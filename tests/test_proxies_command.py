@@ -46,6 +46,7 @@ def test_ones_own_is_explained_too() -> None:
     assert "Thousands of weights" in text
     assert "belongs to: the architecture as written, dead edges included" in text
     assert "measurements: none announced" in text
+    assert "cost: unknown, as it announces no measurement" in text
     assert "paper: user's own" in said("example_proxy:bare")
 
 

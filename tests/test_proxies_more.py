@@ -29,7 +29,7 @@ from zc_search.spaces import OPERATIONS, Architecture
 
 ONE_SKIP = "000s00"
 UNREAD = "300s00"  # the same function, with a convolution that nothing reads
-AZ_NAS = {"az_expressivity", "az_progressivity", "az_trainability"}
+AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability")
 
 
 def architecture(text: str) -> Architecture:
@@ -299,6 +299,16 @@ def test_what_has_no_feature_maps_has_no_value_and_a_reason(proxy: str, reason: 
     values, failures = evaluate_proxies([PROXIES[proxy]], probe("mlp", torch.float32))
     assert math.isnan(values[proxy])
     assert failures == {proxy: f"ValueError: {reason}"}
+
+
+@pytest.mark.parametrize("text", ["000000", "330000"])
+def test_a_dead_network_spoils_no_measurement_that_it_has(text: str) -> None:
+    measured = Probe(cell(text), *case("dense")[1:], get_args(Measurement))
+    assert {float(g.abs().sum()) > 0 for g in measured.loss_gradients.values()} == {False}
+    assert float(PROXIES["layers"](measured)) == 0
+    assert float(PROXIES["az_trainability"](measured)) < -1e5  # no gradient passes
+    _, failures = evaluate_proxies([PROXIES["vkdnw_entropy"]], measured)
+    assert failures == {"vkdnw_entropy": "ValueError: the logits do not depend on the image"}
 
 
 @pytest.mark.parametrize("proxy", ["zen", "meco_opt", "az_trainability"])

@@ -15,7 +15,7 @@ from zc_search.data import Batch, load_batch
 from zc_search.datasets import DATASETS, DatasetName
 from zc_search.errors import DataError, ProxyError, unknown_name
 from zc_search.networks import build_network
-from zc_search.proxies import Probe, Proxy, resolve_proxies
+from zc_search.proxies import Measurement, Probe, Proxy, resolve_proxies
 from zc_search.spaces import Architecture
 
 logger = logging.getLogger("zc_search")
@@ -133,7 +133,7 @@ class Scorer:
         failures: dict[str, str] = {}
         for seed in self._seeds if proxies else ():
             network = build_network(architecture, seed=seed, **self._network)  # type: ignore[arg-type]
-            probe = _probe(network.to(self._device), self.batch.images, self.batch.labels, proxies)
+            probe = _probe(network.to(self._device), self.batch, proxies, seed)
             once, failed = evaluate_proxies(proxies, probe)
             failures |= failed
             for name, value in once.items():
@@ -199,8 +199,9 @@ def _checked(value: object, device: torch.device) -> float | Tensor:
     return float(value)
 
 
-def _probe(network: nn.Module, images: Tensor, labels: Tensor, proxies: Sequence[Proxy]) -> Probe:
-    return Probe(network, images, labels, frozenset[object]().union(*(p.needs for p in proxies)))  # type: ignore[arg-type]
+def _probe(network: nn.Module, batch: Batch, proxies: Sequence[Proxy], seed: int = 0) -> Probe:
+    needs = frozenset[Measurement]().union(*(p.needs for p in proxies))
+    return Probe(network, batch.images, batch.labels, needs, seed)
 
 
 def score_network(
@@ -223,7 +224,7 @@ def score_network(
     """
     batch = Batch.from_tensors(images, labels)
     chosen = resolve_proxies(_listed(proxies))
-    probe = _probe(module, batch.images, batch.labels, chosen)
+    probe = _probe(module, batch, chosen)
     values, _ = evaluate_proxies(chosen, probe, strict=True)
     return values
 

@@ -67,7 +67,7 @@ def _explanation(proxy: "Proxy") -> str:
         "direction": proxy.direction,
         "paper": proxy.paper,
         "measurements": ", ".join(sorted(proxy.needs)) or "none announced",
-        "cost": f"{proxy.cost}, {_COSTS[proxy.cost]}, computed alone at a batch of 64",
+        "cost": _cost(proxy),
         "belongs to": "the architecture as written, dead edges included"
         if proxy.counts_dead_edges
         else "the function, which isomorphic architectures share",
@@ -75,3 +75,11 @@ def _explanation(proxy: "Proxy") -> str:
     paragraphs = [" ".join(p.split()) for p in proxy.explanation.split("\n\n") if p.strip()]
     listed = "\n".join(f"{key}: {value}" for key, value in facts.items())
     return "\n\n".join([proxy.name, *(paragraphs or ["It has no docstring."]), listed])
+
+
+def _cost(proxy: "Proxy") -> str:
+    from zc_search.proxies import PROXIES
+
+    if not proxy.needs and proxy.name not in PROXIES:
+        return "unknown, as it announces no measurement"
+    return f"{proxy.cost}, {_COSTS[proxy.cost]}, computed alone at a batch of 64"

@@ -24,7 +24,7 @@ METRIC_DIRECTIONS: dict[str, Direction] = {
 }
 """The benchmark's metrics, in percent and seconds, with the direction ``"default"`` means."""
 
-_IMPORTABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_IMPORTABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 @dataclass(frozen=True, eq=False)

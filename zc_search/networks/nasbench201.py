@@ -121,17 +121,18 @@ class CellNetwork(nn.Module):
             x = cell(x)
         return self.lastact(x)  # type: ignore[no-any-return]
 
-    def multiply_adds(self, resolution: int) -> int:
+    def multiply_adds(self, height: int, width: int) -> int:
         """Count multiply-accumulates for one image, dead edges included although not run.
 
         Args:
-            resolution: Height and width of the image, in pixels.
+            height: Of the image, in pixels.
+            width: Of the image, in pixels.
         """
-        total = _multiply_adds(self.stem, resolution) + _multiply_adds(self.classifier, 1)
+        total = _weights(self.stem) * height * width + _weights(self.classifier)
         for cell in self.cells:
             if isinstance(cell, ResidualBlock):
-                resolution = (resolution + 1) // 2
-            total += _multiply_adds(cell, resolution)
+                height, width = (height + 1) // 2, (width + 1) // 2
+            total += _weights(cell) * height * width
         return total
 
     def forward(self, images: Tensor) -> Tensor:
@@ -139,10 +140,10 @@ class CellNetwork(nn.Module):
         return self.classifier(self.global_pooling(self.features(images)).flatten(1))  # type: ignore[no-any-return]
 
 
-def _multiply_adds(block: nn.Module, resolution: int) -> int:
-    """Count those of layers whose outputs all have the same resolution."""
-    weighted = (m for m in block.modules() if isinstance(m, nn.Conv2d | nn.Linear))
-    return sum(layer.weight.numel() for layer in weighted) * resolution**2
+def _weights(block: nn.Module) -> int:
+    """Count those of convolutions and linear layers: multiply-adds for a position of the output."""
+    layers = (m for m in block.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    return sum(layer.weight.numel() for layer in layers)
 
 
 def build_network(

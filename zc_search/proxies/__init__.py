@@ -1,7 +1,7 @@
 """Zero-cost proxies: functions of a `Probe`, one file a paper.
 
 `PROXIES` is the whole list. A user's own proxy is the same kind of function in a package of
-theirs, named ``module:function`` or announced under the entry point group `ENTRY_POINTS`.
+theirs, named ``module:function`` or announced under the entry point group `ENTRY_POINT_GROUP`.
 """
 
 import inspect
@@ -40,9 +40,10 @@ from zc_search.proxies.tenas import linear_regions, ntk, tenas
 from zc_search.proxies.vkdnw import vkdnw, vkdnw_entropy
 from zc_search.proxies.zen import zen
 from zc_search.proxies.zico import zico
+from zc_search.proxy_names import ENTRY_POINT_GROUP
 
 __all__ = [
-    "ENTRY_POINTS",
+    "ENTRY_POINT_GROUP",
     "PROXIES",
     "Measurement",
     "Probe",
@@ -92,23 +93,22 @@ PROXIES: dict[str, Proxy] = {
     )
 }
 
-ENTRY_POINTS = "zc_search.proxies"
-
 
 def resolve_proxy(name: str) -> Proxy:
     """Return the proxy of this name, be it ours, an entry point or ``module:function``.
 
+    The function may be an attribute of one, as in ``module:Class.method``.
+
     Raises:
-        ProxyError: Nothing has this name, or what has it takes no `Probe`.
+        ProxyError: Nothing has this name, it cannot be imported, or it takes no `Probe`.
     """
     if name in PROXIES:
         return PROXIES[name]
     if ":" in name:
-        module, _, attribute = name.partition(":")
-        return _as_proxy(name, _import(name, module, attribute))
-    for entry in entry_points(group=ENTRY_POINTS, name=name):
-        return _as_proxy(name, _import(name, entry.module, entry.attr))
-    announced = [entry.name for entry in entry_points(group=ENTRY_POINTS)]
+        return _as_proxy(name, _import(name, name))
+    for entry in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        return _as_proxy(name, _import(name, entry.value.partition("[")[0].strip()))
+    announced = [entry.name for entry in entry_points(group=ENTRY_POINT_GROUP)]
     raise ProxyError(unknown_name("proxy", name, [*PROXIES, *announced, "module:function"]))
 
 
@@ -117,13 +117,24 @@ def resolve_proxies(names: Iterable[str]) -> tuple[Proxy, ...]:
     return tuple(resolve_proxy(name) for name in dict.fromkeys(names))
 
 
-def _import(name: str, module_name: str, attribute: str) -> object:
+def _import(name: str, place: str) -> object:
+    module_name, _, path = (part.strip() for part in place.partition(":"))
+    if not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
+        raise ProxyError(f"proxy {name!r}: {place!r} is not of the form 'module:function'")
     try:
-        return getattr(import_module(module_name), attribute)
+        value: object = import_module(module_name)
     except ImportError as error:
         raise ProxyError(f"proxy {name!r}: cannot import {module_name!r} ({error})") from error
-    except AttributeError as error:
-        raise ProxyError(f"proxy {name!r}: {module_name!r} has no {attribute!r}") from error
+    except Exception as error:  # the module is anybody's code
+        raise ProxyError(
+            f"proxy {name!r}: importing {module_name!r} raised {type(error).__name__}: {error}"
+        ) from error
+    for attribute in path.split("."):
+        try:
+            value = getattr(value, attribute)
+        except Exception as error:  # so may be the attribute
+            raise ProxyError(f"proxy {name!r}: {module_name!r} has no {path!r}") from error
+    return value
 
 
 def _as_proxy(name: str, value: object) -> Proxy:

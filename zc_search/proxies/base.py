@@ -1,9 +1,10 @@
 """What a proxy is: a named function of a Probe, with the direction in which more is better."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from zc_search.proxies.measurements import Measurement, cost_class
@@ -62,6 +63,12 @@ class Proxy:
     def cost(self) -> str:
         """``free``, ``low``, ``medium`` or ``high``, computed alone; see `cost_class`."""
         return cost_class(self.needs)
+
+
+def total(terms: Iterable[Tensor]) -> Scalar:
+    """Return the sum of a network's terms, one a layer as a rule; 0 without any."""
+    terms = list(terms)
+    return torch.stack(terms).sum() if terms else 0.0
 
 
 def proxy(

@@ -74,21 +74,17 @@ def _gradients(
     )
 
 
-def normalise(
-    x: Tensor, norm: nn.BatchNorm2d, scale: Tensor | None, shift: Tensor | None
-) -> Tensor:
+def normalise(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
     """Normalise with the batch's statistics, as `norm` does in training.
 
     The second derivative by scale and shift is left out; that by `x` is exact.
 
     Args:
         x: N x C x H x W.
-        norm: Gives eps.
-        scale: C, or None for ones.
-        shift: C, or None for zeros.
+        norm: Gives eps, scale and shift, if it has them.
     """
-    scale = x.new_ones(x.shape[1]) if scale is None else scale
-    shift = x.new_zeros(x.shape[1]) if shift is None else shift
+    scale = norm.weight if norm.affine else x.new_ones(x.shape[1])
+    shift = norm.bias if norm.affine else x.new_zeros(x.shape[1])
     normalised: Tensor = _Forward.apply(  # type: ignore[no-untyped-call]
         x, scale, shift, norm.eps
     )

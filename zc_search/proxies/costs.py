@@ -6,7 +6,7 @@ from zc_search.proxies.probe import Probe
 
 @proxy("params", maximize=False, paper="baseline", counts_dead_edges=True)
 def params(probe: Probe) -> Scalar:
-    """Number of trainable parameters, in millions, dead edges included.
+    """Number of parameters, frozen ones too, in millions, dead edges included.
 
     As an objective it is a cost and minimised by default; as a predictor more is better.
     """

@@ -26,7 +26,8 @@ def epe_nas(probe: Probe) -> Scalar:
     images of a class are told apart. NaN where an image has no gradient.
 
     Published code asks for the number of classes of the data set or of the batch; here it is that
-    of the logits. Without true labels the classes are random groups of images.
+    of the logits. Without true labels the classes are random groups of images; where hardly any
+    class has two images in the batch, the value says nothing.
     """
     correlations = torch.corrcoef(probe.input_jacobian.double())
     member = F.one_hot(probe.labels, probe.logits.shape[1]).double()  # N x classes

@@ -1,8 +1,10 @@
 """Fisher information of channels."""
 
-import torch
+from typing import cast
 
-from zc_search.proxies.base import Scalar, proxy
+from torch import Tensor, nn
+
+from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe import Probe
 
 
@@ -17,12 +19,16 @@ def fisher(probe: Probe) -> Scalar:
     """Sum over channels of half the mean squared saliency, weighted by the channel's weights.
 
     ``sum_c n_c 1/(2N) sum_n (sum_p a_ncp dL/da_ncp)^2`` over the output channels of convolutions
-    and linear layers, with p the positions and n_c the number of weights that feed the channel.
+    and linear layers, with p the positions, of all calls of the layer, and n_c the number of
+    weights that feed the channel.
     BlockSwap has no n_c; published code (Abdelfattah et al. 2021) brings it in by spreading each
     channel's value over its weights before summing.
     """
-    terms = [
-        saliency.square().mean(0).sum() / 2 * probe.weights[name][0].numel()
+    return total(
+        saliency.square().mean(0).sum() / 2 * _weights_a_channel(probe.network.get_submodule(name))
         for name, saliency in probe.channel_saliency.items()
-    ]
-    return torch.stack(terms).sum() if terms else 0.0
+    )
+
+
+def _weights_a_channel(layer: nn.Module) -> int:
+    return cast(Tensor, layer.weight)[0].numel()

@@ -1,20 +1,20 @@
 """The Fisher information of a few weights, from the Jacobian of the logits."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zc_search.proxies import passes
-from zc_search.proxies.kernel import with_constant_statistics
+from zc_search.proxies.kernel import columns, with_constant_statistics
 
 _JACOBIAN_ROWS = 128  # more than a network of NAS-Bench-201 has layers
 _SMOOTHING = 0.05
 
 
 def fisher_information(
-    network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor
+    network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor, seed: int = 0
 ) -> Tensor:
     """Return the Fisher information matrix of the first weight of every layer that takes part.
 
@@ -27,12 +27,16 @@ def fisher_information(
         network: Maps images to logits.
         parameters: All its parameters by name.
         images: N x C x H x W.
+        seed: Of what the network itself draws, as dropout does.
 
     Returns:
         layers x layers, float64: convolutions and linear layers that depend on the image, and
         on which the logits depend.
+
+    Raises:
+        ValueError: The logits do not depend on the image.
     """
-    jacobian, logits = _logit_jacobian(network, parameters, images)
+    jacobian, logits = _logit_jacobian(network, parameters, images, seed)
     classes = logits.shape[1]
     probabilities = logits.double().softmax(1) * (1 - _SMOOTHING) + _SMOOTHING / classes
     # J^T diag(p) J - (J^T p) (J^T p)^T without classes x classes matrices
@@ -43,14 +47,17 @@ def fisher_information(
 
 
 def _logit_jacobian(
-    network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor
+    network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Return N x classes x layers derivatives, float64, and the logits N x classes."""
     derivatives: dict[str, Tensor] = {}
+    shared_names: dict[Tensor, str] = {}
 
     def observe(name: str, module: nn.Module, given: Tensor, output: Tensor) -> Tensor | None:
         if isinstance(module, nn.BatchNorm2d):
-            return with_constant_statistics(module, given, parameters, name)
+            return with_constant_statistics(module, given)
+        # Layers that share a weight share its column.
+        name = shared_names.setdefault(cast(Tensor, module.weight), name)
         read = _read_by_first_weight(module, given.detach())
 
         def on_gradient(gradient: Tensor) -> None:
@@ -63,16 +70,17 @@ def _logit_jacobian(
         return None
 
     constants = {name: parameter.detach() for name, parameter in parameters.items()}
-    with torch.no_grad(), passes.mode(network, training=False):
+    with passes.mode(network, training=False, graph=False):
         classes = passes.call(network, constants, images[:1]).shape[1]
-    # Gradients by the images make the backward pass visit every layer, and no weight.
-    images = images[: max(2, _JACOBIAN_ROWS // classes)].detach().requires_grad_()
     with (
-        torch.enable_grad(),
-        passes.mode(network, training=True),
+        passes.mode(network, training=True, graph=True, seed=seed),
         passes.observed(network, (*passes.WEIGHTED, nn.BatchNorm2d), observe),
     ):
+        # Gradients by the images make the backward pass visit every layer, and no weight.
+        images = images[: max(2, _JACOBIAN_ROWS // classes)].detach().requires_grad_()
         logits = passes.call(network, constants, images)
+        if not logits.requires_grad:
+            raise ValueError("the logits do not depend on the image")
         by_class = []
         for logit in logits.sum(0):
             derivatives.clear()
@@ -87,9 +95,8 @@ def _logit_jacobian(
 def _read_by_first_weight(module: nn.Module, given: Tensor) -> Tensor:
     """Return what the weight at index 0 multiplies, N x positions."""
     match module:
-        case nn.Conv2d(padding=tuple() as padding):
-            kernel = (module.kernel_size, module.dilation, padding, module.stride)
-            return F.unfold(given[:, :1], *kernel)[:, 0]
+        case nn.Conv2d():
+            return columns(module, given[:, :1])[:, 0]
         case nn.Linear():
             return given[..., 0].reshape(len(given), -1)
         case _:

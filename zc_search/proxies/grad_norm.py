@@ -1,8 +1,6 @@
 """Size of the loss gradient."""
 
-import torch
-
-from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe import Probe
 
 
@@ -17,4 +15,4 @@ def grad_norm(probe: Probe) -> Scalar:
 
     ``sum_l ||dL/dW_l||_2`` over convolutions and linear layers.
     """
-    return torch.stack([g.norm() for g in probe.loss_gradients.values()]).sum()
+    return total(g.norm() for g in probe.loss_gradients.values())

@@ -1,16 +1,13 @@
 """GradSign: whether the images pull the weights in the same direction."""
 
-import torch
-
-from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe import Probe
 
 
 @proxy(
     "gradsign",
     maximize=True,
-    paper="Zhang and Jia 2022, GradSign: Model Performance Inference with Theoretical Insights, "
-    "algorithm 1",
+    paper="Zhang and Jia 2022, GradSign: Model Performance Inference with Theoretical Insights",
     needs={"gradient_signs"},
 )
 def gradsign(probe: Probe) -> Scalar:
@@ -23,5 +20,4 @@ def gradsign(probe: Probe) -> Scalar:
     Published code runs image by image in training mode, so that an image is normalised by its
     own statistics; here they are the batch's, and constants for the gradient.
     """
-    signs = probe.gradient_signs.values()
-    return torch.stack([s.abs().sum() for s in signs]).sum() if signs else 0.0
+    return total(s.abs().sum() for s in probe.gradient_signs.values())

@@ -1,8 +1,6 @@
 """Preservation of the gradient flow."""
 
-import torch
-
-from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe import Probe
 
 
@@ -10,7 +8,7 @@ from zc_search.proxies.probe import Probe
     "grasp",
     maximize=True,
     paper="Wang et al. 2020, Picking Winning Tickets Before Training (GraSP), eq. 8",
-    needs={"loss_gradients", "hessian_gradient_product"},
+    needs={"hessian_gradient_product"},
 )
 def grasp(probe: Probe) -> Scalar:
     """Sum over all weights of minus weight x (Hessian x loss gradient).
@@ -20,4 +18,5 @@ def grasp(probe: Probe) -> Scalar:
     code differentiates at temperature 1 as here; the pruning paper uses temperature 200.
     """
     products = probe.hessian_gradient_product
-    return -torch.stack([(w.detach() * products[k]).sum() for k, w in probe.weights.items()]).sum()
+    # Not -total, which would be -0.0 where there is nothing.
+    return 0.0 - total((w.detach() * products[k]).sum() for k, w in probe.weights.items())

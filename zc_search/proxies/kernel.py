@@ -7,7 +7,9 @@ flows through the statistics, to which every image contributes, and GradSign nor
 by itself.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +30,7 @@ def per_image_pass(
     images: Tensor,
     labels: Tensor,
     wanted: Collection[Measurement],
+    seed: int = 0,
 ) -> dict[str, object]:
     """Measure from one forward pass, and a backward pass for each measurement.
 
@@ -43,6 +46,7 @@ def per_image_pass(
         images: N x C x H x W.
         labels: N.
         wanted: What to measure of the two.
+        seed: Of what the network itself draws, as dropout does.
 
     Returns:
         The measurements by name.
@@ -54,66 +58,111 @@ def per_image_pass(
         kernel.add_(gradients @ gradients.T)
 
     def add_signs(name: str, gradients: Tensor) -> None:
-        summed = gradients.sign().sum(0)
-        signs[name] = signs[name] + summed if name in signs else summed
+        signs[name] = gradients.sign().sum(0)
 
-    consume: _Consumer = add_to_kernel
-    kinds: tuple[type[nn.Module], ...] = _LAYERS
-
-    def observe(name: str, module: nn.Module, given: Tensor, output: Tensor) -> Tensor | None:
-        replaced = None
-        if isinstance(module, nn.BatchNorm2d):
-            replaced = output = with_constant_statistics(module, given, parameters, name)
-
-        def on_gradient(gradient: Tensor) -> None:
-            if isinstance(module, kinds):
-                consume(name, _weight_gradients(module, given.detach(), gradient))
-
-        if output.requires_grad:
-            output.register_hook(on_gradient)  # type: ignore[no-untyped-call]
-        return replaced
-
+    layers = _Layers()
     constants = {name: parameter.detach() for name, parameter in parameters.items()}
-    # Gradients by the images make the backward pass visit every layer, and no weight.
-    images = images.detach().requires_grad_()
     with (
-        torch.enable_grad(),
-        passes.mode(network, training=True),
-        passes.observed(network, _LAYERS, observe),
+        passes.mode(network, training=True, graph=True, seed=seed),
+        passes.observed(network, _LAYERS, layers.observe),
     ):
         logits = passes.call(network, constants, images)
         measured: dict[str, object] = {}
         if "gradient_signs" in wanted:
-            consume, kinds = add_signs, passes.WEIGHTED
             loss = F.cross_entropy(logits, labels, reduction="sum")
-            _visit(loss, images, retain_graph="tangent_kernel" in wanted)
+            retain = "tangent_kernel" in wanted
+            layers.visit(loss, passes.WEIGHTED, add_signs, retain_graph=retain)
             measured["gradient_signs"] = signs
         if "tangent_kernel" in wanted:
-            consume, kinds = add_to_kernel, _LAYERS
-            _visit(logits.sum(), images)
+            layers.visit(logits.sum(), _LAYERS, add_to_kernel)
             measured["tangent_kernel"] = kernel
     return measured
 
 
-def _visit(scalar: Tensor, images: Tensor, *, retain_graph: bool = False) -> None:
-    if scalar.requires_grad:
-        torch.autograd.grad(scalar, images, retain_graph=retain_graph, allow_unused=True)
+class _Layers:
+    """Watches a forward pass, then hands out the images' gradients in backward passes."""
+
+    def __init__(self) -> None:
+        self._leaves: list[Tensor] = []
+        self._backward = _Backward()
+
+    def observe(self, name: str, module: nn.Module, given: Tensor, output: Tensor) -> Tensor | None:
+        """Note one call of a layer; return what it should hand on instead, if anything."""
+        replaced = None
+        if isinstance(module, nn.BatchNorm2d):
+            replaced = output = with_constant_statistics(module, given)
+        if module.weight is None:
+            return replaced
+        if not output.requires_grad:
+            # The graph starts behind the first layers, not at the images, which some layers may
+            # not depend on. A copy, since a leaf must not be changed in place.
+            self._leaves.append(output.detach().requires_grad_())
+            replaced = output = self._leaves[-1].clone()
+        hook = self._backward.hook(name, module, given)
+        output.register_hook(hook)  # type: ignore[no-untyped-call]
+        return replaced
+
+    def visit(
+        self,
+        scalar: Tensor,
+        kinds: tuple[type[nn.Module], ...],
+        consume: _Consumer,
+        *,
+        retain_graph: bool = False,
+    ) -> None:
+        """Differentiate, and let `consume` have the gradients of layers of these kinds."""
+        self._backward.begin(kinds, consume)
+        if scalar.requires_grad:
+            # Visits every layer behind the leaves, and no weight.
+            torch.autograd.grad(scalar, self._leaves, retain_graph=retain_graph, allow_unused=True)
+        self._backward.end()
 
 
-def with_constant_statistics(
-    norm: nn.BatchNorm2d, given: Tensor, parameters: Mapping[str, Tensor], name: str
-) -> Tensor:
+class _Backward:
+    """Each image's gradient by each weight, in a backward pass.
+
+    Its hooks become part of the graph, so it must not know anything that holds on to the graph.
+    A weight that is used once is handed on at once; one used again only when all is summed.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[Tensor, str] = {}
+        self._uses: Counter[Tensor] = Counter()
+        self._sums: dict[Tensor, Tensor] = {}
+        self._kinds: tuple[type[nn.Module], ...] = ()
+        self._consume: _Consumer = lambda name, gradients: None
+
+    def begin(self, kinds: tuple[type[nn.Module], ...], consume: _Consumer) -> None:
+        self._kinds, self._consume = kinds, consume
+
+    def end(self) -> None:
+        for weight, gradients in self._sums.items():
+            self._consume(self._names[weight], gradients)
+        self._sums.clear()
+
+    def hook(self, name: str, module: nn.Module, given: Tensor) -> Callable[[Tensor], None]:
+        weight, given = cast(Tensor, module.weight), given.detach()
+        self._names.setdefault(weight, name)
+        self._uses[weight] += 1
+
+        def on_gradient(gradient: Tensor) -> None:
+            if not isinstance(module, self._kinds):
+                return
+            gradients = _weight_gradients(module, given, gradient)
+            if self._uses[weight] == 1:
+                self._consume(self._names[weight], gradients)
+            elif weight in self._sums:
+                self._sums[weight] += gradients
+            else:
+                self._sums[weight] = gradients
+
+        return on_gradient
+
+
+def with_constant_statistics(norm: nn.BatchNorm2d, given: Tensor) -> Tensor:
     """Normalise by the batch's statistics without a gradient through them."""
-    weight = parameters.get(f"{name}.weight")
-    bias = parameters.get(f"{name}.bias")
-    return F.batch_norm(
-        given,
-        *_statistics(given),
-        None if weight is None else weight.detach(),
-        None if bias is None else bias.detach(),
-        training=False,
-        eps=norm.eps,
-    )
+    mean, variance = _statistics(given)
+    return F.batch_norm(given, mean, variance, norm.weight, norm.bias, eps=norm.eps)
 
 
 def _statistics(given: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,13 +176,11 @@ def _weight_gradients(module: nn.Module, given: Tensor, gradient: Tensor) -> Ten
         case nn.BatchNorm2d():
             normalised = F.batch_norm(given, *_statistics(given), training=False, eps=module.eps)
             return (gradient * normalised).sum((2, 3))
-        case nn.Conv2d(padding=tuple() as padding):
-            columns = F.unfold(
-                given, module.kernel_size, module.dilation, padding, module.stride
-            )  # N x (in k k) x positions
+        case nn.Conv2d():
+            read = columns(module, given)
             groups = module.groups
-            inputs = columns.reshape(len(given), groups, -1, columns.shape[-1])
-            outputs = gradient.reshape(len(given), groups, -1, columns.shape[-1])
+            inputs = read.reshape(len(given), groups, -1, read.shape[-1])
+            outputs = gradient.reshape(len(given), groups, -1, read.shape[-1])
             return torch.matmul(outputs, inputs.transpose(2, 3)).flatten(1)
         case nn.Linear():
             inputs = given.reshape(len(given), -1, given.shape[-1])
@@ -141,3 +188,13 @@ def _weight_gradients(module: nn.Module, given: Tensor, gradient: Tensor) -> Ten
             return torch.matmul(outputs.transpose(1, 2), inputs).flatten(1)
         case _:
             raise NotImplementedError(f"no gradients by image for {module}")
+
+
+def columns(conv: nn.Conv2d, given: Tensor) -> Tensor:
+    """Return what each position of the output reads, N x (in k k) x positions."""
+    padding = conv.padding
+    if isinstance(padding, str) or conv.padding_mode != "zeros":
+        mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
+        given = F.pad(given, conv._reversed_padding_repeated_twice, mode)
+        padding = (0, 0)
+    return F.unfold(given, conv.kernel_size, conv.dilation, padding, conv.stride)

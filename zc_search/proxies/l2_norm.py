@@ -1,8 +1,6 @@
 """Size of the initial weights: a count of layers in disguise."""
 
-import torch
-
-from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe import Probe
 
 
@@ -15,6 +13,7 @@ from zc_search.proxies.probe import Probe
 def l2_norm(probe: Probe) -> Scalar:
     """Sum over layers of the Euclidean norm of the weights.
 
-    ``sum_l ||W_l||_2`` over convolutions and linear layers, dead ones included.
+    ``sum_l ||W_l||_2`` over convolutions and linear layers, dead ones included; a weight
+    that layers share counts once.
     """
-    return torch.stack([w.detach().norm() for w in probe.weights.values()]).sum()
+    return total(w.detach().norm() for w in probe.weights.values())

@@ -13,8 +13,8 @@ def naswot_relu(probe: Probe) -> Scalar:
     """Log-determinant of the images' agreement on active ReLU units.
 
     ``ln |det K|``, ``K_ij = units - Hamming distance`` of the binary activation codes of images i
-    and j, over all ReLU layers. -inf where two images share their code. Most papers call it nwot,
-    which is another name for it here.
+    and j, over all ReLU layers. -inf for a singular K, as where two images share their
+    code. Most papers call it nwot, which is another name for it here.
     """
     return probe.relu_agreement.log_determinant()
 

@@ -1,4 +1,4 @@
-"""Running a network without leaving a trace: modes, buffers and hooks are put back."""
+"""Running a network without leaving a trace: modes, buffers, hooks, random state are put back."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,20 +15,64 @@ Observer = Callable[[str, nn.Module, Tensor, Tensor], Tensor | None]
 
 
 @contextmanager
-def mode(network: nn.Module, *, training: bool) -> Iterator[None]:
-    """Put every module in training or evaluation mode, and back as each one was."""
+def mode(network: nn.Module, *, training: bool, graph: bool, seed: int = 0) -> Iterator[None]:
+    """Put everything that a pass depends on in a known state, and back as it was.
+
+    Args:
+        network: Every module of it is put in training or evaluation mode.
+        training: Which of the two.
+        graph: Whether autograd records, whatever mode the caller is in.
+        seed: Of what the network itself draws, as dropout does.
+    """
     before = [(module, module.training) for module in network.modules()]
     network.train(training)
     try:
-        yield
+        # What is made in inference mode cannot be differentiated later.
+        with torch.inference_mode(False), torch.set_grad_enabled(graph), _random(network, seed):
+            yield
     finally:
         for module, flag in before:
             module.training = flag
 
 
+@contextmanager
+def _random(network: nn.Module, seed: int) -> Iterator[None]:
+    """Seed the generators of the CPU and of the network's own GPUs."""
+    tensors = (*network.parameters(), *network.buffers())
+    gpus = sorted({t.device.index or 0 for t in tensors if t.device.type == "cuda"})
+    with torch.random.fork_rng(gpus):
+        # torch.manual_seed would seed all GPUs.
+        torch.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            torch.cuda.default_generators[gpu].manual_seed(seed)
+        yield
+
+
+def normal(tensor: Tensor) -> Tensor:
+    """Return the tensor, or a copy if it was made in inference mode."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
 def modules_of(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> dict[str, nn.Module]:
     """Return the network's modules of these kinds by name, in network order."""
     return {name: m for name, m in network.named_modules() if isinstance(m, kinds)}
+
+
+def weight_names(network: nn.Module) -> dict[str, str]:
+    """Return the name of each convolution's and linear layer's weight, by layer.
+
+    Of layers that share one weight only the first is there.
+
+    Raises:
+        ValueError: A weight is no parameter but computed from some, as by weight normalisation.
+    """
+    parameters = {id(parameter): name for name, parameter in network.named_parameters()}
+    layers: dict[str, str] = {}
+    for layer, module in modules_of(network, WEIGHTED).items():
+        if id(module.weight) not in parameters:
+            raise ValueError(f"the weight of layer {layer!r} is not a parameter of the network")
+        layers.setdefault(parameters[id(module.weight)], layer)
+    return {layer: name for name, layer in layers.items()}
 
 
 @contextmanager
@@ -71,7 +115,7 @@ def gradients(
     scalar: Tensor, weights: Mapping[str, Tensor], *, create_graph: bool = False
 ) -> dict[str, Tensor]:
     """Return the gradient of `scalar` by each weight, zero where it does not depend on it."""
-    if not scalar.requires_grad:
+    if not (scalar.requires_grad and weights):
         return {name: torch.zeros_like(weight) for name, weight in weights.items()}
     by_weight = torch.autograd.grad(
         scalar,

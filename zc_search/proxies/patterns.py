@@ -54,9 +54,15 @@ class Agreement:
         return 2 * self._both - self._active[:, None] - self._active[None, :] + self.units
 
     def log_determinant(self) -> Tensor:
-        """Logarithm of the absolute determinant of `matrix`; -inf where two images coincide."""
-        determinant: Tensor = torch.linalg.slogdet(self.matrix).logabsdet
-        return determinant
+        """Logarithm of the determinant of `matrix`, -inf if it is singular.
+
+        Singular, as far as float64 can tell: the smallest eigenvalue is at most N eps times the
+        largest. So it is where two images share their code, or with fewer units than images - 1.
+        """
+        eigenvalues = torch.linalg.eigvalsh(self.matrix)
+        rounding = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
+        singular = eigenvalues[0] <= rounding * eigenvalues[-1]
+        return torch.where(singular, -torch.inf, eigenvalues.log().sum())
 
     def distinct_patterns(self) -> Tensor:
         """How many different codes the images have."""

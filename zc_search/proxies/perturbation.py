@@ -58,8 +58,7 @@ def gaussian_perturbation(
             features[0] = output
 
     with (
-        torch.no_grad(),
-        passes.mode(network, training=True),
+        passes.mode(network, training=True, graph=False, seed=seed),
         passes.watched(dict(network.named_modules()), observe_all),
     ):
         with passes.observed(network, _NORMS, observe_norm):
@@ -79,13 +78,15 @@ def _gaussian_parameters(
     for name, module in network.named_modules():
         prefix = f"{name}." if name else ""
         weight, bias = f"{prefix}weight", f"{prefix}bias"
-        if isinstance(module, passes.WEIGHTED):
-            random = torch.Generator().manual_seed(zlib.crc32(f"{seed}:{name}".encode()))
-            drawn[weight] = _normal(drawn[weight], random)
-        elif isinstance(module, _NORMS) and weight in drawn:
+        if not isinstance(module, (*passes.WEIGHTED, *_NORMS)):
+            continue
+        if weight not in drawn:  # it has none, or another layer's, who draws it
+            pass
+        elif isinstance(module, _NORMS):
             drawn[weight] = torch.ones_like(drawn[weight])
         else:
-            continue
+            random = torch.Generator().manual_seed(zlib.crc32(f"{seed}:{name}".encode()))
+            drawn[weight] = _normal(drawn[weight], random)
         if bias in drawn:
             drawn[bias] = torch.zeros_like(drawn[bias])
     return drawn

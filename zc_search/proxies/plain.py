@@ -1,8 +1,6 @@
 """Signed connection sensitivity."""
 
-import torch
-
-from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe import Probe
 
 
@@ -21,4 +19,4 @@ def plain(probe: Probe) -> Scalar:
     another seed ranks architectures differently.
     """
     gradients = probe.loss_gradients
-    return torch.stack([(w.detach() * gradients[k]).sum() for k, w in probe.weights.items()]).sum()
+    return total((w.detach() * gradients[k]).sum() for k, w in probe.weights.items())

@@ -5,7 +5,7 @@ gradients, the activation statistics and the input Jacobian; whoever creates the
 advance which measurements will be read, so that they are collected in that one pass.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import TypeVar, cast
 
@@ -20,9 +20,11 @@ from zc_search.proxies.measurements import PER_IMAGE, SHARED, Measurement
 from zc_search.proxies.patterns import Agreement
 from zc_search.proxies.perturbation import Perturbation, gaussian_perturbation
 from zc_search.proxies.shared_pass import SharedPass
+from zc_search.proxies.synaptic_flow import synaptic_flow
 from zc_search.proxies.timing import forward_milliseconds
 
 _T = TypeVar("_T")
+_Pass = Callable[[frozenset[Measurement]], dict[str, object]]
 
 
 class Probe:
@@ -50,8 +52,10 @@ class Probe:
     ) -> None:
         self.network = network
         # A CPU convolves 16 channels about 1.4 times faster in this memory format.
-        self.images = images.contiguous(memory_format=torch.channels_last)
-        self.labels = labels
+        with torch.inference_mode(False):
+            images = passes.normal(images)
+            self.images = images.contiguous(memory_format=torch.channels_last)
+            self.labels = passes.normal(labels)
         self.seed = seed
         self._planned = frozenset(needs)
         self._measured: dict[str, object] = {}
@@ -60,20 +64,24 @@ class Probe:
 
     @cached_property
     def parameters(self) -> dict[str, Tensor]:
-        """All parameters by name: copies that share the network's storage and require gradients."""
-        return {
-            name: _channels_last(parameter.detach()).requires_grad_()
-            for name, parameter in self.network.named_parameters()
-        }
+        """All parameters by name, detached from the network's own, and requiring gradients.
+
+        Convolutions' are laid out in memory as the images are; the others share the storage.
+        """
+        with torch.inference_mode(False):
+            return {
+                name: _channels_last(passes.normal(parameter.detach())).requires_grad_()
+                for name, parameter in self.network.named_parameters()
+            }
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
-        """The weights of convolutions and linear layers, by layer name, in network order."""
-        parameters = self.parameters
-        return {
-            name: parameters[f"{name}.weight" if name else "weight"]
-            for name in passes.modules_of(self.network, passes.WEIGHTED)
-        }
+        """The weights of convolutions and linear layers, by layer name, in network order.
+
+        One that layers share is that of the first of them.
+        """
+        names = passes.weight_names(self.network)
+        return {layer: self.parameters[name] for layer, name in names.items()}
 
     # From the shared pass --------------------------------------------------------------------
 
@@ -94,7 +102,7 @@ class Probe:
 
     @property
     def channel_saliency(self) -> dict[str, Tensor]:
-        """By layer: activation times loss gradient, summed over positions; N x channels."""
+        """By layer: activation times loss gradient, summed over positions, calls; N x channels."""
         return self._from_shared_pass("channel_saliency", dict)
 
     @property
@@ -144,9 +152,8 @@ class Probe:
         return self._from_shared_pass("block_jacobian_norms", Tensor)
 
     def _from_shared_pass(self, name: str, kind: type[_T]) -> _T:
-        if name not in self._measured:
-            wanted = self._due(SHARED, name)
-            self._measured |= SharedPass(
+        def run(wanted: frozenset[Measurement]) -> dict[str, object]:
+            return SharedPass(
                 self.network,
                 self.parameters,
                 self.weights,
@@ -155,12 +162,29 @@ class Probe:
                 wanted,
                 self.seed,
             ).run()
+
+        return self._from(run, SHARED, name, kind)
+
+    def _from(self, run: _Pass, together: frozenset[Measurement], name: str, kind: type[_T]) -> _T:
+        """Return a measurement of a pass that serves several."""
+        if name not in self._measured:
+            with torch.inference_mode(False):
+                self._measured |= self._together_or_alone(run, together, name)
         return cast(_T, self._measured[name])
 
-    def _due(self, together: frozenset[Measurement], name: str) -> frozenset[Measurement]:
-        wanted = together & (self._planned | {name})
+    def _together_or_alone(
+        self, run: _Pass, together: frozenset[Measurement], name: str
+    ) -> dict[str, object]:
+        wanted, alone = together & (self._planned | {name}), together & {name}
         self._planned -= together  # later surprises get a pass of their own
-        return wanted
+        try:
+            return run(wanted)
+        except Exception:
+            if wanted == alone:
+                raise
+        # It may be another measurement that failed. Outside of the handler, which would keep the
+        # failed pass's graph alive.
+        return run(alone)
 
     # From the pass with constant statistics --------------------------------------------------
 
@@ -175,12 +199,12 @@ class Probe:
         return self._from_per_image_pass("gradient_signs", dict)
 
     def _from_per_image_pass(self, name: str, kind: type[_T]) -> _T:
-        if name not in self._measured:
-            wanted = self._due(PER_IMAGE, name)
-            self._measured |= per_image_pass(
-                self.network, self.parameters, self.images, self.labels, wanted
+        def run(wanted: frozenset[Measurement]) -> dict[str, object]:
+            return per_image_pass(
+                self.network, self.parameters, self.images, self.labels, wanted, self.seed
             )
-        return cast(_T, self._measured[name])
+
+        return self._from(run, PER_IMAGE, name, kind)
 
     # With passes of their own ----------------------------------------------------------------
 
@@ -195,45 +219,19 @@ class Probe:
         return first, second
 
     def _batch_gradients(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        with torch.enable_grad(), passes.mode(self.network, training=True):
+        with passes.mode(self.network, training=True, graph=True, seed=self.seed):
             logits = passes.call(self.network, self.parameters, images)
             return passes.gradients(F.cross_entropy(logits, labels), self.weights)
 
     @cached_property
     def fisher_information(self) -> Tensor:
         """Fisher information of the first weight of each layer, layers x layers, float64."""
-        return fisher_information(self.network, self.parameters, self.images)
+        return fisher_information(self.network, self.parameters, self.images, self.seed)
 
     @cached_property
     def synaptic_flow(self) -> dict[str, Tensor]:
-        """By weight, |weight x gradient| of the summed output of the linearised network, float64.
-
-        All parameters are replaced by their absolute values, batch normalisation by the identity
-        and the batch by one image of ones (Tanaka et al. 2020, eq. 4).
-        """
-        parameters = {k: p.detach().double().abs() for k, p in self.parameters.items()}
-        buffers = {k: b.double() for k, b in self.network.named_buffers()}
-        for name, module in self.network.named_modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                prefix = f"{name}." if name else ""
-                neutral = {"running_mean": 0.0, "running_var": 1.0 - module.eps}
-                for key, value in neutral.items():
-                    if prefix + key in buffers:
-                        buffers[prefix + key] = torch.full_like(buffers[prefix + key], value)
-                for key, value in {"weight": 1.0, "bias": 0.0}.items():
-                    if prefix + key in parameters:
-                        parameters[prefix + key] = torch.full_like(parameters[prefix + key], value)
-        names = [f"{name}.weight" if name else "weight" for name in self.weights]
-        for name in names:
-            parameters[name].requires_grad_()
-        ones = torch.ones_like(self.images[:1], dtype=torch.float64)
-        with torch.enable_grad(), passes.mode(self.network, training=False):
-            output = torch.func.functional_call(self.network, parameters | buffers, (ones,)).sum()
-            flow = passes.gradients(output, {name: parameters[name] for name in names})
-        return {
-            layer: parameters[name].detach().mul(flow[name]).abs()
-            for layer, name in zip(self.weights, names, strict=True)
-        }
+        """By layer, |weight x gradient| of the summed output of the linearised network, float64."""
+        return synaptic_flow(self.network, self.parameters, self.images)
 
     @cached_property
     def gaussian_perturbation(self) -> Perturbation:
@@ -247,11 +245,11 @@ class Probe:
         """Multiply-accumulate operations of convolutions and linear layers, for one image.
 
         A network that leaves out what does not reach its output has a method
-        ``multiply_adds(resolution)``, which is asked; any other is run once.
+        ``multiply_adds(height, width)``, which is asked; any other is run once.
         """
         known = getattr(self.network, "multiply_adds", None)
         if callable(known):
-            return int(known(self.images.shape[-1]))
+            return int(known(*self.images.shape[-2:]))
         total = 0
 
         def observe(_: str, module: nn.Module, __: Tensor, output: Tensor) -> None:
@@ -259,8 +257,7 @@ class Probe:
             total += output.numel() * cast(Tensor, module.weight)[0].numel()
 
         with (
-            torch.no_grad(),
-            passes.mode(self.network, training=False),
+            passes.mode(self.network, training=False, graph=False),
             passes.observed(self.network, passes.WEIGHTED, observe),
         ):
             passes.call(self.network, self.parameters, self.images[:1])

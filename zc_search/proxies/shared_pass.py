@@ -26,7 +26,7 @@ class SharedPass:
         images: N x C x H x W.
         labels: N.
         wanted: What to measure; nothing else is collected.
-        seed: Of what the measurements draw.
+        seed: Of what the measurements and the network draw.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class SharedPass:
         self._images = images
         self._labels = labels
         self._wanted = wanted
+        self._seed = seed
         self._saliency = _Saliency()
         self._units = Agreement(len(images), images.device)
         self._unit_patterns = UnitPatterns(len(images), images.device)
@@ -62,10 +63,10 @@ class SharedPass:
 
     def run(self) -> dict[str, object]:
         """Return the measurements by name, ``logits`` always among them."""
-        images = self._images.detach()
-        if self._wanted & {"input_jacobian", "block_jacobian_norms"}:
-            images.requires_grad_()
-        with torch.enable_grad(), passes.mode(self._network, training=True):
+        with passes.mode(self._network, training=True, graph=True, seed=self._seed):
+            images = self._images.detach()
+            if self._wanted & {"input_jacobian", "block_jacobian_norms"}:
+                images.requires_grad_()
             with ExitStack() as observers:
                 self._observe(observers)
                 logits = passes.call(self._network, self._parameters, images)
@@ -106,10 +107,9 @@ class SharedPass:
         if wanted & {"block_entropies", "block_jacobian_norms"}:
             observers.enter_context(passes.watched(primary_blocks(network), self._blocks.observe))
 
-    def _normalise(self, name: str, norm: nn.Module, given: Tensor, _: Tensor) -> Tensor | None:
+    def _normalise(self, _: str, norm: nn.Module, given: Tensor, __: Tensor) -> Tensor | None:
         """Replace a batch normalisation's output by one that is cheap to differentiate twice."""
-        parameters = (self._parameters.get(f"{name}.{key}") for key in ("weight", "bias"))
-        return normalise(given, cast(nn.BatchNorm2d, norm), *parameters)
+        return normalise(given, cast(nn.BatchNorm2d, norm))
 
     def _observe_activation(self, _: str, __: nn.Module, given: Tensor, ___: Tensor) -> None:
         bits = codes(given.detach())
@@ -118,14 +118,15 @@ class SharedPass:
         if "distinct_unit_patterns" in self._wanted:
             self._unit_patterns.add_codes(bits)
 
-    def _observe_layer(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
+    def _observe_layer(self, name: str, layer: nn.Module, _: Tensor, output: Tensor) -> None:
         activation = output.detach()
         if "layer_agreement" in self._wanted:
             if name not in self._layers:
                 self._layers[name] = Agreement(len(activation), activation.device)
             self._layers[name].add(activation)
         if "channel_saliency" in self._wanted and output.requires_grad:
-            hook = self._saliency.hook(name, activation)
+            channels = -1 if isinstance(layer, nn.Linear) else 1
+            hook = self._saliency.hook(name, activation, channels)
             output.register_hook(hook)  # type: ignore[no-untyped-call]
 
     def _observe_maps(self, _: str, __: nn.Module, ___: Tensor, output: Tensor) -> None:
@@ -142,14 +143,14 @@ class SharedPass:
         self._saliency.collecting = False
         measured["channel_saliency"] = self._saliency.by_layer
         if second_order:
-            squares = torch.stack([g.detach().mul(g).sum() for g in gradients.values()])
-            measured["hessian_gradient_product"] = passes.gradients(squares.sum(), self._weights)
+            squares = sum((g.detach().mul(g).sum() for g in gradients.values()), loss.new_zeros(()))
+            measured["hessian_gradient_product"] = passes.gradients(squares, self._weights)
         measured["loss_gradients"] = {name: g.detach() for name, g in gradients.items()}
         return measured
 
 
 class _Saliency:
-    """Activation times loss gradient, by layer.
+    """Activation times loss gradient, by layer, summed over positions and calls.
 
     Its hooks become part of the graph, so it must not know anything that holds on to the graph:
     Python cannot collect such a circle.
@@ -159,12 +160,13 @@ class _Saliency:
         self.collecting = False
         self.by_layer: dict[str, Tensor] = {}
 
-    def hook(self, name: str, activation: Tensor) -> Callable[[Tensor], None]:
+    def hook(self, name: str, activation: Tensor, channels: int) -> Callable[[Tensor], None]:
         def keep(gradient: Tensor) -> None:
             if self.collecting:
-                product = activation * gradient.detach()
+                product = (activation * gradient.detach()).movedim(channels, 1)
                 summed = product.flatten(2).sum(2) if product.dim() > 2 else product
-                self.by_layer[name] = summed
+                earlier = self.by_layer.get(name)
+                self.by_layer[name] = summed if earlier is None else earlier + summed
 
         return keep
 

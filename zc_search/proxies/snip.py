@@ -1,8 +1,6 @@
 """Connection sensitivity."""
 
-import torch
-
-from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe import Probe
 
 
@@ -20,6 +18,4 @@ def snip(probe: Probe) -> Scalar:
     the mask, which is the same number; it is not normalised as in the paper's pruning criterion.
     """
     gradients = probe.loss_gradients
-    return torch.stack(
-        [(w.detach() * gradients[k]).abs().sum() for k, w in probe.weights.items()]
-    ).sum()
+    return total((w.detach() * gradients[k]).abs().sum() for k, w in probe.weights.items())

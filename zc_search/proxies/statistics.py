@@ -117,7 +117,7 @@ class Blocks:
             signs = signs.mul_(2).sub_(1).to(output, memory_format=torch.channels_last)
             self._signs[output.shape] = signs
         signs = self._signs[output.shape]
-        if output.requires_grad:
+        if output.requires_grad and given.requires_grad:
             (back,) = torch.autograd.grad(
                 output, given, signs, retain_graph=True, allow_unused=True, materialize_grads=True
             )

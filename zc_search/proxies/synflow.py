@@ -2,7 +2,7 @@
 
 import torch
 
-from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe import Probe
 
 
@@ -19,4 +19,4 @@ def synflow(probe: Probe) -> Scalar:
     network with absolute weights and without batch normalisation for an input of ones. The sum
     itself, which published code reports, reaches 1e44; ranks are the same.
     """
-    return torch.stack([flow.sum() for flow in probe.synaptic_flow.values()]).sum().log()
+    return torch.as_tensor(total(flow.sum() for flow in probe.synaptic_flow.values())).log()

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.patterns import Agreement
 from zc_search.proxies.probe import Probe
 
@@ -30,14 +30,14 @@ def t_cet(probe: Probe) -> Scalar:
     terms = [
         _log_determinant(agreement) * _signal_to_noise(flow[name])
         for name, agreement in probe.layer_agreements.items()
+        if name in flow  # of layers that share their weights the first stands for all
     ]
-    return torch.stack(terms).sum() if terms else 0.0
+    return total(terms)
 
 
 def _log_determinant(agreement: Agreement) -> Tensor:
-    eigenvalues = torch.linalg.eigvalsh(agreement.matrix)
-    regular = eigenvalues[0] > 1e-12 * agreement.units * len(eigenvalues)
-    return torch.where(regular, eigenvalues.clamp(min=1e-300).log().sum(), 0.0)
+    determinant = agreement.log_determinant()
+    return torch.where(determinant.isfinite(), determinant, 0.0)
 
 
 def _signal_to_noise(flow: Tensor) -> Tensor:

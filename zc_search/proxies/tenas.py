@@ -9,19 +9,21 @@ from zc_search.proxies.probe import Probe
 _PAPER = "Chen et al. 2021, Neural Architecture Search on ImageNet in Four GPU Hours"
 
 
-@proxy("ntk", maximize=True, paper=f"{_PAPER}, eq. 2", needs={"tangent_kernel"})
+@proxy("ntk", maximize=True, paper=_PAPER, needs={"tangent_kernel"})
 def ntk(probe: Probe) -> Scalar:
     """Minus the condition number of the neural tangent kernel.
 
     ``-lambda_max / lambda_min``, lambda the eigenvalues of `Probe.tangent_kernel` (N x N). At
     most -1; more is better, so its sign is opposite to the paper's kappa, which is minimised.
-    -inf for a singular kernel. Published code differentiates image by image, with every image's
-    gradient flowing through the normalisation statistics too, and feeds noise.
+    -inf for a singular kernel, one with ``lambda_min <= N eps lambda_max`` where eps is the
+    resolution of the images' type (1.2e-7 for float32). Published code differentiates image by
+    image, with every image's gradient flowing through the normalisation statistics too, and feeds
+    noise.
     """
-    return -_condition_number(probe.tangent_kernel)
+    return -_condition_number(probe)
 
 
-@proxy("linear_regions", maximize=True, paper=f"{_PAPER}, eq. 3", needs={"relu_agreement"})
+@proxy("linear_regions", maximize=True, paper=_PAPER, needs={"relu_agreement"})
 def linear_regions(probe: Probe) -> Scalar:
     """Number of linear regions of the input space that the images fall into.
 
@@ -42,14 +44,16 @@ def tenas(probe: Probe) -> Scalar:
     """Number of linear regions minus the condition number of the neural tangent kernel.
 
     ``R - lambda_max / lambda_min``: R is the number of different ReLU codes among the images,
-    lambda are the eigenvalues of `Probe.tangent_kernel`; linear_regions plus ntk. The paper adds
-    two ranks instead; the plain difference is what later tools (Zen-NAS, MASE) compute.
+    lambda are the eigenvalues of `Probe.tangent_kernel`; linear_regions plus ntk, so -inf for a
+    singular kernel. The paper adds two ranks instead; the plain difference is what later tools
+    (Zen-NAS, MASE) compute.
     """
-    return probe.relu_agreement.distinct_patterns() - _condition_number(probe.tangent_kernel)
+    return probe.relu_agreement.distinct_patterns() - _condition_number(probe)
 
 
-def _condition_number(kernel: Tensor) -> Tensor:
-    # Rounding may leave a singular kernel with a smallest eigenvalue below 0.
-    eigenvalues = torch.linalg.eigvalsh(kernel).clamp(min=0)
-    condition: Tensor = eigenvalues[-1] / eigenvalues[0]
-    return condition
+def _condition_number(probe: Probe) -> Tensor:
+    eigenvalues = torch.linalg.eigvalsh(probe.tangent_kernel)
+    # The kernel is float64, but the gradients it is made of have the images' precision.
+    rounding = len(eigenvalues) * torch.finfo(probe.images.dtype).eps
+    singular = eigenvalues[0] <= rounding * eigenvalues[-1]
+    return torch.where(singular, torch.inf, eigenvalues[-1] / eigenvalues[0])

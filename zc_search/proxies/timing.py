@@ -18,7 +18,7 @@ def forward_milliseconds(network: nn.Module, images: Tensor, *, repeats: int = 5
         repeats: Passes that are timed.
     """
     seconds = []
-    with torch.inference_mode(), passes.mode(network, training=False):
+    with passes.mode(network, training=False, graph=False), torch.inference_mode():
         for _ in range(1 + repeats):
             _wait_for(images.device)
             start = time.perf_counter()

@@ -34,12 +34,12 @@ def vkdnw_entropy(probe: Probe) -> Scalar:
 
     ``-sum_k q_k ln q_k`` over the 1st to 9th deciles of the eigenvalues, divided by their sum:
     0 to ln 9. The matrix is `Probe.fisher_information` of one weight a layer. It is about shape
-    and says little of size; the authors' aggregate ranks it with jacov, az_expressivity,
-    az_trainability and flops.
+    and says little of size: the authors combine its ranks with those of other proxies, or add the
+    number of layers, as vkdnw does.
 
     Published code takes one entry of each of the first 128 parameter tensors, normalisation
     included, runs in evaluation mode with statistics of 0 and 1 under He's normal initialisation,
-    and averages 64 inputs of noise.
+    and averages over a batch of noise.
     """
     return _entropy_of_deciles(probe.fisher_information)
 

@@ -7,8 +7,7 @@ from zc_search.proxies.probe import Probe
 @proxy(
     "zen",
     maximize=True,
-    paper="Lin et al. 2021, Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition, "
-    "algorithm 1",
+    paper="Lin et al. 2021, Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition",
     needs={"gaussian_perturbation"},
 )
 def zen(probe: Probe) -> Scalar:

@@ -1,8 +1,6 @@
 """Inverse coefficient of variation of the gradients."""
 
-import torch
-
-from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe import Probe
 
 
@@ -17,7 +15,8 @@ def zico(probe: Probe) -> Scalar:
 
     Mean and standard deviation (population) are over two batches, here the halves of the one
     batch; weights whose gradients are equal in both, and layers without any other, are left out
-    as in the authors' code.
+    as in the authors' code. The sum is led by weights whose gradients are all but equal, so that
+    in float32 up to 0.9 % of the value is rounding.
     """
     first, second = probe.half_batch_gradients
     terms = []
@@ -25,6 +24,6 @@ def zico(probe: Probe) -> Scalar:
         b = second[name]
         deviation = (a - b).abs() / 2
         ratio = (a.abs() + b.abs()) / 2 / deviation
-        total = ratio.where(deviation > 0, 0.0).sum()
-        terms.append(total.log().where(total > 0, 0.0))
-    return torch.stack(terms).sum()
+        inside = ratio.where(deviation > 0, 0.0).sum()
+        terms.append(inside.log().where(inside > 0, 0.0))
+    return total(terms)
