@@ -163,7 +163,7 @@ class Ensemble(Section):
     """
 
     model: ModelName = "linear"
-    features: FeatureSetName = "standard"
+    features: FeatureSetName = "rank"
     fit_on: Literal["pareto", "all"] = "pareto"
     folds: int = Field(default=5, ge=2)
     repeats: Count = 4
