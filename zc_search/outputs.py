@@ -12,6 +12,7 @@ import torch
 from zc_search.report import write_report
 from zc_search.results import SearchResult
 from zc_search.run_folder import RunFolder
+from zc_search.search import DATA
 
 _PACKAGES = (
     "zc-search",
@@ -51,7 +52,7 @@ def _manifest(result: SearchResult, study: optuna.Study) -> dict[str, Any]:
             "weights": config.proxies.seed,
             "ensemble": config.ensemble.seed,
         },
-        "fingerprints": {"batch": study.user_attrs.get("zc_search_data")},
+        "fingerprints": {"batch": study.user_attrs.get(DATA)},
         "trials": len(result.trials),
         "accuracies_looked_at": int(result.trials["architecture"].nunique())
         if not result.trials.empty and config.benchmark.name != "none"

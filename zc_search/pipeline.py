@@ -22,7 +22,15 @@ from zc_search.proxies import Proxy, resolve_proxies
 from zc_search.results import Best, Listener, Progress, SearchResult, Silence
 from zc_search.run_folder import RunFolder
 from zc_search.scoring import Scorer
-from zc_search.search import TrialRecord, advice, open_study, run_trials, trials_table
+from zc_search.search import (
+    DATA,
+    TrialRecord,
+    advice,
+    finished_trials,
+    open_study,
+    run_trials,
+    trials_table,
+)
 from zc_search.spaces import Architecture, CellSpace
 
 logger = logging.getLogger("zc_search")
@@ -75,8 +83,8 @@ def run_search(
         folder.write_text("config.toml", config_to_toml(config))
         listener.planned(_plan(config, space, proxies, benchmark, folder))
         progress = Progress(config.study.n_trials)
-        for trial in study.get_trials(deepcopy=False):
-            if trial.state.is_finished() and (record := TrialRecord.of(trial)):
+        for trial in finished_trials(study):
+            if record := TrialRecord.of(trial):
                 progress.count(record)
         listener.progressed(progress)
         begun = time.perf_counter()
@@ -203,7 +211,7 @@ def _conclude(
                 metadata={
                     "dataset": config.space.dataset,
                     "accuracies": benchmark.provenance,
-                    "batch": str(study.user_attrs.get("zc_search_data")),
+                    "batch": str(study.user_attrs.get(DATA)),
                 },
             )
             ranked = ranking(ensemble, trials)

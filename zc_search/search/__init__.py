@@ -3,16 +3,18 @@
 from zc_search.search.loop import OnTrial, run_trials
 from zc_search.search.record import RECORD, TrialRecord
 from zc_search.search.samplers import SAMPLERS, ResumableSampler, advice, make_sampler
-from zc_search.search.study import open_study
+from zc_search.search.study import DATA, finished_trials, open_study
 from zc_search.search.table import trials_table
 
 __all__ = [
+    "DATA",
     "RECORD",
     "SAMPLERS",
     "OnTrial",
     "ResumableSampler",
     "TrialRecord",
     "advice",
+    "finished_trials",
     "make_sampler",
     "open_study",
     "run_trials",
