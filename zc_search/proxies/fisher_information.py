@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zc_search.proxies import passes
-from zc_search.proxies.kernel import columns, with_constant_statistics
+from zc_search.proxies.kernel import padded, with_constant_statistics
 
 _JACOBIAN_ROWS = 128  # more than a network of NAS-Bench-201 has layers
 _SMOOTHING = 0.05
@@ -96,7 +97,9 @@ def _read_by_first_weight(module: nn.Module, given: Tensor) -> Tensor:
     """Return what the weight at index 0 multiplies, N x positions."""
     match module:
         case nn.Conv2d():
-            return columns(module, given[:, :1])[:, 0]
+            first, padding = padded(module, given[:, :1])
+            read = F.unfold(first, module.kernel_size, module.dilation, padding, module.stride)
+            return read[:, 0]
         case nn.Linear():
             return given[..., 0].reshape(len(given), -1)
         case _:

@@ -14,6 +14,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
 from zc_search.proxies import passes
 from zc_search.proxies.measurements import Measurement
@@ -161,27 +162,39 @@ class _Backward:
 
 def with_constant_statistics(norm: nn.BatchNorm2d, given: Tensor) -> Tensor:
     """Normalise by the batch's statistics without a gradient through them."""
-    mean, variance = _statistics(given)
+    mean, variance = _statistics(norm, given)
     return F.batch_norm(given, mean, variance, norm.weight, norm.bias, eps=norm.eps)
 
 
-def _statistics(given: Tensor) -> tuple[Tensor, Tensor]:
-    variance, mean = torch.var_mean(given.detach(), dim=(0, 2, 3), correction=0)
-    return mean, variance
+def _statistics(norm: nn.BatchNorm2d, given: Tensor) -> tuple[Tensor, Tensor]:
+    # The normalisation's own kernel finds them several times faster than torch.var_mean.
+    _, mean, inverse_std = torch.native_batch_norm(
+        given.detach(), None, None, None, None, True, 0.0, norm.eps
+    )
+    return mean, inverse_std.pow(-2) - norm.eps
 
 
 def _weight_gradients(module: nn.Module, given: Tensor, gradient: Tensor) -> Tensor:
     """Return each image's gradient by the module's weight, N x weights."""
     match module:
         case nn.BatchNorm2d():
-            normalised = F.batch_norm(given, *_statistics(given), training=False, eps=module.eps)
+            normalised, _, _ = torch.native_batch_norm(
+                given, None, None, None, None, True, 0.0, module.eps
+            )
             return (gradient * normalised).sum((2, 3))
         case nn.Conv2d():
-            read = columns(module, given)
-            groups = module.groups
-            inputs = read.reshape(len(given), groups, -1, read.shape[-1])
-            outputs = gradient.reshape(len(given), groups, -1, read.shape[-1])
-            return torch.matmul(outputs, inputs.transpose(2, 3)).flatten(1)
+            # With the images as groups of channels it is one convolution's weight gradient.
+            given, padding = padded(module, given)
+            by_image = conv2d_weight(  # type: ignore[no-untyped-call]
+                given.reshape(1, -1, *given.shape[2:]),
+                (len(given) * module.out_channels, *module.weight.shape[1:]),
+                gradient.reshape(1, -1, *gradient.shape[2:]),
+                module.stride,
+                padding,
+                module.dilation,
+                len(given) * module.groups,
+            )
+            return cast(Tensor, by_image).reshape(len(given), -1)
         case nn.Linear():
             inputs = given.reshape(len(given), -1, given.shape[-1])
             outputs = gradient.reshape(len(gradient), -1, gradient.shape[-1])
@@ -190,11 +203,9 @@ def _weight_gradients(module: nn.Module, given: Tensor, gradient: Tensor) -> Ten
             raise NotImplementedError(f"no gradients by image for {module}")
 
 
-def columns(conv: nn.Conv2d, given: Tensor) -> Tensor:
-    """Return what each position of the output reads, N x (in k k) x positions."""
-    padding = conv.padding
-    if isinstance(padding, str) or conv.padding_mode != "zeros":
+def padded(conv: nn.Conv2d, given: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """Return the input and the zeros that are still to be put around it."""
+    if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
         mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
-        given = F.pad(given, conv._reversed_padding_repeated_twice, mode)
-        padding = (0, 0)
-    return F.unfold(given, conv.kernel_size, conv.dilation, padding, conv.stride)
+        return F.pad(given, conv._reversed_padding_repeated_twice, mode), (0, 0)
+    return given, cast(tuple[int, int], conv.padding)
