@@ -1,11 +1,16 @@
 """Settings shared by all tests."""
 
+import hypothesis
 import optuna
 import pytest
 import torch
 
 # Two threads on a core that another test has wait for each other longer than they compute.
 torch.set_num_threads(1)
+
+# The same cases in every run, and no limit that a busy machine could exceed.
+hypothesis.settings.register_profile("ordinary", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ordinary")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

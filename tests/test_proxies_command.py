@@ -41,6 +41,12 @@ def test_each_is_explained(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_options_are_listed_with_their_defaults() -> None:
+    assert "options: constant=1e-05, mode=train (or eval), as in jacov[...]" in said("jacov")
+    assert "options: weighted=true, mode=train (or eval), as in fisher[...]" in said("fisher")
+    assert "options: none" in said("zen")
+
+
 def test_ones_own_is_explained_too() -> None:
     text = said("example_proxy:weighted_params")
     assert "Thousands of weights" in text

@@ -23,7 +23,6 @@ from zc_search.proxies import PROXIES, Measurement, Probe, resolve_proxy
 from zc_search.proxies.blocks import primary_blocks
 from zc_search.proxies.measurements import RELATIVE_COST, cost_class
 from zc_search.proxies.patterns import UnitPatterns
-from zc_search.proxies.swap import regularised_swap
 from zc_search.scoring import evaluate_proxies, score_architectures
 from zc_search.spaces import OPERATIONS, Architecture
 
@@ -223,16 +222,10 @@ def test_a_regularised_swap_falls_off_with_size() -> None:
     shared = probe("dense", torch.float32)
     millions = float(PROXIES["params"](shared))
     patterns = float(PROXIES["swap"](shared))
-    assert float(regularised_swap(millions, 0.1)(shared)) == patterns
-    assert float(regularised_swap(millions + 1, 0.5)(shared)) == pytest.approx(
+    assert float(resolve_proxy(f"reg_swap[mu={millions},sigma=0.1]")(shared)) == patterns
+    assert float(resolve_proxy(f"reg_swap[mu={millions + 1},sigma=0.5]")(shared)) == pytest.approx(
         patterns * math.exp(-2)
     )
-
-
-@pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan])
-def test_a_regularised_swap_needs_a_width(sigma: float) -> None:
-    with pytest.raises(ValueError, match=rf"^sigma={sigma} must be positive$"):
-        regularised_swap(1.0, sigma)
 
 
 def test_latency_is_the_time_of_one_pass_in_milliseconds() -> None:

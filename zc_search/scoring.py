@@ -200,8 +200,15 @@ def _checked(value: object, device: torch.device) -> float | Tensor:
 
 
 def _probe(network: nn.Module, batch: Batch, proxies: Sequence[Proxy], seed: int = 0) -> Probe:
-    needs = frozenset[Measurement]().union(*(p.needs for p in proxies))
-    return Probe(network, batch.images, batch.labels, needs, seed)
+    needs = {
+        training: frozenset[Measurement]().union(
+            *(p.needs for p in proxies if p.training is training)
+        )
+        for training in (True, False)
+    }
+    return Probe(
+        network, batch.images, batch.labels, needs[True], seed, needs_evaluating=needs[False]
+    )
 
 
 def score_network(

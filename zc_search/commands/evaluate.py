@@ -46,10 +46,11 @@ def evaluate(
     """
     from rich.console import Console
 
+    from zc_search.proxy_names import split_names
     from zc_search.sweep import load_scores
     from zc_search.sweep.judging import judge
 
-    names = None if proxies is None else [p for p in map(str.strip, proxies.split(",")) if p]
+    names = None if proxies is None else split_names(proxies)
     table, said = load_scores(scores)
     console = Console()
     with console.status("judging") as status:

@@ -68,6 +68,7 @@ def _explanation(proxy: "Proxy") -> str:
         "paper": proxy.paper,
         "measurements": ", ".join(sorted(proxy.needs)) or "none announced",
         "cost": _cost(proxy),
+        "options": _options(proxy),
         "belongs to": "the architecture as written, dead edges included"
         if proxy.counts_dead_edges
         else "the function, which isomorphic architectures share",
@@ -75,6 +76,14 @@ def _explanation(proxy: "Proxy") -> str:
     paragraphs = [" ".join(p.split()) for p in proxy.explanation.split("\n\n") if p.strip()]
     listed = "\n".join(f"{key}: {value}" for key, value in facts.items())
     return "\n\n".join([proxy.name, *(paragraphs or ["It has no docstring."]), listed])
+
+
+def _options(proxy: "Proxy") -> str:
+    """Return what may be put in brackets, each option with its default."""
+    options = [f"{name}={str(value).lower()}" for name, value in proxy.defaults.items()]
+    if proxy.both_modes:
+        options.append("mode=train (or eval)")
+    return ", ".join(options) + f", as in {proxy.name}[...]" if options else "none"
 
 
 def _cost(proxy: "Proxy") -> str:

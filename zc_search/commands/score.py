@@ -57,6 +57,7 @@ def score(
     from rich.console import Console
 
     from zc_search.config import load_config, parse_config, starter
+    from zc_search.proxy_names import split_names
     from zc_search.spaces import CellSpace
     from zc_search.sweep import score_space
     from zc_search.sweep.request import read_architectures, sample_space, with_proxies
@@ -67,7 +68,7 @@ def score(
         else parse_config(starter(), settings or (), source="settings")
     )
     if proxies is not None:
-        chosen = with_proxies(chosen, [p for p in map(str.strip, proxies.split(",")) if p])
+        chosen = with_proxies(chosen, split_names(proxies))
     space = CellSpace(chosen.space.choices)
     if file is not None:
         architectures = read_architectures(file)

@@ -18,7 +18,7 @@ from zc_search.config.sections import (
 )
 from zc_search.config.types import METRIC_DIRECTIONS, objective_name
 from zc_search.errors import unknown_name
-from zc_search.proxy_names import DEFAULT_DIRECTIONS, Direction
+from zc_search.proxy_names import Direction, default_direction
 
 DIRECTIONS = ("maximize", "minimize", "default")
 
@@ -54,7 +54,7 @@ class Objective(Section):
         if value != "default" or "name" not in info.data:  # a wrong name is reported already
             return "maximize" if value == "default" else value
         name = info.data["name"]
-        direction = (DEFAULT_DIRECTIONS | METRIC_DIRECTIONS).get(name)
+        direction = default_direction(name) or METRIC_DIRECTIONS.get(name)
         if direction is None:
             raise ValueError(f"{name!r} has no default direction; Allowed: maximize, minimize")
         return direction

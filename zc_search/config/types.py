@@ -8,7 +8,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator
 
 from zc_search.errors import unknown_name
-from zc_search.proxy_names import DEFAULT_DIRECTIONS, Direction, installed_proxies
+from zc_search.proxy_names import (
+    DEFAULT_DIRECTIONS,
+    Direction,
+    check_options,
+    installed_proxies,
+)
 from zc_search.vocabulary import Operation
 
 SAMPLERS = ("random", "tpe", "nsgaii", "nsgaiii", "qmc", "brute_force")
@@ -23,6 +28,8 @@ METRIC_DIRECTIONS: dict[str, Direction] = {
     "train_seconds": "minimize",
 }
 """The benchmark's metrics, in percent and seconds, with the direction ``"default"`` means."""
+
+_ALIASES = {"table_latency": "latency_seconds"}
 
 _IMPORTABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -94,18 +101,21 @@ def _one_of(kind: str, allowed: tuple[str, ...], importable: str) -> Callable[[A
 
 
 def proxy_name(value: Any) -> str:
-    """Accept a built-in or installed proxy, or the form ``module:function``."""
-    if isinstance(value, str) and value in DEFAULT_DIRECTIONS:
-        return value
-    return _one_of("proxy", (*DEFAULT_DIRECTIONS, *installed_proxies()), "module:function")(value)
+    """Accept a built-in or installed proxy or the form ``module:function``, with options."""
+    return _scored("proxy", value, installed_proxies())
 
 
 def objective_name(value: Any) -> str:
     """Accept what `proxy_name` accepts, and the benchmark's metrics."""
-    if isinstance(value, str) and value in (*DEFAULT_DIRECTIONS, *METRIC_DIRECTIONS):
-        return value
-    names = (*DEFAULT_DIRECTIONS, *installed_proxies(), *METRIC_DIRECTIONS)
-    return _one_of("objective", names, "module:function")(value)
+    if isinstance(value, str) and _ALIASES.get(value, value) in METRIC_DIRECTIONS:
+        return _ALIASES.get(value, value)
+    return _scored("objective", value, (*installed_proxies(), *METRIC_DIRECTIONS))
+
+
+def _scored(kind: str, value: Any, others: tuple[str, ...]) -> str:
+    base = check_options(value) if isinstance(value, str) else str(value)
+    _one_of(kind, (*DEFAULT_DIRECTIONS, *others), "module:function")(base)
+    return str(value)
 
 
 def _metric(value: Any) -> str:

@@ -6,6 +6,7 @@ theirs, named ``module:function`` or announced under the entry point group `ENTR
 
 import inspect
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -40,7 +41,7 @@ from zc_search.proxies.tenas import linear_regions, ntk, tenas
 from zc_search.proxies.vkdnw import vkdnw, vkdnw_entropy
 from zc_search.proxies.zen import zen
 from zc_search.proxies.zico import zico
-from zc_search.proxy_names import ENTRY_POINT_GROUP
+from zc_search.proxy_names import ENTRY_POINT_GROUP, read_options, split_options
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -97,11 +98,25 @@ PROXIES: dict[str, Proxy] = {
 def resolve_proxy(name: str) -> Proxy:
     """Return the proxy of this name, be it ours, an entry point or ``module:function``.
 
-    The function may be an attribute of one, as in ``module:Class.method``.
+    The function may be an attribute of one, as in ``module:Class.method``. Options follow in
+    brackets: ``jacov[constant=1e-3,mode=eval]``.
 
     Raises:
-        ProxyError: Nothing has this name, it cannot be imported, or it takes no `Probe`.
+        ProxyError: Nothing has this name or such an option, it cannot be imported, or it takes no
+            `Probe`.
     """
+    try:
+        base, given = split_options(name)
+        found = _find(base)
+        if not given:
+            return found
+        options = read_options(base, given, found.defaults, modes=found.both_modes)
+    except ValueError as error:
+        raise ProxyError(str(error)) from error
+    return found.with_options(name, options)
+
+
+def _find(name: str) -> Proxy:
     if name in PROXIES:
         return PROXIES[name]
     if ":" in name:
@@ -139,14 +154,7 @@ def _import(name: str, place: str) -> object:
 
 def _as_proxy(name: str, value: object) -> Proxy:
     if isinstance(value, Proxy):
-        return Proxy(
-            name,
-            value.function,
-            value.direction,
-            value.paper,
-            value.needs,
-            value.counts_dead_edges,
-        )
+        return replace(value, name=name)
     if not callable(value):
         raise ProxyError(f"proxy {name!r} is a {type(value).__name__}, not a function of a Probe")
     try:

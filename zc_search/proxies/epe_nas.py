@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe import Probe
 
-_K = 1e-5
 _MANY_CLASSES = 100
 
 
@@ -15,9 +14,10 @@ _MANY_CLASSES = 100
     maximize=True,
     paper="Lopes et al. 2021, EPE-NAS: Efficient Performance Estimation Without Training for NAS",
     needs={"input_jacobian"},
+    both_modes=True,
 )
-def epe_nas(probe: Probe) -> Scalar:
-    """Sum over classes of |sum of ln(|correlation| + k)|, k = 1e-5.
+def epe_nas(probe: Probe, *, constant: float = 1e-5) -> Scalar:
+    """Sum over classes of |sum of ln(|correlation| + k)|, k the option constant.
 
     ``E_c = sum_ij ln(|r_ij| + k)`` over the images i, j of class c, r the correlations of the
     rows of the input Jacobian (N x pixels, as for jacov); the score is ``sum_c |E_c|``. For more
@@ -31,7 +31,7 @@ def epe_nas(probe: Probe) -> Scalar:
     """
     correlations = torch.corrcoef(probe.input_jacobian.double())
     member = F.one_hot(probe.labels, probe.logits.shape[1]).double()  # N x classes
-    by_class = (member * ((correlations.abs() + _K).log() @ member)).sum(0)
+    by_class = (member * ((correlations.abs() + constant).log() @ member)).sum(0)
     if len(by_class) <= _MANY_CLASSES:
         return by_class.abs().sum()
     images = member.sum(0)

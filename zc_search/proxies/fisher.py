@@ -14,18 +14,21 @@ from zc_search.proxies.probe import Probe
     paper="Theis et al. 2018, Faster gaze prediction with Fisher pruning; Turner et al. 2020, "
     "BlockSwap, eq. 3",
     needs={"channel_saliency"},
+    both_modes=True,
 )
-def fisher(probe: Probe) -> Scalar:
+def fisher(probe: Probe, *, weighted: bool = True) -> Scalar:
     """Sum over channels of half the mean squared saliency, weighted by the channel's weights.
 
     ``sum_c n_c 1/(2N) sum_n (sum_p a_ncp dL/da_ncp)^2`` over the output channels of convolutions
     and linear layers, with p the positions, of all calls of the layer, and n_c the number of
     weights that feed the channel.
-    BlockSwap has no n_c; published code (Abdelfattah et al. 2021) brings it in by spreading each
-    channel's value over its weights before summing.
+    BlockSwap has no n_c, nor has ``weighted=false``; published code (Abdelfattah et al. 2021)
+    brings it in by spreading each channel's value over its weights before summing.
     """
     return total(
-        saliency.square().mean(0).sum() / 2 * _weights_a_channel(probe.network.get_submodule(name))
+        saliency.square().mean(0).sum()
+        / 2
+        * (_weights_a_channel(probe.network.get_submodule(name)) if weighted else 1)
         for name, saliency in probe.channel_saliency.items()
     )
 

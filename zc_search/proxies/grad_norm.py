@@ -1,6 +1,6 @@
 """Size of the loss gradient."""
 
-from zc_search.proxies.base import Scalar, proxy, total
+from zc_search.proxies.base import Scalar, norm, proxy, total
 from zc_search.proxies.probe import Probe
 
 
@@ -9,10 +9,13 @@ from zc_search.proxies.probe import Probe
     maximize=True,
     paper="Abdelfattah et al. 2021, Zero-Cost Proxies for Lightweight NAS, section 3.1",
     needs={"loss_gradients"},
+    both_modes=True,
 )
-def grad_norm(probe: Probe) -> Scalar:
+def grad_norm(probe: Probe, *, by_layer: bool = True) -> Scalar:
     """Sum over layers of the Euclidean norm of the loss gradient by the weights.
 
-    ``sum_l ||dL/dW_l||_2`` over convolutions and linear layers.
+    ``sum_l ||dL/dW_l||_2`` over convolutions and linear layers; with ``by_layer=false`` the norm
+    of all their gradients as one vector.
     """
-    return total(g.norm() for g in probe.loss_gradients.values())
+    norms = [g.norm() for g in probe.loss_gradients.values()]
+    return total(norms) if by_layer else norm(norms)

@@ -9,6 +9,7 @@ from zc_search.proxies.probe import Probe
     maximize=True,
     paper="Wang et al. 2020, Picking Winning Tickets Before Training (GraSP), eq. 8",
     needs={"hessian_gradient_product"},
+    both_modes=True,
 )
 def grasp(probe: Probe) -> Scalar:
     """Sum over all weights of minus weight x (Hessian x loss gradient).

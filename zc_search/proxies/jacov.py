@@ -6,24 +6,24 @@ from torch import Tensor
 from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe import Probe
 
-_K = 1e-5
-
 
 @proxy(
     "jacov",
     maximize=True,
     paper="Mellor et al. 2020, Neural Architecture Search without Training, version 1, eq. 2",
     needs={"input_jacobian"},
+    both_modes=True,
 )
-def jacov(probe: Probe) -> Scalar:
-    """Minus the sum over eigenvalues v of ln(v + k) + 1/(v + k), k = 1e-5.
+def jacov(probe: Probe, *, constant: float = 1e-5) -> Scalar:
+    """Minus the sum over eigenvalues v of ln(v + k) + 1/(v + k), k the option constant.
 
     v are the eigenvalues of the correlation matrix of the N rows of the input Jacobian (the
     gradient of the sum of an image's logits by its pixels). Near 0 means uncorrelated rows; NaN
-    where an image has no gradient. Sign and constant as in Abdelfattah et al. 2021.
+    where an image has no gradient. Sign and constant as in Abdelfattah et al. 2021;
+    where a paper has the opposite sign, it minimises.
     """
     correlations = torch.corrcoef(probe.input_jacobian.double())
     undefined = 0 * correlations.sum()  # NaN if any is, without waiting for a device
     eigenvalues = torch.linalg.eigvalsh(torch.nan_to_num(correlations))
-    shifted: Tensor = eigenvalues + _K
+    shifted: Tensor = eigenvalues + constant
     return undefined - (shifted.log() + 1 / shifted).sum()

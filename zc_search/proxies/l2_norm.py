@@ -1,6 +1,6 @@
 """Size of the initial weights: a count of layers in disguise."""
 
-from zc_search.proxies.base import Scalar, proxy, total
+from zc_search.proxies.base import Scalar, norm, proxy, total
 from zc_search.proxies.probe import Probe
 
 
@@ -10,10 +10,11 @@ from zc_search.proxies.probe import Probe
     paper="Abdelfattah et al. 2021, Zero-Cost Proxies for Lightweight NAS (baseline)",
     counts_dead_edges=True,
 )
-def l2_norm(probe: Probe) -> Scalar:
+def l2_norm(probe: Probe, *, by_layer: bool = True) -> Scalar:
     """Sum over layers of the Euclidean norm of the weights.
 
     ``sum_l ||W_l||_2`` over convolutions and linear layers, dead ones included; a weight
-    that layers share counts once.
+    that layers share counts once. With ``by_layer=false`` the norm of all weights as one vector.
     """
-    return total(w.detach().norm() for w in probe.weights.values())
+    norms = [w.detach().norm() for w in probe.weights.values()]
+    return total(norms) if by_layer else norm(norms)

@@ -8,7 +8,7 @@ from zc_search.proxies.probe import Probe
 _PAPER = "Mellor et al. 2021, Neural Architecture Search without Training, eq. 3"
 
 
-@proxy("naswot_relu", maximize=True, paper=_PAPER, needs={"relu_agreement"})
+@proxy("naswot_relu", maximize=True, paper=_PAPER, needs={"relu_agreement"}, both_modes=True)
 def naswot_relu(probe: Probe) -> Scalar:
     """Log-determinant of the images' agreement on active ReLU units.
 
@@ -22,12 +22,18 @@ def naswot_relu(probe: Probe) -> Scalar:
 nwot = replace(naswot_relu, name="nwot")
 
 
-@proxy("naswot", maximize=True, paper=_PAPER + "; as in MASE", needs={"layer_agreement"})
+@proxy(
+    "naswot",
+    maximize=True,
+    paper=_PAPER + "; as in MASE",
+    needs={"layer_agreement"},
+    both_modes=True,
+)
 def naswot(probe: Probe) -> Scalar:
     """Log-determinant of the images' agreement on the sign of layer outputs.
 
     As `naswot_relu`, but the codes are the signs of the outputs of convolutions and linear
     layers, so that networks without ReLU have a value too. MASE calls this one naswot; its
-    code runs in evaluation mode, here batch normalisation uses the batch.
+    code runs in evaluation mode, which ``mode=eval`` gives.
     """
     return probe.layer_agreement.log_determinant()

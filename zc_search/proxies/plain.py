@@ -9,6 +9,7 @@ from zc_search.proxies.probe import Probe
     maximize=True,
     paper="Mozer and Smolensky 1989, Skeletonization; as in Abdelfattah et al. 2021",
     needs={"loss_gradients"},
+    both_modes=True,
 )
 def plain(probe: Probe) -> Scalar:
     """Sum over all weights of weight x loss gradient, sign kept.

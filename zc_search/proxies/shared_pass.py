@@ -17,7 +17,7 @@ from zc_search.proxies.statistics import Blocks, ChannelCorrelations
 
 
 class SharedPass:
-    """Runs a network in training mode and collects what is wanted; run it once.
+    """Runs a network and collects what is wanted; run it once.
 
     Args:
         network: Maps images to logits.
@@ -27,6 +27,7 @@ class SharedPass:
         labels: N.
         wanted: What to measure; nothing else is collected.
         seed: Of what the measurements and the network draw.
+        training: Whether the network is in training mode.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class SharedPass:
         labels: Tensor,
         wanted: frozenset[Measurement],
         seed: int = 0,
+        *,
+        training: bool = True,
     ) -> None:
         self._network = network
         self._parameters = parameters
@@ -46,6 +49,7 @@ class SharedPass:
         self._labels = labels
         self._wanted = wanted
         self._seed = seed
+        self._training = training
         self._saliency = _Saliency()
         self._units = Agreement(len(images), images.device)
         self._unit_patterns = UnitPatterns(len(images), images.device)
@@ -63,7 +67,7 @@ class SharedPass:
 
     def run(self) -> dict[str, object]:
         """Return the measurements by name, ``logits`` always among them."""
-        with passes.mode(self._network, training=True, graph=True, seed=self._seed):
+        with passes.mode(self._network, training=self._training, graph=True, seed=self._seed):
             images = self._images.detach()
             if self._wanted & {"input_jacobian", "block_jacobian_norms"}:
                 images.requires_grad_()
@@ -109,6 +113,8 @@ class SharedPass:
 
     def _normalise(self, _: str, norm: nn.Module, given: Tensor, __: Tensor) -> Tensor | None:
         """Replace a batch normalisation's output by one that is cheap to differentiate twice."""
+        if not norm.training:
+            return None
         return normalise(given, cast(nn.BatchNorm2d, norm))
 
     def _observe_activation(self, _: str, __: nn.Module, given: Tensor, ___: Tensor) -> None:

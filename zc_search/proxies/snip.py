@@ -9,6 +9,7 @@ from zc_search.proxies.probe import Probe
     maximize=True,
     paper="Lee et al. 2019, SNIP: Single-shot Network Pruning, eq. 4",
     needs={"loss_gradients"},
+    both_modes=True,
 )
 def snip(probe: Probe) -> Scalar:
     """Sum over all weights of |weight x loss gradient|.

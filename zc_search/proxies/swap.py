@@ -2,13 +2,13 @@
 
 import math
 
-from zc_search.proxies.base import ProxyFunction, Scalar, proxy
+from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe import Probe
 
 _PAPER = "Peng et al. 2024, SWAP-NAS: Sample-Wise Activation Patterns for Ultra-fast NAS"
 
 
-@proxy("swap", maximize=True, paper=_PAPER, needs={"distinct_unit_patterns"})
+@proxy("swap", maximize=True, paper=_PAPER, needs={"distinct_unit_patterns"}, both_modes=True)
 def swap(probe: Probe) -> Scalar:
     """Number of different sample-wise activation patterns.
 
@@ -23,42 +23,20 @@ def swap(probe: Probe) -> Scalar:
     return probe.distinct_unit_patterns
 
 
-def regularised_swap(mu: float, sigma: float) -> ProxyFunction:
-    """Return the SWAP score times ``exp(-(params - mu)^2 / sigma)``.
-
-    Args:
-        mu: Parameters that are preferred, in millions.
-        sigma: How soon others fall off, in millions squared; more is more tolerant.
-
-    Raises:
-        ValueError: `sigma` is not positive.
-    """
-    if not sigma > 0:
-        raise ValueError(f"sigma={sigma} must be positive")
-
-    def regularised(probe: Probe) -> Scalar:
-        millions = sum(p.numel() for p in probe.network.parameters()) / 1e6
-        return probe.distinct_unit_patterns.double() * math.exp(-((millions - mu) ** 2) / sigma)
-
-    return regularised
-
-
-_of_benchmark = regularised_swap(mu=1.5, sigma=1.0)
-
-
 @proxy(
     "reg_swap",
     maximize=True,
     paper=f"{_PAPER}, regularised SWAP-Score",
     needs={"distinct_unit_patterns"},
+    both_modes=True,
 )
-def reg_swap(probe: Probe) -> Scalar:
+def reg_swap(probe: Probe, *, mu: float = 1.5, sigma: float = 1.0) -> Scalar:
     """Number of sample-wise activation patterns, weighted by size.
 
-    ``swap exp(-(params - mu)^2 / sigma)`` with the parameters in millions, mu = 1.5 and
-    sigma = 1: about the largest network of NAS-Bench-201 and the range of all. A search scores
-    the first isomorph of an architecture, so convolutions on dead edges do not count. The authors
-    choose mu and sigma for every space and count thousands of parameters; for others than these
-    write a proxy of your own as ``regularised_swap(mu, sigma)``.
+    ``swap exp(-(params - mu)^2 / sigma)`` with the parameters in millions. mu is the preferred
+    size, by default that of about the largest network of NAS-Bench-201, and sigma says how soon
+    others fall off. A search scores the first isomorph of an architecture, so convolutions on
+    dead edges do not count. The authors choose both for every space and count thousands.
     """
-    return _of_benchmark(probe)
+    millions = sum(p.numel() for p in probe.network.parameters()) / 1e6
+    return probe.distinct_unit_patterns.double() * math.exp(-((millions - mu) ** 2) / sigma)

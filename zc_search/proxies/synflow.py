@@ -12,11 +12,12 @@ from zc_search.proxies.probe import Probe
     paper="Tanaka et al. 2020, Pruning neural networks without any data, eq. 4",
     needs={"synaptic_flow"},
 )
-def synflow(probe: Probe) -> Scalar:
+def synflow(probe: Probe, *, log: bool = True) -> Scalar:
     """Natural logarithm of the summed synaptic flow; no image and no label enters.
 
     ``ln sum_w |w dR/dw|`` over convolutions and linear layers, where R sums the outputs of the
     network with absolute weights and without batch normalisation for an input of ones. The sum
-    itself, which published code reports, reaches 1e44; ranks are the same.
+    itself, which published code and ``log=false`` report, reaches 1e44; ranks are the same.
     """
-    return torch.as_tensor(total(flow.sum() for flow in probe.synaptic_flow.values())).log()
+    flow = torch.as_tensor(total(flow.sum() for flow in probe.synaptic_flow.values()))
+    return flow.log() if log else flow

@@ -23,7 +23,13 @@ def ntk(probe: Probe) -> Scalar:
     return -_condition_number(probe)
 
 
-@proxy("linear_regions", maximize=True, paper=_PAPER, needs={"relu_agreement"})
+@proxy(
+    "linear_regions",
+    maximize=True,
+    paper=_PAPER,
+    needs={"relu_agreement"},
+    both_modes=True,
+)
 def linear_regions(probe: Probe) -> Scalar:
     """Number of linear regions of the input space that the images fall into.
 

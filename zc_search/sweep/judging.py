@@ -11,7 +11,7 @@ from zc_search.benchmarks import open_benchmark
 from zc_search.config import parse_config
 from zc_search.errors import unknown_name
 from zc_search.evaluation import BASELINES, evaluate
-from zc_search.proxy_names import DEFAULT_DIRECTIONS, Direction
+from zc_search.proxy_names import Direction, default_direction
 from zc_search.sweep.errors import ScoresError
 from zc_search.workers import process_pool
 
@@ -74,7 +74,7 @@ def judge(
     names = list(dict.fromkeys((*BASELINES, *(proxies or known))))
     accuracy = benchmark.table()[metric]
     jobs = {
-        name: (scores[[name]], accuracy, {name: DEFAULT_DIRECTIONS.get(name, known[name])})
+        name: (scores[[name]], accuracy, {name: default_direction(name) or known[name]})
         for name in names
     }
     tables: dict[str, pd.DataFrame] = {}

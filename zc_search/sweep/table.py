@@ -34,7 +34,8 @@ def about(config: Config, scoring: Scoring) -> dict[str, Any]:
     Returns:
         ``settings``, which must agree for two sets of scores to share a file, the batch's
         fingerprint and the versions of zc-search and torch among them; ``proxies``, name to
-        direction; ``seeds``; ``versions``; and ``config``, the whole configuration as TOML.
+        direction; ``definitions``, name to `Proxy.definition`; ``seeds``; ``versions``; and
+        ``config``, the whole configuration as TOML.
     """
     versions = {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES}
     settings: dict[str, object] = {
@@ -52,6 +53,7 @@ def about(config: Config, scoring: Scoring) -> dict[str, Any]:
     return {
         "settings": settings | {f"version of {p}": versions[p] for p in ("zc-search", "torch")},
         "proxies": {p.name: p.direction for p in scoring.proxies},
+        "definitions": {p.name: p.definition for p in scoring.proxies},
         "seeds": {"data": config.data.seed, "weights": scoring.seed},
         "versions": versions,
         "config": config_to_toml(config),
