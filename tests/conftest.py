@@ -1,5 +1,7 @@
 """Settings shared by all tests."""
 
+import os
+
 import hypothesis
 import optuna
 import pytest
@@ -18,6 +20,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--peer",
         metavar="FOLDER",
         help="benchmarks: time a checkout of SamsungLabs/zero-cost-nas, not our naive code",
+    )
+    parser.addoption(
+        "--threads",
+        type=int,
+        default=os.cpu_count(),
+        help="benchmarks: torch's threads (default: one a core)",
+    )
+    parser.addoption(
+        "--published",
+        metavar="CSV",
+        help="benchmarks: published proxy values, columns arch, snip, jacov, ...",
+    )
+    parser.addoption(
+        "--cifar10",
+        metavar="FOLDER",
+        help="benchmarks: the folder cifar-10-batches-py, to compare with published values too",
     )
 
 

@@ -155,6 +155,40 @@ def linear_regions(network: nn.Module, images: Tensor, _: Tensor) -> float:
     return len(np.unique(bits(network, images), axis=0))
 
 
+def wrcor(network: nn.Module, images: Tensor, labels: Tensor) -> float:
+    network = double(network).train()
+    order = list(network.modules())
+    blocks = list(getattr(network, "cells", [m for m in order if isinstance(m, nn.Conv2d)]))
+    kernel = np.zeros((len(images), len(images)))
+    seen: list[tuple[Tensor, int]] = []
+
+    def note(module: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
+        before = sum(order.index(block) < order.index(module) for block in blocks)
+        inside = any(module in block.modules() for block in blocks)
+        own = given[0].clone()  # so that its gradient is of this use alone
+        seen.append((own, before - inside))
+        if own.requires_grad:
+            own.retain_grad()
+        return (own,)
+
+    for module in network.modules():
+        if isinstance(module, nn.ReLU | nn.GELU):
+            module.inplace = False
+            module.register_forward_pre_hook(note)
+    inputs = images.double().requires_grad_()
+    nn.functional.cross_entropy(network(inputs), labels).backward()
+    for values, depth in seen:
+        for rows in (
+            values.detach(),
+            values.grad if values.requires_grad else torch.zeros_like(values),
+        ):
+            with np.errstate(invalid="ignore"):
+                correlations = np.corrcoef(rows.reshape(len(images), -1).numpy())
+            if np.isfinite(correlations).all():
+                kernel += 2.0**depth * np.abs(correlations)
+    return float(np.linalg.slogdet(kernel)[1])
+
+
 def swap(network: nn.Module, images: Tensor, _: Tensor) -> float:
     return len(np.unique(bits(network, images).T, axis=0))
 
@@ -318,6 +352,7 @@ NAIVE: dict[str, Naive] = {
         epe_nas,
         gradsign,
         zen,
+        wrcor,
         swap,
         reg_swap,
         meco,

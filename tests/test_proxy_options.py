@@ -87,11 +87,11 @@ class Affine(nn.Module):
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
-        self.norm = norm
+        self.scale, self.shift, self.eps = norm.weight, norm.bias, norm.eps
 
     def forward(self, x: Tensor) -> Tensor:
-        scale, shift = (v[:, None, None] for v in (self.norm.weight, self.norm.bias))
-        return x / math.sqrt(1 + self.norm.eps) * scale + shift
+        scale, shift = self.scale[:, None, None], self.shift[:, None, None]
+        return x / math.sqrt(1 + self.eps) * scale + shift
 
 
 @pytest.mark.parametrize("name", sorted(BOTH_MODES))

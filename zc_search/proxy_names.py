@@ -32,6 +32,7 @@ DEFAULT_DIRECTIONS: dict[str, Direction] = {
     "jacov": "maximize",
     "epe_nas": "maximize",
     "gradsign": "maximize",
+    "wrcor": "maximize",
     "zen": "maximize",
     "swap": "maximize",
     "reg_swap": "maximize",
@@ -84,6 +85,7 @@ BOTH_MODES = frozenset(
         "swap",
         "reg_swap",
         "layers",
+        "wrcor",
     }
 )
 """Proxies that may be measured with the network in evaluation mode instead of in training mode."""

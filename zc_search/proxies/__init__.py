@@ -39,6 +39,7 @@ from zc_search.proxies.synflow import synflow
 from zc_search.proxies.t_cet import t_cet
 from zc_search.proxies.tenas import linear_regions, ntk, tenas
 from zc_search.proxies.vkdnw import vkdnw, vkdnw_entropy
+from zc_search.proxies.wrcor import wrcor
 from zc_search.proxies.zen import zen
 from zc_search.proxies.zico import zico
 from zc_search.proxy_names import ENTRY_POINT_GROUP, read_options, split_options
@@ -76,6 +77,7 @@ PROXIES: dict[str, Proxy] = {
         jacov,
         epe_nas,
         gradsign,
+        wrcor,
         zen,
         swap,
         reg_swap,

@@ -23,6 +23,22 @@ def primary_blocks(network: nn.Module) -> dict[str, nn.Module]:
     return found or {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d)}
 
 
+def blocks_before(network: nn.Module) -> dict[str, int]:
+    """Return how many primary blocks come before each module in network order, by its name.
+
+    A block does not come before the modules inside it.
+    """
+    blocks = [f"{name}." for name in primary_blocks(network)]
+    before: dict[str, int] = {}
+    begun = 0
+    for name, _ in network.named_modules():
+        inside = begun > 0 and f"{name}.".startswith(blocks[begun - 1])
+        if not inside and begun < len(blocks) and f"{name}." == blocks[begun]:
+            begun, inside = begun + 1, True
+        before[name] = begun - inside
+    return before
+
+
 def _composites(module: nn.Module, prefix: str) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {}
     for name, child in module.named_children():

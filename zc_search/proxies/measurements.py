@@ -15,6 +15,7 @@ Measurement = Literal[
     "sampled_eigenvalues",
     "block_entropies",
     "block_jacobian_norms",
+    "response_correlations",
     "tangent_kernel",
     "gradient_signs",
     "half_batch_gradients",
@@ -26,10 +27,10 @@ Measurement = Literal[
 ]
 """What a Probe can measure beyond the weights themselves."""
 
-SHARED: frozenset[Measurement] = frozenset(get_args(Measurement)[:11])
+SHARED: frozenset[Measurement] = frozenset(get_args(Measurement)[:12])
 """Measurements that one forward pass of the whole batch serves together."""
 
-PER_IMAGE: frozenset[Measurement] = frozenset(get_args(Measurement)[11:13])
+PER_IMAGE: frozenset[Measurement] = frozenset(get_args(Measurement)[12:14])
 """Measurements that one forward pass with constant normalisation statistics serves together."""
 
 RELATIVE_COST: Mapping[Measurement, float] = {
@@ -44,8 +45,9 @@ RELATIVE_COST: Mapping[Measurement, float] = {
     "sampled_eigenvalues": 0.3,
     "block_entropies": 0.3,
     "block_jacobian_norms": 0.6,
-    "tangent_kernel": 2.0,
-    "gradient_signs": 2.0,
+    "response_correlations": 1.1,
+    "tangent_kernel": 1.2,
+    "gradient_signs": 1.1,
     "half_batch_gradients": 0.7,
     "fisher_information": 0.6,
     "synaptic_flow": 0.1,

@@ -16,6 +16,18 @@ def codes(values: Tensor) -> Tensor:
     return (rows(values) > 0).float()
 
 
+def log_determinant(matrix: Tensor) -> Tensor:
+    """Logarithm of the determinant of a positive semidefinite matrix, -inf if it is singular.
+
+    Singular, as far as its type can tell: the smallest eigenvalue of N is at most N eps times
+    the largest.
+    """
+    eigenvalues = torch.linalg.eigvalsh(matrix)
+    rounding = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
+    singular = eigenvalues[0] <= rounding * eigenvalues[-1]
+    return torch.where(singular, -torch.inf, eigenvalues.log().sum())
+
+
 class Agreement:
     """Counts, for every two images, the units on which their binary codes agree.
 
@@ -54,15 +66,11 @@ class Agreement:
         return 2 * self._both - self._active[:, None] - self._active[None, :] + self.units
 
     def log_determinant(self) -> Tensor:
-        """Logarithm of the determinant of `matrix`, -inf if it is singular.
+        """As the function of this name, of `matrix`.
 
-        Singular, as far as float64 can tell: the smallest eigenvalue is at most N eps times the
-        largest. So it is where two images share their code, or with fewer units than images - 1.
+        -inf where two images share their code, or with fewer units than images - 1.
         """
-        eigenvalues = torch.linalg.eigvalsh(self.matrix)
-        rounding = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
-        singular = eigenvalues[0] <= rounding * eigenvalues[-1]
-        return torch.where(singular, -torch.inf, eigenvalues.log().sum())
+        return log_determinant(self.matrix)
 
     def distinct_patterns(self) -> Tensor:
         """How many different codes the images have."""

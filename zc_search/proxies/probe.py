@@ -59,10 +59,8 @@ class Probe:
         self.network = network
         self._training = training
         self._needs_evaluating = frozenset(needs_evaluating)
-        # A CPU convolves 16 channels about 1.4 times faster in this memory format.
         with torch.inference_mode(False):
-            images = passes.normal(images)
-            self.images = images.contiguous(memory_format=torch.channels_last)
+            self.images = passes.channels_last(passes.normal(images))
             self.labels = passes.normal(labels)
         self.seed = seed
         self._planned = frozenset(needs)
@@ -90,7 +88,7 @@ class Probe:
         """
         with torch.inference_mode(False):
             return {
-                name: _channels_last(passes.normal(parameter.detach())).requires_grad_()
+                name: passes.channels_last(passes.normal(parameter.detach())).requires_grad_()
                 for name, parameter in self.network.named_parameters()
             }
 
@@ -150,6 +148,11 @@ class Probe:
     def input_jacobian(self) -> Tensor:
         """Gradient of the sum of all logits by each image, N x (C H W)."""
         return self._from_shared_pass("input_jacobian", Tensor)
+
+    @property
+    def response_correlations(self) -> Tensor:
+        """Sum over activations of 2^(blocks before) |correlations| of inputs, gradients; N x N."""
+        return self._from_shared_pass("response_correlations", Tensor)
 
     @property
     def smallest_eigenvalues(self) -> Tensor:
@@ -288,9 +291,3 @@ class Probe:
     def latency(self) -> float:
         """Median time of a forward pass of the batch in evaluation mode, in milliseconds."""
         return forward_milliseconds(self.network, self.images)
-
-
-def _channels_last(tensor: Tensor) -> Tensor:
-    if tensor.dim() == 4:
-        return tensor.contiguous(memory_format=torch.channels_last)
-    return tensor.view_as(tensor)

@@ -10,10 +10,15 @@ from torch import Tensor, nn
 
 from zc_search.proxies import passes
 from zc_search.proxies.batch_norm import normalise
-from zc_search.proxies.blocks import primary_blocks
+from zc_search.proxies.blocks import blocks_before, primary_blocks
 from zc_search.proxies.measurements import Measurement
 from zc_search.proxies.patterns import Agreement, UnitPatterns, codes
+from zc_search.proxies.responses import Responses
 from zc_search.proxies.statistics import Blocks, ChannelCorrelations
+
+_OF_LOSS: frozenset[Measurement] = frozenset(
+    {"loss_gradients", "channel_saliency", "hessian_gradient_product", "response_correlations"}
+)
 
 
 class SharedPass:
@@ -54,6 +59,7 @@ class SharedPass:
         self._units = Agreement(len(images), images.device)
         self._unit_patterns = UnitPatterns(len(images), images.device)
         self._layers: dict[str, Agreement] = {}
+        self._responses = Responses(len(images), images.device)
         self._correlations = ChannelCorrelations(
             seed,
             full="smallest_eigenvalues" in wanted,
@@ -78,6 +84,7 @@ class SharedPass:
                 "logits": logits.detach(),
                 "relu_agreement": self._units,
                 "layer_agreement": self._layers,
+                "response_correlations": self._responses.correlations,
             }
             summaries: dict[Measurement, Callable[[], Tensor]] = {
                 "distinct_unit_patterns": self._unit_patterns.count,
@@ -104,6 +111,10 @@ class SharedPass:
             observers.enter_context(
                 passes.observed(network, passes.ACTIVATIONS, self._observe_activation)
             )
+        if "response_correlations" in wanted:
+            before = blocks_before(network)
+            observe = self._responses.observer({name: 2.0**n for name, n in before.items()})
+            observers.enter_context(passes.entered(network, passes.ACTIVATIONS, observe))
         if wanted & {"layer_agreement", "channel_saliency"}:
             observers.enter_context(passes.observed(network, passes.WEIGHTED, self._observe_layer))
         if wanted & {"smallest_eigenvalues", "sampled_eigenvalues"}:
@@ -139,14 +150,14 @@ class SharedPass:
         self._correlations.add(output)
 
     def _backwards(self, logits: Tensor) -> dict[str, object]:
-        if not self._wanted & {"loss_gradients", "channel_saliency", "hessian_gradient_product"}:
+        if not self._wanted & _OF_LOSS:
             return {}
         measured: dict[str, object] = {}
         second_order = "hessian_gradient_product" in self._wanted
-        self._saliency.collecting = True
+        self._saliency.collecting = self._responses.collecting = True
         loss = F.cross_entropy(logits, self._labels)
         gradients = passes.gradients(loss, self._weights, create_graph=second_order)
-        self._saliency.collecting = False
+        self._saliency.collecting = self._responses.collecting = False
         measured["channel_saliency"] = self._saliency.by_layer
         if second_order:
             squares = sum((g.detach().mul(g).sum() for g in gradients.values()), loss.new_zeros(()))

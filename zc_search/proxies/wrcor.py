@@ -1,0 +1,26 @@
+"""WRCor: weighted response correlation."""
+
+from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.patterns import log_determinant
+from zc_search.proxies.probe import Probe
+
+
+@proxy(
+    "wrcor",
+    maximize=True,
+    paper="Jing et al. 2025, Zero-Shot NAS with Weighted Response Correlation, WRCor",
+    needs={"response_correlations"},
+    both_modes=True,
+)
+def wrcor(probe: Probe) -> Scalar:
+    """Log-determinant of the images' correlations of responses and of their gradients.
+
+    ``ln det K, K = sum_l 2^b_l (|C(x_l)| + |C(g_l)|)`` over activations l, as ReLU: C
+    (N x N) are the correlations between images of its input x and of the loss gradient g by it,
+    and b is the number of primary blocks before it, so that late ones count most. The less alike
+    the responses to different images, the better. Where a correlation is undefined the matrix is
+    left out; -inf for a singular K.
+
+    Published code counts the layers of dead edges too, and none before the first block.
+    """
+    return log_determinant(probe.response_correlations)
