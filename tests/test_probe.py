@@ -166,13 +166,14 @@ def test_logits_are_those_of_training_mode() -> None:
 def test_measurements_have_the_shapes_that_they_promise() -> None:
     probe = Probe(counted(), images(), LABELS, MEASUREMENTS)
     weights = {"features.0": (4, 3, 3, 3), "features.3": (4, 2, 3, 3), "head": (4, 4)}
-    of_weights = [probe.weights, probe.loss_gradients, probe.hessian_gradient_product]
-    for measured in (*of_weights, probe.synaptic_flow, *probe.half_batch_gradients):
+    of_weights = [probe.weights, probe.loss_gradients, probe.synaptic_flow]
+    for measured in (*of_weights, *probe.half_batch_gradients):
         assert {name: tuple(value.shape) for name, value in measured.items()} == weights
         assert list(measured) == list(weights)
     assert {k: tuple(v.shape) for k, v in probe.channel_saliency.items()} == dict.fromkeys(
         weights, (6, 4)
     )
+    assert probe.gradient_curvature.shape == ()
     assert probe.input_jacobian.shape == (6, 3 * 8 * 8)
     assert probe.tangent_kernel.shape == probe.relu_agreement.matrix.shape == (6, 6)
     assert probe.relu_agreement.units == 4 * 8 * 8 + 4 * 6 * 6

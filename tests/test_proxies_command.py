@@ -28,7 +28,7 @@ def test_the_list_names_every_proxy_and_fits_a_terminal() -> None:
     rows = {cells[0]: cells for cells in map(str.split, lines) if cells and cells[0] in PROXIES}
     assert list(rows) == list(PROXIES)
     assert {name: cells[1] for name, cells in rows.items()} == DEFAULT_DIRECTIONS
-    assert rows["grasp"][2:4] == ["high", "hessian_gradient_product"]
+    assert rows["grasp"][2:4] == ["high", "gradient_curvature"]
     assert rows["snip"][2:] == ["low", "loss_gradients", "Lee", "et", "al.", "2019"]
 
 

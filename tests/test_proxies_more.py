@@ -328,7 +328,7 @@ def test_costs_are_known_for_every_measurement() -> None:
     assert cost_class([]) == cost_class(["multiply_adds"]) == "free"
     assert cost_class(["loss_gradients"]) == "low"
     assert cost_class(["tangent_kernel"]) == "medium"
-    assert cost_class(["loss_gradients", "hessian_gradient_product"]) == "high"
+    assert cost_class(["loss_gradients", "gradient_curvature"]) == "high"
 
 
 # A proxy of one's own ---------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Preservation of the gradient flow."""
 
-from zc_search.proxies.base import Scalar, proxy, total
+from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe import Probe
 
 
@@ -8,7 +8,7 @@ from zc_search.proxies.probe import Probe
     "grasp",
     maximize=True,
     paper="Wang et al. 2020, Picking Winning Tickets Before Training (GraSP), eq. 8",
-    needs={"hessian_gradient_product"},
+    needs={"gradient_curvature"},
     both_modes=True,
 )
 def grasp(probe: Probe) -> Scalar:
@@ -18,6 +18,4 @@ def grasp(probe: Probe) -> Scalar:
     squared gradient norm when the weights shrink. The sign follows Abdelfattah et al. 2021, whose
     code differentiates at temperature 1 as here; the pruning paper uses temperature 200.
     """
-    products = probe.hessian_gradient_product
-    # Not -total, which would be -0.0 where there is nothing.
-    return 0.0 - total((w.detach() * products[k]).sum() for k, w in probe.weights.items())
+    return 0.0 - probe.gradient_curvature  # -x would be -0.0 where there is nothing

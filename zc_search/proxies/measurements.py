@@ -6,7 +6,7 @@ from typing import Literal, get_args
 Measurement = Literal[
     "loss_gradients",
     "channel_saliency",
-    "hessian_gradient_product",
+    "gradient_curvature",
     "relu_agreement",
     "distinct_unit_patterns",
     "layer_agreement",
@@ -36,7 +36,7 @@ PER_IMAGE: frozenset[Measurement] = frozenset(get_args(Measurement)[12:14])
 RELATIVE_COST: Mapping[Measurement, float] = {
     "loss_gradients": 0.7,
     "channel_saliency": 0.8,
-    "hessian_gradient_product": 3.2,
+    "gradient_curvature": 3.2,
     "relu_agreement": 0.4,
     "distinct_unit_patterns": 0.4,
     "layer_agreement": 0.4,

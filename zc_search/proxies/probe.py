@@ -114,9 +114,9 @@ class Probe:
         return self._from_shared_pass("loss_gradients", dict)
 
     @property
-    def hessian_gradient_product(self) -> dict[str, Tensor]:
-        """Hessian of the loss times the loss gradient, both by the weights; shaped like them."""
-        return self._from_shared_pass("hessian_gradient_product", dict)
+    def gradient_curvature(self) -> Tensor:
+        """Weights times Hessian of the loss times loss gradient, ``w^T H g``; a number."""
+        return self._from_shared_pass("gradient_curvature", Tensor)
 
     @property
     def channel_saliency(self) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from zc_search.proxies.responses import Responses
 from zc_search.proxies.statistics import Blocks, ChannelCorrelations
 
 _OF_LOSS: frozenset[Measurement] = frozenset(
-    {"loss_gradients", "channel_saliency", "hessian_gradient_product", "response_correlations"}
+    {"loss_gradients", "channel_saliency", "gradient_curvature", "response_correlations"}
 )
 
 
@@ -55,6 +55,7 @@ class SharedPass:
         self._wanted = wanted
         self._seed = seed
         self._training = training
+        self._scale = images.new_ones((), requires_grad=True)
         self._saliency = _Saliency()
         self._units = Agreement(len(images), images.device)
         self._unit_patterns = UnitPatterns(len(images), images.device)
@@ -105,7 +106,8 @@ class SharedPass:
 
     def _observe(self, observers: ExitStack) -> None:
         wanted, network = self._wanted, self._network
-        if "hessian_gradient_product" in wanted:
+        if "gradient_curvature" in wanted:
+            observers.enter_context(passes.observed(network, passes.WEIGHTED, self._scale_weight))
             observers.enter_context(passes.observed(network, (nn.BatchNorm2d,), self._normalise))
         if wanted & {"relu_agreement", "distinct_unit_patterns"}:
             observers.enter_context(
@@ -127,6 +129,14 @@ class SharedPass:
         if not norm.training:
             return None
         return normalise(given, cast(nn.BatchNorm2d, norm))
+
+    def _scale_weight(self, _: str, layer: nn.Module, __: Tensor, output: Tensor) -> Tensor:
+        """Let the output be that of the layer with its weight times `_scale`, which is 1."""
+        if layer.bias is None:
+            return output * self._scale
+        bias = cast(Tensor, layer.bias)
+        bias = bias if isinstance(layer, nn.Linear) else bias[:, None, None]
+        return (output - bias) * self._scale + bias
 
     def _observe_activation(self, _: str, __: nn.Module, given: Tensor, ___: Tensor) -> None:
         bits = codes(given.detach())
@@ -153,17 +163,27 @@ class SharedPass:
         if not self._wanted & _OF_LOSS:
             return {}
         measured: dict[str, object] = {}
-        second_order = "hessian_gradient_product" in self._wanted
+        second_order = "gradient_curvature" in self._wanted
         self._saliency.collecting = self._responses.collecting = True
         loss = F.cross_entropy(logits, self._labels)
         gradients = passes.gradients(loss, self._weights, create_graph=second_order)
         self._saliency.collecting = self._responses.collecting = False
         measured["channel_saliency"] = self._saliency.by_layer
         if second_order:
-            squares = sum((g.detach().mul(g).sum() for g in gradients.values()), loss.new_zeros(()))
-            measured["hessian_gradient_product"] = passes.gradients(squares, self._weights)
+            measured["gradient_curvature"] = self._curvature(gradients)
         measured["loss_gradients"] = {name: g.detach() for name, g in gradients.items()}
         return measured
+
+    def _curvature(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        # With all weights times s the gradient by them is s dL/dw(s w), which changes by g + H w
+        # at s = 1. Differentiated by s alone, the second pass needs no product for any weight.
+        zero = self._scale.new_zeros(())
+        squares = sum((g.detach().square().sum() for g in gradients.values()), zero)
+        if not any(g.requires_grad for g in gradients.values()):
+            return zero - squares
+        products = sum((g.detach().mul(g).sum() for g in gradients.values()), zero)
+        (change,) = torch.autograd.grad(products, self._scale, materialize_grads=True)
+        return change - squares
 
 
 class _Saliency:
