@@ -17,14 +17,14 @@ def codes(values: Tensor) -> Tensor:
 
 
 def log_determinant(matrix: Tensor) -> Tensor:
-    """Logarithm of the determinant of a positive semidefinite matrix, -inf if it is singular.
+    """Logarithm of the size of a symmetric matrix's determinant, -inf if it is singular.
 
-    Singular, as far as its type can tell: the smallest eigenvalue of N is at most N eps times
-    the largest.
+    Singular, as far as its type can tell: the smallest of N eigenvalues is in size at most N eps
+    times the largest.
     """
-    eigenvalues = torch.linalg.eigvalsh(matrix)
+    eigenvalues = torch.linalg.eigvalsh(matrix).abs()
     rounding = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
-    singular = eigenvalues[0] <= rounding * eigenvalues[-1]
+    singular = eigenvalues.amin() <= rounding * eigenvalues.amax()
     return torch.where(singular, -torch.inf, eigenvalues.log().sum())
 
 

@@ -15,7 +15,7 @@ from zc_search.proxies.probe import Probe
 def wrcor(probe: Probe) -> Scalar:
     """Log-determinant of the images' correlations of responses and of their gradients.
 
-    ``ln det K, K = sum_l 2^b_l (|C(x_l)| + |C(g_l)|)`` over activations l, as ReLU: C
+    ``ln |det K|, K = sum_l 2^b_l (|C(x_l)| + |C(g_l)|)`` over activations l, as ReLU: C
     (N x N) are the correlations between images of its input x and of the loss gradient g by it,
     and b is the number of primary blocks before it, so that late ones count most. The less alike
     the responses to different images, the better. Where a correlation is undefined the matrix is
