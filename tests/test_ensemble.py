@@ -8,13 +8,16 @@ import pytest
 from ensemble_tables import INTERCEPT, WEIGHTS, linear_table
 from scipy import stats
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import RepeatedKFold
 
-from zc_search.ensemble import CELL_FEATURES, Ensemble, fit_ensemble, fit_pipeline
+from zc_search.ensemble import CELL_FEATURES, Ensemble, fit_ensemble, fit_pipeline, ranking
+from zc_search.ensemble.compatibility import check_definitions, check_proxies, in_sample
 from zc_search.ensemble.models import Link, NonNegative, RankRegression
 from zc_search.ensemble.predictor import ImportedRegressor
 from zc_search.ensemble.uncertainty import least_squares_errors
 from zc_search.ensemble.validation import resampled_interval
 from zc_search.errors import EnsembleError
+from zc_search.spaces import Architecture
 
 PROXIES = list(WEIGHTS)
 
@@ -221,7 +224,117 @@ def test_quality_stands_beside_its_baselines_and_says_that_it_is_held_out() -> N
     assert row["kendall_tau_low"] < row["kendall_tau"] < row["kendall_tau_high"]
     assert row["kendall_tau"] > quality.set_index("predictor").loc["params", "kendall_tau"]
     # A constant has no order.
-    assert quality.set_index("predictor").loc["flops", "kendall_tau":].isna().all()
+    assert quality.set_index("predictor").loc["flops", "kendall_tau":"spearman_high"].isna().all()
+
+
+def test_the_regret_of_a_fold_looks_at_its_first_tenth() -> None:
+    table = linear_table(60, noise=0.0)
+    quality = fit(table, ["alpha"], folds=3, repeats=1).quality.set_index("predictor")
+    assert (quality["top_k"] == 2).all()  # folds of 20
+    regrets = []
+    for _, held_out in RepeatedKFold(n_splits=3, n_repeats=1, random_state=0).split(table):
+        fold = table.iloc[held_out].sort_values("alpha", ascending=False)
+        regrets.append(fold["val_accuracy"].max() - fold["val_accuracy"][:2].max())
+    assert quality.loc["ensemble", "top_k_regret"] == pytest.approx(np.mean(regrets))
+    assert quality.loc["ensemble", "top_k_regret_low"] >= 0
+
+
+def test_a_fold_without_anything_to_fit_predicts_its_mean() -> None:
+    table = linear_table(12).assign(alpha=0.0)
+    table.loc[5, "alpha"] = 1.0  # constant in the folds that row 5 is not fitted to
+    ensemble = fit(table, ["alpha"], folds=4, repeats=2)
+    assert ensemble.rows == 12
+    assert not ensemble.quality.empty
+
+
+# Architectures that took no part ------------------------------------------------------------------
+
+
+def test_unseen_architectures_judge_by_hand() -> None:
+    table = linear_table(80, noise=2.0)
+    twins = table[:10].assign(architecture=table["architecture"][10:20].to_numpy())
+    population = pd.concat([table, twins])  # isomorphs of rows fitted to
+    ensemble = fit(table[:30], judge_on=population, judge_on_name="the space", seed=3)
+    rest = table[30:]
+    quality = ensemble.unseen_quality.set_index("predictor")
+    assert list(quality.index) == ["ensemble", "best single proxy", "aggregate", "params"]
+    assert (quality["judged"] == "not fitted to: 50 architectures of the space").all()
+    true = rest["val_accuracy"]
+    predicted = ensemble.score(rest)
+    row = quality.loc["ensemble"]
+    assert row["kendall_tau"] == stats.kendalltau(predicted, true).statistic
+    assert row["spearman"] == pytest.approx(stats.spearmanr(predicted, true).statistic)
+    best = true[predicted.nlargest(10).index].max()
+    assert (row["top_k"], row["top_k_regret"]) == (10, pytest.approx(true.max() - best))
+    interval = stats.bootstrap(
+        (predicted, true),
+        lambda x, y: stats.kendalltau(x, y).statistic,
+        n_resamples=400,
+        paired=True,
+        confidence_level=0.9,
+        method="percentile",
+        random_state=np.random.default_rng(0),
+        vectorized=False,
+    ).confidence_interval
+    assert [row["kendall_tau_low"], row["kendall_tau_high"]] == pytest.approx(interval, abs=0.05)
+    single = stats.kendalltau(rest["alpha"], true).statistic
+    assert quality.loc["best single proxy", "kendall_tau"] == single
+    assert ensemble.best_proxy is not None
+    assert (ensemble.best_proxy.proxy, ensemble.best_proxy.sign) == ("alpha", 1.0)
+
+
+def test_a_fit_worse_than_its_best_proxy_on_unseen_architectures_says_so() -> None:
+    random = np.random.default_rng(1)
+    table = linear_table(200, noise=0.5)
+    names = [f"noise {i}" for i in range(15)]
+    for name in names:
+        table[name] = random.normal(size=len(table))
+    ensemble = fit(table[:20], ["alpha", *names], judge_on=table)
+    assert note(ensemble, "On architectures not fitted to").endswith("(alpha).")
+
+
+def test_where_all_were_fitted_to_nothing_is_left_to_judge() -> None:
+    table = linear_table(30)
+    ensemble = fit(table, judge_on=table)
+    assert ensemble.unseen_quality.empty
+    assert note(ensemble, "No architectures are left") == (
+        "No architectures are left beside those fitted to, to judge on."
+    )
+    assert fit(table).unseen_quality.empty
+
+
+# Bounds -----------------------------------------------------------------------------------------
+
+
+def test_predictions_of_percentages_stay_between_0_and_100() -> None:
+    table = linear_table(60, noise=0.0)
+    ensemble = fit(table, feature_set="raw")
+    far = pd.DataFrame({"alpha": [-50.0, 40.0, 50.0], "beta": 0.0, "gamma": 0.0})
+    wide = ensemble.features.model_copy(
+        update={
+            "proxies": tuple(
+                scale.model_copy(update={"low": -99.0, "high": 99.0})
+                for scale in ensemble.features.proxies
+            )
+        }
+    )
+    ensemble = ensemble.model_copy(update={"features": wide})
+    assert ensemble.bounds == (0.0, 100.0)
+    assert ensemble.predict(far).tolist() == [0.0, 100.0, 100.0]
+    score = ensemble.score(far)
+    assert score[2] > score[1] > 100
+    interval = ensemble.predict_interval(far)
+    assert interval.min(axis=None) == 0.0
+    assert interval.max(axis=None) == 100.0
+    ranked = ranking(ensemble, far)
+    assert ranked["predicted_rank"].tolist() == [1, 2, 3]  # by what is beyond the bounds
+    assert ranked.index.tolist() == [2, 1, 0]
+
+
+def test_targets_that_are_no_percentages_have_no_bounds() -> None:
+    table = linear_table(60)
+    assert fit(table.assign(val_accuracy=table["val_accuracy"] - 60)).bounds is None
+    assert fit(table.assign(val_accuracy=2 * table["val_accuracy"])).bounds is None
 
 
 def test_quality_of_noise_is_none() -> None:
@@ -451,14 +564,42 @@ def test_cell_features_need_the_architecture() -> None:
 
 
 def test_a_proxy_of_another_definition_is_refused() -> None:
-    metadata = {"definitions": {"alpha": "aa", "unused": "uu"}}
-    ensemble = fit(linear_table(30), metadata=metadata)
-    ensemble.check_compatible({"alpha": "aa", "beta": "bb"})
-    with pytest.raises(EnsembleError, match=r"'alpha' is not the one .* was aa, and is xx now"):
-        ensemble.check_compatible({"alpha": "xx"})
-    with pytest.raises(EnsembleError, match="was aa, and is unknown now"):
-        ensemble.check_compatible({})
-    fit(linear_table(30)).check_compatible({"alpha": "xx"})  # nothing recorded to compare
+    definitions = {name: f"{name}, version 1" for name in PROXIES}
+    ensemble = fit(linear_table(30), metadata={"definitions": definitions})
+    assert check_definitions(ensemble, {**definitions, "other": "2"}) == []
+    message = r"'beta' is not the one .* was 'beta, version 1', and is 'beta, version 2' now"
+    with pytest.raises(EnsembleError, match=message):
+        check_definitions(ensemble, {**definitions, "beta": "beta, version 2"})
+    said = "not say how beta is defined, so it could not be checked that the proxies mean the same"
+    del definitions["beta"]
+    assert f"The scores do {said}" in check_definitions(ensemble, definitions)[0]
+    assert check_definitions(ensemble, None)[0].startswith("The scores do not say how alpha, beta,")
+    silent = fit(linear_table(30))
+    assert check_definitions(silent, definitions)[0].startswith("The ensemble does not say how")
+
+
+def test_a_missing_proxy_is_refused_with_the_nearest_name() -> None:
+    ensemble = fit(linear_table(30))
+    with pytest.raises(EnsembleError, match=r"it lacks beta, which .*; did you mean 'bta'\?"):
+        check_proxies(ensemble, ["alpha", "gamma", "bta"], "it")
+
+
+def test_rows_that_were_fitted_to_are_known_by_function() -> None:
+    table = linear_table(30)
+    cells = [Architecture.from_string(text) for text in table["architecture"]]
+    table["function_key"] = [cell.function_key for cell in cells]
+    table = table.drop_duplicates("function_key")
+    fitted, others = table[:10], table[10:]
+    ensemble = fit(fitted)
+    assert ensemble.fitted_to == tuple(
+        sorted(Architecture.from_string(text).index for text in fitted["architecture"])
+    )
+    expected = [True] * len(fitted) + [False] * len(others)
+    assert in_sample(ensemble, table).tolist() == expected
+    assert in_sample(ensemble, table.drop(columns="architecture")).tolist() == expected
+    assert fit(table.drop(columns="architecture")).fitted_to is None
+    assert in_sample(fit(table.drop(columns="architecture")), table) is None
+    assert fit(table.assign(architecture="of another space")).fitted_to is None
 
 
 def test_rank_regression_takes_a_given_strength() -> None:

@@ -147,7 +147,7 @@ def test_the_file_says_what_a_reader_needs(tmp_path: Path) -> None:
     fitted().save(tmp_path / "ensemble.toml")
     document = tomllib.loads((tmp_path / "ensemble.toml").read_text())
     assert document["kind"] == "zc-search ensemble"
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert (document["model"], document["fit_on"], document["rows"]) == ("linear", "pareto", 14)
     assert document["metadata"] == {k: v for k, v in METADATA.items() if v is not None}
     assert [proxy["proxy"] for proxy in document["features"]["proxies"]] == list(WEIGHTS)
@@ -186,6 +186,20 @@ assert not {"torch", "optuna"} & set(sys.modules)
     assert [float(number) for number in run.stdout.split()] == expected.tolist()
 
 
+def test_a_file_of_version_1_is_read_as_it_was() -> None:
+    document = fitted().to_dict()
+    for key in ("unseen", "bounds", "best_proxy", "fitted_to"):
+        document.pop(key, None)
+    for record in document["held_out"]:
+        for key in [key for key in record if key.startswith("top_k")]:
+            del record[key]
+    old = Ensemble.from_dict(resealed({**document, "schema_version": 1}))
+    assert old.bounds is None
+    assert old.fitted_to is None
+    new = linear_table(50, seed=4)
+    assert old.predict(new).tolist() == fitted().score(new).tolist()
+
+
 def test_an_older_file_is_replaced_and_nothing_is_left_behind(tmp_path: Path) -> None:
     path = tmp_path / "ensemble.toml"
     path.write_text("old")
@@ -209,7 +223,7 @@ def test_an_imported_regressor_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, r"schema_version 2, written by a later zc-search; .* up to 1"),
+        ({"schema_version": 3}, r"schema_version 3, written by a later zc-search; .* up to 2"),
         ({"schema_version": "1"}, r"schema_version is '1', not a whole number"),
         ({"schema_version": True}, r"schema_version is True, not a whole number"),
         ({"kind": "recipe"}, r"e is no ensemble: its kind is 'recipe'"),
@@ -270,6 +284,8 @@ def change(path: str, value: Any) -> Any:
         ("predictor.intercept", ..., "intercept: Field required"),
         ("residuals", [1.0, 0.0], "residual quantiles must ascend"),
         ("residuals", [1.0], "at least 2 items"),
+        ("bounds", [100.0, 0.0], "do not ascend"),
+        ("fitted_to", [15_625], "less than 15625"),
         ("surplus", 1, "surplus: Extra inputs are not permitted"),
         ("model", ..., "model: Field required"),
         ("predictor", {"regressor": 1, "importances": []}, "intercept: Field required"),

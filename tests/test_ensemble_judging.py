@@ -12,6 +12,7 @@ from scipy import stats
 
 from zc_search.ensemble import (
     aggregate,
+    aggregate_ranking,
     best_single_proxy,
     compare_pareto,
     fit_ensemble,
@@ -198,6 +199,27 @@ def test_a_front_is_compared_with_as_many_random_rows() -> None:
         compare_pareto(trials.assign(pareto=False), table, PROXIES)
 
 
+def test_a_front_that_leaves_nothing_to_judge_is_refused() -> None:
+    table = linear_table(20).assign(pareto=True)
+    with pytest.raises(EnsembleError, match="as many random ones leave 0 of 20 to judge on"):
+        compare_pareto(table, table, PROXIES, 1)
+
+
+@pytest.mark.parametrize("broken", ["alpha", "val_accuracy"])
+def test_a_table_without_a_usable_row_names_what_is_broken(broken: str) -> None:
+    table = linear_table(20).assign(**{broken: np.nan})
+    with pytest.raises(EnsembleError, match=f"none of the 20 feasible .*; {broken} is finite in"):
+        learning_curve(table, PROXIES, [5], 1)
+
+
+def test_a_curve_tells_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    learning_curve(
+        linear_table(30), PROXIES, [5, 10], 2, on_progress=lambda *step: told.append(step)
+    )
+    assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+
+
 # Ranking --------------------------------------------------------------------------------------
 
 
@@ -217,6 +239,7 @@ def test_ranking_puts_prediction_beside_truth() -> None:
         "val_accuracy",
         "predicted_rank",
         "true_rank",
+        "in_sample",
     ]
     assert len(ranked) == 39
     assert 6 not in ranked.index
@@ -231,6 +254,23 @@ def test_ranking_puts_prediction_beside_truth() -> None:
         ensemble.predict(table.drop(index=[6, 40, 41, 42])),
         check_names=False,
     )
+
+
+def test_the_accuracy_free_ranking_by_hand() -> None:
+    table = pd.DataFrame(
+        {
+            "architecture": ["a", "b", "c", "a", "d"],
+            "up": [1.0, 2.0, 3.0, 1.0, 9.0],
+            "down": [3.0, 1.0, 2.0, 3.0, 0.0],
+            "feasible": [True, True, True, True, False],
+        }
+    )
+    ranked = aggregate_ranking(table, ["up", "down"], {"down": "minimize"})
+    assert list(ranked) == ["architecture", "aggregate", "predicted_rank"]
+    assert ranked["architecture"].tolist() == ["b", "c", "a"]
+    expected = [np.log(2 / 3) / 2, np.log(2 / 3) / 2, np.log(1 / 3)]
+    assert ranked["aggregate"].tolist() == pytest.approx(expected)
+    assert ranked["predicted_rank"].tolist() == [1, 1, 3]
 
 
 def test_ranking_needs_no_truth() -> None:

@@ -14,11 +14,12 @@ from zc_search.config.sections import (
     Space,
     Study,
 )
-from zc_search.config.settings import Config, Objective
+from zc_search.config.settings import ENSEMBLE, Config, Objective, ensemble_file
 from zc_search.config.types import METRIC_DIRECTIONS, SAMPLERS, FrozenTable
 from zc_search.config.writing import config_to_toml, starter
 
 __all__ = [
+    "ENSEMBLE",
     "METRIC_DIRECTIONS",
     "RESUMABLE",
     "SAMPLERS",
@@ -35,6 +36,7 @@ __all__ = [
     "Study",
     "config_differences",
     "config_to_toml",
+    "ensemble_file",
     "load_config",
     "parse_config",
     "starter",

@@ -22,6 +22,20 @@ from zc_search.proxy_names import Direction, default_direction
 
 DIRECTIONS = ("maximize", "minimize", "default")
 
+ENSEMBLE = "ensemble:"
+"""What the name of an objective begins with that is an ensemble's prediction; its file follows."""
+
+
+def ensemble_file(name: Any) -> str | None:
+    """Return the file in an objective's name such as ``ensemble:ensemble.toml``; else None."""
+    if isinstance(name, str) and name.startswith(ENSEMBLE) and name.endswith((".toml", ".json")):
+        return name.removeprefix(ENSEMBLE)
+    return None
+
+
+def _name(value: Any) -> str:
+    return value if ensemble_file(value) else objective_name(value)
+
 
 def _scale(value: float) -> float:
     if value < 0:
@@ -36,13 +50,13 @@ class Objective(Section):
     """A figure that the search optimises.
 
     Attributes:
-        name: A proxy or a metric of the benchmark.
+        name: A proxy, a metric of the benchmark, or an ensemble's prediction (`ENSEMBLE`).
         direction: Which way is better.
         scale: Weight in a sum of objectives; without a sum only 0 differs from the others.
             An objective of scale 0 is recorded and not optimised.
     """
 
-    name: Annotated[str, BeforeValidator(objective_name)]
+    name: Annotated[str, BeforeValidator(_name)]
     direction: Direction = Field(default="default", validate_default=True)
     scale: Annotated[float, AfterValidator(_scale)] = 1.0
 
@@ -55,6 +69,8 @@ class Objective(Section):
             return "maximize" if value == "default" else value
         name = info.data["name"]
         direction = default_direction(name) or METRIC_DIRECTIONS.get(name)
+        if ensemble_file(name):
+            direction = "maximize"
         if direction is None:
             raise ValueError(f"{name!r} has no default direction; Allowed: maximize, minimize")
         return direction
@@ -108,6 +124,21 @@ class Config(Section):
     ensemble: Ensemble = Ensemble()
     output: Output = Output()
 
+    @field_validator("benchmark")
+    @classmethod
+    def _counts_something(cls, benchmark: Benchmark, info: ValidationInfo) -> Benchmark:
+        study = info.data.get("study")
+        if benchmark.name == "none" and study is not None:
+            for key in ("max_accuracies", "max_simulated_seconds"):
+                if getattr(study, key) is not None:
+                    raise PydanticCustomError(
+                        "at_key",
+                        "'none' is given, but {limit} counts what is looked up; "
+                        "Allowed: nasbench201",
+                        {"key": "name", "limit": f"study.{key}"},
+                    )
+        return benchmark
+
     @field_validator("objectives")
     @classmethod
     def _optimises_something(
@@ -154,5 +185,9 @@ class Config(Section):
 
 
 def _computed(objectives: tuple[Objective, ...], proxies: Proxies) -> tuple[str, ...]:
-    names = [objective.name for objective in objectives if objective.name not in METRIC_DIRECTIONS]
+    names = [
+        objective.name
+        for objective in objectives
+        if objective.name not in METRIC_DIRECTIONS and not ensemble_file(objective.name)
+    ]
     return tuple(dict.fromkeys((*names, *proxies.compute)))

@@ -6,10 +6,11 @@ Tables in, tables out; no torch and no Optuna.
 from zc_search.ensemble.baselines import aggregate, best_single_proxy
 from zc_search.ensemble.cell import CELL_FEATURES, cell_features
 from zc_search.ensemble.features import FeatureMap, Features, parse_feature_set
-from zc_search.ensemble.fitted import SCHEMA_VERSION, Ensemble, HeldOut
+from zc_search.ensemble.fitted import SCHEMA_VERSION, Ensemble
 from zc_search.ensemble.fitting import fit_ensemble, fit_pipeline
 from zc_search.ensemble.judging import compare_pareto, judge, learning_curve
-from zc_search.ensemble.ranking import ranking
+from zc_search.ensemble.quality import HeldOut
+from zc_search.ensemble.ranking import aggregate_ranking, ranking
 from zc_search.ensemble.splits import judge_split, summarise
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Features",
     "HeldOut",
     "aggregate",
+    "aggregate_ranking",
     "best_single_proxy",
     "cell_features",
     "compare_pareto",

@@ -8,6 +8,7 @@ import pandas as pd
 from zc_search.ensemble.cell import CELL_FEATURES
 from zc_search.ensemble.features import FeatureMap, Features
 from zc_search.ensemble.predictor import Weight
+from zc_search.ensemble.quality import HeldOut
 from zc_search.ensemble.validation import CrossValidation
 
 INFLATION_LIMIT = 10.0
@@ -17,11 +18,11 @@ def dropped_columns(features: Features, rows: int) -> list[str]:
     """Say which columns were left out because they say nothing, or nothing new."""
     notes = []
     for names, cell in _split(features.constant_):
-        what = f"{len(names)} features of the cell" if cell else _listed(names)
+        what = _features_of_the_cell(names) if cell else _listed(names)
         notes.append(f"Constant over the {rows} rows, and left out: {what}.")
     for names, cell in _split(list(features.duplicates_)):
         if cell:
-            notes.append(f"Repeating others, and left out: {len(names)} features of the cell.")
+            notes.append(f"Repeating others, and left out: {_features_of_the_cell(names)}.")
             continue
         pairs = [f"{name} repeats {features.duplicates_[name]}" for name in names]
         notes.append(f"Left out, because {_listed(pairs)}.")
@@ -138,8 +139,31 @@ def held_out(judged: CrossValidation | None, rows: int, folds: int, best: str) -
     return notes
 
 
+def unseen(judged: Sequence[HeldOut], best: str) -> list[str]:
+    """Say where one proxy does better alone on architectures that took no part in the fit.
+
+    Args:
+        judged: What they said of each predictor; empty where there were none.
+        best: The best single proxy on all rows fitted to.
+    """
+    if not judged:
+        return ["No architectures are left beside those fitted to, to judge on."]
+    taus = {row.predictor: row.kendall_tau for row in judged}
+    ensemble, single = taus["ensemble"], taus["best single proxy"]
+    if single is None or (ensemble is not None and ensemble >= single):
+        return []
+    return [
+        f"On architectures not fitted to, the ensemble's Kendall's tau, {_tau(ensemble)}, is below "
+        f"that of the best single proxy, {_tau(single)} ({best})."
+    ]
+
+
 def _tau(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
+
+
+def _features_of_the_cell(names: list[str]) -> str:
+    return f"{len(names)} feature{'s' * (len(names) > 1)} of the cell"
 
 
 def _split(names: list[str]) -> list[tuple[list[str], bool]]:

@@ -71,7 +71,7 @@ def write(document: Mapping[str, Any], path: str | Path) -> None:
         EnsembleError: Another suffix, or the file cannot be written.
     """
     path = Path(path)
-    if _suffix(path) == ".toml":
+    if suffix_of(path) == ".toml":
         text = tomlkit.dumps(document)
     else:
         text = json.dumps(document, indent=2, allow_nan=False) + "\n"
@@ -88,7 +88,7 @@ def read(path: str | Path) -> dict[str, Any]:
         EnsembleError: Another suffix, no such file, or no valid TOML or JSON table.
     """
     path = Path(path)
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     try:
         text = path.read_text(encoding="utf-8")
         # Not tomlkit: no comment is kept here, and it needs seconds for a large covariance.
@@ -102,7 +102,12 @@ def read(path: str | Path) -> dict[str, Any]:
     return document
 
 
-def _suffix(path: Path) -> str:
+def suffix_of(path: Path) -> str:
+    """Return a path's suffix, which says how a document is written.
+
+    Raises:
+        EnsembleError: It is none of `SUFFIXES`.
+    """
     if path.suffix not in SUFFIXES:
         raise EnsembleError(f"{path}: {unknown_name('suffix', path.suffix, SUFFIXES)}")
     return path.suffix

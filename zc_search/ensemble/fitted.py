@@ -20,39 +20,29 @@ from scipy.stats import norm
 from zc_search.ensemble import documents
 from zc_search.ensemble.features import FeatureMap
 from zc_search.ensemble.predictor import ImportedRegressor, LinearPredictor
+from zc_search.ensemble.quality import HeldOut, quality_table
 from zc_search.ensemble.scales import RECORD, Floats
-from zc_search.ensemble.tables import FitOn
+from zc_search.ensemble.tables import Bounds, FitOn, clipped
 from zc_search.errors import EnsembleError
+from zc_search.vocabulary import EDGES, OPERATIONS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_Index = Annotated[int, Field(ge=0, lt=len(OPERATIONS) ** len(EDGES))]
 
 
-class HeldOut(BaseModel):
-    """How one predictor ranked architectures that it was not fitted to.
+class SingleProxy(BaseModel):
+    """The proxy whose order agreed best with the accuracies fitted to.
 
     Attributes:
-        predictor: ``ensemble``, ``best single proxy``, ``aggregate``, ``params`` or ``flops``.
-        judged: On what, in words; always held out.
-        rows: Distinct architectures that took part.
-        kendall_tau: Mean over the held-out folds; None where it is undefined.
-        kendall_tau_low: Lower end of its 90% interval.
-        kendall_tau_high: Upper end of its 90% interval.
-        spearman: Mean over the held-out folds; None where it is undefined.
-        spearman_low: Lower end of its 90% interval.
-        spearman_high: Upper end of its 90% interval.
+        proxy: Its name.
+        sign: 1 where more of it meant more accuracy, else -1.
     """
 
     model_config = RECORD
 
-    predictor: str
-    judged: str
-    rows: int
-    kendall_tau: float | None = None
-    kendall_tau_low: float | None = None
-    kendall_tau_high: float | None = None
-    spearman: float | None = None
-    spearman_low: float | None = None
-    spearman_high: float | None = None
+    proxy: str
+    sign: float
 
 
 class Ensemble(BaseModel):
@@ -70,6 +60,10 @@ class Ensemble(BaseModel):
             percent, on held-out rows where `residuals_held_out`.
         residuals_held_out: False where there were too few rows to hold any out.
         held_out: What `quality` shows.
+        unseen: As `held_out`, for `unseen_quality`.
+        bounds: What predictions are clipped to, in percent; None where accuracies are no percent.
+        best_proxy: The best single proxy of the rows fitted to; None in files of version 1.
+        fitted_to: `Architecture.index` of the rows fitted to; None where it is not known.
         notes: A sentence for each thing a user should know before trusting it.
         metadata: What the caller knows of the accuracies and proxies: data set, split, seeds,
             ``definitions`` (a fingerprint for each proxy).
@@ -89,6 +83,10 @@ class Ensemble(BaseModel):
     residuals: Annotated[tuple[float, ...], Field(min_length=2)]
     residuals_held_out: bool
     held_out: tuple[HeldOut, ...]
+    unseen: tuple[HeldOut, ...] = ()
+    bounds: Bounds | None = None
+    best_proxy: SingleProxy | None = None
+    fitted_to: tuple[_Index, ...] | None = None
 
     @property
     def proxies(self) -> tuple[str, ...]:
@@ -126,12 +124,19 @@ class Ensemble(BaseModel):
 
     @property
     def quality(self) -> pd.DataFrame:
-        """Held-out rank correlations, one row a predictor, the ensemble's first; see `HeldOut`.
+        """Cross-validated figures, one row a predictor, the ensemble's first; see `HeldOut`.
 
         Empty where there were too few rows to hold any out; nothing here is in-sample.
         """
-        rows = [row.model_dump() for row in self.held_out]
-        return pd.DataFrame(rows, columns=list(HeldOut.model_fields))
+        return quality_table(self.held_out)
+
+    @property
+    def unseen_quality(self) -> pd.DataFrame:
+        """As `quality`, but judged on architectures that took no part in the fit.
+
+        Empty where the fit was given none.
+        """
+        return quality_table(self.unseen)
 
     def predict(self, table: pd.DataFrame) -> pd.Series:
         """Predict the accuracy of each row, in percent.
@@ -139,14 +144,23 @@ class Ensemble(BaseModel):
         A prediction is a row's own: it does not depend on the other rows of the table.
 
         Returns:
-            On the table's index; NaN where a proxy is not finite. Values above 100 are possible:
-            they keep their order.
+            On the table's index, within `bounds`; NaN where a proxy is not finite.
 
         Raises:
             EnsembleError: A column is missing or holds no numbers.
         """
-        predicted = self._predict(self.features.matrix(table))
+        predicted = clipped(self.score(table).to_numpy(), self.bounds)
         return pd.Series(predicted, index=table.index, name=f"predicted_{self.target}")
+
+    def score(self, table: pd.DataFrame) -> pd.Series:
+        """Return what `predict` clips to `bounds`: rows keep their order beyond them.
+
+        Raises:
+            EnsembleError: As for `predict`.
+        """
+        return pd.Series(
+            self._predict(self.features.matrix(table)), index=table.index, name="score"
+        )
 
     def predict_interval(self, table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
         """Predict the accuracy of each row with an interval for its true accuracy, in percent.
@@ -164,7 +178,8 @@ class Ensemble(BaseModel):
             level: Share of architectures whose accuracy the interval is to hold, within (0, 1).
 
         Returns:
-            ``prediction, low, high`` on the table's index; NaN where a proxy is not finite.
+            ``prediction, low, high`` on the table's index, within `bounds`; NaN where a proxy is
+            not finite.
 
         Raises:
             EnsembleError: A level outside (0, 1), or as for `predict`.
@@ -181,31 +196,12 @@ class Ensemble(BaseModel):
             down, up = self.predictor.spread(matrix, float(norm.ppf((1 + level) / 2)))
         return pd.DataFrame(
             {
-                "prediction": predicted,
-                "low": predicted - np.hypot(down, max(-low, 0.0)),
-                "high": predicted + np.hypot(up, max(high, 0.0)),
+                "prediction": clipped(predicted, self.bounds),
+                "low": clipped(predicted - np.hypot(down, max(-low, 0.0)), self.bounds),
+                "high": clipped(predicted + np.hypot(up, max(high, 0.0)), self.bounds),
             },
             index=table.index,
         )
-
-    def check_compatible(self, definitions: Mapping[str, str]) -> None:
-        """Check that the proxies mean what they meant when the ensemble was fitted.
-
-        Args:
-            definitions: The fingerprint of each proxy's definition, as in
-                ``metadata["definitions"]``.
-
-        Raises:
-            EnsembleError: A recorded fingerprint differs or is not given.
-        """
-        recorded = self.metadata.get("definitions")
-        for proxy, fingerprint in (recorded if isinstance(recorded, dict) else {}).items():
-            now = definitions.get(proxy)
-            if proxy in self.proxies and now != fingerprint:
-                raise EnsembleError(
-                    f"proxy {proxy!r} is not the one that the ensemble was fitted to: its "
-                    f"definition was {fingerprint}, and is {now or 'unknown'} now"
-                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return every constant as plain values, with a schema version and a checksum.
@@ -272,4 +268,6 @@ class Ensemble(BaseModel):
                 raise ValueError(f"weights for {weighted} but columns {self.features.names}")
         if np.any(np.diff(self.residuals) < 0):
             raise ValueError("the residual quantiles must ascend")
+        if self.bounds is not None and self.bounds[0] >= self.bounds[1]:
+            raise ValueError(f"bounds {self.bounds} do not ascend")
         return self

@@ -1,34 +1,34 @@
 """Fitting an ensemble: choose rows, fit, hold out, resample, and say what was noticed."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.inspection import permutation_importance
-from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
 from zc_search.ensemble import diagnostics
-from zc_search.ensemble.baselines import best_single_proxy, check_directions
-from zc_search.ensemble.features import FeatureMap, Features
-from zc_search.ensemble.fitted import Ensemble
+from zc_search.ensemble.baselines import baselines, best_single_proxy, check_directions
+from zc_search.ensemble.features import Features
+from zc_search.ensemble.fitted import Ensemble, SingleProxy
 from zc_search.ensemble.models import make_model
 from zc_search.ensemble.predictor import ImportedRegressor, LinearPredictor
-from zc_search.ensemble.scales import Floats
-from zc_search.ensemble.tables import distinct, flags, function_keys, numbers, select_rows
-from zc_search.ensemble.uncertainty import (
-    least_squares_errors,
-    lower_triangle,
-    quantiles,
-    resampled_coefficients,
-    weight_records,
+from zc_search.ensemble.quality import HeldOut, judge_scores
+from zc_search.ensemble.recording import imported_regressor, indices, linear_predictor
+from zc_search.ensemble.tables import (
+    bounds_of,
+    clipped,
+    distinct,
+    finite,
+    flags,
+    function_keys,
+    numbers,
+    select_rows,
 )
-from zc_search.ensemble.validation import ROWS_IN_A_FOLD, cross_validate
+from zc_search.ensemble.uncertainty import quantiles
+from zc_search.ensemble.validation import cross_validate
 from zc_search.errors import EnsembleError
-from zc_search.evaluation import kendall_tau
 
 
 def fit_pipeline(
@@ -72,6 +72,8 @@ def fit_ensemble(
     seed: int = 0,
     directions: Mapping[str, str] | None = None,
     metadata: Mapping[str, Any] | None = None,
+    judge_on: pd.DataFrame | None = None,
+    judge_on_name: str = "the table given",
 ) -> Ensemble:
     """Fit a model from proxies to accuracy, judge it on held-out rows, and bound its weights.
 
@@ -93,6 +95,9 @@ def fit_ensemble(
             accuracy, which may differ from its direction as an objective of the search.
         metadata: What to keep beside the constants; see `Ensemble`. Keys that are None are left
             out.
+        judge_on: A table with accuracies, such as the whole space: its rows whose function was
+            not fitted to judge the ensemble once more.
+        judge_on_name: What to call that table, such as ``the other trials``.
 
     Raises:
         EnsembleError: Nothing can be fitted (one row, one accuracy, no finite row, a missing
@@ -137,16 +142,24 @@ def fit_ensemble(
         repeats=repeats,
         seed=seed,
     )
-    best, _ = best_single_proxy(rows, proxies, target)
+    best, sign = best_single_proxy(rows, proxies, target)
     notes += diagnostics.held_out(judged, len(rows), folds, best)
-    residuals = (
-        numbers(rows, target) - pipeline.predict(rows) if judged is None else judged.residuals
-    )
+    bounds = bounds_of(numbers(rows, target))
+    if judged is None:
+        residuals = numbers(rows, target) - clipped(pipeline.predict(rows), bounds)
+    else:
+        residuals = judged.residuals
+    unseen: tuple[HeldOut, ...] = ()
+    if judge_on is not None:
+        unseen = _judge_unseen(
+            pipeline, rows, judge_on, judge_on_name, proxies, target, directions, n_bootstrap, seed
+        )
+        notes += diagnostics.unseen(unseen, best)
     predictor: LinearPredictor | ImportedRegressor
     if ":" in model:
-        predictor = _imported(pipeline, fit, rows, target, seed)
+        predictor = imported_regressor(pipeline, fit, rows, target, seed)
     else:
-        predictor = _linear(pipeline, rows, target, n_bootstrap, seed)
+        predictor = linear_predictor(pipeline, rows, target, n_bootstrap, seed)
         notes += diagnostics.contradicted_directions(features.map_, predictor.weights, directions)
     return Ensemble(
         model=model,
@@ -161,6 +174,10 @@ def fit_ensemble(
         residuals=quantiles(residuals),
         residuals_held_out=judged is not None,
         held_out=() if judged is None else judged.quality,
+        unseen=unseen,
+        bounds=bounds,
+        best_proxy=SingleProxy(proxy=best, sign=sign),
+        fitted_to=indices(rows),
     )
 
 
@@ -171,62 +188,38 @@ def _population(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, distinct(others)])
 
 
-def _linear(
-    pipeline: Pipeline, rows: pd.DataFrame, target: str, n_bootstrap: int, seed: int
-) -> LinearPredictor:
-    """Write down a fitted linear model, and bound its weights."""
-    model, accuracies = pipeline["model"], numbers(rows, target)
-    columns = pipeline["features"].transform(rows)
-    errors = None
-    if isinstance(model, LinearRegression):
-        residuals = accuracies - model.predict(columns)
-        errors = least_squares_errors(columns.to_numpy(), residuals)
-    coefficients = resampled_coefficients(model, columns, accuracies, n_bootstrap, seed)
-    return LinearPredictor(
-        intercept=float(model.intercept_),
-        weights=weight_records(list(columns), model.coef_, errors, coefficients),
-        covariance=lower_triangle(coefficients),
-        link=getattr(model, "link_", None),
-    )
-
-
-def _imported(
+def _judge_unseen(
     pipeline: Pipeline,
-    fit: Callable[[pd.DataFrame], Pipeline],
     rows: pd.DataFrame,
+    table: pd.DataFrame,
+    name: str,
+    proxies: Sequence[str],
     target: str,
+    directions: Mapping[str, str],
+    n_bootstrap: int,
     seed: int,
-) -> ImportedRegressor:
-    """Measure by shuffling what an imported regressor draws on.
+) -> tuple[HeldOut, ...]:
+    """Judge a fit and its baselines on the rows of a table that compute no function fitted to.
 
-    Held out in three folds where there are rows for it, else on the rows fitted to.
+    Returns:
+        One record a predictor; none where fewer than three rows are left.
     """
-    features: FeatureMap = pipeline["features"].map_
-    inputs = [scale.proxy for scale in features.proxies] + ["architecture"] * features.cell
-    splits = [(rows, rows)]
-    if len(rows) >= 3 * ROWS_IN_A_FOLD:
-        folds = KFold(3, shuffle=True, random_state=seed).split(rows)
-        splits = [(rows.iloc[training], rows.iloc[held_out]) for training, held_out in folds]
-    costs = []
-    for training, judged in splits:
-        found = permutation_importance(
-            fit(training),
-            judged[inputs],
-            numbers(judged, target),
-            scoring=_kendall_scorer,
-            n_repeats=5,
-            random_state=seed,
-        )
-        costs.append(found["importances"])
-    drops = np.concatenate(costs, axis=1)
-    return ImportedRegressor(
-        pipeline["model"],
-        tuple(zip(inputs, drops.mean(axis=1).tolist(), drops.std(axis=1).tolist(), strict=True)),
+    table = table.reset_index(drop=True)
+    table = table[flags(table, "feasible", default=True) & finite(table, proxies)]
+    rest = table[~np.isin(function_keys(table), function_keys(rows)) & finite(table, [target])]
+    if len(rest) < 3:  # no rank correlation
+        return ()
+    others = baselines(rows, table, proxies, target, directions)
+    return judge_scores(
+        {
+            "ensemble": np.asarray(pipeline.predict(rest)),
+            **{predictor: scorer(rest) for predictor, scorer in others.items()},
+        },
+        numbers(rest, target),
+        f"not fitted to: {len(rest):,} architectures of {name}",
+        n_bootstrap=n_bootstrap,
+        seed=seed,
     )
-
-
-def _kendall_scorer(pipeline: Pipeline, table: pd.DataFrame, accuracies: Floats) -> float:
-    return kendall_tau(np.asarray(pipeline.predict(table)), accuracies)
 
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Judging ensembles where all answers are known: on architectures that no fit has seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from joblib import parallel_config  # type: ignore[import-untyped]
 from sklearn.utils.parallel import Parallel, delayed
 
 from zc_search.ensemble.splits import draw_rows, judge_split, usable_rows
@@ -81,11 +82,26 @@ def learning_curve(
     top_k: int = 10,
     seed: int = 0,
     n_jobs: int = 1,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Judge every model, feature set and number of accuracies on the same draws.
 
     A smaller draw is the beginning of a larger one, so that sizes compare too. Baselines do not
     depend on model and features, and stand once, with these two columns missing.
+
+    Args:
+        table: See `judge`.
+        proxies: See `judge`.
+        sizes: Numbers of accuracies.
+        n_draws: See `judge`.
+        models: See `fit_ensemble`.
+        feature_sets: See `fit_ensemble`.
+        target: See `judge`.
+        directions: See `judge`.
+        top_k: See `judge`.
+        seed: See `judge`.
+        n_jobs: Processes, with a thread each.
+        on_progress: Called with how many draws are judged, and of how many.
 
     Returns:
         As for `judge`, after the columns ``model, feature_set, size``.
@@ -124,7 +140,13 @@ def learning_curve(
         return judged
 
     jobs = [(draw, size) for size in sizes for draw in range(n_draws)]
-    judged: list[pd.DataFrame] = Parallel(n_jobs=n_jobs)(delayed(one)(*job) for job in jobs)
+    on_progress(0, len(jobs))
+    judged: list[pd.DataFrame] = []
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        running = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(one)(*job) for job in jobs)
+        for found in running:
+            judged.append(found)
+            on_progress(len(judged), len(jobs))
     return pd.concat(judged, ignore_index=True)
 
 
@@ -161,7 +183,8 @@ def compare_pareto(
         As for `judge`, after a column ``fit_on``: ``pareto`` or ``random``.
 
     Raises:
-        EnsembleError: As for `judge`, or a front of fewer than two functions.
+        EnsembleError: As for `judge`, a front of fewer than two functions, or one so large that
+            nothing is left to judge on.
     """
     front = usable_rows(trials, proxies, target)
     front = distinct(front[flags(front, "pareto", default=False)])
@@ -169,11 +192,16 @@ def compare_pareto(
         raise EnsembleError(f"the trials' Pareto front has {len(front)} usable rows; 2 are needed")
     table = usable_rows(table, proxies, target)
     keys = pd.factorize(function_keys(table))[0]
-    found = []
+    found: list[pd.DataFrame] = []
     for draw in range(n_draws):
         random = table.iloc[draw_rows(keys, len(front), [seed, draw])]
         seen = np.concatenate([function_keys(front), function_keys(random)])
         rest = table[~np.isin(function_keys(table), seen)]
+        if len(rest) < 3:
+            raise EnsembleError(
+                f"{len(front)} architectures on the Pareto front and as many random ones leave "
+                f"{len(rest)} of {len(table)} to judge on; 3 are needed"
+            )
         for fit_on, rows in (("pareto", front), ("random", random)):
             judged = judge_split(
                 rows,

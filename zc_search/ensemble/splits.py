@@ -10,11 +10,11 @@ from scipy.stats import t as student
 
 from zc_search.ensemble.baselines import baselines, check_directions
 from zc_search.ensemble.fitting import fit_pipeline
+from zc_search.ensemble.quality import METRICS
 from zc_search.ensemble.scales import Floats
 from zc_search.ensemble.tables import finite, flags, numbers
+from zc_search.errors import EnsembleError
 from zc_search.evaluation import kendall_tau, spearman, top_k_regret
-
-METRICS = ("kendall_tau", "spearman", "top_k_regret")
 
 
 def judge_split(
@@ -117,6 +117,19 @@ def draw_rows(keys: npt.NDArray[np.intp], size: int, seed: list[int]) -> npt.NDA
 
 
 def usable_rows(table: pd.DataFrame, proxies: Sequence[str], target: str) -> pd.DataFrame:
-    """Return the feasible rows with finite proxies and target, on a fresh index."""
-    usable = flags(table, "feasible", default=True) & finite(table, [target, *proxies])
+    """Return the feasible rows with finite proxies and target, on a fresh index.
+
+    Raises:
+        EnsembleError: There is none.
+    """
+    feasible = flags(table, "feasible", default=True)
+    usable = feasible & finite(table, [target, *proxies])
+    if not usable.any():
+        rows = table[feasible]
+        broken = [name for name in (target, *proxies) if not finite(rows, [name]).any()]
+        reason = f"; {', '.join(broken)} is finite in none" if broken else ""
+        raise EnsembleError(
+            f"none of the {len(rows)} feasible rows has a finite {target} and finite proxies"
+            f"{reason}"
+        )
     return table[usable].reset_index(drop=True)

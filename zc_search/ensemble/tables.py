@@ -12,6 +12,11 @@ from zc_search.errors import EnsembleError, nearest, unknown_name
 
 FitOn = Literal["pareto", "all"]
 
+Bounds = tuple[float, float]
+
+PERCENT: Bounds = (0.0, 100.0)
+"""Least and largest accuracy, where accuracies are percentages."""
+
 
 class Selection(NamedTuple):
     """The rows to fit, and what was decided on the way.
@@ -87,6 +92,17 @@ def select_rows(
             f"{numbers(rows, target)[0]:g}: there is nothing to rank"
         )
     return Selection(rows, chosen, notes)
+
+
+def bounds_of(accuracies: Floats) -> Bounds | None:
+    """Return `PERCENT` where all accuracies may be percentages, else None."""
+    low, high = PERCENT
+    return PERCENT if np.all((accuracies >= low) & (accuracies <= high)) else None
+
+
+def clipped(values: Floats, bounds: Bounds | None) -> Floats:
+    """Return values within bounds, if there are any; NaN stays NaN."""
+    return values if bounds is None else np.clip(values, *bounds)
 
 
 def numbers(table: pd.DataFrame, column: str) -> Floats:

@@ -9,15 +9,14 @@ from scipy.stats import t as student
 from sklearn.model_selection import RepeatedKFold
 
 from zc_search.ensemble.baselines import baselines
-from zc_search.ensemble.fitted import HeldOut
+from zc_search.ensemble.quality import LEVEL, METRICS, RANGES, HeldOut
 from zc_search.ensemble.scales import Floats
-from zc_search.ensemble.tables import numbers
-from zc_search.evaluation import kendall_tau, spearman
+from zc_search.ensemble.tables import bounds_of, clipped, numbers
+from zc_search.errors import EnsembleError
+from zc_search.evaluation import kendall_tau, spearman, top_k_regret
 
 ROWS_IN_A_FOLD = 3
 """With fewer held-out rows a rank correlation takes two values only."""
-
-LEVEL = 0.9
 
 Fit = Callable[[pd.DataFrame], Any]
 """From training rows to a fitted scikit-learn pipeline."""
@@ -51,8 +50,10 @@ def cross_validate(
 ) -> CrossValidation | None:
     """Judge the ensemble and its baselines on the same held-out folds.
 
-    Every fold refits everything: features, model, and the choice of the best single proxy.
-    Correlations are taken within a fold, because scores of two fits share no scale, and averaged.
+    Every fold refits everything: features, model, and the choice of the best single proxy; where
+    nothing can be fitted, as every feature is constant, the mean is predicted. Figures are taken
+    within a fold, because scores of two fits share no scale, and averaged. The regret looks at
+    the first tenth of a fold, one architecture at least.
 
     Returns:
         None if not even two folds of three rows can be made.
@@ -60,32 +61,36 @@ def cross_validate(
     folds = min(folds, len(rows) // ROWS_IN_A_FOLD)
     if folds < 2:
         return None
-    scores: dict[str, list[tuple[float, float]]] = {}
+    top_k = max(1, len(rows) // folds // 10)
+    bounds = bounds_of(numbers(rows, target))
+    figures: dict[str, list[tuple[float, float, float]]] = {}
     residuals = []
     splits = RepeatedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
     for training, held_out in splits.split(rows):
         train, test = rows.iloc[training], rows.iloc[held_out]
         true = numbers(test, target)
-        predicted = np.asarray(fit(train).predict(test))
-        residuals.append(true - predicted)
+        try:
+            predicted = np.asarray(fit(train).predict(test))
+        except EnsembleError:
+            predicted = np.full(len(test), numbers(train, target).mean())
+        residuals.append(true - clipped(predicted, bounds))
         others = baselines(train, population, proxies, target, directions)
         for name, score in (("ensemble", predicted), *((n, s(test)) for n, s in others.items())):
-            scores.setdefault(name, []).append((kendall_tau(score, true), spearman(score, true)))
+            figures.setdefault(name, []).append(
+                (
+                    kendall_tau(score, true),
+                    spearman(score, true),
+                    top_k_regret(score, true, top_k),
+                )
+            )
     judged = f"held out: {folds}-fold cross-validation, {repeats} times"
     quality = []
-    for name, values in scores.items():
-        tau, rho = np.array(values).T
-        quality.append(
-            HeldOut.model_validate(
-                {
-                    "predictor": name,
-                    "judged": judged,
-                    "rows": len(rows),
-                    **_named("kendall_tau", tau, 1 / (folds - 1)),
-                    **_named("spearman", rho, 1 / (folds - 1)),
-                }
-            )
-        )
+    for name, values in figures.items():
+        record: dict[str, Any] = {"predictor": name, "judged": judged, "rows": len(rows)}
+        for metric, column in zip(METRICS, np.array(values).T, strict=True):
+            record |= _named(metric, column, 1 / (folds - 1))
+        known = {"top_k": top_k} if "top_k_regret" in record else {}
+        quality.append(HeldOut.model_validate({**record, **known}))
     return CrossValidation(tuple(quality), np.concatenate(residuals), folds)
 
 
@@ -108,9 +113,10 @@ def resampled_interval(values: Floats, test_share: float) -> tuple[float, float,
 
 
 def _named(name: str, values: Floats, test_share: float) -> dict[str, float]:
-    """Return a correlation with its interval as fields of `HeldOut`; none where undefined."""
+    """Return a figure with its interval as fields of `HeldOut`; none where undefined."""
     known = values[np.isfinite(values)]
     if len(known) < 2:
         return {}
     mean, low, high = resampled_interval(known, test_share)
-    return {name: mean, f"{name}_low": max(low, -1.0), f"{name}_high": min(high, 1.0)}
+    least, largest = RANGES[name]
+    return {name: mean, f"{name}_low": max(low, least), f"{name}_high": min(high, largest)}
