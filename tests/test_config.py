@@ -135,7 +135,8 @@ def test_all_wrong_keys_are_reported_at_once():
     )
     sections = "study, space, data, proxies, benchmark, objectives, ensemble, output"
     study = (
-        "name, sampler, sampler_options, n_trials, timeout, seed, storage, workers, sum_objectives"
+        "name, sampler, sampler_options, distinct, n_trials, max_accuracies, "
+        "max_simulated_seconds, timeout, seed, storage, workers, sum_objectives"
     )
     samplers = ", ".join((*SAMPLERS, "or 'module:Class'"))
     datasets = "cifar10, cifar10-valid, cifar100, ImageNet16-120"

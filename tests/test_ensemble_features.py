@@ -1,18 +1,24 @@
 """Features: what each scale does to a proxy, what a cell's structure says, what is left out."""
 
+import json
+from itertools import combinations
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from ensemble_tables import linear_table
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scipy import stats
 from sklearn.linear_model import LinearRegression
 
 from zc_search.ensemble import CELL_FEATURES, Features, cell_features
 from zc_search.ensemble.features import FeatureMap, FeatureSet, parse_feature_set
+from zc_search.ensemble.flow import FLOW_FEATURES, flow_features
 from zc_search.ensemble.scales import FIT_SCALE, LogScale, RankScale, RawScale, SplineScale
-from zc_search.errors import ArchitectureError
+from zc_search.errors import ArchitectureError, EnsembleError
 from zc_search.spaces import OPERATIONS, Architecture
 
 VALUES = st.lists(st.floats(-1e100, 1e100, allow_subnormal=False), min_size=1, max_size=30).map(
@@ -180,12 +186,39 @@ def test_features_of_no_cell_and_of_no_architecture() -> None:
 
 
 def test_names_of_feature_sets() -> None:
-    assert parse_feature_set("standard") == FeatureSet("standard", cell=False, interactions=False)
-    assert parse_feature_set("spline+cell") == FeatureSet("spline", cell=True, interactions=False)
+    assert parse_feature_set("standard") == FeatureSet("standard")
+    assert parse_feature_set("spline+cell") == FeatureSet("spline", cell=True)
     assert parse_feature_set("rank+interactions+cell") == FeatureSet("rank", True, True)
+    assert parse_feature_set("rank+flow+aggregate") == FeatureSet("rank", flow=True, aggregate=True)
 
 
-@pytest.mark.parametrize("name", ["raw", "rank", "spline+cell", "standard+cell+interactions"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("rang", "unknown feature set 'rang'; did you mean 'rank'"),
+        ("rank+flows", r"may be followed by \+cell and \+interactions and \+flow and \+aggregate"),
+        (
+            "raw+aggregate",
+            r"'raw\+aggregate': .* allowed are rank\+aggregate and spline\+aggregate",
+        ),
+    ],
+)
+def test_an_unknown_feature_set_is_refused(name: str, message: str) -> None:
+    with pytest.raises(EnsembleError, match=message):
+        parse_feature_set(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "raw",
+        "rank",
+        "spline+cell",
+        "standard+cell+interactions",
+        "rank+flow+aggregate+interactions",
+        "spline+cell+flow+aggregate+interactions",
+    ],
+)
 def test_training_columns_are_standardised_and_new_ones_by_the_same_constants(name: str) -> None:
     table = linear_table(60)
     features = Features(["alpha", "beta", "gamma"], name).fit(table)
@@ -214,6 +247,82 @@ def test_an_interaction_finds_what_single_proxies_cannot() -> None:
     product = Features(["alpha", "beta"], "raw+interactions").fit_transform(table)
     assert LinearRegression().fit(plain, wanted).score(plain, wanted) < 0.2
     assert LinearRegression().fit(product, wanted).score(product, wanted) > 0.99
+
+
+def test_with_the_flow_products_are_of_proxies_and_flow_and_squares_of_the_flow() -> None:
+    table = linear_table(60)
+    features = Features(["alpha", "beta"], "raw+flow+interactions").fit(table)
+    columns = features.transform(table)
+    flow = [name for name in columns if name in FLOW_FEATURES]
+    assert {"flow depth", "live 3x3"} <= set(flow)
+    single = ["alpha", "beta", *flow]
+    pairs = {f"{a} * {b}" for a, b in combinations(single, 2)} | {f"{a} * {a}" for a in flow}
+    left_out = {name for name in [*features.constant_, *features.duplicates_] if " * " in name}
+    assert set(columns) == {*single, *(pairs - left_out)}
+    for a, b in (("alpha", "beta"), ("alpha", "flow depth"), ("live 3x3", "live 3x3")):
+        product = columns[a] * columns[b]
+        expected = (product - product.mean()) / product.std(ddof=0)
+        np.testing.assert_allclose(columns[f"{a} * {b}"], expected, atol=1e-12)
+
+
+def test_structure_is_that_of_the_architecture_column() -> None:
+    table = linear_table(60)
+    columns = Features(["alpha"], "raw+cell+flow").fit(table).transform(table)
+    for names, describe in ((CELL_FEATURES, cell_features), (FLOW_FEATURES, flow_features)):
+        plain = describe(table["architecture"])
+        kept = [name for name in names if name in columns]
+        assert len(kept) > 10
+        for name in kept:
+            assert np.corrcoef(plain[name], columns[name])[0, 1] == pytest.approx(1)
+    with pytest.raises(EnsembleError, match="no column 'architecture'"):
+        Features(["alpha"], "raw+flow").fit(table).map_.matrix(table[["alpha"]])
+
+
+@pytest.mark.parametrize("scale", ["rank", "spline"])
+def test_the_aggregate_is_the_mean_of_log_ranks_in_the_proxies_directions(scale: str) -> None:
+    table = linear_table(50).assign(still=1.0)
+    features = Features(["alpha", "still", "beta"], f"{scale}+aggregate", {"beta": "minimize"})
+    columns = features.fit(table).transform(table)
+    ranks = [stats.rankdata(table["alpha"]), stats.rankdata(-table["beta"])]
+    expected = np.mean([np.log((rank - 0.5) / 50) for rank in ranks], axis=0)
+    expected = (expected - expected.mean()) / expected.std()
+    np.testing.assert_allclose(columns["aggregate"], expected)
+    assert features.map_.aggregate == (("alpha", "maximize"), ("beta", "minimize"))
+    # New values are ranked among the training rows, and those beyond as the last of them.
+    beyond = features.transform(table.assign(alpha=99.0, beta=-99.0))["aggregate"]
+    assert beyond.nunique() == 1
+    assert beyond.iloc[0] >= columns["aggregate"].max()
+
+
+@pytest.mark.parametrize("name", ["aggregate", "live 3x3", "depth"])
+def test_a_proxy_named_like_a_feature_is_refused(name: str) -> None:
+    table = linear_table(30).assign(**{name: 1.0})
+    with pytest.raises(EnsembleError, match=f"'{name}' is a feature's name"):
+        Features(["alpha", name], "rank").fit(table)
+
+
+def test_an_aggregate_of_one_proxy_repeats_nothing_and_is_kept() -> None:
+    table = linear_table(30)
+    features = Features(["alpha"], "rank+aggregate").fit(table)
+    assert list(features.transform(table)) == ["alpha", "aggregate"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"aggregate": [["gamma", "maximize"]]}, "the aggregate names a proxy that has no ranks"),
+        ({"aggregate": [["alpha", "more"]]}, "'maximize' or 'minimize'"),
+        ({"aggregate": []}, "the columns do not match"),
+        ({"cell": False}, "the columns do not match"),
+        ({"interactions": [["alpha", "depth"]]}, "the columns do not match"),
+    ],
+)
+def test_a_map_that_cannot_be_computed_is_refused(change: dict[str, Any], message: str) -> None:
+    features = Features(["alpha"], "rank+flow+aggregate").fit(linear_table(30))
+    document = features.map_.model_dump(mode="json")
+    assert FeatureMap.model_validate_json(json.dumps(document)) == features.map_
+    with pytest.raises(ValidationError, match=message):
+        FeatureMap.model_validate_json(json.dumps(document | change))
 
 
 def test_one_column_for_each_proxy() -> None:

@@ -5,7 +5,15 @@ from typing import Any
 from zc_search.config.settings import Config
 from zc_search.config.writing import tables
 
-RESUMABLE = ("study.n_trials", "study.timeout", "study.workers", "proxies.device", "output")
+RESUMABLE = (
+    "study.n_trials",
+    "study.max_accuracies",
+    "study.max_simulated_seconds",
+    "study.timeout",
+    "study.workers",
+    "proxies.device",
+    "output",
+)
 """Keys and sections that may change between a run and its resumption."""
 
 

@@ -38,7 +38,13 @@ class Study(Section):
         name: Names the study and its folder.
         sampler: One of `SAMPLERS`, or ``module:Class`` of a sampler of the user's own.
         sampler_options: Keyword arguments of the sampler's class.
+        distinct: Whether the sampler is asked again where it suggests a function that the study
+            has seen, so that n trials are n functions.
         n_trials: Trials in the study when it is finished, those before a resumption included.
+        max_accuracies: Architectures whose accuracy is looked up before no further trial is
+            started; None for no limit.
+        max_simulated_seconds: Training time of those, by the benchmark, after which no further
+            trial is started; None for no limit.
         timeout: Seconds after which no further trial is started; None for no limit.
         seed: Seed of the sampler.
         storage: Optuna storage URL; None for an SQLite file in the run's folder.
@@ -50,7 +56,10 @@ class Study(Section):
     name: StudyName = "search"
     sampler: SamplerName = "nsgaii"
     sampler_options: Table = FrozenTable()
+    distinct: bool = False
     n_trials: Count = 150
+    max_accuracies: Count | None = None
+    max_simulated_seconds: float | None = Field(default=None, gt=0)
     timeout: float | None = Field(default=None, gt=0)
     seed: Seed = 0
     storage: str | None = Field(default=None, min_length=1)
@@ -153,8 +162,8 @@ class Ensemble(Section):
     Attributes:
         model: One of `MODELS`, or ``module:Class`` of a scikit-learn regressor.
         features: What the model sees of a proxy: ``raw``, ``standard`` (logarithm where it
-            spans decades), ``rank`` or ``spline``; with ``+cell`` the cell's structure too, with
-            ``+interactions`` the products of all pairs.
+            spans decades), ``rank`` or ``spline``; with ``+cell`` and ``+flow`` the cell's
+            structure too, with ``+aggregate`` the mean log rank, with ``+interactions`` products.
         fit_on: The trials on the Pareto front, or all that are complete.
         folds: Folds of the cross-validation.
         repeats: Times that the cross-validation is repeated, each with another split.

@@ -16,10 +16,21 @@ from zc_search.proxy_names import (
 )
 from zc_search.vocabulary import Operation
 
-SAMPLERS = ("random", "tpe", "nsgaii", "nsgaiii", "qmc", "brute_force")
-MODELS = ("linear", "ridge", "nonnegative", "rank")
+SAMPLERS = (
+    "random",
+    "tpe",
+    "nsgaii",
+    "nsgaiii",
+    "gp",
+    "qmc",
+    "brute_force",
+    "regularized_evolution",
+    "local_search",
+    "predictor_guided",
+)
+MODELS = ("linear", "ridge", "nonnegative", "rank", "gap")
 FEATURE_SETS = ("raw", "standard", "rank", "spline")
-FEATURE_EXTRAS = ("cell", "interactions")
+FEATURE_EXTRAS = ("cell", "flow", "aggregate", "interactions")
 
 METRIC_DIRECTIONS: dict[str, Direction] = {
     "val_accuracy": "maximize",
@@ -150,7 +161,9 @@ def _feature_set(value: Any) -> str:
     ):
         return str(value)
     message = unknown_name("feature set", value, FEATURE_SETS)
-    raise ValueError(f"{message}, with '+cell' or '+interactions' behind it or not")
+    raise ValueError(
+        f"{message}, with any of {', '.join(f'+{e}' for e in FEATURE_EXTRAS)} behind it or none"
+    )
 
 
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,11 +3,18 @@
 Tables in, tables out; no torch and no Optuna.
 """
 
-from zc_search.ensemble.baselines import aggregate, best_single_proxy
+from zc_search.ensemble.baselines import (
+    DEFAULT_AGGREGATE,
+    RECOMMENDED_PROXIES,
+    aggregate,
+    az_nas,
+    best_single_proxy,
+)
 from zc_search.ensemble.cell import CELL_FEATURES, cell_features
 from zc_search.ensemble.features import FeatureMap, Features, parse_feature_set
 from zc_search.ensemble.fitted import SCHEMA_VERSION, Ensemble
 from zc_search.ensemble.fitting import fit_ensemble, fit_pipeline
+from zc_search.ensemble.flow import FLOW_FEATURES, flow_features
 from zc_search.ensemble.judging import compare_pareto, judge, learning_curve
 from zc_search.ensemble.quality import HeldOut
 from zc_search.ensemble.ranking import aggregate_ranking, ranking
@@ -15,6 +22,9 @@ from zc_search.ensemble.splits import judge_split, summarise
 
 __all__ = [
     "CELL_FEATURES",
+    "DEFAULT_AGGREGATE",
+    "FLOW_FEATURES",
+    "RECOMMENDED_PROXIES",
     "SCHEMA_VERSION",
     "Ensemble",
     "FeatureMap",
@@ -22,11 +32,13 @@ __all__ = [
     "HeldOut",
     "aggregate",
     "aggregate_ranking",
+    "az_nas",
     "best_single_proxy",
     "cell_features",
     "compare_pareto",
     "fit_ensemble",
     "fit_pipeline",
+    "flow_features",
     "judge",
     "judge_split",
     "learning_curve",

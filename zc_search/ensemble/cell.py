@@ -4,7 +4,7 @@ Only what can reach the output counts: an operation on an edge that no path from
 uses is treated as absent, because it has no part in what the network computes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -43,15 +43,20 @@ def cell_features(architectures: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame(np.reshape(rows, (-1, len(CELL_FEATURES))), columns=CELL_FEATURES)
 
 
+def live_paths(ops: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the edges of each path from input to output that holds no ``none``, by its nodes."""
+    return {
+        name: edges for name, edges in _PATHS.items() if all(ops[edge] != "none" for edge in edges)
+    }
+
+
 @lru_cache(maxsize=20_000)  # all cells of the space: a curve of many fits asks for each again
 def _features(text: str) -> npt.NDArray[np.float64]:
     return np.array(list(_named_features(Architecture.from_string(text).ops).values()), float)
 
 
 def _named_features(ops: tuple[str, ...]) -> dict[str, float]:
-    paths = {
-        name: edges for name, edges in _PATHS.items() if all(ops[edge] != "none" for edge in edges)
-    }
+    paths = live_paths(ops)
     live = {edge for edges in paths.values() for edge in edges}
     features: dict[str, float] = {}
     for edge, parameter in enumerate(PARAMETERS):

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from zc_search.ensemble.cell import CELL_FEATURES
-from zc_search.ensemble.features import FeatureMap, Features
+from zc_search.ensemble.features import STRUCTURE, FeatureMap, Features
 from zc_search.ensemble.predictor import Weight
 from zc_search.ensemble.quality import HeldOut
 from zc_search.ensemble.validation import CrossValidation
@@ -167,8 +166,8 @@ def _features_of_the_cell(names: list[str]) -> str:
 
 
 def _split(names: list[str]) -> list[tuple[list[str], bool]]:
-    cell = [name for name in names if name in CELL_FEATURES]
-    other = [name for name in names if name not in CELL_FEATURES]
+    cell = [name for name in names if set(name.split(" * ")) <= STRUCTURE]
+    other = [name for name in names if name not in cell]
     return [(group, flag) for group, flag in ((other, False), (cell, True)) if group]
 
 

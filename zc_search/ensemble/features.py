@@ -1,20 +1,36 @@
 """The feature map: from a table of scores to standardised columns, by constants one can read."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
-from typing import Annotated, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from itertools import combinations_with_replacement
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, model_validator
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from zc_search.ensemble.cell import CELL_FEATURES, cell_features
-from zc_search.ensemble.scales import FIT_SCALE, RECORD, Floats, Scale
+from zc_search.ensemble.cell import CELL_FEATURES
+from zc_search.ensemble.columns import (
+    Column,
+    KeptColumns,
+    by_proxy,
+    factors,
+    mean_log_rank,
+    plain_columns,
+    products,
+)
+from zc_search.ensemble.flow import FLOW_FEATURES
+from zc_search.ensemble.scales import FIT_SCALE, RECORD, Floats, RankScale, Scale, SplineScale
 from zc_search.ensemble.tables import finite, numbers, require
 from zc_search.errors import EnsembleError, unknown_name
+from zc_search.proxy_names import Direction
 
-EXTRAS = ("cell", "interactions")
+EXTRAS = ("cell", "interactions", "flow", "aggregate")
+RANK_SCALES = ("rank", "spline")
+AGGREGATE = "aggregate"
+
+STRUCTURE = frozenset({*CELL_FEATURES, *FLOW_FEATURES})
+"""Columns that are computed from the architecture string."""
 
 
 class FeatureSet(NamedTuple):
@@ -22,17 +38,27 @@ class FeatureSet(NamedTuple):
 
     Attributes:
         scale: A key of `FIT_SCALE`: what every proxy is put on.
-        cell: Whether structural features of the cell are added.
-        interactions: Whether the product of each two proxies is added.
+        cell: Whether counts of the cell's operations and paths are added; see `cell_features`.
+        interactions: Whether products are added: of each two proxies and, with `flow`, of each
+            two among proxies and features of the flow, with the squares of the latter.
+        flow: Whether what a cell's output is made of is added; see `flow_features`.
+        aggregate: Whether the mean of the proxies' log ranks is added; `scale` must be of ranks.
     """
 
     scale: str
-    cell: bool
-    interactions: bool
+    cell: bool = False
+    interactions: bool = False
+    flow: bool = False
+    aggregate: bool = False
+
+    @property
+    def structure(self) -> tuple[str, ...]:
+        """Structural features that are added, in the columns' order."""
+        return CELL_FEATURES * self.cell + FLOW_FEATURES * self.flow
 
 
 def parse_feature_set(name: str) -> FeatureSet:
-    """Read a name such as ``standard``, ``spline+cell`` or ``rank+cell+interactions``.
+    """Read a name such as ``standard``, ``spline+cell`` or ``rank+flow+interactions``.
 
     Raises:
         EnsembleError: The name is unknown.
@@ -43,23 +69,12 @@ def parse_feature_set(name: str) -> FeatureSet:
             f"{unknown_name('feature set', name, FIT_SCALE)}; "
             f"each may be followed by {' and '.join(f'+{extra}' for extra in EXTRAS)}"
         )
-    return FeatureSet(scale, "cell" in extras, "interactions" in extras)
-
-
-class Column(BaseModel):
-    """A column's place on the standard scale: ``(value - mean) / scale``.
-
-    Attributes:
-        name: Feature that the column holds.
-        mean: Mean over the training rows, in the feature's unit.
-        scale: Standard deviation over the training rows, in the feature's unit; above zero.
-    """
-
-    model_config = RECORD
-
-    name: str
-    mean: float
-    scale: Annotated[float, Field(gt=0)]
+    if "aggregate" in extras and scale not in RANK_SCALES:
+        raise EnsembleError(
+            f"feature set {name!r}: +aggregate takes ranks; allowed are "
+            f"{' and '.join(f'{ranks}+aggregate' for ranks in RANK_SCALES)}"
+        )
+    return FeatureSet(scale, **dict.fromkeys(extras, True))
 
 
 class FeatureMap(BaseModel):
@@ -68,8 +83,10 @@ class FeatureMap(BaseModel):
     Attributes:
         proxies: How each proxy's values become columns.
         cell: Whether structural features of the cell may be among the columns.
-        interactions: Pairs of proxies; a pair's column is the product of the two proxies' means
-            over their own standardised columns, and is named ``a * b``.
+        interactions: Pairs of proxies or features of the flow; a pair's column is their product,
+            and is named ``a * b``. A proxy stands there for the mean of its standardised columns.
+        aggregate: Proxies whose log ranks have their mean in the column ``aggregate``, each with
+            ``maximize`` or ``minimize``; see `aggregate`. Empty where there is no such column.
         columns: The columns kept, standardised, in the model's order.
     """
 
@@ -79,6 +96,7 @@ class FeatureMap(BaseModel):
     cell: bool
     interactions: tuple[tuple[str, str], ...]
     columns: tuple[Column, ...]
+    aggregate: tuple[tuple[str, Direction], ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -103,11 +121,13 @@ class FeatureMap(BaseModel):
             ArchitectureError: A text that is no architecture string.
         """
         self.check(table)
-        raw = _columns(self.proxies, table, cell=self.cell)
+        raw = plain_columns(self.proxies, table, self.names)
+        if self.aggregate:
+            raw[AGGREGATE] = mean_log_rank(self.proxies, table, dict(self.aggregate))
         standard: dict[str, Floats] = {}
         for column in self.columns:  # interactions come last, and need what stands before them
             if column.name not in raw:
-                raw |= _products(self.interactions, _main(self.proxies, standard))
+                raw |= products(self.interactions, factors(self.proxies, standard))
             standard[column.name] = (raw[column.name] - column.mean) / column.scale
         matrix = np.column_stack([standard[name] for name in self.names])
         matrix[~finite(table, [scale.proxy for scale in self.proxies])] = np.nan
@@ -116,21 +136,26 @@ class FeatureMap(BaseModel):
     def by_proxy(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return one column a proxy, the mean of its standardised columns, on the table's index."""
         standard = dict(zip(self.names, self.matrix(table).T, strict=True))
-        return pd.DataFrame(_main(self.proxies, standard), index=table.index)
+        return pd.DataFrame(by_proxy(self.proxies, standard), index=table.index)
 
     @model_validator(mode="after")
     def _computable(self) -> Self:
         pairs = [f"{a} * {b}" for a, b in self.interactions]
         plain = self.names[: len(self.names) - len(pairs)]
         known = {name for scale in self.proxies for name in scale.names()}
-        known |= set(CELL_FEATURES) if self.cell else set()
-        main = {s.proxy for s in self.proxies if not set(s.names()).isdisjoint(plain)}
+        known |= STRUCTURE if self.cell else set()
+        known |= {AGGREGATE} if self.aggregate else set()
+        ranked = {s.proxy for s in self.proxies if isinstance(s, RankScale | SplineScale)}
+        single = {s.proxy for s in self.proxies if not set(s.names()).isdisjoint(plain)}
+        single |= set(plain).intersection(FLOW_FEATURES)
         if not self.columns or len(set(self.names)) < len(self.columns):
             raise ValueError("the columns are empty, or one is named twice")
         if not known.issuperset(plain) or self.names[len(plain) :] != pairs:
             raise ValueError("the columns do not match the proxies, cell and interactions")
-        if not main.issuperset(proxy for pair in self.interactions for proxy in pair):
-            raise ValueError("an interaction names a proxy that has no column")
+        if not single.issuperset(factor for pair in self.interactions for factor in pair):
+            raise ValueError("an interaction names a proxy or feature that has no column")
+        if not ranked.issuperset(proxy for proxy, _ in self.aggregate):
+            raise ValueError("the aggregate names a proxy that has no ranks")
         return self
 
 
@@ -140,6 +165,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         proxies: Columns to use.
         feature_set: See `parse_feature_set`.
+        directions: For ``+aggregate``; see there. A proxy without one is maximised.
 
     Attributes:
         map_: The fitted `FeatureMap`.
@@ -151,38 +177,62 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     constant_: list[str]
     duplicates_: dict[str, str]
 
-    def __init__(self, proxies: Sequence[str], feature_set: str = "standard") -> None:
+    def __init__(
+        self,
+        proxies: Sequence[str],
+        feature_set: str = "standard",
+        directions: Mapping[str, str] | None = None,
+    ) -> None:
         self.proxies = proxies
         self.feature_set = feature_set
+        self.directions = directions
 
     def fit(self, table: pd.DataFrame, y: object = None) -> Self:
         """Take every constant from the rows of `table`.
 
         Raises:
-            EnsembleError: The feature set is unknown, a column is missing, or all are constant.
+            EnsembleError: The feature set is unknown, a proxy has a feature's name, a column is
+                missing, or all are constant.
         """
         chosen = parse_feature_set(self.feature_set)
+        for proxy in self.proxies:
+            if proxy in STRUCTURE or proxy == AGGREGATE:
+                raise EnsembleError(f"{proxy!r} is a feature's name, and no proxy can have it")
         fit_scale = FIT_SCALE[chosen.scale]
         scales = tuple(fit_scale(proxy, numbers(table, proxy)) for proxy in self.proxies)
         self.constant_, self.duplicates_ = [], {}
-        columns: list[Column] = []
-        standard: dict[str, Floats] = {}
-        self._keep(_columns(scales, table, cell=chosen.cell), columns, standard)
+        kept = KeptColumns(len(table))
+        self._keep(plain_columns(scales, table, chosen.structure), kept)
+        scales = tuple(s for s in scales if not kept.standard.keys().isdisjoint(s.names()))
+        ranked: dict[str, Direction] = {}
+        if chosen.aggregate:
+            directions = self.directions or {}
+            ranked = {
+                s.proxy: "minimize" if directions.get(s.proxy) == "minimize" else "maximize"
+                for s in scales
+            }
+            if ranked:
+                self._keep({AGGREGATE: mean_log_rank(scales, table, ranked)}, kept)
+        pairs: list[tuple[str, str]] = []
         if chosen.interactions:
-            main = _main(scales, standard)
-            self._keep(_products(combinations(main, 2), main), columns, standard)
-        if not columns:
+            single = factors(scales, kept.standard)
+            pairs = [
+                (a, b)
+                for a, b in combinations_with_replacement(single, 2)
+                if a != b or a in FLOW_FEATURES
+            ]
+            self._keep(products(pairs, single), kept)
+        if not kept.columns:
             raise EnsembleError(
                 f"every feature of {', '.join(self.proxies) or 'no proxy'} is constant over the "
                 f"{len(table)} rows to fit"
             )
         self.map_ = FeatureMap(
-            proxies=tuple(s for s in scales if not standard.keys().isdisjoint(s.names())),
-            cell=chosen.cell,
-            interactions=tuple(
-                (a, b) for a, b in combinations(self.proxies, 2) if f"{a} * {b}" in standard
-            ),
-            columns=tuple(columns),
+            proxies=scales,
+            cell=bool(chosen.structure),
+            interactions=tuple((a, b) for a, b in pairs if f"{a} * {b}" in kept.standard),
+            columns=tuple(kept.columns),
+            aggregate=tuple(ranked.items()) if AGGREGATE in kept.standard else (),
         )
         return self
 
@@ -190,9 +240,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the standardised columns, named, on the table's index."""
         return pd.DataFrame(self.map_.matrix(table), columns=self.map_.names, index=table.index)
 
-    def _keep(
-        self, raw: Mapping[str, Floats], columns: list[Column], standard: dict[str, Floats]
-    ) -> None:
+    def _keep(self, raw: Mapping[str, Floats], kept: KeptColumns) -> None:
         """Standardise columns, and append those that say something new."""
         for name, values in raw.items():
             size = float(np.abs(values).max())
@@ -203,35 +251,8 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 self.constant_.append(name)
                 continue
             z = (values - mean) / scale
-            twin = next((other for other, kept in standard.items() if _equal(z, kept)), None)
+            twin = kept.twin(z)
             if twin is not None:
                 self.duplicates_[name] = twin
                 continue
-            columns.append(Column(name=name, mean=mean, scale=scale))
-            standard[name] = z
-
-
-def _equal(first: Floats, second: Floats) -> bool:
-    """Return whether two standardised columns are the same up to sign."""
-    return bool(abs(first @ second) >= (1 - 1e-12) * first.size)
-
-
-def _columns(scales: Sequence[Scale], table: pd.DataFrame, *, cell: bool) -> dict[str, Floats]:
-    columns: dict[str, Floats] = {}
-    for scale in scales:
-        values = numbers(table, scale.proxy)
-        columns |= zip(scale.names(), scale.columns(values), strict=True)
-    if cell:
-        structure = cell_features(table["architecture"])
-        columns |= {name: structure[name].to_numpy() for name in CELL_FEATURES}
-    return columns
-
-
-def _main(scales: Iterable[Scale], standard: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return for each proxy the mean of its standardised columns; none, no entry."""
-    columns = {s.proxy: [standard[name] for name in s.names() if name in standard] for s in scales}
-    return {proxy: np.mean(own, axis=0) for proxy, own in columns.items() if own}
-
-
-def _products(pairs: Iterable[tuple[str, str]], main: Mapping[str, Floats]) -> dict[str, Floats]:
-    return {f"{a} * {b}": main[a] * main[b] for a, b in pairs}
+            kept.add(Column(name=name, mean=mean, scale=scale), z)

@@ -96,8 +96,8 @@ class Ensemble(BaseModel):
     @property
     def unit(self) -> str:
         """What `weights` and `intercept` are measured in."""
-        ranks = isinstance(self.predictor, LinearPredictor) and self.predictor.link is not None
-        scale = "rank of the accuracy, 0 worst to 1 best" if ranks else "percent accuracy"
+        link = self.predictor.link if isinstance(self.predictor, LinearPredictor) else None
+        scale = link.unit if link is not None else "percent accuracy"
         return f"{scale}, for a standard deviation of the feature"
 
     @property

@@ -51,7 +51,7 @@ def fit_pipeline(
     """
     pipeline = Pipeline(
         [
-            ("features", Features(proxies, feature_set)),
+            ("features", Features(proxies, feature_set, directions)),
             ("model", make_model(model, directions, seed)),
         ]
     )

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, is_regressor
 from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
 
 from zc_search.config.types import MODELS
+from zc_search.ensemble.ridge import fit_ridge, gaps_to_ceiling
 from zc_search.ensemble.scales import RECORD, Floats
 from zc_search.errors import EnsembleError, unknown_name
 
@@ -28,6 +29,7 @@ class Link(BaseModel):
         accuracies: Accuracy at each knot, in percent, ascending.
         slope_below: Slope before the first knot; above zero.
         slope_above: Slope after the last knot; above zero.
+        unit: What a score is measured in.
     """
 
     model_config = RECORD
@@ -36,6 +38,7 @@ class Link(BaseModel):
     accuracies: tuple[float, ...]
     slope_below: float
     slope_above: float
+    unit: str = "rank of the accuracy, 0 worst to 1 best"
 
     def __call__(self, scores: Floats) -> Floats:
         """Map scores to percent accuracy; NaN stays NaN."""
@@ -78,6 +81,20 @@ class Link(BaseModel):
             accuracies=tuple(y.tolist()),
             slope_below=float(slopes[0]),
             slope_above=float(slopes[-1]),
+        )
+
+    @classmethod
+    def of_gaps(cls, ceiling: float, scores: Floats) -> Self:
+        """Return ``ceiling - exp(-score)`` as straight pieces, from below all scores to above."""
+        places = np.linspace(scores.min() - 1, scores.max() + 1, 101)
+        accuracies = ceiling - np.exp(-places)
+        slopes = np.diff(accuracies) / np.diff(places)
+        return cls(
+            scores=tuple(places.tolist()),
+            accuracies=tuple(accuracies.tolist()),
+            slope_below=float(slopes[0]),
+            slope_above=float(slopes[-1]),
+            unit=f"-log({ceiling:g} - accuracy)",
         )
 
 
@@ -124,7 +141,7 @@ class RankRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     not spent on how bad the worst cells are.
 
     Args:
-        alpha: Strength of the ridge; None to choose it by leave-one-out cross-validation.
+        alpha: Strength of the ridge; None to choose it; see `fit_ridge`.
 
     Attributes:
         coef_: Weights of the columns, in ranks (0 worst, 1 best training accuracy).
@@ -139,11 +156,41 @@ class RankRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
         """Fit to columns and percent accuracies; tied accuracies share their mean rank."""
         ranks = (rankdata(y) - 0.5) / len(y)
-        inner = RidgeCV(_ALPHAS) if self.alpha is None else Ridge(self.alpha)
-        inner.fit(X, ranks)
-        self.coef_, self.intercept_ = inner.coef_, float(inner.intercept_)
-        self.alpha_ = float(inner.alpha_) if self.alpha is None else self.alpha
-        self.link_ = Link.fit(inner.predict(X), np.asarray(y, dtype=np.float64))
+        self.coef_, self.intercept_, self.alpha_ = fit_ridge(X, ranks, self.alpha)
+        scores = np.asarray(X) @ self.coef_ + self.intercept_
+        self.link_ = Link.fit(scores, np.asarray(y, dtype=np.float64))
+        return self
+
+    def predict(self, X: pd.DataFrame) -> Floats:
+        """Return percent accuracy."""
+        return self.link_(np.asarray(X) @ self.coef_ + self.intercept_)
+
+
+class GapRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Ridge regression on how far an accuracy falls short of the best, on a logarithm.
+
+    The target is ``-log(ceiling - accuracy)``, the ceiling above the best training accuracy by
+    half its distance from the median: differences among good architectures count for more than
+    differences among bad ones, and failures do not count for everything.
+
+    Args:
+        alpha: Strength of the ridge; None to choose it; see `fit_ridge`.
+
+    Attributes:
+        coef_: Weights of the columns, in the target's natural logarithm.
+        intercept_: Target predicted where every column is zero.
+        alpha_: The ridge's strength.
+        link_: From target to percent accuracy.
+    """
+
+    def __init__(self, alpha: float | None = None) -> None:
+        self.alpha = alpha
+
+    def fit(self, X: pd.DataFrame, y: Floats) -> Self:
+        """Fit to named columns and percent accuracies."""
+        ceiling, gaps = gaps_to_ceiling(np.asarray(y, dtype=np.float64))
+        self.coef_, self.intercept_, self.alpha_ = fit_ridge(X, gaps, self.alpha)
+        self.link_ = Link.of_gaps(ceiling, gaps)
         return self
 
     def predict(self, X: pd.DataFrame) -> Floats:
@@ -171,6 +218,8 @@ def make_model(name: str, directions: Mapping[str, str] | None, seed: int) -> An
             return NonNegative(directions)
         case "rank":
             return RankRegression()
+        case "gap":
+            return GapRegression()
     module, colon, attribute = name.partition(":")
     if not colon:
         raise EnsembleError(f"{unknown_name('model', name, MODELS)}, or module:Class")
@@ -192,6 +241,8 @@ def for_resampling(model: Any) -> Any:
             return Ridge(float(model.alpha_))
         case RankRegression():
             return RankRegression(model.alpha_)
+        case GapRegression():
+            return GapRegression(model.alpha_)
         case NonNegative():
             return NonNegative(model.directions)
         case _:

@@ -24,7 +24,7 @@ def fit(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option("--model", help='linear, ridge, nonnegative, rank, or "module:Class".'),
+        typer.Option("--model", help='linear, ridge, nonnegative, rank, gap, or "module:Class".'),
     ] = None,
     features: Annotated[
         str | None, typer.Option("--features", help="Such as rank, spline or spline+cell.")

@@ -1,0 +1,234 @@
+"""Models of the gap to the best accuracy: ridge by evidence, Gaussian process, shrinking, links."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from ensemble_tables import WEIGHTS, linear_table
+from scipy import stats
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.linear_model import Ridge
+
+from zc_search.benchmarks import open_benchmark
+from zc_search.ensemble import Ensemble, fit_ensemble, fit_pipeline, learning_curve
+from zc_search.ensemble.models import GapRegression, Link, RankRegression, for_resampling
+from zc_search.ensemble.process import GapProcess
+from zc_search.ensemble.ridge import AGGREGATE_WORTH, PRODUCT_SCALE, fit_ridge, gaps_to_ceiling
+from zc_search.evaluation import kendall_tau
+from zc_search.spaces import Architecture
+
+PROXIES = list(WEIGHTS)
+PROCESS = "zc_search.ensemble.process:GapProcess"
+FULL = "rank+flow+aggregate+interactions"
+
+
+def columns(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    random = np.random.default_rng(seed)
+    X = pd.DataFrame(random.normal(size=(rows, 4)), columns=["a", "b", "a * b", "c"])
+    X = (X - X.mean()) / X.std(ddof=0)
+    return X, X.to_numpy() @ [1.0, -0.5, 0.2, 0.0] + random.normal(size=rows)
+
+
+def log_evidence(X: np.ndarray, y: np.ndarray, alpha: float) -> float:
+    """Likelihood of centred targets under weights of variance v / alpha and noise v, best v."""
+    covariance = np.eye(len(y)) + X @ X.T / alpha
+    scale = y @ np.linalg.solve(covariance, y) / len(y)
+    return stats.multivariate_normal(cov=scale * covariance).logpdf(y)
+
+
+# Ridge ----------------------------------------------------------------------------------------
+
+
+def test_the_ridge_is_as_strong_as_makes_the_targets_likeliest() -> None:
+    X, y = columns(30)
+    *_, alpha = fit_ridge(X, y, None)
+    scaled = X.to_numpy() * [1, 1, PRODUCT_SCALE, 1]
+    centred = (y - y.mean()) / y.std()
+    grid = np.logspace(-3, 3, 601)
+    best = grid[np.argmax([log_evidence(scaled, centred, strength) for strength in grid])]
+    assert alpha == pytest.approx(best, rel=0.05)
+
+
+def test_products_are_held_back_more_than_what_they_are_made_of() -> None:
+    X, y = columns(30)
+    weights, intercept, alpha = fit_ridge(X, y, 7.0)
+    assert alpha == 7.0
+    # A column that is a third as large needs a penalty nine times as large for the same weight.
+    penalty = np.diag([1, 1, 1 / PRODUCT_SCALE**2, 1]) * 7.0
+    values = X.to_numpy()
+    expected = np.linalg.solve(values.T @ values + penalty, values.T @ (y - y.mean()))
+    np.testing.assert_allclose(weights, expected)
+    assert intercept == pytest.approx(y.mean())
+
+
+def test_a_ridge_without_products_is_a_ridge() -> None:
+    X, y = columns(30)
+    X = X[["a", "b", "c"]]
+    weights, intercept, _ = fit_ridge(X, y, 3.0)
+    expected = Ridge(3.0).fit(X, y)
+    np.testing.assert_allclose(weights, expected.coef_)
+    assert intercept == pytest.approx(expected.intercept_)
+
+
+@pytest.mark.parametrize("rows", [10, 300])
+def test_the_aggregate_counts_as_so_many_rows(rows: int) -> None:
+    X, y = columns(rows)
+    X["aggregate"] = X["a"] * 2 + 1
+    weights, intercept, _ = fit_ridge(X, y, 5.0)
+    plain = Ridge(5.0).fit(X * [1, 1, PRODUCT_SCALE, 1, 1], y)
+    line = stats.linregress(X["aggregate"], y)
+    share = AGGREGATE_WORTH / (AGGREGATE_WORTH + rows)
+    expected = (1 - share) * plain.predict(X * [1, 1, PRODUCT_SCALE, 1, 1])
+    expected += share * (line.intercept + line.slope * X["aggregate"])
+    np.testing.assert_allclose(X.to_numpy() @ weights + intercept, expected)
+
+
+def test_an_aggregate_that_misleads_is_not_turned_round() -> None:
+    X, y = columns(20)
+    X["aggregate"] = -y
+    weights, intercept, _ = fit_ridge(X, y, 1e12)
+    assert weights[-1] == pytest.approx(0, abs=1e-6)
+    assert intercept == pytest.approx(y.mean())
+
+
+# Target ---------------------------------------------------------------------------------------
+
+
+def test_gaps_by_hand() -> None:
+    ceiling, gaps = gaps_to_ceiling(np.array([10.0, 80.0, 90.0]))
+    assert ceiling == 95  # half of 90 - 80 above 90
+    np.testing.assert_allclose(gaps, -np.log([85, 15, 5]))
+
+
+@pytest.mark.parametrize(
+    "accuracies", [[90.0, 90.0, 90.0, 10.0], [50.0, 50.0], [1.0, 1.0 + 1e-12, 1.0]]
+)
+def test_gaps_are_finite_where_most_are_the_best(accuracies: list[float]) -> None:
+    ceiling, gaps = gaps_to_ceiling(np.array(accuracies))
+    assert ceiling > max(accuracies)
+    assert np.isfinite(gaps).all()
+
+
+def test_the_link_undoes_the_target_and_rises_beyond() -> None:
+    accuracies = np.random.default_rng(0).uniform(10, 91, size=50)
+    ceiling, gaps = gaps_to_ceiling(accuracies)
+    link = Link.of_gaps(ceiling, gaps)
+    np.testing.assert_allclose(link(gaps), accuracies, atol=0.1)
+    far = link(np.linspace(gaps.min() - 9, gaps.max() + 9, 500))
+    assert (np.diff(far) > 0).all()
+    assert link.unit == f"-log({ceiling:g} - accuracy)"
+    assert Link.model_validate_json(link.model_dump_json()) == link
+
+
+def test_a_failure_does_not_turn_the_fit() -> None:
+    table = linear_table(60, noise=0.3)
+    table.loc[table["alpha"].idxmax(), "val_accuracy"] = 1.0
+    new = linear_table(200, noise=0.0, seed=1)
+
+    def tau(model: str) -> float:
+        pipeline = fit_pipeline(table, PROXIES, model=model, feature_set="raw")
+        return kendall_tau(pipeline.predict(new), new["val_accuracy"].to_numpy())
+
+    assert tau("gap") > tau("linear") + 0.05
+
+
+# Models ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [GapRegression, RankRegression])
+def test_resampled_models_keep_their_ridge(model: Any) -> None:
+    X, y = columns(40)
+    fitted = model().fit(X, 60 + y)
+    again = for_resampling(fitted)
+    assert isinstance(again, model)
+    assert again.alpha == fitted.alpha_
+    np.testing.assert_allclose(again.fit(X, 60 + y).coef_, fitted.coef_, rtol=1e-3)
+    order = stats.rankdata(X.to_numpy() @ fitted.coef_)
+    assert stats.kendalltau(order, fitted.predict(X)).statistic > 0.99
+
+
+def test_the_process_is_that_of_scikit_learn() -> None:
+    X, y = columns(40)
+    process = GapProcess().fit(X, 60 + y)
+    ceiling, gaps = gaps_to_ceiling(60 + y)
+    kernel = ConstantKernel() * Matern(10, nu=1.5) + WhiteKernel(0.1)
+    own = GaussianProcessRegressor(kernel, normalize_y=True).fit(X.to_numpy(), gaps)
+    found = process.process_.log_marginal_likelihood_value_
+    assert found == pytest.approx(own.log_marginal_likelihood_value_, abs=0.01)
+    new, _ = columns(40, seed=1)
+    expected = ceiling - np.exp(-own.predict(new.to_numpy()))
+    np.testing.assert_allclose(process.predict(new), expected, atol=0.05)
+
+
+def test_the_process_is_drawn_towards_the_aggregate_when_rows_are_few() -> None:
+    X, y = columns(6)
+    new, _ = columns(50, seed=1)
+    X["aggregate"], new["aggregate"] = y, np.linspace(-2, 2, 50)
+    order = stats.kendalltau(GapProcess().fit(X, 60 + y).predict(new), new["aggregate"]).statistic
+    assert order > 0.8
+    without = GapProcess().fit(X.drop(columns="aggregate"), 60 + y)
+    assert abs(stats.kendalltau(without.predict(new), new["aggregate"]).statistic) < 0.5
+
+
+@pytest.mark.parametrize("model", ["gap", "rank", PROCESS])
+@pytest.mark.parametrize("rows", [2, 3, 9])
+def test_few_rows_give_finite_predictions_and_no_warning(model: str, rows: int) -> None:
+    table = linear_table(40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipeline = fit_pipeline(table[:rows], PROXIES, model=model, feature_set=FULL)
+    assert np.isfinite(pipeline.predict(table)).all()
+
+
+def test_a_process_has_importances_and_no_file(tmp_path: Path) -> None:
+    ensemble = fit_ensemble(
+        linear_table(40),
+        PROXIES,
+        model=PROCESS,
+        feature_set="rank+flow+aggregate",
+        fit_on="all",
+        repeats=1,
+    )
+    importances = ensemble.weights.set_index("feature")["importance"]
+    assert list(importances.index) == [*PROXIES, "architecture"]
+    assert importances["alpha"] > 0.2 > importances["gamma"]
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".json"])
+def test_weights_of_all_features_survive_a_file(suffix: str, tmp_path: Path) -> None:
+    table = linear_table(60)
+    ensemble = fit_ensemble(
+        table, PROXIES, model="gap", feature_set=FULL, fit_on="all", repeats=1, n_bootstrap=5
+    )
+    ensemble.save(tmp_path / f"ensemble{suffix}")
+    loaded = Ensemble.load(tmp_path / f"ensemble{suffix}")
+    assert loaded == ensemble
+    pd.testing.assert_series_equal(loaded.predict(table), ensemble.predict(table), check_exact=True)
+    names = set(ensemble.weights["feature"])
+    assert {"alpha", "flow depth", "aggregate", "alpha * flow depth"} <= names
+
+
+# The benchmark --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "feature_set", "least"),
+    [("gap", FULL, 0.80), (PROCESS, "rank+flow+aggregate", 0.82), ("gap", "rank+cell", 0.0)],
+)
+def test_structure_orders_the_benchmark(model: str, feature_set: str, least: float) -> None:
+    # Sizes of networks are the one proxy that a table without scores has.
+    known = open_benchmark(dataset="cifar100").table().reset_index()
+    cells = [Architecture.from_string(text) for text in known["architecture"]]
+    known = known[[cell.reaches_output for cell in cells]].sample(800, random_state=0)
+    known["function_key"] = [
+        Architecture.from_string(text).function_key for text in known["architecture"]
+    ]
+    judged = learning_curve(
+        known, ["model_size"], [100], 3, models=[model], feature_sets=[feature_set]
+    )
+    tau = judged.groupby("predictor")["kendall_tau"].mean()
+    assert tau["ensemble"] > max(least, tau["aggregate"] + 0.1)
