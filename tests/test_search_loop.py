@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.config import Config, parse_config
 from zc_search.data import load_batch
-from zc_search.errors import StudyError
+from zc_search.errors import ConfigError, StudyError
 from zc_search.proxies import resolve_proxies
 from zc_search.scoring import Scorer
 from zc_search.search import RECORD, TrialRecord, open_study, run_trials, trials_table
@@ -121,13 +121,13 @@ class StopError(Exception):
     """Stands for whatever ends a process."""
 
 
-@pytest.mark.parametrize("sampler", ["nsgaii", "tpe", "qmc", "random"])
+@pytest.mark.parametrize("sampler", ["nsgaii", "tpe", "qmc", "random", "local_search", "distinct"])
 @pytest.mark.parametrize("at", [0, 5, 9])
 def test_an_interrupted_study_equals_an_uninterrupted_one(
     run: Run, monkeypatch: pytest.MonkeyPatch, sampler: str, at: int
 ) -> None:
-    settings = configured(study__sampler=sampler, study__n_trials=12)
-    if sampler in ("tpe", "qmc", "random"):
+    settings = configured(study__n_trials=12, study__distinct=sampler == "distinct")
+    if sampler not in ("nsgaii", "distinct"):
         plain = {**BASE, "study": {**BASE["study"], "sampler": sampler, "n_trials": 12}}
         settings = parse_config(plain)
     whole = essence(run(settings, "whole.db"))
@@ -178,6 +178,57 @@ def test_a_timeout_ends_a_search_early(run: Run) -> None:
     assert len(study.trials) == 0
 
 
+def test_a_search_ends_with_its_accuracies(run: Run) -> None:
+    study = run(configured(study__max_accuracies=7, study__n_trials=50))
+    table = trials_table(study)
+    assert table["architecture"].nunique() == table["accuracies"].iloc[-1] == 7
+    assert list(table["accuracies"]) == [
+        table["architecture"].iloc[:n].nunique() for n in range(1, len(table) + 1)
+    ]
+
+
+def test_a_search_ends_with_its_simulated_seconds(run: Run) -> None:
+    table = trials_table(run(configured(study__max_simulated_seconds=9000.0)))
+    new = ~table["architecture"].duplicated()
+    assert list(table["simulated_seconds"]) == pytest.approx(
+        (table["train_seconds"] * new).cumsum().to_list()
+    )
+    assert table["simulated_seconds"].iloc[-2] < 9000 <= table["simulated_seconds"].iloc[-1]
+
+
+def test_a_bounded_search_that_is_cut_off_ends_as_if_it_had_not_been(run: Run) -> None:
+    bounds = {"study__max_accuracies": 9, "study__n_trials": 40}
+    whole = essence(run(configured(**bounds), "whole.db"))
+    run(configured(**{**bounds, "study__max_accuracies": 4}), "cut.db")
+    assert essence(run(configured(**bounds), "cut.db")) == whole
+
+
+def test_budgets_that_count_what_is_looked_up_need_a_benchmark() -> None:
+    for limit in ({"max_accuracies": 3}, {"max_simulated_seconds": 3.0}):
+        with pytest.raises(ConfigError, match=f"study.{next(iter(limit))} counts what is looked"):
+            parse_config({**BASE, "study": limit, "benchmark": {"name": "none"}})
+
+
+def test_a_search_guided_by_a_predictor_finds_much_with_little(run: Run) -> None:
+    study = run(
+        parse_config(
+            {
+                **BASE,
+                "study": {
+                    "name": "guided",
+                    "sampler": "predictor_guided",
+                    "sampler_options": {"model": "linear"},
+                    "n_trials": 25,
+                },
+                "objectives": {"val_accuracy": "maximize"},
+            }
+        )
+    )
+    table = trials_table(study)
+    assert table["function_key"].nunique() == 25
+    assert table["val_accuracy"].max() > 91
+
+
 def test_another_config_is_refused_with_its_differences(run: Run) -> None:
     run(configured(study__n_trials=2))
     with pytest.raises(StudyError, match=r"space\.channels: 2 before, 3 now"):
@@ -204,3 +255,12 @@ def test_data_of_another_fingerprint_are_refused(tmp_path: Path) -> None:
     open_study(configured(), f"sqlite:///{tmp_path}/x.db", "first")
     with pytest.raises(StudyError, match="begun with other images"):
         open_study(configured(), f"sqlite:///{tmp_path}/x.db", "second")
+
+
+def test_proxies_of_another_definition_are_refused(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/x.db"
+    open_study(configured(), storage, "f", {"snip": "snip, version 1"})
+    open_study(configured(), storage, "f", {"snip": "snip, version 1"})
+    message = r"another proxy 'snip' \('snip, version 1', now 'snip, version 2'\)"
+    with pytest.raises(StudyError, match=message):
+        open_study(configured(), storage, "f", {"snip": "snip, version 2"})

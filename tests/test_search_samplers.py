@@ -6,12 +6,19 @@ from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from zc_search.errors import StudyError
-from zc_search.search import SAMPLERS, advice, make_sampler
+from zc_search.config import SAMPLERS as CONFIGURABLE
+from zc_search.errors import ZcSearchError
+from zc_search.guidance import OWN, SAMPLERS, function_key
+from zc_search.search import advice, make_sampler
+from zc_search.search.samplers import recommendation
 from zc_search.search.study import unfinished_trials
+from zc_search.spaces import CellSpace
+from zc_search.vocabulary import OPERATIONS as CHOICES
+from zc_search.vocabulary import PARAMETERS as EDGES
 
-EDGES = [f"op_{i}" for i in range(6)]
-CHOICES = ("a", "b", "c", "d", "e")
+
+def test_the_names_are_those_that_a_configuration_may_hold() -> None:
+    assert set(SAMPLERS) == set(CONFIGURABLE)
 
 
 def objective(trial: optuna.trial.Trial) -> tuple[float, float]:
@@ -19,31 +26,74 @@ def objective(trial: optuna.trial.Trial) -> tuple[float, float]:
     return float(sum(codes)), float(codes[0] * codes[1] - codes[2])
 
 
+def one_of_them(trial: optuna.trial.Trial) -> float:
+    return objective(trial)[0]
+
+
 def a_study(sampler: BaseSampler) -> optuna.Study:
     return optuna.create_study(sampler=sampler, directions=["maximize", "minimize"])
 
 
-OPTIONS = {"nsgaii": {"population_size": 10}, "nsgaiii": {"population_size": 10}}
+POPULATION = {"population_size": 10}
+OPTIONS: dict[str, dict[str, object]] = {
+    "nsgaii": POPULATION,
+    "nsgaiii": POPULATION,
+    "regularized_evolution": {**POPULATION, "warmup": 30, "moves": 3},
+    "predictor_guided": {"model": "linear", "refit_every": 3},
+}
 
 
+def run(name: str, parts: list[int], *, seed: int = 3, distinct: bool = False) -> optuna.Study:
+    """Run a study in parts, each with a sampler made anew, as a resumed search does."""
+    study = None
+    for n_trials in parts:
+        sampler = make_sampler(name, OPTIONS.get(name, {}), seed=seed, distinct=distinct)
+        if name in ("gp", "predictor_guided"):
+            study = study or optuna.create_study(direction="maximize")
+            study.sampler = sampler
+            study.optimize(one_of_them, n_trials=n_trials)
+        else:
+            study = study or a_study(sampler)
+            study.sampler = sampler
+            study.optimize(objective, n_trials=n_trials)
+    assert study is not None
+    return study
+
+
+@pytest.mark.parametrize("distinct", [False, True])
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_study_goes_on_as_if_it_had_not_been_cut_off(name: str) -> None:
-    options = OPTIONS.get(name, {})
-    whole = a_study(make_sampler(name, options, seed=3))
-    whole.optimize(objective, n_trials=35)
-    halves = a_study(make_sampler(name, options, seed=3))
-    halves.optimize(objective, n_trials=17)
-    halves.sampler = make_sampler(name, options, seed=3)
-    halves.optimize(objective, n_trials=18)
+def test_a_study_goes_on_as_if_it_had_not_been_cut_off(name: str, distinct: bool) -> None:
+    first, last = (11, 3) if name == "gp" else (17, 18)  # its ten first trials are random
+    whole, halves = (run(name, p, distinct=distinct) for p in ([first + last], [first, last]))
     assert [t.params for t in whole.trials] == [t.params for t in halves.trials]
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_seeds_give_different_studies(name: str) -> None:
-    first, second = (a_study(make_sampler(name, {}, seed=seed)) for seed in (0, 1))
-    for study in (first, second):
-        study.optimize(objective, n_trials=12)
+    first, second = (run(name, [12], seed=seed) for seed in (0, 1))
     assert [t.params for t in first.trials] != [t.params for t in second.trials]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_distinct_study_repeats_no_function(name: str) -> None:
+    n_trials = 15 if name == "gp" else 60
+    study = run(name, [n_trials], distinct=True)
+    assert len({function_key(t.params) for t in study.trials}) == n_trials
+
+
+def test_a_sampler_of_our_own_keeps_to_the_space() -> None:
+    few = dict.fromkeys(EDGES, ("none", "nor_conv_3x3"))
+    few["op_3_0"] = ("skip_connect",)
+    space = CellSpace(few)
+    for name in OWN:
+        study = optuna.create_study(
+            sampler=make_sampler(name, {}, seed=0, space=space), direction="maximize"
+        )
+        for _ in range(10):
+            trial = study.ask()
+            for edge in EDGES:
+                assert trial.suggest_categorical(edge, few[edge]) in few[edge]
+            study.tell(trial, float(trial.number))
 
 
 def test_resumable_draws_follow_the_trial_number_not_the_instance() -> None:
@@ -82,7 +132,7 @@ def test_a_trial_cut_off_while_asked_for_is_completed_by_the_sampler(name: str) 
 class Unseeded(BaseSampler):
     """A sampler of somebody else's, without a seed."""
 
-    def __init__(self, choice: str = "a") -> None:
+    def __init__(self, choice: str = "none") -> None:
         self.choice = choice
 
     def infer_relative_search_space(self, study, trial):  # type: ignore[no-untyped-def]
@@ -97,9 +147,9 @@ class Unseeded(BaseSampler):
 
 
 def test_any_importable_sampler_serves() -> None:
-    study = a_study(make_sampler(f"{__name__}:Unseeded", {"choice": "c"}, seed=0))
+    study = a_study(make_sampler(f"{__name__}:Unseeded", {"choice": "avg_pool_3x3"}, seed=0))
     study.optimize(objective, n_trials=2)
-    assert all(set(t.params.values()) == {"c"} for t in study.trials)
+    assert all(set(t.params.values()) == {"avg_pool_3x3"} for t in study.trials)
     assert all(t.state == TrialState.COMPLETE for t in study.trials)
 
 
@@ -113,18 +163,58 @@ def test_any_importable_sampler_serves() -> None:
         (
             "nsgaii",
             {"populationsize": 9},
-            r"unknown option of sampler 'nsgaii' 'populationsize'; "
+            r"study\.sampler: unknown option of 'nsgaii' 'populationsize'; "
             r"did you mean 'population_size'\?",
         ),
-        ("nsgaii", {"population_size": 1}, "study.sampler_options of 'nsgaii'"),
+        ("nsgaii", {"population_size": 1}, "study.sampler: options of 'nsgaii'"),
+        (
+            "regularized_evolution",
+            {"population": 9},
+            r"study\.sampler: unknown option of 'regularized_evolution' 'population'; "
+            r"did you mean 'population_size'\?",
+        ),
+        (
+            "regularized_evolution",
+            {"population_size": 5, "tournament_size": 9},
+            "'regularized_evolution': tournament_size=9 is more than population_size=5",
+        ),
+        (
+            "regularized_evolution",
+            {"scores": "all.parquet"},
+            "scores and aggregate have no use without warmup or moves",
+        ),
+        ("local_search", {"restarts": 2}, "unknown option of 'local_search' 'restarts'"),
+        (
+            "predictor_guided",
+            {"model": "linaer"},
+            r"'predictor_guided': unknown model 'linaer'; did you mean 'linear'\?",
+        ),
+        ("predictor_guided", {"model": "numpy:ndarray"}, "is no scikit-learn regressor|cannot be"),
+        ("predictor_guided", {"kappa": -1.0}, r"kappa=-1\.0: Allowed: at least 0"),
+        ("predictor_guided", {"acquisition": "ei"}, "acquisition='ei': Allowed: ucb, thompson"),
+        ("predictor_guided", {"startup": "many"}, "'predictor_guided': '<' not supported"),
+        ("predictor_guided", {"scores": "no.parquet"}, r"no\.parquet: no such file"),
+        ("predictor_guided", {"proxies": ["snip"]}, "proxies: there are no scores"),
+        ("predictor_guided", {"cell": False}, "cell = false: there are no scores"),
     ],
 )
-def test_wrong_samplers_are_explained(name: str, options: dict[str, int], message: str) -> None:
-    with pytest.raises(StudyError, match=message):
+def test_wrong_samplers_are_explained(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ZcSearchError, match=message):
         make_sampler(name, options, seed=0)
 
 
-def test_advice_only_for_tpe_with_many_objectives() -> None:
+def test_advice_where_another_sampler_serves_better() -> None:
     assert advice("tpe", 3) is None
     assert advice("nsgaiii", 10) is None
+    assert advice("local_search", 1) is None
     assert "nsgaiii" in (advice("tpe", 4) or "")
+    assert "predictor_guided is for one objective" in (advice("predictor_guided", 2) or "")
+    assert "predictor_guided" in (advice("nsgaii", 1) or "")
+
+
+@pytest.mark.parametrize("objectives", range(1, 12))
+def test_what_is_recommended_is_not_advised_against(objectives: int) -> None:
+    said = recommendation(objectives)
+    named = [name for name in SAMPLERS if f"'{name}'" in said]
+    assert named
+    assert all(advice(name, objectives) is None for name in named)

@@ -1,7 +1,7 @@
 """Creating a study, or going on with one that is there, if it is the same study."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import optuna
 from optuna.study import Study
@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from zc_search.config import Config, config_differences, config_to_toml, parse_config
 from zc_search.errors import ConfigError, StudyError
 from zc_search.search.samplers import make_sampler
+from zc_search.spaces import CellSpace
 
 CONFIG = "zc_search_config"
 """The key of the study's user attribute that holds the resolved configuration."""
@@ -17,21 +18,35 @@ CONFIG = "zc_search_config"
 DATA = "zc_search_data"
 """The key of the study's user attribute that holds the fingerprint of the batch."""
 
+DEFINITIONS = "zc_search_definitions"
+"""The key of the one that holds what its proxies mean: name to `Proxy.definition`."""
 
-def open_study(config: Config, storage: str, data_fingerprint: str) -> Study:
+
+def open_study(
+    config: Config,
+    storage: str,
+    data_fingerprint: str,
+    definitions: Mapping[str, str] | None = None,
+) -> Study:
     """Create the study of a configuration, or load it if it was begun.
 
     Args:
         config: The configuration; its name names the study.
         storage: An Optuna storage URL.
         data_fingerprint: Of the batch to be scored.
+        definitions: What each proxy means, by name.
 
     Raises:
         StudyError: The storage cannot be reached; the study there was begun with other settings,
-            other data, or by another tool; the sampler cannot be made.
+            other data, other proxies of the same names, or by another tool; the sampler cannot be
+            made.
     """
     sampler = make_sampler(
-        config.study.sampler, config.study.sampler_options.plain(), config.study.seed
+        config.study.sampler,
+        config.study.sampler_options.plain(),
+        config.study.seed,
+        space=CellSpace(config.space.choices),
+        distinct=config.study.distinct,
     )
     names = [objective.name for objective in config.active_objectives]
     directions = [objective.direction for objective in config.active_objectives]
@@ -58,6 +73,7 @@ def open_study(config: Config, storage: str, data_fingerprint: str) -> Study:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(names)
         study.set_user_attr(DATA, data_fingerprint)
+        study.set_user_attr(DEFINITIONS, dict(definitions or {}))
         study.set_user_attr(CONFIG, config_to_toml(config))
         return study
     _refuse_differences(config, stored)
@@ -67,7 +83,19 @@ def open_study(config: Config, storage: str, data_fingerprint: str) -> Study:
             f"{str(study.user_attrs.get(DATA))[:12]}, now {data_fingerprint[:12]}); "
             "go on with the same, or start over with --fresh"
         )
+    _refuse_other_definitions(study, definitions or {})
     return study
+
+
+def _refuse_other_definitions(study: Study, definitions: Mapping[str, str]) -> None:
+    begun_with = study.user_attrs.get(DEFINITIONS, {})
+    for name, definition in definitions.items():
+        if begun_with.get(name, definition) != definition:
+            raise StudyError(
+                f"study {study.study_name!r} was begun with another proxy {name!r} "
+                f"({begun_with[name]!r}, now {definition!r}): their values cannot be compared; "
+                "start over with --fresh, or choose another study.name"
+            )
 
 
 def _refuse_differences(config: Config, stored: str) -> None:

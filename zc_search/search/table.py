@@ -4,6 +4,7 @@ import pandas as pd
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from zc_search.search.clock import Clock
 from zc_search.search.record import TrialRecord
 from zc_search.search.study import finished_trials
 
@@ -12,21 +13,26 @@ def trials_table(study: Study) -> pd.DataFrame:
     """Return one row a finished trial, in order of their numbers.
 
     Columns: ``number, state, architecture, function_key, feasible, reason, repeat_of, pareto``,
-    one a proxy, one a metric of the benchmark, ``seconds_proxies, seconds_benchmark`` and
-    ``duration`` (seconds between asking for and telling the trial).
+    one a proxy, one a metric of the benchmark, ``accuracies`` and ``simulated_seconds`` (looked up
+    so far, and the training that would have taken: see `Clock`), ``seconds_proxies,
+    seconds_benchmark`` and ``duration`` (seconds between asking for and telling the trial).
     """
     best = {trial.number for trial in study.best_trials}
-    rows = [row for trial in finished_trials(study) if (row := _row(trial, trial.number in best))]
+    clock = Clock()
+    rows = [
+        row for trial in finished_trials(study) if (row := _row(trial, trial.number in best, clock))
+    ]
     table = pd.DataFrame(rows)
     if table.empty:
         return table
     return table.astype({"repeat_of": "Int64", "reason": "string", "feasible": bool})
 
 
-def _row(trial: FrozenTrial, pareto: bool) -> dict[str, object] | None:
+def _row(trial: FrozenTrial, pareto: bool, clock: Clock) -> dict[str, object] | None:
     record = TrialRecord.of(trial)
     if record is None:
         return None
+    clock.count(record)
     duration = trial.duration
     return {
         "number": trial.number,
@@ -39,6 +45,8 @@ def _row(trial: FrozenTrial, pareto: bool) -> dict[str, object] | None:
         "pareto": pareto,
         **record.proxies,
         **record.benchmark,
+        "accuracies": clock.accuracies,
+        "simulated_seconds": clock.simulated_seconds,
         "seconds_proxies": record.seconds.get("proxies", 0.0),
         "seconds_benchmark": record.seconds.get("benchmark", 0.0),
         "duration": duration.total_seconds() if duration else float("nan"),

@@ -1,0 +1,36 @@
+"""Samplers on cells, and what guides them: what is known before an accuracy is looked at."""
+
+from zc_search.guidance.building import local_search, predictor_guided, regularized_evolution
+from zc_search.guidance.cells import distributions, function_key
+from zc_search.guidance.knowledge import AGGREGATE, Knowledge, gather
+from zc_search.guidance.naming import (
+    OPTUNA,
+    OWN,
+    SAMPLERS,
+    check_options,
+    find_sampler,
+    make_own,
+)
+from zc_search.guidance.picking import zero_cost
+from zc_search.guidance.regressors import MODELS, Model, find_model
+
+__all__ = [
+    "AGGREGATE",
+    "MODELS",
+    "OPTUNA",
+    "OWN",
+    "SAMPLERS",
+    "Knowledge",
+    "Model",
+    "check_options",
+    "distributions",
+    "find_model",
+    "find_sampler",
+    "function_key",
+    "gather",
+    "local_search",
+    "make_own",
+    "predictor_guided",
+    "regularized_evolution",
+    "zero_cost",
+]

@@ -1,0 +1,84 @@
+"""Samplers by name: Optuna's, those of this project, and any that can be imported."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from zc_search.errors import StudyError, ZcSearchError, unknown_name
+from zc_search.guidance.building import local_search, predictor_guided, regularized_evolution
+from zc_search.spaces import CellSpace
+
+OPTUNA: Mapping[str, type[BaseSampler]] = {
+    "random": optuna.samplers.RandomSampler,
+    "tpe": optuna.samplers.TPESampler,
+    "nsgaii": optuna.samplers.NSGAIISampler,
+    "nsgaiii": optuna.samplers.NSGAIIISampler,
+    "gp": optuna.samplers.GPSampler,
+    "qmc": optuna.samplers.QMCSampler,
+    "brute_force": optuna.samplers.BruteForceSampler,
+}
+
+OWN: Mapping[str, Callable[..., BaseSampler]] = {
+    "regularized_evolution": regularized_evolution,
+    "local_search": local_search,
+    "predictor_guided": predictor_guided,
+}
+"""Made for a space and a seed. They resume exactly and repeat no function by themselves."""
+
+SAMPLERS = (*OPTUNA, *OWN)
+
+
+def find_sampler(name: str) -> type[BaseSampler]:
+    """Return a sampler's class.
+
+    Args:
+        name: A key of `OPTUNA`, or ``module:Class`` of any importable Optuna sampler.
+
+    Raises:
+        StudyError: No such sampler.
+    """
+    if name in OPTUNA:
+        return OPTUNA[name]
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise StudyError(f"{unknown_name('sampler', name, SAMPLERS)}, module:Class")
+    try:
+        kind = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise StudyError(f"cannot import {name!r}: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
+        raise StudyError(f"{name!r} is no subclass of optuna.samplers.BaseSampler")
+    return kind
+
+
+def check_options(name: str, kind: Callable[..., object], options: Mapping[str, Any]) -> None:
+    """Check that a sampler takes options of these names.
+
+    Raises:
+        StudyError: It does not take one.
+    """
+    parameters = inspect.signature(kind).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    allowed = [parameter for parameter in parameters if parameter not in ("space", "seed")]
+    for option in options:
+        if option not in allowed:
+            raise StudyError(unknown_name(f"option of {name!r}", option, allowed))
+
+
+def make_own(name: str, options: Mapping[str, Any], seed: int, space: CellSpace) -> BaseSampler:
+    """Return a sampler of this project, by a key of `OWN`.
+
+    Raises:
+        StudyError: It does not take an option of this name or value, or what guides it cannot be
+            had.
+    """
+    check_options(name, OWN[name], options)
+    try:
+        return OWN[name](space, seed, **options)
+    except (TypeError, ValueError, ZcSearchError) as error:
+        raise StudyError(f"options of {name!r}: {error}") from error

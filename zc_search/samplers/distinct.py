@@ -1,0 +1,110 @@
+"""Any sampler, made to look at no point twice."""
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from .memory import Key, Memory, RememberingSampler
+from .moves import Params, Space
+
+
+class DistinctSampler(RememberingSampler[Memory]):
+    """Asks another sampler again when its point was looked at before.
+
+    If it insists, the new point nearest to what it said last is taken: a search that has converged
+    goes on around its best points. So n trials are n points, as long as the space has that many.
+
+    Args:
+        sampler: Any sampler of Optuna's kind.
+        attempts: How often it is asked for one trial.
+        search_space: What will be suggested. Without it the space is what all trials so far have in
+            common; parameters outside it are left to the sampler, unchecked.
+        key: Points of equal key count as one; by default each point counts.
+        seed: Of the choice between new points.
+
+    Raises:
+        ValueError: `attempts` is below 1.
+    """
+
+    def __init__(
+        self,
+        sampler: BaseSampler,
+        *,
+        attempts: int = 10,
+        search_space: Space | None = None,
+        key: Key | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if attempts < 1:
+            raise ValueError(f"attempts={attempts!r}: Allowed: at least 1")
+        super().__init__(search_space, key, seed)
+        self._sampler = sampler
+        self._attempts = attempts
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self._sampler})"
+
+    def reseed_rng(self) -> None:
+        """Reseed the other sampler."""
+        self._sampler.reseed_rng()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Hand on to the other sampler."""
+        self._sampler.before_trial(study, trial)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Hand on to the other sampler."""
+        self._sampler.after_trial(study, trial, state, values)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Hand on to the other sampler."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def _new_memory(self, study: Study, space: Space) -> Memory:
+        return Memory(study, space, self._key)
+
+    def _choose(
+        self, study: Study, trial: FrozenTrial, memory: Memory, rng: np.random.Generator
+    ) -> Params:
+        space = self._sampler.infer_relative_search_space(study, trial)
+        params: Params = {}
+        for _ in range(self._attempts):
+            params = self._ask(study, trial, space, memory.space)
+            if memory.is_new(params):
+                return params
+        return memory.nearest_new(params, rng)
+
+    def _ask(
+        self, study: Study, trial: FrozenTrial, relative: dict[str, BaseDistribution], space: Space
+    ) -> Params:
+        """Ask the other sampler for a point of `space`, as Optuna would in a trial."""
+        together = self._sampler.sample_relative(study, trial, relative)
+        # Some samplers look at what the trial has been given so far.
+        so_far = copy(trial)
+        so_far.params, so_far.distributions = dict(trial.params), dict(trial.distributions)
+        params: Params = {}
+        for name, distribution in space.items():
+            if name in together:
+                params[name] = together[name]
+            else:
+                params[name] = self._sampler.sample_independent(study, so_far, name, distribution)
+            so_far.params[name], so_far.distributions[name] = params[name], distribution
+        return params

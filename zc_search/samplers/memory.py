@@ -1,0 +1,240 @@
+"""What a sampler knows of a study: every trial is read once, however long the study gets.
+
+Optuna's own samplers read all trials again for each new one, which makes a study's cost quadratic
+in its length. A `Memory` is a cache of nothing but the study: thrown away, it is rebuilt by reading
+the trials again.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from threading import Lock
+from typing import Any, Generic, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from .moves import Params, Space, contains, draw, draw_value, neighbours
+
+Key = Callable[[Mapping[str, Any]], Hashable]
+"""From a point to what is the same for all points that count as one, such as isomorphic cells."""
+
+_DRAWS = 50
+_EXPANSIONS = 20_000
+
+
+class Outcome(NamedTuple):
+    """A finished trial, seen from a sampler.
+
+    Attributes:
+        params: Its point.
+        losses: Its objective values, signed so that less is better.
+        violation: By how much it breaks its constraints in sum; 0 if it is feasible.
+    """
+
+    params: Params
+    losses: NDArray[np.float64]
+    violation: float
+
+
+class Memory:
+    """What is known of a study on one search space.
+
+    Args:
+        study: The study.
+        space: The search space.
+        key: Points of equal key count as one.
+    """
+
+    def __init__(self, study: Study, space: Space, key: Key | None) -> None:
+        self.space = dict(space)
+        self.key: Key = key or (lambda params: tuple(params[name] for name in self.space))
+        self._signs = np.array(
+            [-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions]
+        )
+        self._finished: set[Hashable] = set()
+        self._running: set[Hashable] = set()
+        self._claims: dict[int, Hashable] = {}
+        self._read = 0
+        self._unfinished: list[int] = []
+        self._exhausted = False
+
+    def refresh(self, study: Study, number: int) -> None:
+        """Read what is new in the study, from the point of view of the trial `number`."""
+        trials = study.get_trials(deepcopy=False)
+        unread = [*self._unfinished, *range(self._read, len(trials))]
+        self._read = len(trials)
+        self._unfinished = [place for place in unread if not trials[place].state.is_finished()]
+        # What is learned must not depend on what happens to be under way when it is read.
+        self._running = set()
+        for place in unread:
+            if trials[place].state.is_finished():
+                self._claims.pop(trials[place].number, None)
+                self._learn(trials[place])
+        self._running = {key for other, key in self._claims.items() if other != number}
+        for place in self._unfinished:
+            params = trials[place].params
+            if trials[place].number != number and contains(self.space, params):
+                self._running.add(self.key(params))
+
+    def is_new(self, params: Mapping[str, Any]) -> bool:
+        """Return whether no trial, finished or not, has a point of the same key."""
+        key = self.key(params)
+        return key not in self._finished and key not in self._running
+
+    def claim(self, number: int, params: Mapping[str, Any]) -> None:
+        """Note the point of a trial before Optuna stores it."""
+        if contains(self.space, params):
+            self._claims[number] = self.key(params)
+
+    @property
+    def under_way(self) -> int:
+        """How many other trials are not finished."""
+        return len(self._running)
+
+    def first_new(self, points: Iterable[Params]) -> Params | None:
+        """Return the first of `points` that is new."""
+        return next(filter(self.is_new, points), None)
+
+    def draw_new(self, rng: np.random.Generator) -> Params:
+        """Draw a new point at random; an old one if the space has no other."""
+        for _ in range(_DRAWS):
+            params = draw(self.space, rng)
+            if self.is_new(params):
+                return params
+        return self.nearest_new(params, rng)
+
+    def nearest_new(self, params: Params, rng: np.random.Generator) -> Params:
+        """Return a new point as few steps from `params` as can be; `params` if there is none."""
+        if self._exhausted:
+            return params
+        reached = {tuple(params.values())}
+        ring = deque([params])
+        for _ in range(_EXPANSIONS):
+            if not ring:
+                break
+            for point in neighbours(ring.popleft(), self.space, rng):
+                if self.is_new(point):
+                    return point
+                if (values := tuple(point.values())) not in reached:
+                    reached.add(values)
+                    ring.append(point)
+        self._exhausted = not ring
+        return params
+
+    def learn(self, outcome: Outcome) -> None:
+        """Take in a trial that was completed; overridden by what samplers remember."""
+
+    def learn_failure(self, params: Params) -> None:
+        """Take in a trial that was pruned: it has no value, because it was not worth one."""
+
+    def _learn(self, trial: FrozenTrial) -> None:
+        if not contains(self.space, trial.params):
+            return
+        params = {name: trial.params[name] for name in self.space}
+        self._finished.add(self.key(params))
+        if trial.state == TrialState.COMPLETE:
+            violation = sum(value for value in trial.constraints.values() if value > 0)
+            losses = self._signs * np.array(trial.values, dtype=np.float64)
+            self.learn(Outcome(params, losses, violation))
+        elif trial.state == TrialState.PRUNED:
+            self.learn_failure(params)
+
+
+M = TypeVar("M", bound=Memory)
+
+
+class RememberingSampler(BaseSampler, ABC, Generic[M]):
+    """A sampler that chooses all parameters at once, knowing all trials so far.
+
+    Each trial has random numbers of its own, which follow from the seed and the trial's number.
+    So a study that was cut off goes on as if it had not been, given the same seed, and workers that
+    share a seed do not repeat each other.
+
+    Args:
+        search_space: What will be suggested. Without it the parameters of the first trial are drawn
+            one by one, and the space is what all trials so far have in common.
+        key: Points of equal key count as one; by default each point counts.
+        seed: Of all random choices.
+    """
+
+    def __init__(
+        self, search_space: Space | None = None, key: Key | None = None, seed: int | None = None
+    ) -> None:
+        self._space = None if search_space is None else dict(search_space)
+        self._key = key
+        self._seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = Lock()
+        self._memories: WeakKeyDictionary[Study, M] = WeakKeyDictionary()
+        self._inferred: WeakKeyDictionary[Study, IntersectionSearchSpace] = WeakKeyDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        caches = ("_lock", "_memories", "_inferred")
+        return {key: value for key, value in vars(self).items() if key not in caches}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
+
+    @abstractmethod
+    def _new_memory(self, study: Study, space: Space) -> M:
+        """Return an empty memory."""
+
+    @abstractmethod
+    def _choose(
+        self, study: Study, trial: FrozenTrial, memory: M, rng: np.random.Generator
+    ) -> Params:
+        """Return the point of a trial."""
+
+    def reseed_rng(self) -> None:
+        """Do nothing: trials of different numbers have different random numbers already."""
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return the search space: the one given, or what all trials have in common."""
+        if self._space is not None:
+            return dict(self._space)
+        with self._lock:
+            if study not in self._inferred:
+                self._inferred[study] = IntersectionSearchSpace()
+            return self._inferred[study].calculate(study)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> Params:
+        """Return the point of a trial."""
+        if not search_space:
+            return {}
+        with self._lock:
+            memory = self._memories.get(study)
+            if memory is None or memory.space != search_space:
+                memory = self._memories[study] = self._new_memory(study, search_space)
+            memory.refresh(study, trial.number)
+            params = self._choose(study, trial, memory, self._rng(trial.number))
+            memory.claim(trial.number, params)
+            return params
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draw a parameter that is not in the search space, uniformly."""
+        rng = self._rng(trial.number, crc32(param_name.encode()))
+        return draw_value(param_distribution, rng)
+
+    def _rng(self, *purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, *purpose])
