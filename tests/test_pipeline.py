@@ -76,6 +76,16 @@ def test_everything_is_in_files(result: zc_search.SearchResult) -> None:
     assert parse_config(resolved.unwrap()) == result.config
 
 
+def test_a_run_says_what_its_proxies_mean(result: zc_search.SearchResult) -> None:
+    manifest = json.loads((result.folder / "manifest.json").read_text())
+    meanings = {name: f"{name}, version 1" for name in ("grad_norm", "naswot_relu", "snip")}
+    assert manifest["definitions"].items() >= meanings.items()
+    assert result.ensemble is not None
+    said = Ensemble.load(result.folder / "ensemble.toml").metadata
+    assert said["definitions"] == manifest["definitions"]
+    assert said["scores"]["data.batch_size"] == 4
+
+
 def test_files_are_complete_or_absent(result: zc_search.SearchResult) -> None:
     assert not [path for path in result.folder.iterdir() if path.name.endswith((".tmp", "~"))]
     assert not list(result.folder.glob(".*.csv.*"))

@@ -1,7 +1,6 @@
 """The report in a real browser: headless Chromium, driven by Playwright."""
 
 import io
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,29 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from browsers import Watched, browser
 from report_runs import made_up_run
 
 from zc_search.report import compare_runs, plot_pareto, render_report
 from zc_search.report.hypervolume import nondominated
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-if CHROMIUM is None:
-    pytest.skip("Chromium is not installed (apt-get install chromium)", allow_module_level=True)
-playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+__all__ = ["browser"]  # a fixture
 
 RUN = made_up_run(150)
 Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--enable-unsafe-swiftshader"]
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
@@ -42,53 +28,32 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Watched:
-    """Pages of which everything that goes wrong, or is asked for, is noted."""
+class Reports(Watched):
+    """Reports in a browser, which ask for nothing."""
 
     def __init__(self, browser: Any, report: Path) -> None:
-        self.troubles: list[str] = []
-        self._browser, self._report, self._contexts = browser, report, []
+        super().__init__(browser)
+        self._report = report
 
-    def open(self, path: Path | None = None, width: int = 1280, **options: Any) -> Any:
-        path = path or self._report
-        context = self._browser.new_context(viewport={"width": width, "height": 900}, **options)
-        context.set_default_timeout(20_000)
-        self._contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: self.troubles.append(f"dialog: {dialog.message}"))
-        page.on("console", self._said)
-        page.on("request", lambda request: self._asked(request.url, path))
-        page.goto(path.as_uri())
+    def open_report(self, path: Path | None = None, **options: Any) -> Any:
+        page = self.open((path or self._report).as_uri(), **options)
         page.wait_for_function("document.querySelectorAll('#table tbody tr, .runs').length > 0")
         return page
-
-    def close(self) -> None:
-        for context in self._contexts:
-            context.close()
-
-    def _said(self, message: Any) -> None:
-        if message.type == "error":
-            self.troubles.append(f"console: {message.text}")
-
-    def _asked(self, url: str, path: Path) -> None:
-        if url != path.as_uri() and not url.startswith(("data:", "blob:")):
-            self.troubles.append(f"request: {url[:200]}")
 
 
 @pytest.fixture
 def open_page(browser: Any, report: Path) -> Iterator[Open]:
     """Open pages of a test's own."""
-    watched = Watched(browser, report)
-    yield watched.open
+    watched = Reports(browser, report)
+    yield watched.open_report
     watched.close()
     assert watched.troubles == []
 
 
 @pytest.fixture(scope="module")
 def shared(browser: Any, report: Path) -> Iterator[tuple[Watched, Any]]:
-    watched = Watched(browser, report)
-    yield watched, watched.open()
+    watched = Reports(browser, report)
+    yield watched, watched.open_report()
     watched.close()
 
 
@@ -324,6 +289,19 @@ def test_printing_draws_everything_on_white_and_leaves_the_screen_as_it_was(
     assert page.locator("#time .main-svg").count() > 0
     assert page.evaluate("zc.printing") is False
     assert page.evaluate(PLOT) == "#161b21"
+
+
+def test_on_paper_nothing_is_wider_than_the_paper(open_page: Open) -> None:
+    page = open_page(width=688)  # A4 less the margins, at 96 dots an inch
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 688
+    shown = page.eval_on_selector_all(
+        "#table thead th", "e => e.filter(h => h.offsetWidth > 0).map(h => h.dataset.name)"
+    )
+    assert {"number", "architecture", "val_accuracy", "jacov"} <= set(shown)
+    assert not {"reason", "duration"} & set(shown)
 
 
 def test_the_keyboard_reaches_the_content(open_page: Open) -> None:

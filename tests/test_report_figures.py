@@ -154,6 +154,10 @@ def test_a_third_axis_makes_it_a_space() -> None:
 
 def test_default_axes_are_the_objectives_else_what_there_is() -> None:
     assert plot_pareto(run).layout.title.text == "naswot_relu and jacov"
+    priced = as_trials(
+        run.trials, objectives={"snip": "maximize", "jacov": "maximize", "params": "minimize"}
+    )
+    assert plot_pareto(priced).layout.title.text == "Parameters (M) and snip"
     one = made_up_run(objectives=1)
     assert plot_pareto(one).layout.title.text == "naswot_relu and Validation accuracy (%)"
     bare = made_up_run(objectives=1, benchmark=False)
@@ -327,6 +331,8 @@ def test_a_learning_curve_is_the_mean_over_draws() -> None:
     ensemble = traces(figure)["ensemble"]
     own = curve[curve["predictor"] == "ensemble"].groupby("size")["kendall_tau"].mean()
     np.testing.assert_allclose(ensemble.y, own)
+    assert figure.data[0].name == "ensemble"
+    assert [trace.name for trace in figure.data if trace.error_y.array is not None] == ["ensemble"]
     with pytest.raises(ReportError, match="a learning curve is the table of"):
         plot_learning_curve(curve.drop(columns="size"))
 
@@ -350,6 +356,11 @@ def test_best_so_far_never_falls_and_ends_at_the_best() -> None:
     line = np.asarray(best["best so far"].y)
     assert (np.diff(line) >= 0).all()
     assert line[-1] == run.trials["val_accuracy"].max()
+    # Drawn as steps from the points that change it, it is the running maximum at every trial.
+    x, running = np.asarray(best["best so far"].x), run.trials["val_accuracy"].cummax()
+    drawn = line[np.searchsorted(x, np.arange(1, len(running) + 1), side="right") - 1]
+    np.testing.assert_array_equal(drawn, running)
+    assert best["best so far"].line.shape == "hv"
     assert "best of the benchmark, 91.61" in best
 
 

@@ -14,9 +14,8 @@ from zc_search.config import config_to_toml
 from zc_search.errors import StudyError
 from zc_search.outputs import write_outputs
 from zc_search.report import ReportError, compare_runs, load_result, render_report
-from zc_search.report.comparison import (
-    get_comparison,
-    get_differences,
+from zc_search.report.comparison import get_comparison, get_differences
+from zc_search.report.comparison_figures import (
     plot_compared_progress,
     plot_compared_quality,
     plot_compared_tau,
@@ -80,7 +79,7 @@ def test_an_empty_run_comes_back(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     written(made_up_run(20), tmp_path / "run")
     (tmp_path / "other").mkdir()
-    with pytest.raises(StudyError, match=r"no manifest.json; beside it are the runs run"):
+    with pytest.raises(StudyError, match=r"no manifest.json; there are \S*/run$"):
         load_result(tmp_path / "other")
     (tmp_path / "run" / "trials.csv").unlink()
     with pytest.raises(StudyError, match=r"has no trials.csv"):

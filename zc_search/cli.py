@@ -4,13 +4,18 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import wraps
+from io import TextIOWrapper
 from typing import Any
 
 import typer
 
+from zc_search.commands.compare import compare
+from zc_search.commands.dashboard import dashboard
+from zc_search.commands.ensemble import ensemble_app
 from zc_search.commands.evaluate import evaluate
 from zc_search.commands.init import init
 from zc_search.commands.proxies import proxies
+from zc_search.commands.report import report
 from zc_search.commands.score import score
 from zc_search.commands.search import search
 from zc_search.errors import ZcSearchError
@@ -42,11 +47,18 @@ app.command()(init)
 app.command()(proxies)
 app.command()(_resumable(score))
 app.command()(evaluate)
+app.command()(_resumable(compare))
+app.command()(report)
+app.command()(dashboard)
+app.add_typer(ensemble_app, name="ensemble")
 
 
 def main() -> None:
     """Run the command; a user's mistake ends in a sentence and exit code 2."""
     warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What a terminal has no letter for is a question mark there, and no reason to end.
+        sys.stdout.reconfigure(errors="replace")
     try:
         app()
     except ZcSearchError as error:

@@ -1,5 +1,6 @@
 """The files of a finished run."""
 
+import logging
 import platform
 import sys
 from dataclasses import asdict
@@ -9,10 +10,15 @@ from typing import Any
 import optuna
 import torch
 
+from zc_search.dashboard import dress_study, is_installed
+from zc_search.passwords import without_passwords
 from zc_search.report import write_report
+from zc_search.report.loading import stored_learning_curve
 from zc_search.results import SearchResult
 from zc_search.run_folder import RunFolder
-from zc_search.search import DATA
+from zc_search.search import DATA, DEFINITIONS
+
+logger = logging.getLogger("zc_search")
 
 _PACKAGES = (
     "zc-search",
@@ -27,19 +33,26 @@ _PACKAGES = (
 
 
 def write_outputs(result: SearchResult, study: optuna.Study, folder: RunFolder) -> None:
-    """Write every table, the report and the manifest of a run."""
+    """Write every table, the report and the manifest of a run, and what the dashboard shows."""
     folder.write_table("trials.csv", result.trials)
     folder.write_table("pareto.csv", result.pareto)
     folder.write_table("ranking.csv", result.ranking)
     folder.write_json("manifest.json", _manifest(result, study))
     # The page reads versions and seeds from the manifest.
-    write_report(result, folder.path / "report.html")
+    curve = stored_learning_curve(folder.path)
+    write_report(result, folder.path / "report.html", learning_curve=curve)
+    if is_installed():
+        try:
+            dress_study(study, result)
+        except (OSError, optuna.exceptions.StorageInternalError) as error:
+            # All that counts is written, and `zc-search dashboard` does this once more.
+            logger.warning("no note and figures for Optuna's dashboard: %s", error)
 
 
 def _manifest(result: SearchResult, study: optuna.Study) -> dict[str, Any]:
     config = result.config
     return {
-        "command": sys.argv,
+        "command": [without_passwords(argument) for argument in sys.argv],
         "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
         "machine": {
             "system": platform.platform(),
@@ -53,6 +66,7 @@ def _manifest(result: SearchResult, study: optuna.Study) -> dict[str, Any]:
             "ensemble": config.ensemble.seed,
         },
         "fingerprints": {"batch": study.user_attrs.get(DATA)},
+        "definitions": study.user_attrs.get(DEFINITIONS),
         "trials": len(result.trials),
         "accuracies_looked_at": int(result.trials["architecture"].nunique())
         if not result.trials.empty and config.benchmark.name != "none"

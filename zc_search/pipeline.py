@@ -9,24 +9,25 @@ from pathlib import Path
 
 import optuna
 import pandas as pd
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.config import METRIC_DIRECTIONS, Config, config_to_toml
 from zc_search.data import load_batch
-from zc_search.ensemble import Ensemble, fit_ensemble, ranking
+from zc_search.ensemble import Ensemble, aggregate_ranking, fit_ensemble, ranking
+from zc_search.ensemble.sources import COSTLY, settings_of
 from zc_search.errors import BenchmarkError, EnsembleError
 from zc_search.outputs import write_outputs
+from zc_search.passwords import without_passwords
 from zc_search.proxies import Proxy, resolve_proxies
 from zc_search.results import Best, Listener, Progress, SearchResult, Silence
-from zc_search.run_folder import RunFolder
+from zc_search.run_folder import RunFolder, storage_url
 from zc_search.scoring import Scorer
 from zc_search.search import (
     DATA,
     TrialRecord,
     advice,
     finished_trials,
+    load_ensembles,
     open_study,
     run_trials,
     trials_table,
@@ -56,6 +57,7 @@ def run_search(
     listener = listener or Silence()
     start = time.perf_counter()
     proxies = resolve_proxies(config.proxies_to_compute)
+    ensembles = load_ensembles(config, proxies)
     benchmark = _open_benchmark(config)
     space = CellSpace(config.space.choices)
     batch = load_batch(
@@ -79,7 +81,12 @@ def run_search(
     with folder.locked(), _logging_to(folder.path / "run.log"):
         if fresh and (aside := folder.set_aside()):
             logger.info("earlier run moved to %s", aside)
-        study = open_study(config, storage_url(config, folder), batch.fingerprint)
+        study = open_study(
+            config,
+            storage_url(config, folder.path),
+            batch.fingerprint,
+            {p.name: p.definition for p in proxies},
+        )
         folder.write_text("config.toml", config_to_toml(config))
         listener.planned(_plan(config, space, proxies, benchmark, folder))
         progress = Progress(config.study.n_trials)
@@ -98,7 +105,7 @@ def run_search(
 
         interrupted = None
         try:
-            run_trials(study, config, space, scorer, benchmark, on_trial)
+            run_trials(study, config, space, scorer, benchmark, on_trial, ensembles)
         except KeyboardInterrupt as interrupt:
             interrupted = interrupt
         seconds["search"] = time.perf_counter() - begun
@@ -122,11 +129,6 @@ def _logging_to(path: Path) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         handler.close()
-
-
-def storage_url(config: Config, folder: RunFolder) -> str:
-    """Return the study's storage: the configured one, or an SQLite file in the run's folder."""
-    return config.study.storage or f"sqlite:///{folder.database}"
 
 
 def _open_benchmark(config: Config) -> Benchmark | None:
@@ -162,19 +164,12 @@ def _plan(
         "benchmark": benchmark.provenance if benchmark else "none",
         "sampler": f"{config.study.sampler}, seed {config.study.seed}, "
         f"{config.study.n_trials} trials",
-        "storage": _without_password(storage_url(config, folder)),
+        "storage": without_passwords(storage_url(config, folder.path)),
     }
     objectives_count = 1 if config.study.sum_objectives else len(config.active_objectives)
     if warning := advice(config.study.sampler, objectives_count):
         plan["warning"] = warning
     return plan
-
-
-def _without_password(url: str) -> str:
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
 
 
 def _conclude(
@@ -192,9 +187,16 @@ def _conclude(
     ensemble = None
     ranked = pd.DataFrame()
     seen = config.ensemble.proxies or tuple(p.name for p in proxies)
-    directions = {p.name: p.direction for p in proxies if p.name not in ("params", "flops")}
+    directions = {p.name: p.direction for p in proxies if p.name not in COSTLY}
     if benchmark is None:
         notes.append("No benchmark, so no accuracy to fit an ensemble to.")
+        if not trials.empty and trials["feasible"].any():
+            ranked = aggregate_ranking(trials, seen, directions)
+            notes.append(
+                "ranking.csv is by the accuracy-free aggregate, the mean of the logarithms of the "
+                f"ranks in {', '.join(seen)}; it is no percentage. First is "
+                f"{ranked['architecture'].iloc[0]}."
+            )
     else:
         try:
             ensemble = fit_ensemble(
@@ -211,7 +213,9 @@ def _conclude(
                 metadata={
                     "dataset": config.space.dataset,
                     "accuracies": benchmark.provenance,
-                    "batch": str(study.user_attrs.get(DATA)),
+                    "scores": settings_of(config)
+                    | {"name": folder.path.name, "data.fingerprint": study.user_attrs.get(DATA)},
+                    "definitions": {p.name: p.definition for p in proxies},
                 },
             )
             ranked = ranking(ensemble, trials)

@@ -11,8 +11,14 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from zc_search.config import Config
 from zc_search.errors import StudyError
 from zc_search.files import write_atomically
+
+
+def storage_url(config: Config, folder: Path) -> str:
+    """Return a study's storage: the configured one, or an SQLite file in the run's folder."""
+    return config.study.storage or f"sqlite:///{folder / 'study.db'}"
 
 
 class RunFolder:
@@ -36,11 +42,6 @@ class RunFolder:
                 f"output.folder: cannot write to {str(path)!r} ({error.strerror}); "
                 "choose another with --set output.folder=FOLDER"
             ) from error
-
-    @property
-    def database(self) -> Path:
-        """The SQLite file of the study."""
-        return self.path / "study.db"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """``zc-search --config FILE``: the main job."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,15 @@ def search(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Set an earlier run of this name aside, start over.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and nothing else there.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print no plan, progress or tables.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the log as well, on standard error.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
     ] = False,
@@ -48,10 +58,19 @@ def search(
 
     from zc_search.config import load_config
     from zc_search.pipeline import run_search
-    from zc_search.report.terminal import TerminalListener, print_result
+    from zc_search.report.document import result_document
+    from zc_search.report.terminal import TerminalListener, logged_to, print_result
+    from zc_search.results import Silence
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    console = Console()
-    with TerminalListener(console) as listener:
+    out, err = Console(), Console(stderr=True)
+    plan = err if as_json else out
+    with (
+        nullcontext(Silence()) if quiet else TerminalListener(plan, err) as listener,
+        logged_to(err) if verbose else nullcontext(),
+    ):
         result = run_search(load_config(config, settings or ()), fresh=fresh, listener=listener)
-    print_result(console, result)
+    if as_json:
+        typer.echo(result_document(result))
+    elif not quiet:
+        print_result(out, result)

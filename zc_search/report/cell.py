@@ -142,7 +142,7 @@ def draw_cell(architecture: Architecture | str) -> CellDrawing:
     for (target, source), operation, arc, faint in zip(EDGES, cell.ops, _ARCS, dead, strict=True):
         name, (x, y) = NAMES[operation], arc.middle
         mark = ' data-dead=""' if faint else ""
-        width = 18 + 7.6 * len(name)
+        width = 20 + 8.4 * len(name)
         edges.append(
             f'<g class="edge" data-op="{operation}"{mark}>'
             f"<title>{source} to {target}: {operation}</title>"

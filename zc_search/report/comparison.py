@@ -1,30 +1,25 @@
-"""Several runs side by side: figures that lay one over the other, and the page around them."""
+"""Several runs side by side: their answers, figures and settings on one page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from markupsafe import Markup
 
 from zc_search.config.writing import tables
+from zc_search.passwords import without_passwords
 from zc_search.report import style
 from zc_search.report.answer import accuracy_provenance, duration
 from zc_search.report.cell import draw_cell
-from zc_search.report.correlations import get_kendall_info
-from zc_search.report.page import choice, panel, render
-from zc_search.report.progress import AGAINST, SHORT_AGAINST, Against, get_progress_info
-from zc_search.report.tables import METRICS, ReportError, as_trials
+from zc_search.report.comparison_figures import comparison_drawings, run_names
+from zc_search.report.page import panel, render
+from zc_search.report.tables import ReportError, as_trials
 
 if TYPE_CHECKING:
     from zc_search.results import SearchResult
-
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
 
 def compare_runs(results: Sequence[SearchResult]) -> str:
@@ -39,15 +34,6 @@ def compare_runs(results: Sequence[SearchResult]) -> str:
     if len(results) < 2:
         raise ReportError(f"a comparison needs two runs or more, got {len(results)}")
     names = run_names(results)
-    figures = [
-        choice(
-            "progress",
-            {label: _progress(results, key) for key, label in SHORT_AGAINST.items()},
-            title="Best so far",
-        ),
-        panel("tau", lambda: plot_compared_tau(results), title="Kendall's tau of the proxies"),
-        panel("quality", lambda: plot_compared_quality(results), title="How well they rank"),
-    ]
     datasets = {(r.config.space.dataset, r.config.benchmark.metric) for r in results}
     return render(
         "compare.html.j2",
@@ -63,23 +49,8 @@ def compare_runs(results: Sequence[SearchResult]) -> str:
         cells=[Markup(draw_cell(r.best.architecture)) if r.best else "" for r in results],  # noqa: S704
         provenance=dict.fromkeys(filter(None, map(accuracy_provenance, results))),
         same_data=len(datasets) == 1,
-        panels=figures,
+        panels=[panel(drawing) for drawing in comparison_drawings(results)],
     )
-
-
-def _progress(results: Sequence[SearchResult], against: Against) -> Callable[[], go.Figure]:
-    return lambda: plot_compared_progress(results, against)
-
-
-def run_names(results: Sequence[SearchResult]) -> list[str]:
-    """Return what to call the runs: their studies, and their folders where these agree."""
-    names = [result.config.study.name for result in results]
-    if len(set(names)) < len(names):
-        names = [str(result.folder) for result in results]
-    return [
-        f"{name} ({place})" if names.count(name) > 1 else name
-        for place, name in enumerate(names, 1)
-    ]
 
 
 def get_comparison(results: Sequence[SearchResult]) -> pd.DataFrame:
@@ -121,7 +92,7 @@ def get_differences(results: Sequence[SearchResult]) -> pd.DataFrame:
     """Return the settings that are not the same in all runs, one column a run."""
     flat: list[dict[str, Any]] = [
         {
-            f"{section}.{key}": str(value)
+            f"{section}.{key}": without_passwords(str(value))
             for section, t in tables(r.config).items()
             for key, value in t.items()
         }
@@ -129,158 +100,3 @@ def get_differences(results: Sequence[SearchResult]) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(flat, index=run_names(results)).T.fillna("absent")
     return frame[frame.nunique(axis=1) > 1].sort_index()
-
-
-def plot_compared_progress(
-    results: Sequence[SearchResult], against: Against = "trials"
-) -> go.Figure:
-    """Plot the best value so far of each run; see `plot_progress`.
-
-    Runs without what the first one has to follow are left out, and named.
-
-    Raises:
-        ReportError: No run has a value.
-    """
-    infos = {}
-    for name, result in zip(run_names(results), results, strict=True):
-        with suppress(ReportError):
-            infos[name] = get_progress_info(as_trials(result), against)
-    if not infos:
-        raise ReportError("no run has an accuracy or an objective to follow")
-    measured = [info.name for info in infos.values() if info.name in METRICS]
-    column = next(iter(measured), next(iter(infos.values())).name)
-    kept = {name: info for name, info in infos.items() if info.name == column}
-    left_out = [name for name in run_names(results) if name not in kept]
-    traces = [
-        go.Scatter(
-            x=np.repeat(info.x, 2)[1:],
-            y=np.repeat(info.best, 2)[:-1],
-            mode="lines",
-            name=name,
-            line={**_line(place), "width": 2.5},
-            hovertemplate="%{y:.2f}<extra></extra>",
-        )
-        for place, (name, info) in enumerate(kept.items())
-    ]
-    said = [f"{n} {info.best[-1]:.4g} after {info.x[-1]:.4g}" for n, info in kept.items()]
-    return style.figure(
-        traces,
-        title="Best so far",
-        alt=f"Best {style.label(column)} so far against {AGAINST[against]}: {'; '.join(said)}.",
-        caption="The best among what each run had looked at by then."
-        + (f" Left out, as they have no {column}: {', '.join(left_out)}." if left_out else ""),
-        xaxis={"title": {"text": AGAINST[against]}},
-        yaxis={"title": {"text": style.label(column)}},
-    )
-
-
-def plot_compared_tau(results: Sequence[SearchResult]) -> go.Figure:
-    """Plot Kendall's tau of each proxy with the true accuracy, in each run.
-
-    Raises:
-        ReportError: No run has accuracies.
-    """
-    found = {}
-    for name, result in zip(run_names(results), results, strict=True):
-        try:
-            found[name] = get_kendall_info(as_trials(result))
-        except ReportError:
-            continue
-    if not found:
-        raise ReportError("no run has true accuracies")
-    order = pd.concat(found.values()).groupby("proxy")["kendall_tau"].mean().sort_values()
-    return style.figure(
-        [
-            _interval(place, name, t["proxy"], t["kendall_tau"], t["low"], t["high"])
-            for place, (name, t) in enumerate(found.items())
-        ],
-        title="Kendall's tau of the proxies",
-        alt="Kendall's tau with the true accuracy: "
-        + "; ".join(
-            f"{name}: " + ", ".join(f"{r.proxy} {r.kendall_tau:+.2f}" for r in t.itertuples())
-            for name, t in found.items()
-        )
-        + ".",
-        caption="Over the distinct functions that each run looked at, which differ; bars hold "
-        "90 % of bootstrap resamples.",
-        height=120 + 36 * len(order),
-        xaxis={"title": {"text": "Kendall's tau"}},
-        yaxis={"categoryorder": "array", "categoryarray": list(order.index), "ticksuffix": " "},
-        scattermode="group",
-    )
-
-
-def plot_compared_quality(results: Sequence[SearchResult]) -> go.Figure:
-    """Plot how well ensembles and baselines rank what they have not seen, in each run.
-
-    Raises:
-        ReportError: No run has a held-out figure.
-    """
-    found = {
-        name: result.ensemble.quality.dropna(subset=["kendall_tau"])
-        for name, result in zip(run_names(results), results, strict=True)
-        if result.ensemble is not None and not result.ensemble.quality.empty
-    }
-    if not found:
-        raise ReportError("no run has an ensemble that was judged on held-out architectures")
-    order = list(dict.fromkeys(pd.concat(found.values())["predictor"]))
-    return style.figure(
-        [
-            _interval(
-                place,
-                name,
-                t["predictor"],
-                t["kendall_tau"],
-                t["kendall_tau_low"],
-                t["kendall_tau_high"],
-            )
-            for place, (name, t) in enumerate(found.items())
-        ],
-        title="How well they rank, held out",
-        alt="Held-out Kendall's tau: "
-        + "; ".join(
-            f"{name}: " + ", ".join(f"{r.predictor} {r.kendall_tau:+.2f}" for r in t.itertuples())
-            for name, t in found.items()
-        )
-        + ".",
-        caption="Kendall's tau on folds that were held out, with 90 % intervals. Runs were "
-        "judged on different architectures.",
-        height=130 + 36 * len(order),
-        xaxis={"title": {"text": "Kendall's tau, held out"}},
-        yaxis={"categoryorder": "array", "categoryarray": order[::-1], "ticksuffix": " "},
-        scattermode="group",
-    )
-
-
-def _line(place: int) -> dict[str, str]:
-    return {
-        "color": style.PALETTE[place % len(style.PALETTE)],
-        "dash": _DASHES[place % len(_DASHES)],
-    }
-
-
-def _interval(
-    place: int, name: str, y: pd.Series, x: pd.Series, low: pd.Series, high: pd.Series
-) -> go.Scatter:
-    return go.Scatter(
-        x=x,
-        y=y,
-        name=name,
-        mode="markers",
-        orientation="h",
-        offsetgroup=str(place),
-        marker={
-            "size": 9,
-            "color": style.PALETTE[place % len(style.PALETTE)],
-            "symbol": _SYMBOLS[place % len(_SYMBOLS)],
-        },
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": high - x,
-            "arrayminus": x - low,
-            "thickness": 1.5,
-            "width": 0,
-        },
-        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
-    )

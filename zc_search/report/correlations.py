@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 LEVEL = 0.9
 
+MANY = 11
+"""Columns beyond which a heat map is cramped in half a page."""
+
 
 class ProxyInfo(NamedTuple):
     """One proxy against the true accuracy, over distinct architectures.
@@ -138,8 +141,8 @@ def plot_kendall_tau(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
         + ", ".join(f"{r.proxy} {r.kendall_tau:+.2f}" for r in info[::-1].itertuples())
         + ".",
         caption=f"Over {int(best['n']):,} distinct functions of this search, which are no "
-        f"random sample; bars hold {LEVEL:.0%} of bootstrap resamples. Every value was computed "
-        "without an accuracy, so nothing here is in-sample.",
+        f"random sample; bars hold {100 * LEVEL:.0f} % of bootstrap resamples. Every value was "
+        "computed without an accuracy, so nothing here is in-sample.",
         height=110 + 30 * len(info),
         xaxis={"title": {"text": "Kendall's tau"}, "zeroline": True},
         yaxis={"categoryorder": "array", "categoryarray": list(info["proxy"]), "ticksuffix": " "},
@@ -194,7 +197,8 @@ def plot_rank_correlations(
         ReportError: Fewer than two columns that vary over three architectures.
     """
     info = _get_rank_correlations(as_trials(source), columns)
-    text = [["" if np.isnan(v) else f"{v:.2f}" for v in row] for row in info.matrix]
+    many = len(info.names) > MANY
+    digits = [[_correlation(v, brief=many) for v in row] for row in info.matrix]
     trace = go.Heatmap(
         x=info.names,
         y=info.names,
@@ -202,9 +206,9 @@ def plot_rank_correlations(
         zmin=-1,
         zmax=1,
         colorscale=style.CORRELATION_SCALE,
-        text=text,
+        text=digits,
         texttemplate="%{text}",
-        textfont={"size": 11},
+        textfont={"size": 9 if many else 11},
         xgap=2,
         ygap=2,
         colorbar={
@@ -248,6 +252,13 @@ def _get_rank_correlations(
     np.fill_diagonal(distance, 0)
     order = leaves_list(linkage(squareform(distance, checks=False), "average"))
     return RankCorrelations(tuple(names[i] for i in order), matrix[np.ix_(order, order)])
+
+
+def _correlation(value: float, *, brief: bool) -> str:
+    if np.isnan(value):
+        return ""
+    text = f"{value:.2f}"
+    return text.replace("0.", ".", 1) if brief else text
 
 
 def _finite(values: Floats) -> Floats:

@@ -234,14 +234,18 @@ def plot_learning_curve(curve: pd.DataFrame) -> go.Figure:
     traces = []
     for place, (name, part) in enumerate(info.groupby("name", sort=False)):
         color = style.PALETTE[place % len(style.PALETTE)]
+        dash = ("solid", "dash", "dot", "dashdot")[place % 4]
+        fitted = not part["baseline"].any()
+        spread = {"type": "data", "array": part["spread"], "thickness": 1.5, "width": 4}
         traces.append(
             go.Scatter(
                 x=part["size"],
                 y=part["mean"],
-                error_y={"type": "data", "array": part["spread"], "thickness": 1.2, "width": 3},
-                mode="lines+markers",
+                error_y=spread if fitted else None,
+                mode="lines+markers" if fitted else "lines",
                 name=str(name),
-                line={"color": color, "dash": ("solid", "dash", "dot", "dashdot")[place % 4]},
+                line={"color": color, "dash": dash, "width": 2.5 if fitted else 1.8},
+                marker={"size": 8},
                 hovertemplate="%{x} accuracies: %{y:.3f}<extra></extra>",
             )
         )
@@ -252,15 +256,16 @@ def plot_learning_curve(curve: pd.DataFrame) -> go.Figure:
         alt=f"Kendall's tau on unseen architectures after {info['size'].max()} accuracies: "
         + ", ".join(f"{r.name} {r.mean:.2f}" for r in last.itertuples(index=False))
         + ".",
-        caption="Kendall's tau on architectures that no fit has seen; bars are a standard "
-        "deviation over draws.",
+        caption="Kendall's tau on architectures that no fit has seen, mean over draws; bars are a "
+        "standard deviation over the draws. What is beside the ensemble needs few accuracies or "
+        "none.",
         xaxis={"title": {"text": "accuracies seen"}},
         yaxis={"title": {"text": "Kendall's tau, held out"}},
     )
 
 
 def _get_learning_curve(curve: pd.DataFrame) -> pd.DataFrame:
-    """Return ``name, size, mean, spread``."""
+    """Return ``name, size, mean, spread, baseline``, the ensembles first."""
     missing = {"predictor", "size", "kendall_tau"} - set(curve.columns)
     if missing or curve.empty:
         raise ReportError("a learning curve is the table of zc_search.ensemble.learning_curve")
@@ -268,7 +273,9 @@ def _get_learning_curve(curve: pd.DataFrame) -> pd.DataFrame:
     for column in ("model", "feature_set"):
         if column in curve and curve[column].nunique() > 1:
             names = names + curve[column].map(lambda v: "" if pd.isna(v) else f", {v}")
-    grouped = curve.assign(name=names).groupby(["name", "size"], sort=False)["kendall_tau"]
+    named = curve.assign(name=names, baseline=curve["predictor"] != "ensemble")
+    named = named.sort_values("baseline", kind="stable")
+    grouped = named.groupby(["name", "size", "baseline"], sort=False)["kendall_tau"]
     return grouped.agg(mean="mean", spread="std").fillna({"spread": 0}).reset_index()
 
 

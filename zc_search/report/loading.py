@@ -52,21 +52,37 @@ def load_result(folder: str | Path) -> SearchResult:
     )
 
 
+def stored_learning_curve(folder: Path) -> pd.DataFrame | None:
+    """Return what ``zc-search ensemble curve RUN --out RUN/curve`` left in a run's folder, if any.
+
+    Raises:
+        StudyError: It cannot be read.
+    """
+    path = folder / "curve" / "draws.csv"
+    return _table(path) if path.exists() else None
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        near = sorted(p.parent.name for p in folder.parent.glob("*/manifest.json"))
-        there = f"; beside it are the runs {', '.join(near)}" if near else ""
-        raise StudyError(
-            f"{str(folder)!r} is no finished run: it has no manifest.json{there}"
-        ) from None
+        raise StudyError(_unfinished(folder)) from None
     except (OSError, ValueError) as error:
         raise StudyError(f"{path} cannot be read: {error}") from error
     if not isinstance(manifest, dict):
         raise StudyError(f"{path} is no manifest of a run")
     return manifest
+
+
+def _unfinished(folder: Path) -> str:
+    said = f"{str(folder)!r} is no finished run: it has no manifest.json"
+    if (folder / "study.db").exists():
+        return (
+            f"{said}; its search is going on or was cut off, and the same command goes on with it"
+        )
+    near = {p.parent for g in ("*", "runs/*") for p in folder.parent.glob(f"{g}/manifest.json")}
+    return f"{said}; there are {', '.join(sorted(map(str, near)))}" if near else said
 
 
 def _table(path: Path) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
@@ -20,24 +19,12 @@ from plotly.offline import get_plotlyjs
 from zc_search.config import config_to_toml
 from zc_search.errors import StudyError
 from zc_search.files import write_atomically
-from zc_search.report.answer import answer, optimum
+from zc_search.passwords import without_passwords
+from zc_search.report.answer import answer
 from zc_search.report.cell import draw_cell
-from zc_search.report.correlations import (
-    plot_kendall_tau,
-    plot_proxy_against_accuracy,
-    plot_rank_correlations,
-)
-from zc_search.report.effort import plot_distinct, plot_hypervolume, plot_time
-from zc_search.report.ensemble_figures import (
-    plot_learning_curve,
-    plot_predicted_against_true,
-    plot_residuals,
-    plot_weights,
-)
-from zc_search.report.pareto import default_axes, plot_parallel_coordinates, plot_pareto
+from zc_search.report.drawings import Drawing, held_out_or_none, run_drawings
+from zc_search.report.pareto import default_axes
 from zc_search.report.payload import embed, figure_json, page_data
-from zc_search.report.predictions import held_out_predictions
-from zc_search.report.progress import SHORT_AGAINST, Against, plot_progress
 from zc_search.report.tables import ReportError, Trials, as_trials
 
 if TYPE_CHECKING:
@@ -99,12 +86,11 @@ def render_report(result: SearchResult, *, learning_curve: pd.DataFrame | None =
         learning_curve: From `zc_search.ensemble.learning_curve`, to be shown with the ensemble.
     """
     trials = as_trials(result)
-    try:
-        held_out = held_out_predictions(result)
-    except ReportError:
-        held_out = None
+    held_out = held_out_or_none(result)
     found = answer(result, trials, held_out)
     quality = result.ensemble.quality if result.ensemble is not None else pd.DataFrame()
+    drawings = run_drawings(result, held_out, learning_curve)
+    panels = {identity: panel(drawing) for identity, drawing in drawings.items()}
     return render(
         "report.html.j2",
         title=result.config.study.name,
@@ -113,11 +99,11 @@ def render_report(result: SearchResult, *, learning_curve: pd.DataFrame | None =
         answer=found,
         cell=Markup(draw_cell(found.architecture)) if found.architecture else "",  # noqa: S704
         axes=_axes(trials),
-        panels=_panels(result, trials, held_out, learning_curve),
-        proxies=_proxy_panels(trials),
+        panels=panels,
+        proxies=[p for p in panels.values() if p.layout == "small"],
         quality=quality.to_dict("records"),
         notes=result.notes,
-        settings=config_to_toml(result.config),
+        settings=without_passwords(config_to_toml(result.config)),
         manifest=_manifest(result.folder),
     )
 
@@ -146,121 +132,33 @@ def render(template: str, *, data: Mapping[str, Any], **values: Any) -> str:
     )
 
 
-def panel(
-    identity: str, draw: Callable[[], go.Figure], *, title: str = "", layout: str = "wide"
-) -> Panel:
-    """Draw a figure; where it cannot be drawn, keep the sentence that says why."""
-    return choice(identity, {"": draw}, title=title, layout=layout)
+def panel(drawing: Drawing) -> Panel:
+    """Draw a figure, or several to choose from, of which the first one speaks for all.
 
-
-def choice(
-    identity: str,
-    draws: Mapping[str, Callable[[], go.Figure]],
-    *,
-    title: str = "",
-    layout: str = "wide",
-) -> Panel:
-    """Draw several figures to choose from; the first one speaks for all of them.
-
-    `title` is the heading where none of them can be drawn.
+    Where none can be drawn, keep the sentence that says why.
     """
-    made: dict[str, go.Figure] = {}
-    message = ""
-    for label, draw in draws.items():
-        try:
-            made[label] = draw()
-        except ReportError as error:
-            message = message or f"{error}."
-    if not made:
-        return Panel(identity, title, message=message[:1].upper() + message[1:], layout=layout)
+    try:
+        made = drawing.figures()
+    except ReportError as error:
+        message = f"{error}."
+        return Panel(
+            drawing.id,
+            drawing.title,
+            message=message[:1].upper() + message[1:],
+            layout=drawing.layout,
+        )
     first = next(iter(made.values()))
     specs = {label: figure_json(figure) for label, figure in made.items()}
     return Panel(
-        identity,
+        drawing.id,
         str(first.layout.title.text),
-        caption=first.layout.meta["caption"] if layout != "small" else "",
+        caption=first.layout.meta["caption"] if drawing.layout != "small" else "",
         alt=first.layout.meta["alt"],
         specs={label: embed(spec) for label, spec in specs.items()},
-        layout=layout,
+        layout=drawing.layout,
         min_width=first.layout.meta["min_width"],
         height=next(iter(specs.values()))["layout"]["height"],
     )
-
-
-def _panels(
-    result: SearchResult,
-    trials: Trials,
-    held_out: pd.DataFrame | None,
-    learning_curve: pd.DataFrame | None,
-) -> dict[str, Panel]:
-    def unseen(draw: Callable[[pd.DataFrame], go.Figure]) -> go.Figure:
-        if held_out is None:
-            raise ReportError("no architecture was held out, so nothing honest can be shown")
-        return draw(held_out)
-
-    best = optimum(result)
-    panels = [
-        panel("pareto", lambda: plot_pareto(trials), title="Two or three columns"),
-        panel(
-            "parallel",
-            lambda: plot_parallel_coordinates(trials),
-            title="All proxies side by side",
-        ),
-        panel(
-            "tau",
-            lambda: plot_kendall_tau(trials),
-            title="Kendall's tau with the true accuracy",
-            layout="half",
-        ),
-        panel(
-            "correlations",
-            lambda: plot_rank_correlations(trials),
-            title="Which proxies say the same",
-            layout="half",
-        ),
-        panel("weights", lambda: plot_weights(result), title="Weights"),
-        panel(
-            "predicted",
-            lambda: unseen(plot_predicted_against_true),
-            title="Predicted against true, held out",
-            layout="half",
-        ),
-        panel(
-            "residuals",
-            lambda: unseen(plot_residuals),
-            title="Residuals, held out",
-            layout="half",
-        ),
-        choice(
-            "progress",
-            {label: _progress(trials, key, best) for key, label in SHORT_AGAINST.items()},
-            title="Best so far",
-        ),
-        panel("hypervolume", lambda: plot_hypervolume(trials), title="Hypervolume", layout="half"),
-        panel("distinct", lambda: plot_distinct(trials), title="Distinct", layout="half"),
-        panel("time", lambda: plot_time(result), title="Where the time went"),
-    ]
-    if learning_curve is not None:
-        panels.append(panel("learning", lambda: plot_learning_curve(learning_curve)))
-    return {p.id: p for p in panels}
-
-
-def _progress(trials: Trials, against: Against, best: float | None) -> Callable[[], go.Figure]:
-    return lambda: plot_progress(trials, against, best)
-
-
-def _proxy_panels(trials: Trials) -> list[Panel]:
-    if trials.metric is None or trials.distinct.empty:
-        return []
-    return [
-        panel(
-            f"proxy-{place}",
-            lambda proxy=proxy: plot_proxy_against_accuracy(trials, proxy),  # type: ignore[misc]
-            title=proxy,
-            layout="small",
-        )
-        for place, proxy in enumerate(trials.proxies)
-    ]
 
 
 def _axes(trials: Trials) -> tuple[str, str] | None:

@@ -153,13 +153,23 @@ def _get_pareto_info(
 
 
 def default_axes(trials: Trials, x: str | None = None, y: str | None = None) -> tuple[str, str]:
-    """Return two columns to begin with: the first objectives, else what costs or was reached.
+    """Return two columns to begin with.
+
+    They are a price and what it buys where the objectives have both, else the first objectives,
+    else what costs or was reached.
 
     Raises:
         ReportError: There are not two columns of finite numbers.
     """
     objectives = [name for name in trials.objectives if name in trials.axes]
-    liked = [*objectives, *(n for n in (trials.metric, "params", "flops") if n in trials.axes)]
+    costs = [name for name in objectives if trials.direction(name) == "minimize"]
+    gains = [name for name in objectives if name not in costs]
+    pair = [costs[0], gains[0]] if costs and gains else []
+    liked = [
+        *pair,
+        *objectives,
+        *(n for n in (trials.metric, "params", "flops") if n in trials.axes),
+    ]
     free = [n for n in dict.fromkeys((*liked, *trials.axes)) if n and n not in (x, y)]
     if sum(name is None for name in (x, y)) > len(free):
         raise ReportError("a front needs two columns with finite values; the table has fewer")

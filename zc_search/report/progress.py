@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from zc_search.errors import unknown_name
 from zc_search.evaluation import best_so_far
@@ -55,6 +56,13 @@ class ProgressInfo(NamedTuple):
     name: str
     maximize: bool
 
+    @property
+    def steps(self) -> NDArray[np.bool_]:
+        """Which trials a line of steps needs: where the best changes, and the ends."""
+        wanted = np.append(True, np.diff(self.best) != 0)
+        wanted[-1] = True
+        return wanted
+
 
 def plot_progress(
     source: SearchResult | pd.DataFrame | Trials,
@@ -74,8 +82,7 @@ def plot_progress(
     """
     trials = as_trials(source)
     info = get_progress_info(trials, against)
-    line_x = np.repeat(info.x, 2)[1:]
-    line_y = np.repeat(info.best, 2)[:-1]
+    steps = info.steps
     name = style.label(info.name)
     traces = [
         go.Scatter(
@@ -89,11 +96,11 @@ def plot_progress(
             hovertemplate="%{hovertext}<br>%{y:.2f}<extra></extra>",
         ),
         go.Scatter(
-            x=line_x,
-            y=line_y,
+            x=info.x[steps],
+            y=info.best[steps],
             mode="lines",
             name="best so far",
-            line={"color": style.BLUE, "width": 2.5},
+            line={"color": style.BLUE, "width": 2.5, "shape": "hv"},
             hoverinfo="skip",
         ),
     ]

@@ -32,6 +32,8 @@ BOOKKEEPING = (
     "reason",
     "repeat_of",
     "pareto",
+    "accuracies",
+    "simulated_seconds",
     "seconds_proxies",
     "seconds_benchmark",
     "duration",

@@ -36,7 +36,7 @@ zc.drawCell = (row) => {
     const name = zc.data.operations[operation] ?? operation;
     const label = edge.querySelector("text");
     const pill = edge.querySelector("rect");
-    const width = 18 + 7.6 * name.length;
+    const width = 20 + 8.4 * name.length;
     edge.dataset.op = operation;
     edge.toggleAttribute("data-dead", Boolean((dead >> place) & 1));
     edge.querySelector("title").textContent = operation;

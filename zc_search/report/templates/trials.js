@@ -71,11 +71,16 @@ zc.showRows = () => {
   document.getElementById("more").hidden = shown === rows.length;
 };
 
+// Bookkeeping is left out on paper, where there is no room for it.
+zc.bookkeeping = ["feasible", "reason", "repeat_of", "seconds_proxies", "duration"];
+zc.columnClass = ({ name, kind }) =>
+  [kind === "number" ? "" : "text", zc.bookkeeping.includes(name) ? "minor" : ""].join(" ").trim();
+
 zc.tableRow = (row) => {
   const line = document.createElement("tr");
   for (const column of zc.tableColumns) {
     const value = column.values[row];
-    const cell = zc.element("td", "", { className: column.kind === "number" ? "" : "text" });
+    const cell = zc.element("td", "", { className: zc.columnClass(column) });
     if (column.name === "architecture") {
       cell.append(zc.element("button", zc.data.short[row], { type: "button", title: value, onclick: () => zc.showTrial(row) }));
     } else {
@@ -88,9 +93,8 @@ zc.tableRow = (row) => {
 
 zc.onStart.push(() => {
   const first = ["number", "architecture", "pareto", zc.data.metric, ...zc.data.objectives];
-  const last = ["feasible", "reason", "repeat_of", "seconds_proxies", "duration"];
   const scored = zc.data.columns.filter((column) => column.scored).map((column) => column.name);
-  const names = [...new Set([...first, ...scored, ...last])];
+  const names = [...new Set([...first, ...scored, ...zc.bookkeeping])];
   const byName = new Map(zc.data.columns.map((column) => [column.name, column]));
   zc.tableColumns = names.map((name) => byName.get(name)).filter(Boolean);
   const words = zc.data.columns.filter((column) => column.kind === "text");
@@ -100,7 +104,7 @@ zc.onStart.push(() => {
   const heads = zc.tableColumns.map((column) => {
     const cell = zc.element("th", "", { scope: "col" });
     cell.dataset.name = column.name;
-    if (column.kind !== "number") cell.className = "text";
+    cell.className = zc.columnClass(column);
     cell.append(zc.element("button", column.name, { type: "button" }));
     cell.addEventListener("click", () => {
       const same = zc.table.sort === column.name;
@@ -113,7 +117,9 @@ zc.onStart.push(() => {
   });
   const line = document.createElement("tr");
   line.append(...heads);
-  document.querySelector("#table thead").replaceChildren(line);
+  const table = document.getElementById("table");
+  table.querySelector("thead").replaceChildren(line);
+  table.style.setProperty("--paper-zoom", Math.min(0.6, 10 / heads.length));
 
   const form = document.getElementById("filters");
   form.addEventListener("submit", (event) => event.preventDefault());

@@ -1,0 +1,50 @@
+"""The notebooks: kept clean, and executed from top to bottom by nbmake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
+
+
+def test_they_are_all_there() -> None:
+    assert NAMES[:4] == [
+        "01_first_search",
+        "02_proxies_and_accuracy",
+        "03_random_search_against_evolution",
+        "04_ensembles",
+    ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_outputs_are_cleared_and_links_lead_somewhere(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+        else:
+            for link in cell.source.split("](")[1:]:
+                target = link.partition(")")[0]
+                assert target.startswith("https://") or (FOLDER / target).exists()
+    assert notebook.cells[0].source.startswith("# ")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_they_run(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbmake", "-p", "no:cacheprovider", "-q", str(path)],
+        capture_output=True,
+        text=True,
+        # Two threads on a core that another test has wait longer than they compute.
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

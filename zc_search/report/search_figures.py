@@ -1,0 +1,268 @@
+"""Figures of search algorithms side by side: what was found when, and who is better."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from zc_search.report import style
+from zc_search.report.drawings import Drawing
+from zc_search.report.tables import ReportError
+
+if TYPE_CHECKING:
+    from zc_search.compare.outcomes import Outcomes
+
+CLOCKS = {
+    "accuracies": "accuracies looked at",
+    "simulated_seconds": "simulated seconds of training",
+}
+
+_DASHES = ("solid", "dash", "dot")
+_ALPHA = 0.05
+
+
+def search_drawings(outcomes: Outcomes) -> list[Drawing]:
+    """Return the figures of a comparison of algorithms, those of one data set together."""
+    drawings = []
+    for dataset in dict.fromkeys(outcomes.summary["dataset"]):
+        slug = str(dataset).lower()
+        progress = {
+            said: partial(plot_trajectories, outcomes.trajectories, dataset, clock)
+            for clock, said in CLOCKS.items()
+        }
+        ends = partial(plot_ends, outcomes.looks, dataset)
+        ranks = partial(plot_ranks, outcomes.ranks, dataset)
+        tests = partial(plot_tests, outcomes.tests, dataset)
+        drawings += [
+            Drawing(f"progress-{slug}", f"Best so far, {dataset}", progress),
+            Drawing(f"ends-{slug}", f"Found at the end, {dataset}", {"": ends}, "half"),
+            Drawing(f"ranks-{slug}", f"Mean rank, {dataset}", {"": ranks}, "half"),
+            Drawing(f"tests-{slug}", f"Pairs of algorithms, {dataset}", {"": tests}),
+        ]
+    return drawings
+
+
+def plot_trajectories(trajectories: pd.DataFrame, dataset: str, clock: str) -> go.Figure:
+    """Plot the best so far against a clock: median over the seeds, and their middle half.
+
+    Args:
+        trajectories: See `zc_search.compare.outcomes.trajectories`.
+        dataset: Whose.
+        clock: A key of `CLOCKS`.
+
+    Raises:
+        ReportError: No search looked at an accuracy.
+    """
+    own = _of(trajectories, dataset)
+    places = _places(own)
+    own = own[own["clock"] == clock]
+    traces, said, floor = [], [], []
+    for algorithm in places:
+        rows = own[own["algorithm"] == algorithm]
+        line = _line(places[algorithm])
+        band = {
+            "line": {"width": 0, "shape": "hv"},
+            "mode": "lines",
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+        traces += [
+            go.Scatter(x=rows["at"], y=rows["low"], legendgroup=algorithm, **band),
+            go.Scatter(
+                x=rows["at"],
+                y=rows["high"],
+                legendgroup=algorithm,
+                fill="tonexty",
+                fillcolor=_faint(line["color"]),
+                **band,
+            ),
+            go.Scatter(
+                x=rows["at"],
+                y=rows["median"],
+                name=algorithm,
+                legendgroup=algorithm,
+                mode="lines",
+                line={**line, "width": 2.2, "shape": "hv"},
+                hovertemplate="%{y:.2f}<extra>" + algorithm + "</extra>",
+            ),
+        ]
+        said.append(f"{algorithm} {rows['median'].iloc[-1]:.2f}")
+        floor.append(float(np.quantile(rows["low"], 0.1)))
+    top = float(own["high"].max())
+    bottom = max(float(np.median(floor)), top - 20.0)
+    pad = 0.04 * (top - bottom) or 0.5
+    return style.figure(
+        traces,
+        title=f"Best so far, {dataset}",
+        alt=f"Median validation accuracy of the best so far at the end, {dataset}: "
+        f"{'; '.join(said)}.",
+        caption="Median over the seeds; the band holds their middle half. A name in the legend "
+        "switches its line off, a double click all others.",
+        height=520,
+        xaxis={"title": {"text": CLOCKS[clock].capitalize()}, "rangemode": "tozero"},
+        yaxis={"title": {"text": style.label("val_accuracy")}, "range": [bottom, top + pad]},
+        legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"},
+        hovermode="x unified",
+    )
+
+
+def plot_ends(looks: pd.DataFrame, dataset: str) -> go.Figure:
+    """Plot what each algorithm found at the end: a box over the seeds.
+
+    Args:
+        looks: See `zc_search.compare.looks.looks_table`.
+        dataset: Whose.
+
+    Raises:
+        ReportError: There is nothing of the data set.
+    """
+    own = _of(looks, dataset)
+    places = _places(own)
+    ends = own.drop_duplicates(["algorithm", "seed"], keep="last")
+    found = {name: ends["best"][ends["algorithm"] == name] for name in places}
+    traces = [
+        go.Box(
+            x=found[name],
+            y=[name] * len(found[name]),
+            name=name,
+            orientation="h",
+            boxpoints="all" if len(found[name]) <= 50 else "outliers",
+            jitter=0.6,
+            pointpos=0,
+            marker={"color": _line(places[name])["color"], "size": 4, "opacity": 0.6},
+            line_width=1.3,
+            showlegend=False,
+        )
+        for name in reversed(found)
+    ]
+    said = [f"{name} {values.median():.2f}" for name, values in found.items()]
+    low = float(min(values.quantile(0.05) for values in found.values()))
+    high = float(ends["best"].max())
+    pad = 0.05 * (high - low) or 0.5
+    return style.figure(
+        traces,
+        title=f"Found at the end, {dataset}",
+        alt=f"Median over the seeds of the best found, {dataset}: {'; '.join(said)}.",
+        caption="One point a seed. " + style.OUTSIDE,
+        height=110 + 34 * len(found),
+        xaxis={"title": {"text": style.label("val_accuracy")}, "range": [low - pad, high + pad]},
+        yaxis={"ticksuffix": " "},
+    )
+
+
+def plot_ranks(ranks: pd.DataFrame, dataset: str) -> go.Figure:
+    """Plot the mean rank of each algorithm with its interval, the best at the top.
+
+    Args:
+        ranks: See `zc_search.compare.significance.mean_ranks`.
+        dataset: Whose.
+
+    Raises:
+        ReportError: There is nothing of the data set.
+    """
+    own = _of(ranks, dataset).sort_values("rank")
+    error = own["high"] - own["rank"]
+    trace = go.Scatter(
+        x=own["rank"],
+        y=own["algorithm"],
+        mode="markers",
+        marker={"color": style.BLUE, "size": 9},
+        error_x={"array": error, "thickness": 1.4, "width": 4, "color": style.BLUE},
+        hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+        showlegend=False,
+    )
+    said = [f"{name} {rank:.1f}" for name, rank in zip(own["algorithm"], own["rank"], strict=True)]
+    return style.figure(
+        [trace],
+        title=f"Mean rank, {dataset}",
+        alt=f"Mean rank over the seeds, {dataset}: {'; '.join(said)}.",
+        caption="In each seed the best is 1, and equals share a rank; bars are 95 % intervals.",
+        height=110 + 34 * len(own),
+        xaxis={"title": {"text": "Mean rank (1 is best)"}},
+        yaxis={"autorange": "reversed", "ticksuffix": " "},
+    )
+
+
+def plot_tests(tests: pd.DataFrame, dataset: str) -> go.Figure:
+    """Plot which algorithm is better than which, where that is more than luck.
+
+    Args:
+        tests: See `zc_search.compare.significance.pairwise_tests`.
+        dataset: Whose.
+
+    Raises:
+        ReportError: There is only one algorithm.
+    """
+    own = _of(tests, dataset)
+    names = list(dict.fromkeys((*own["first"], *own["second"])))
+    sign = np.where(own["p_holm"] < _ALPHA, np.sign(own["wins"] - own["losses"]), 0)
+    pairs = own.assign(sign=sign)
+    mirrored = pairs.rename(columns={"first": "second", "second": "first"})
+    both = pd.concat([pairs, mirrored.assign(sign=-sign)])
+    square = {
+        column: both.pivot_table(index="first", columns="second", values=column).reindex(
+            index=names, columns=names
+        )
+        for column in ("sign", "p_holm")
+    }
+    shown = square["p_holm"].map(lambda p: "" if np.isnan(p) else _p_value(p))
+    better = {name: int((square["sign"].loc[name] > 0).sum()) for name in names}
+    trace = go.Heatmap(
+        x=names,
+        y=names,
+        z=square["sign"],
+        text=shown,
+        texttemplate="%{text}",
+        zmin=-1,
+        zmax=1,
+        colorscale=[[0, style.ORANGE], [0.5, "rgba(138,146,156,0.15)"], [1, style.SKY]],
+        showscale=False,
+        xgap=2,
+        ygap=2,
+        hovertemplate="%{y} against %{x}: p %{text}<extra></extra>",
+    )
+    said = [f"{name} better than {count}" for name, count in better.items()]
+    return style.figure(
+        [trace],
+        title=f"Pairs of algorithms, {dataset}",
+        alt=f"Significantly better than how many others, {dataset}: {'; '.join(said)}.",
+        caption="p of Wilcoxon's signed-rank test of what was found at the end, seed by seed, "
+        "after Holm's correction. Blue: the algorithm of the row is better than that of the "
+        f"column (p < {_ALPHA}); orange: worse.",
+        height=190 + 30 * len(names),
+        min_width=90 + 70 * len(names),
+        xaxis={"tickangle": -40, "showgrid": False},
+        yaxis={"autorange": "reversed", "ticksuffix": " ", "showgrid": False},
+    )
+
+
+def _of(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    own = table[table["dataset"] == dataset] if len(table) else table
+    if own.empty:
+        raise ReportError(f"there is nothing to compare on {dataset}")
+    return own
+
+
+def _places(table: pd.DataFrame) -> dict[str, int]:
+    return {name: place for place, name in enumerate(dict.fromkeys(table["algorithm"]))}
+
+
+def _line(place: int) -> dict[str, str]:
+    colours = len(style.PALETTE)
+    return {
+        "color": style.PALETTE[place % colours],
+        "dash": _DASHES[place // colours % len(_DASHES)],
+    }
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.07)"
+
+
+def _p_value(p: float) -> str:
+    return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
