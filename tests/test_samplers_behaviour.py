@@ -1,9 +1,13 @@
 """The samplers on small spaces, where what they must do can be worked out by hand."""
 
 import pickle
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +19,16 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
+from zc_search import samplers
 from zc_search.samplers import (
     DistinctSampler,
     LocalSearchSampler,
     RegularizedEvolutionSampler,
 )
+from zc_search.samplers.example import main
 from zc_search.samplers.memory import Memory, Outcome
 from zc_search.samplers.moves import draw, draw_value, is_neighbour, neighbours
-from zc_search.samplers.standing import crowding, dominates, standing
+from zc_search.samplers.standing import Front, crowding, dominates, standing
 
 CHOICES = ("a", "b", "c", "d", "e")
 SPACE = {f"x{i}": CategoricalDistribution(CHOICES) for i in range(3)}
@@ -270,6 +276,22 @@ def test_ranks_are_those_of_a_naive_count(rows: list[tuple[int, int, int, int]])
     assert sorted(places) == list(range(len(rows)))
     in_order = sorted(range(len(rows)), key=lambda i: places[i])
     assert [ranks[i] for i in in_order] == sorted(ranks.values())
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=25
+    )
+)
+def test_a_front_is_what_nothing_dominates(rows: list[tuple[int, int, int]]) -> None:
+    front = Front()
+    outcomes = [outcome(float(a), float(b), violation=float(v)) for a, b, v in rows]
+    for place, new in enumerate(outcomes):
+        assert front.dominates(new) == any(dominates(old, new) for old in outcomes[:place])
+        if not front.dominates(new):
+            front.add(new)
+    undominated = [o for o in outcomes if not any(dominates(other, o) for other in outcomes)]
+    assert [id(member) for member in front.members] == [id(o) for o in undominated]
 
 
 @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 2)), min_size=1, max_size=20))
@@ -520,3 +542,24 @@ def test_distinct_hands_on_what_it_does_not_decide() -> None:
 def test_distinct_is_asked_at_least_once() -> None:
     with pytest.raises(ValueError, match="attempts=0: Allowed: at least 1"):
         DistinctSampler(RandomSampler(), attempts=0)
+
+
+def test_the_example_runs() -> None:
+    best = 3 * 2**0.5  # two of each
+    assert list(main(30).values()) == pytest.approx([best] * 4)
+
+
+def test_the_folder_works_wherever_it_is_copied_to(tmp_path: Path) -> None:
+    shutil.copytree(Path(samplers.__file__).parent, tmp_path / "copied")
+    program = (
+        "import sys; from copied.example import main; main(3); "
+        "print(sorted(m for m in sys.modules if m.split('.')[0] in ('zc_search', 'sklearn')))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == "[]"

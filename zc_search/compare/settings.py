@@ -122,12 +122,17 @@ def load_comparison(
         raise ConfigError(report(str(path), [*lines])) from error
 
 
+_EXAMPLES = {"algorithms": "one at least, such as random = {}"}
+
+
 def _line(detail: ErrorDetails) -> str:
     location, reason = dotted(detail["loc"]), detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         *section, key = map(str, detail["loc"])
         model = Race if section else Comparison
         reason = unknown_key(key, list(model.model_fields))
+    elif detail["type"] in ("missing", "too_short"):
+        reason = f"missing; Allowed: {_EXAMPLES.get(location, 'one at least')}"
     elif detail["type"] != "value_error":
         reason = f"{detail['input']!r} is given; {reason}"
     return f"{location}: {reason}" if location else reason

@@ -36,7 +36,7 @@ class DistinctSampler(RememberingSampler[Memory]):
         self,
         sampler: BaseSampler,
         *,
-        attempts: int = 10,
+        attempts: int = 4,
         search_space: Space | None = None,
         key: Key | None = None,
         seed: int | None = None,

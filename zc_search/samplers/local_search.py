@@ -6,7 +6,7 @@ from optuna.trial import FrozenTrial
 
 from .memory import Key, Memory, Outcome, RememberingSampler
 from .moves import Params, Space, is_neighbour, neighbours
-from .standing import dominates
+from .standing import Front
 
 _AGAIN = 2**32 - 2  # no trial has this number
 
@@ -14,26 +14,26 @@ _AGAIN = 2**32 - 2  # no trial has this number
 class Climb(Memory):
     """Where a search stands: the best points since it last began anew."""
 
-    best: list[Outcome]
-
     def __init__(self, study: Study, space: Space, key: Key | None) -> None:
         super().__init__(study, space, key)
-        self.best = []
+        self.best = Front()
 
     def learn(self, outcome: Outcome) -> None:
         """Step to a point that is better, or begin anew from a far one if all near are known."""
-        if any(dominates(other, outcome) for other in self.best):
-            near = any(is_neighbour(o.params, outcome.params, self.space) for o in self.best)
-            if near or self.step(np.random.default_rng(_AGAIN)) is not None:
+        if self.best.dominates(outcome):
+            if self.step(np.random.default_rng(_AGAIN)) is not None:
                 return
-            self.best = []
-        self.best = [other for other in self.best if not dominates(outcome, other)]
-        self.best.append(outcome)
+            points = (member.params for member in self.best.members)
+            if any(is_neighbour(params, outcome.params, self.space) for params in points):
+                return
+            self.best = Front()
+        self.best.add(outcome)
 
     def step(self, rng: np.random.Generator) -> Params | None:
         """Return a new neighbour of a best point, both at random; None if there is none."""
-        for place in rng.permutation(len(self.best)):
-            points = neighbours(self.best[place].params, self.space, rng)
+        members = self.best.members
+        for place in rng.permutation(len(members)):
+            points = neighbours(members[place].params, self.space, rng)
             if point := self.first_new(points):
                 return point
         return None

@@ -20,6 +20,43 @@ def dominates(first: Outcome, second: Outcome) -> bool:
     return bool(np.all(first.losses <= second.losses) and np.any(first.losses < second.losses))
 
 
+class Front:
+    """Outcomes none of which dominates another; a thousand of them are compared at once."""
+
+    def __init__(self) -> None:
+        self.members: list[Outcome] = []
+        self._losses: NDArray[np.float64] = np.empty((0, 0))
+        self._violations: NDArray[np.float64] = np.empty(0)
+
+    def dominates(self, outcome: Outcome) -> bool:
+        """Return whether a member dominates an outcome."""
+        if not self.members:
+            return False
+        if outcome.violation:
+            return bool(np.any(self._violations < outcome.violation))
+        better = np.any(self._losses < outcome.losses, axis=1)
+        nowhere_worse = np.all(self._losses <= outcome.losses, axis=1)
+        return bool(np.any(nowhere_worse & better & (self._violations == 0)))
+
+    def add(self, outcome: Outcome) -> None:
+        """Add an outcome that no member dominates; those that it dominates leave."""
+        if self.members:
+            if outcome.violation:
+                worse = self._violations > outcome.violation
+            else:
+                beaten = np.all(outcome.losses <= self._losses, axis=1)
+                beaten &= np.any(outcome.losses < self._losses, axis=1)
+                worse = beaten | (self._violations > 0)
+            if worse.any():
+                kept = np.flatnonzero(~worse)
+                self.members = [self.members[place] for place in kept]
+                self._losses, self._violations = self._losses[kept], self._violations[kept]
+        rows = self._losses.reshape(-1, len(outcome.losses))
+        self.members.append(outcome)
+        self._losses = np.vstack([rows, outcome.losses])
+        self._violations = np.append(self._violations, outcome.violation)
+
+
 def standing(outcomes: Sequence[Outcome]) -> NDArray[np.int64]:
     """Return the place of each outcome: 0 is best, no two share a place.
 

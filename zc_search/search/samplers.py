@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from zc_search.errors import StudyError
 from zc_search.guidance import (
+    OPTUNA,
     OWN,
     check_options,
     distributions,
@@ -42,11 +43,16 @@ class ResumableSampler(BaseSampler):
     Args:
         make: Returns a sampler for a seed.
         seed: Seed of the study.
+        one_space: Whether any of these samplers may infer the search space for all of them. It
+            reads each trial once then, where a new one would read all of them for each trial.
     """
 
-    def __init__(self, make: Callable[[int], BaseSampler], seed: int) -> None:
+    def __init__(
+        self, make: Callable[[int], BaseSampler], seed: int, *, one_space: bool = False
+    ) -> None:
         self._make = make
         self._seed = seed
+        self._infers = make(seed) if one_space else None
         self._samplers: dict[int, BaseSampler] = {}
         self._asked: Counter[tuple[int, str]] = Counter()
 
@@ -72,7 +78,8 @@ class ResumableSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """See `BaseSampler`."""
-        return self._sampler(trial).infer_relative_search_space(study, trial)
+        sampler = self._infers or self._sampler(trial)
+        return sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -158,7 +165,9 @@ def _make_resumable(name: str, options: Mapping[str, Any], seed: int) -> BaseSam
         raise StudyError(f"options of {name!r}: {error}") from error
     if "seed" not in parameters or issubclass(kind, _ONE_SEED_FOR_ALL):
         return sampler
-    return ResumableSampler(make, seed)
+    # TPE's groups are kept by the sampler that inferred them.
+    one_space = name in OPTUNA and not options.get("group")
+    return ResumableSampler(make, seed, one_space=one_space)
 
 
 def advice(name: str, objectives: int) -> str | None:
