@@ -21,7 +21,7 @@ lint: $(BIN)/.ready
 	$(BIN)/lint-imports --no-cache
 
 test: $(BIN)/.ready lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 slow: $(BIN)/.ready
 	$(BIN)/pytest -m slow
