@@ -444,7 +444,7 @@ def test_the_page_has_the_answer_every_figure_and_the_rules(tmp_path: Path) -> N
     for drawing in search_drawings(found):
         assert f'id="{drawing.id}"' in html
         assert drawing.figures()
-    assert "looks at no accuracy and chooses by the parameters of live convolutions" in html
+    assert "looks at no accuracy and chooses by stage pools, flow depth, stage 3x3 depth" in html
     assert "200,000 s of 200 epochs" in html
 
 

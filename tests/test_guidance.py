@@ -9,8 +9,10 @@ from scipy.stats import rankdata
 
 from zc_search.benchmarks import open_benchmark
 from zc_search.config import parse_config
+from zc_search.ensemble.flow import FLOW_FEATURES, flow_features
 from zc_search.errors import ZcSearchError
 from zc_search.guidance import (
+    FLOW_AGGREGATE,
     MODELS,
     distributions,
     find_model,
@@ -21,6 +23,8 @@ from zc_search.guidance import (
     regularized_evolution,
     zero_cost,
 )
+from zc_search.guidance.knowledge import read_scores
+from zc_search.guidance.prior import columns_to_aggregate
 from zc_search.spaces import Architecture, CellSpace, all_architectures
 from zc_search.sweep import score_space
 from zc_search.vocabulary import PARAMETERS
@@ -77,15 +81,33 @@ def test_two_candidates_are_a_mean_squared_distance_of_2_apart(scores: str) -> N
         assert squared == pytest.approx(2 * len(known.features) / (len(known.features) - 1))
 
 
-def test_the_prior_without_scores_counts_live_parameters() -> None:
+def test_the_prior_without_scores_is_the_mean_log_rank_in_the_flow() -> None:
     known = gather(WHOLE)
+    flow = flow_features(map(str, known.architectures))
+    ranks = [
+        rankdata(sign * flow[name]) / len(flow)
+        for name, sign in (
+            ("stage pools", -1),
+            ("flow depth", 1),
+            ("stage 3x3 depth", 1),
+            ("stage log energy", 1),
+        )
+    ]
+    np.testing.assert_allclose(known.prior, np.log(ranks).mean(axis=0))
+    assert FLOW_AGGREGATE.keys() <= set(flow)
+
+
+def test_parameters_without_scores_are_those_of_live_convolutions() -> None:
+    known = gather(WHOLE, among=["params"])
     place = {str(cell): row for row, cell in enumerate(known.architectures)}
     only_3x3 = Architecture(("nor_conv_3x3",) * 6)
     none_live = next(c for c in known.architectures if set(c.ops) <= {"none", "skip_connect"})
     one = Architecture(("none", "none", "none", "nor_conv_1x1", "none", "none"))
-    assert known.prior[place[str(only_3x3)]] == known.prior.max() == 54
-    assert known.prior[place[str(none_live)]] == 0
-    assert known.prior[place[str(one.representative())]] == 1
+    nine = Architecture(("none", "none", "none", "nor_conv_3x3", "none", "none"))
+    prior = [known.prior[place[str(a.representative())]] for a in (none_live, one, nine, only_3x3)]
+    assert prior == sorted(prior)
+    assert len(set(prior)) == 4
+    assert prior[-1] == known.prior.max() == 0
 
 
 def test_scored_cells_are_the_candidates(scores: str) -> None:
@@ -97,7 +119,7 @@ def test_scored_cells_are_the_candidates(scores: str) -> None:
     assert all(cell in FEW for cell in inside.architectures)
     assert len(inside.architectures) < len(known.architectures)
     assert "some.parquet" in known.source
-    assert "synflow" in known.source
+    assert "by the aggregate of layers, stage pools" in known.source
 
 
 def test_the_prior_is_the_mean_log_rank(scores: str) -> None:
@@ -114,7 +136,7 @@ def test_features_are_ranks_and_the_cells_structure(scores: str) -> None:
     assert alone.features.shape == (len(table), 1)
     np.testing.assert_array_equal(rankdata(alone.features[:, 0]), rankdata(values))
     both = gather(WHOLE, scores, proxies=["snip"])
-    assert both.features.shape[1] > 20
+    assert both.features.shape[1] == 1 + len(FLOW_FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +159,13 @@ def test_a_file_without_cells_of_the_space_is_refused(scores: str) -> None:
         gather(one, scores)
 
 
+def test_a_file_without_proxies_of_the_default_aggregate_is_aggregated_whole(scores: str) -> None:
+    known = read_scores(scores)[1]
+    assert columns_to_aggregate(None, known, scores) == ("layers", "stage pools")
+    assert columns_to_aggregate(None, ("snip", "flops"), scores) == ("snip", "flops")
+    assert columns_to_aggregate(["flow depth"], ("snip",), scores) == ("flow depth",)
+
+
 @pytest.mark.parametrize("options", [{"among": ["snip"]}, {"proxies": ["snip"]}, {"cell": False}])
 def test_columns_without_a_file_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ZcSearchError, match="there are no scores; name a file"):
@@ -156,14 +185,25 @@ def test_the_pick_is_the_best_of_those_drawn(scores: str) -> None:
     some = [zero_cost(WHOLE, seed, candidates=5, scores=scores) for seed in range(30)]
     assert len(set(some)) > 3
     assert zero_cost(WHOLE, 3, candidates=5, scores=scores) == some[3]
-    assert zero_cost(WHOLE, 0, candidates=20_000) == Architecture(("nor_conv_3x3",) * 6)
+    largest = zero_cost(WHOLE, 0, candidates=20_000, aggregate=["params"])
+    assert largest == Architecture(("nor_conv_3x3",) * 6)
+
+
+def test_the_pick_by_flow_beats_the_pick_by_parameters() -> None:
+    accuracies = open_benchmark().table()["val_accuracy"]
+    by_flow, by_parameters = (
+        np.mean([accuracies[str(zero_cost(WHOLE, s, aggregate=among))] for s in range(3)])
+        for among in (None, ["params"])
+    )
+    assert by_flow > by_parameters
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"candidates": 0}, "candidates=0: Allowed: at least 1"),
-        ({"aggregate": ["snip"]}, "aggregate: there are no scores"),
+        ({"aggregate": ["snip"]}, "there are no scores; name a file with scores"),
+        ({"aggregate": ["flow dept"]}, r"did you mean 'flow depth'\?"),
         ({"scores": "none.parquet"}, r"none\.parquet: no such file"),
     ],
 )

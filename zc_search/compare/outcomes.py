@@ -121,7 +121,7 @@ def trajectories(looks: pd.DataFrame) -> pd.DataFrame:
 
     Columns: ``dataset``, ``algorithm``, ``clock`` (`CLOCKS`), ``at``, and over the seeds ``mean``,
     ``median``, ``low`` and ``high`` (the quartiles), in percent. A grid ends where the first search
-    does; rows before the first look of any seed are left out.
+    does, and that of seconds is logarithmic; rows before the first look of any seed are left out.
     """
     parts = []
     for dataset, own in looks.groupby("dataset", sort=False):
@@ -130,7 +130,11 @@ def trajectories(looks: pd.DataFrame) -> pd.DataFrame:
             continue
         grids = {
             "accuracies": np.arange(1, int(ends["accuracies"].min()) + 1, dtype=np.float64),
-            "simulated_seconds": np.linspace(0, ends["simulated_seconds"].min(), _POINTS + 1)[1:],
+            "simulated_seconds": np.geomspace(
+                own["simulated_seconds"][own["accuracies"] == 1].min(),
+                ends["simulated_seconds"].min(),
+                _POINTS,
+            ),
         }
         for (_, algorithm), searches in _by_algorithm(own):
             for clock, grid in grids.items():

@@ -4,7 +4,7 @@ from zc_search.compare.algorithms import SPACE, ZERO_COST
 from zc_search.compare.running import describe_all
 from zc_search.compare.settings import Comparison
 from zc_search.compare.table import table_of
-from zc_search.guidance import gather
+from zc_search.guidance import FLOW_AGGREGATE, gather
 
 _EPOCHS = 200
 _PUBLISHED_EPOCHS = 12
@@ -36,8 +36,9 @@ def rules(comparison: Comparison) -> list[str]:
         f"trainings as {12_000 * _EPOCHS // _PUBLISHED_EPOCHS:,} s of {_EPOCHS} epochs.",
         "Two cells that compute the same function count as one: no search looks at both, where "
         "it is not set to distinct = false.",
-        "Width and noise of the predictors' models, and how far they trust them, were chosen on "
-        "these tables, once for all data sets: on another benchmark they may do less well.",
+        "What predictors see of a cell's flow, width and noise of their models, and how far they "
+        "trust them, were chosen on these tables, mostly on CIFAR-10: on another benchmark they "
+        "may do less well.",
     ]
     for dataset in race.datasets:
         said += [
@@ -54,7 +55,8 @@ def _knowledge(comparison: Comparison, dataset: str) -> dict[str, str]:
     for algorithm in describe_all(comparison, dataset):
         scores = algorithm.options.get("scores")
         if algorithm.kind == ZERO_COST:
-            source = f"the proxies in {scores}" if scores else "the parameters of live convolutions"
+            among = ", ".join(algorithm.options.get("aggregate") or FLOW_AGGREGATE)
+            source = f"the proxies in {scores}" if scores else f"{among}, which the string says"
             said[algorithm.label] = f"looks at no accuracy and chooses by {source}."
         elif algorithm.guided:
             known = gather(

@@ -1,8 +1,8 @@
 """Samplers on cells, and what guides them: what is known before an accuracy is looked at."""
 
 from zc_search.guidance.building import local_search, predictor_guided, regularized_evolution
-from zc_search.guidance.cells import distributions, function_key
-from zc_search.guidance.knowledge import AGGREGATE, Knowledge, gather
+from zc_search.guidance.cells import distributions, function_key, key_of
+from zc_search.guidance.knowledge import Knowledge, gather
 from zc_search.guidance.naming import (
     OPTUNA,
     OWN,
@@ -12,10 +12,11 @@ from zc_search.guidance.naming import (
     make_own,
 )
 from zc_search.guidance.picking import zero_cost
+from zc_search.guidance.prior import FLOW_AGGREGATE
 from zc_search.guidance.regressors import MODELS, Model, find_model
 
 __all__ = [
-    "AGGREGATE",
+    "FLOW_AGGREGATE",
     "MODELS",
     "OPTUNA",
     "OWN",
@@ -28,6 +29,7 @@ __all__ = [
     "find_sampler",
     "function_key",
     "gather",
+    "key_of",
     "local_search",
     "make_own",
     "predictor_guided",

@@ -5,7 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from zc_search.guidance.cells import distributions, function_key
+from zc_search.errors import ZcSearchError
+from zc_search.guidance.cells import distributions, key_of
 from zc_search.guidance.knowledge import Knowledge, gather
 from zc_search.guidance.regressors import find_model
 from zc_search.samplers import (
@@ -13,11 +14,11 @@ from zc_search.samplers import (
     PredictorGuidedSampler,
     RegularizedEvolutionSampler,
 )
-from zc_search.spaces import CellSpace
+from zc_search.spaces import AnySpace, CellSpace
 
 
 def regularized_evolution(
-    space: CellSpace,
+    space: AnySpace,
     seed: int,
     *,
     population_size: int = 50,
@@ -57,18 +58,18 @@ def regularized_evolution(
         warmup=warmup,
         moves=moves,
         search_space=distributions(space),
-        key=function_key,
+        key=key_of(space),
         seed=seed,
     )
 
 
-def local_search(space: CellSpace, seed: int) -> LocalSearchSampler:
+def local_search(space: AnySpace, seed: int) -> LocalSearchSampler:
     """Return local search of cells, no function of which is suggested twice."""
-    return LocalSearchSampler(search_space=distributions(space), key=function_key, seed=seed)
+    return LocalSearchSampler(search_space=distributions(space), key=key_of(space), seed=seed)
 
 
 def predictor_guided(
-    space: CellSpace,
+    space: AnySpace,
     seed: int,
     *,
     model: str = "gp",
@@ -118,19 +119,25 @@ def predictor_guided(
         startup_share=startup_share,
         refit_every=refit_every,
         search_space=distributions(space),
-        key=function_key,
+        key=key_of(space),
         seed=seed,
     )
 
 
 def _known(
-    space: CellSpace,
+    space: AnySpace,
     scores: str | None,
     *,
     proxies: Sequence[str] | None = None,
     among: Sequence[str] | None = None,
     cell: bool = True,
 ) -> Knowledge:
+    if not isinstance(space, CellSpace):
+        raise ZcSearchError(
+            "what is known beforehand is known of cells of NAS-Bench-201 only, and space.name = "
+            f"{space.name!r}; Allowed: another sampler, or regularized_evolution without warmup "
+            "and moves"
+        )
     written = Path(scores).stat().st_mtime_ns if scores and Path(scores).exists() else 0
     return _gather_once(space, scores, written, tuple(proxies or ()), tuple(among or ()), cell)
 

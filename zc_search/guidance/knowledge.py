@@ -1,6 +1,6 @@
 """What is known of cells before an accuracy is looked at: their structure, and proxies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -10,26 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from zc_search.ensemble import aggregate, cell_features
-from zc_search.ensemble.baselines import COSTS
-from zc_search.errors import ZcSearchError, unknown_name
+from zc_search.ensemble.flow import flow_features
+from zc_search.errors import ZcSearchError
+from zc_search.guidance.prior import check_columns, columns_to_aggregate, structure, worth
 from zc_search.spaces import Architecture, CellSpace
 from zc_search.sweep import ScoresError, load_scores
 
 Floats = NDArray[np.float64]
-
-AGGREGATE = (
-    "synflow",
-    "az_expressivity",
-    "az_progressivity",
-    "az_trainability",
-    "az_complexity",
-)
-"""What the aggregate is made of, where a scores file has it: the four parts of AZ-NAS (Lee and Ham
-2024) and synflow, the best combination published that looks at no accuracy."""
-
-
-_STRUCTURE = "the structure of all cells, those with the most parameters first"
 
 
 class Knowledge(NamedTuple):
@@ -37,10 +24,9 @@ class Knowledge(NamedTuple):
 
     Attributes:
         architectures: The candidates.
-        features: Candidates x features: structure and proxies have equal weight, and two candidates
-            drawn at random have a mean squared distance of 2.
-        prior: How promising each is, more being better: the aggregate of proxies, or without a
-            scores file the parameters of the live convolutions.
+        features: Candidates x features: the flow of the signal and proxies have equal weight, and
+            two candidates drawn at random have a mean squared distance of 2.
+        prior: How promising each is, more being better; see `worth`.
         source: Where the prior and the features come from, in a few words.
     """
 
@@ -65,22 +51,26 @@ def gather(
         scores: File of `zc-search score`. Only cells in it are candidates: a sample of the space
             makes a search of the sample.
         proxies: Columns that are features; by default all.
-        among: Columns that the prior is aggregated from; by default `AGGREGATE`, or all features
-            where the file has none of those.
-        cell: Whether structural features of the cell are features too.
+        among: What the prior is aggregated from; see `columns_to_aggregate`.
+        cell: Whether features of the cell's flow (`flow_features`) are features too.
 
     Raises:
         ScoresError: The file cannot be read, or has none of these cells.
         ZcSearchError: A column that the file does not have, or nothing to make features from.
     """
     if scores is None:
-        if proxies or among or not cell:
-            given = "proxies" if proxies else "aggregate" if among else "cell = false"
+        if proxies or not cell:
+            given = "proxies" if proxies else "cell = false"
             raise ZcSearchError(f"{given}: there are no scores; name a file with scores = ...")
         architectures = _distinct(space)
-        names = [str(architecture) for architecture in architectures]
-        features = _joined([cell_features(names).to_numpy()])
-        return Knowledge(architectures, features, live_parameters(names), _STRUCTURE)
+        table = structure([str(architecture) for architecture in architectures])
+        among = columns_to_aggregate(among, table.columns, None)
+        return Knowledge(
+            architectures,
+            _joined([flow_features(table.index).to_numpy()]),
+            worth(table, among, {}).to_numpy(),
+            f"how signals flow through each cell, and an aggregate of {', '.join(among)}",
+        )
     return _from_scores(space, scores, proxies, among, cell=cell)
 
 
@@ -94,8 +84,8 @@ def _from_scores(
 ) -> Knowledge:
     table, known = read_scores(scores)
     proxies = tuple(proxies or known)
-    _check_columns(scores, proxies, known)
-    among = columns_to_aggregate(scores, among, known)
+    check_columns(proxies, known, scores)
+    among = columns_to_aggregate(among, known, scores)
     rows = [(a, row) for a, row in _rows(table) if a in space]
     if not rows:
         raise ScoresError(f"{scores} has scores of no cell in the search space")
@@ -103,24 +93,14 @@ def _from_scores(
     scored = table.iloc[[row for _, row in rows]]
     groups = [np.column_stack([_ranks(scored[name].to_numpy(float)) for name in proxies])]
     if cell:
-        groups.append(cell_features(scored.index).to_numpy())
+        groups.append(flow_features(scored.index).to_numpy())
     return Knowledge(
         architectures,
         _joined(groups),
-        aggregate(scored, among, directions_of(known)).to_numpy(),
+        worth(scored, among, known).to_numpy(),
         f"{len(architectures):,} functions scored in {scores}, by the aggregate of "
         f"{', '.join(among)}",
     )
-
-
-def live_parameters(cells: Sequence[str]) -> Floats:
-    """Return the parameters of each cell's live convolutions, in those of a 1x1 convolution.
-
-    Args:
-        cells: Architecture strings.
-    """
-    structure = cell_features(cells)
-    return (9 * structure["live nor_conv_3x3"] + structure["live nor_conv_1x1"]).to_numpy()
 
 
 def read_scores(path: str) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -137,29 +117,6 @@ def read_scores(path: str) -> tuple[pd.DataFrame, dict[str, str]]:
 def _read_once(path: str, written: int) -> tuple[pd.DataFrame, dict[str, str]]:
     table, said = load_scores(path)
     return table, said["proxies"]
-
-
-def columns_to_aggregate(
-    path: str, among: Sequence[str] | None, known: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Return the proxies that an aggregate is made of; see `gather`.
-
-    Raises:
-        ZcSearchError: A column that the file does not have.
-    """
-    _check_columns(path, among or (), known)
-    return tuple(among or (name for name in AGGREGATE if name in known)) or tuple(known)
-
-
-def directions_of(known: Mapping[str, str]) -> dict[str, str]:
-    """Return which way proxies go with accuracy: a large network is better, if dearer."""
-    return {name: way for name, way in known.items() if name not in COSTS}
-
-
-def _check_columns(path: str, names: Sequence[str], known: Mapping[str, str]) -> None:
-    for name in names:
-        if name not in known:
-            raise ZcSearchError(f"{path}: {unknown_name('column', name, known)}")
 
 
 @lru_cache(maxsize=4)

@@ -10,7 +10,7 @@ from optuna.samplers import BaseSampler
 
 from zc_search.errors import StudyError, ZcSearchError, unknown_name
 from zc_search.guidance.building import local_search, predictor_guided, regularized_evolution
-from zc_search.spaces import CellSpace
+from zc_search.spaces import AnySpace
 
 OPTUNA: Mapping[str, type[BaseSampler]] = {
     "random": optuna.samplers.RandomSampler,
@@ -70,7 +70,7 @@ def check_options(name: str, kind: Callable[..., object], options: Mapping[str, 
             raise StudyError(unknown_name(f"option of {name!r}", option, allowed))
 
 
-def make_own(name: str, options: Mapping[str, Any], seed: int, space: CellSpace) -> BaseSampler:
+def make_own(name: str, options: Mapping[str, Any], seed: int, space: AnySpace) -> BaseSampler:
     """Return a sampler of this project, by a key of `OWN`.
 
     Raises:

@@ -1,17 +1,11 @@
-"""The search that looks at no accuracy: the best of random cells by their proxies."""
+"""The search that looks at no accuracy: the best of random cells by what costs no training."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from zc_search.ensemble import aggregate as aggregated
-from zc_search.errors import ZcSearchError
-from zc_search.guidance.knowledge import (
-    columns_to_aggregate,
-    directions_of,
-    live_parameters,
-    read_scores,
-)
+from zc_search.guidance.knowledge import read_scores
+from zc_search.guidance.prior import columns_to_aggregate, structure, worth
 from zc_search.spaces import Architecture, CellSpace
 
 
@@ -29,8 +23,7 @@ def zero_cost(
         space: The search space.
         seed: Of the drawing.
         candidates: Cells drawn, without repeats; all if there are fewer.
-        scores: See `gather`; only cells in the file are drawn. Without it the cells are compared by
-            the parameters of their live convolutions.
+        scores: See `gather`; only cells in the file are drawn.
         aggregate: See ``among`` of `gather`; the ranks are those among the cells drawn.
 
     Raises:
@@ -39,17 +32,15 @@ def zero_cost(
     """
     if candidates < 1:
         raise ValueError(f"candidates={candidates!r}: Allowed: at least 1")
-    if scores is None and aggregate:
-        raise ZcSearchError("aggregate: there are no scores; name a file with scores = ...")
-    table, known = read_scores(scores) if scores is not None else (None, {})
-    cells = map(Architecture.from_string, table.index) if table is not None else iter(space)
-    pool = [str(cell) for cell in cells if cell in space]
-    rng = np.random.default_rng(seed)
-    drawn = rng.choice(len(pool), size=min(candidates, len(pool)), replace=False)
-    names = [pool[place] for place in np.sort(drawn)]
-    if table is None or scores is None:
-        worth = live_parameters(names)
+    known: dict[str, str] = {}
+    if scores is None:
+        table = structure([str(cell) for cell in space])
+        among = columns_to_aggregate(aggregate, table.columns, None)
     else:
-        among = columns_to_aggregate(scores, aggregate, known)
-        worth = aggregated(table.loc[names], among, directions_of(known)).to_numpy()
-    return Architecture.from_string(names[int(np.argmax(worth))])
+        table, known = read_scores(scores)
+        among = columns_to_aggregate(aggregate, known, scores)
+        table = table[[Architecture.from_string(cell) in space for cell in table.index]]
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(len(table), size=min(candidates, len(table)), replace=False)
+    chosen = worth(table.iloc[np.sort(drawn)], among, known).idxmax()
+    return Architecture.from_string(str(chosen))

@@ -45,7 +45,7 @@ MODELS: Mapping[str, Model] = {
 }
 """Models by name: a Gaussian process around a linear trend, Bayesian ridge regression, and trees
 that are grown on resamples, which is a random forest (Breiman 2001). Width, noise and kappa were
-chosen on the benchmark's tables with features of the cell alone, once for all data sets."""
+chosen on the benchmark's tables, once for all data sets."""
 
 
 def find_model(name: str) -> Model:

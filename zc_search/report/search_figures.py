@@ -103,7 +103,11 @@ def plot_trajectories(trajectories: pd.DataFrame, dataset: str, clock: str) -> g
         caption="Median over the seeds; the band holds their middle half. A name in the legend "
         "switches its line off, a double click all others.",
         height=520,
-        xaxis={"title": {"text": CLOCKS[clock].capitalize()}, "rangemode": "tozero"},
+        xaxis={
+            "title": {"text": CLOCKS[clock].capitalize()},
+            "type": "log",
+            "dtick": "D2",  # at 1, 2 and 5
+        },
         yaxis={"title": {"text": style.label("val_accuracy")}, "range": [bottom, top + pad]},
         legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"},
         hovermode="x unified",

@@ -9,19 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from zc_search.ensemble import Ensemble
+from zc_search.report.notation import compact, legend
 from zc_search.results import SearchResult
 
-_CODES = {
-    "none": "-",
-    "skip_connect": "s",
-    "nor_conv_1x1": "1",
-    "nor_conv_3x3": "3",
-    "avg_pool_3x3": "p",
-}
-_LEGEND = (
-    "cell: edges into node 1|2|3 from nodes 0, 1, 2; "
-    "3 nor_conv_3x3, 1 nor_conv_1x1, p avg_pool_3x3, s skip_connect, - none"
-)
 _HEADINGS = {
     "val_accuracy": "true %",
     "test_accuracy": "true %",
@@ -32,19 +22,6 @@ _HEADINGS = {
 _FACTORS = {"latency_seconds": 1000}
 _GAP = 2
 """Characters between two columns."""
-
-
-def compact(architecture: str) -> str:
-    """Write an architecture string in nine characters.
-
-    >>> compact("|nor_conv_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|")
-    '3|1-|s-p'
-    """
-    nodes = (
-        "".join(_CODES[edge.partition("~")[0]] for edge in node.strip("|").split("|"))
-        for node in architecture.split("+")
-    )
-    return "|".join(nodes)
 
 
 def pareto(result: SearchResult, rows: int, width: int) -> Group:
@@ -83,11 +60,11 @@ def pareto(result: SearchResult, rows: int, width: int) -> Group:
     for row in zip(*(texts for _, texts in [*first, *columns[:number]]), strict=True):
         table.add_row(*map(Text, row))
     more = f", the first {rows}; all in pareto.csv" if len(front) > rows else ""
-    below = [] if fits else [Text(_LEGEND, "dim")]
+    below = [] if fits else [Text(legend(cells), "dim")]
     if left_out := [heading for heading, _ in columns[number:]]:
         below.append(Text(f"no room here for {', '.join(left_out)}: see pareto.csv", "dim"))
     return _titled(
-        f"Pareto front: {len(front):,} distinct architectures{more}",
+        f"Pareto front: {len(front):,} distinct architecture{'s' * (len(front) != 1)}{more}",
         table,
         *([Text()] if below else []),
         *below,
