@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from zc_search.data.numpy_pickles import NUMPY_ARRAYS, _reconstruct
-from zc_search.data.unpickling import load_restricted
 from zc_search.errors import DataError
+from zc_search.pickles import NUMPY_ARRAYS, load_restricted
+from zc_search.pickles.numpy_arrays import _reconstruct
 
 
 @pytest.fixture(scope="module")

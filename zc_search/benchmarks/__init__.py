@@ -5,12 +5,13 @@ from pathlib import Path
 
 from zc_search.benchmarks.base import Benchmark, Direction, Result
 from zc_search.benchmarks.nasbench201 import PackagedNASBench201
+from zc_search.benchmarks.registry import SOURCES, resolve, source_of
 from zc_search.errors import BenchmarkError, unknown_name
 
-__all__ = ["BENCHMARKS", "Benchmark", "Direction", "Result", "open_benchmark"]
+__all__ = ["BENCHMARKS", "SOURCES", "Benchmark", "Direction", "Result", "open_benchmark"]
 
 BENCHMARKS: Mapping[str, Callable[[str], Benchmark]] = {"nasbench201": PackagedNASBench201}
-"""Every benchmark by name: from a data set's name to its table."""
+"""Every benchmark that comes with a package, by name: from a data set's name to its table."""
 
 
 def open_benchmark(
@@ -18,8 +19,10 @@ def open_benchmark(
 ) -> Benchmark:
     """Open a tabular benchmark.
 
-    The first call reads the packaged table (half a second) and caches it in ``$ZC_SEARCH_CACHE``,
-    by default the user's cache folder; the next ones take milliseconds.
+    Without a path a converted file in ``third_party`` is taken if there is one (`SOURCES`), else
+    the packaged table; `provenance` says which. The first call reads the packaged table (half a
+    second) and caches it in ``$ZC_SEARCH_CACHE``, by default the user's cache folder; the next
+    ones take milliseconds.
 
     >>> benchmark = open_benchmark()
     >>> architecture, accuracy = benchmark.best("val_accuracy")
@@ -27,20 +30,48 @@ def open_benchmark(
     '91.607 %'
 
     Args:
-        name: One of `BENCHMARKS`.
+        name: A search space's name, or one of `SOURCES`.
         dataset: ``cifar10``, ``cifar10-valid``, ``cifar100`` or ``ImageNet16-120``.
-        path: A user's own benchmark file; None takes the packaged table. No file can be read yet.
+        path: What `zc-search benchmark convert` wrote, or the file it was made from if that lies
+            beside it.
 
     Raises:
-        BenchmarkError: An unknown name or data set, a `path`, or a packaged table that is missing
-            or damaged.
+        BenchmarkError: An unknown name or data set, or a table that is missing or damaged.
     """
-    if name not in BENCHMARKS:
-        raise BenchmarkError(unknown_name("benchmark", name, BENCHMARKS))
+    known = [*BENCHMARKS, *SOURCES, *(source.space for source in SOURCES.values())]
+    if name not in known:
+        raise BenchmarkError(unknown_name("benchmark", name, dict.fromkeys(known)))
     if path is not None:
-        found = "there is no such file" if not Path(path).exists() else "zc-search cannot read it"
+        return _open_path(Path(path), name, dataset)
+    for source in SOURCES.values():
+        if name in (source.name, source.space) and source.converted:
+            return resolve(source.opener)(source.converted, dataset)  # type: ignore[no-any-return]
+    if name in BENCHMARKS:
+        return BENCHMARKS[name](dataset)
+    raise BenchmarkError(_missing(name))
+
+
+def _open_path(path: Path, name: str, dataset: str) -> Benchmark:
+    if not path.exists():
         raise BenchmarkError(
-            f"path={str(path)!r}: {found}; benchmark files are read by a later version. "
-            "Leave path out to take the packaged table"
+            f"path={str(path)!r}: there is no such file. Leave path out to take the packaged table"
         )
-    return BENCHMARKS[name](dataset)
+    source = source_of(path)
+    if name not in (source.name, source.space):
+        raise BenchmarkError(
+            f"path={str(path)!r} holds {source.title}, which is no benchmark of {name!r}; "
+            f"Allowed: name {source.space!r}"
+        )
+    table = path if path.suffix == ".arrow" else path.with_name(source.table)
+    if not table.is_file():
+        raise BenchmarkError(
+            f"path={str(path)!r}: convert it first, once: zc-search benchmark convert {path}"
+        )
+    return resolve(source.opener)(table, dataset)  # type: ignore[no-any-return]
+
+
+def _missing(name: str) -> str:
+    """Say what to do to have a benchmark."""
+    sources = [source for source in SOURCES.values() if name in (source.name, source.space)]
+    steps = " or ".join(source.next_step for source in sources)
+    return f"benchmark {name!r} is not here: {steps}"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from zc_search.spaces import Architecture
+from zc_search.errors import ArchitectureError, BenchmarkError, unknown_name
+from zc_search.spaces import AnyArchitecture
 
 if TYPE_CHECKING:  # pandas costs more time to import than the whole table to open
     import pandas as pd
@@ -29,7 +30,7 @@ class Result(Mapping[str, float]):
         seed: The training seed picked, counted from 0, or None for the mean of all.
     """
 
-    architecture: Architecture
+    architecture: AnyArchitecture
     dataset: str
     split: str
     epochs: int
@@ -70,7 +71,7 @@ class Benchmark(ABC):
     @abstractmethod
     def query(
         self,
-        architecture: Architecture | str,
+        architecture: AnyArchitecture | str,
         *,
         seed: int | None = None,
         epochs: int | None = None,
@@ -98,32 +99,55 @@ class Benchmark(ABC):
         """
 
     @abstractmethod
-    def index(self, architecture: Architecture | str) -> int:
+    def index(self, architecture: AnyArchitecture | str) -> int:
         """Return an architecture's number in the benchmark's own order, from 0."""
 
     @abstractmethod
-    def architecture(self, index: int) -> Architecture:
+    def architecture(self, index: int) -> AnyArchitecture:
         """Return the architecture of a number in the benchmark's own order.
 
         Raises:
             ArchitectureError: The order has no such number.
         """
 
+    def split_metrics(self, split: str) -> tuple[str, ...]:
+        """Return the metrics of one split: ``train``, ``val`` or ``valid``, ``test``.
+
+        Raises:
+            BenchmarkError: A split that the benchmark does not have; those that it has.
+        """
+        splits = dict.fromkeys(name.partition("_")[0] for name in self.metrics)
+        splits = {name: None for name in splits if name in ("train", "val", "test", "valtest")}
+        own = "val" if split == "valid" else split
+        if own not in splits:
+            raise BenchmarkError(unknown_name("split", split, splits))
+        return tuple(name for name in self.metrics if name.startswith(f"{own}_"))
+
+    def __contains__(self, architecture: object) -> bool:
+        """Whether the benchmark holds an architecture, or one of its string."""
+        try:
+            self.index(architecture)  # type: ignore[arg-type]
+        except (ArchitectureError, BenchmarkError):
+            return False
+        return True
+
     @abstractmethod
     def __len__(self) -> int:
         """Return how many architectures the benchmark holds."""
 
-    def rank(self, architecture: Architecture | str, metric: str = "val_accuracy") -> int:
+    def rank(self, architecture: AnyArchitecture | str, metric: str = "val_accuracy") -> int:
         """Return an architecture's place among all: 1 is best, ties share the better place."""
         values = self.column(metric)
         own = values[self.index(architecture)]
         better = values > own if self.directions[metric] == "maximize" else values < own
         return 1 + int(np.count_nonzero(better))
 
-    def best(self, metric: str = "val_accuracy") -> tuple[Architecture, float]:
+    def best(self, metric: str = "val_accuracy") -> tuple[AnyArchitecture, float]:
         """Return the architecture that is best in a metric (of ties the first), and its figure."""
         values = self.column(metric)
-        at = int(values.argmax() if self.directions[metric] == "maximize" else values.argmin())
+        at = int(
+            np.nanargmax(values) if self.directions[metric] == "maximize" else np.nanargmin(values)
+        )
         return self.architecture(at), float(values[at])
 
     def table(self) -> "pd.DataFrame":

@@ -26,13 +26,12 @@ from numpy.typing import NDArray
 from zc_search.benchmarks.base import Benchmark, Direction, Result
 from zc_search.benchmarks.packaged import DISTRIBUTION, load_columns, package_version
 from zc_search.errors import ArchitectureError, BenchmarkError, unknown_name
-from zc_search.spaces import Architecture
+from zc_search.spaces import AnyArchitecture, Architecture
 
 _EPOCHS = 200
 _OFFICIAL = (
-    "the official NAS-Bench-201-v1_1-096897.pth (read with the package nas-bench-201) and "
-    "NATS-Bench have them; third_party/README.md says where to put such a file, and that "
-    "zc-search will read it in a later version"
+    "the official NAS-Bench-201-v1_1-096897.pth (of the package nas-bench-201) and NATS-Bench have "
+    "them; zc-search benchmark list says how to have one in third_party"
 )
 _ELSEWHERE = frozenset(
     {"train_accuracy", "test_accuracy", "train_loss", "val_loss", "test_loss", "val_seconds"}
@@ -117,7 +116,7 @@ class PackagedNASBench201(Benchmark):
 
     def query(
         self,
-        architecture: Architecture | str,
+        architecture: AnyArchitecture | str,
         *,
         seed: int | None = None,
         epochs: int | None = None,
@@ -132,8 +131,7 @@ class PackagedNASBench201(Benchmark):
             BenchmarkError: No such seed, another budget than 200 epochs, or a metric that the
                 table does not hold.
         """
-        if isinstance(architecture, str):
-            architecture = Architecture.from_string(architecture)
+        architecture = _cell(architecture)
         if epochs not in (None, _EPOCHS):
             raise BenchmarkError(
                 f"epochs={epochs!r}: the packaged table holds results of {_EPOCHS} epochs only. "
@@ -167,11 +165,9 @@ class PackagedNASBench201(Benchmark):
         except KeyError:
             raise BenchmarkError(self._why_not(metric)) from None
 
-    def index(self, architecture: Architecture | str) -> int:
+    def index(self, architecture: AnyArchitecture | str) -> int:
         """Return an architecture's number in NAS-Bench-201 and in NATS-Bench, from 0."""
-        if isinstance(architecture, str):
-            architecture = Architecture.from_string(architecture)
-        return int(self._rows[architecture.index])
+        return int(self._rows[_cell(architecture).index])
 
     def architecture(self, index: int) -> Architecture:
         """Return the architecture of a number in NAS-Bench-201 and in NATS-Bench.
@@ -193,3 +189,9 @@ class PackagedNASBench201(Benchmark):
         if metric in _COUNTED:
             return f"{metric} is counted on the network, as a proxy; the packaged table has {held}"
         return unknown_name("metric", metric, self.metrics)
+
+
+def _cell(architecture: AnyArchitecture | str) -> Architecture:
+    if isinstance(architecture, Architecture):
+        return architecture
+    return Architecture.from_string(str(architecture))  # refuses those of other spaces

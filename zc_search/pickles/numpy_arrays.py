@@ -1,4 +1,4 @@
-"""What a pickle of plain numpy arrays may name, for ``load_restricted``.
+"""What a pickle of plain numpy arrays and numbers may name, for ``load_restricted``.
 
 The pickle gets stand-ins for numpy's constructors, which trust their input: ``ndarray`` and
 ``_reconstruct`` allocate any shape asked for, ``dtype.__setstate__`` takes any flags, and numpy 2.4
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 _PLAIN_KINDS = "biufcSU"
 
 
-class _Dtype:
+class Dtype:
     """A numpy type as a pickle describes it: a code such as ``u1``, then a byte order."""
 
     def __init__(self, code: str | bytes, align: object = False, copy: object = True):
@@ -40,7 +40,7 @@ class _Array(np.ndarray[Any, Any]):
         _, shape, dtype, fortran, values = state
         values = values.encode("latin1") if isinstance(values, str) else values
         # A numpy type proper can only come from a copy of this array, never from a file.
-        plain = dtype.resolve() if isinstance(dtype, _Dtype) else dtype
+        plain = dtype.resolve() if isinstance(dtype, Dtype) else dtype
         super().__setstate__((1, shape, plain, fortran, values))
 
 
@@ -51,7 +51,7 @@ def _reconstruct(subtype: object, shape: object, code: object) -> _Array:
 
 def _frombuffer(
     values: bytes,
-    dtype: _Dtype,
+    dtype: Dtype,
     shape: tuple[int, ...],
     order: Literal["C", "F", "K"],
     axes: tuple[int, ...] | None = None,
@@ -63,9 +63,20 @@ def _frombuffer(
     return array.reshape(shape, order="F" if order == "F" else "C")
 
 
+def _scalar(dtype: Dtype, values: bytes | str) -> Any:
+    """Return a number of numpy's as Python's own."""
+    plain = dtype.resolve()
+    content = values.encode("latin1") if isinstance(values, str) else values
+    if len(content) != plain.itemsize:
+        raise pickle.UnpicklingError(f"{len(content)} bytes are no {plain}")
+    return np.frombuffer(content, plain)[0].item()
+
+
 def _encode(text: str, encoding: str) -> bytes:
     """Return the bytes that Python 3 wrote in a protocol of Python 2."""
-    return text.encode(encoding)
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"bytes are written as latin1, not as {encoding!r}")
+    return text.encode("latin1")
 
 
 def _empty_bytes() -> bytes:
@@ -79,12 +90,14 @@ def _text(value: str | bytes) -> str:
 
 NUMPY_ARRAYS: Mapping[tuple[str, str], object] = MappingProxyType(
     {
-        ("numpy", "dtype"): _Dtype,
+        ("numpy", "dtype"): Dtype,
         ("numpy", "ndarray"): object(),  # only ever handed to _reconstruct
         ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
         ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
         ("numpy.core.numeric", "_frombuffer"): _frombuffer,
         ("numpy._core.numeric", "_frombuffer"): _frombuffer,
+        ("numpy.core.multiarray", "scalar"): _scalar,
+        ("numpy._core.multiarray", "scalar"): _scalar,
         ("_codecs", "encode"): _encode,
         ("__builtin__", "bytes"): _empty_bytes,
     }
