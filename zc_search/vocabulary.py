@@ -1,4 +1,4 @@
-"""The words of the NAS-Bench-201 cell: its operations and the names of its edges."""
+"""The words of the search spaces: operations, and the names of what is chosen."""
 
 from typing import Literal, get_args
 
@@ -30,3 +30,14 @@ NASLIB_OPERATIONS: tuple[Operation, ...] = (
     "avg_pool_3x3",
 )
 """Meaning of NASLib's integers 0 to 4."""
+
+CHANNELS = (8, 16, 24, 32, 40, 48, 56, 64)
+"""What a stage of NATS-Bench's size space may have, in the benchmark's order."""
+
+STAGES = tuple(f"stage_{number}" for number in range(1, 6))
+"""The names of these stages in a configuration and in an Optuna trial."""
+
+VertexOperation = Literal["conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"]
+
+VERTEX_OPERATIONS: tuple[VertexOperation, ...] = get_args(VertexOperation)
+"""The operations of NAS-Bench-101 in its order, which its hash depends on."""

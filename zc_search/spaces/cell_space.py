@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class CellSpace:
 
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=_everything)
 
-    name = "nasbench201"
+    name: ClassVar[str] = "nasbench201"
 
     def __post_init__(self) -> None:
         for edge, allowed in self.choices.items():
@@ -52,6 +53,11 @@ class CellSpace:
 
     def __hash__(self) -> int:
         return hash(tuple(self.choices.values()))
+
+    @property
+    def size(self) -> int:
+        """How many cells it has."""
+        return len(self)
 
     def architecture(self, parameters: Mapping[str, str]) -> Architecture:
         """Return the cell that an Optuna trial's parameters name.

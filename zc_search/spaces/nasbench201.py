@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
 from numbers import Integral
-from typing import Self
+from typing import ClassVar, Self
 
 from zc_search.errors import ArchitectureError, unknown_name
 from zc_search.spaces.forms import FunctionForm, function_form, pruned_form
@@ -45,6 +45,8 @@ class Architecture:
     """
 
     ops: tuple[str, ...]
+
+    space: ClassVar[str] = "nasbench201"
 
     def __post_init__(self) -> None:
         if isinstance(self.ops, str) or not isinstance(self.ops, Sequence) or len(self.ops) != 6:
@@ -150,6 +152,11 @@ class Architecture:
     def reaches_output(self) -> bool:
         """Whether the cell's input influences its output at all."""
         return bool(self.form.key)
+
+    @property
+    def infeasible(self) -> str | None:
+        """Why there is nothing to score; None where the input reaches the output."""
+        return None if self.reaches_output else "the input does not reach the output"
 
     def canonical(self) -> "Architecture":
         """Return the first cell, by `index`, that is isomorphic to this one.
