@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from zc_search.data.cifar import load_cifar10
+from zc_search.data.cifar import load_cifar10, load_cifar100, load_imagenet16
 from zc_search.data.noise import load_noise
 from zc_search.data.patches import load_patches
 from zc_search.data.sampling import Request, Sample
@@ -23,6 +23,8 @@ SOURCES: Mapping[str, Callable[[Request], Sample]] = {
     "patches": load_patches,
     "noise": load_noise,
     "cifar10": load_cifar10,
+    "cifar100": load_cifar100,
+    "ImageNet16-120": load_imagenet16,
 }
 
 
@@ -40,11 +42,12 @@ def load_batch(
 
     Args:
         source: A key of ``SOURCES``: ``patches`` of two photographs (random labels), Gaussian
-            ``noise`` (random labels), or ``cifar10``, the training images and their labels.
+            ``noise`` (random labels), or ``cifar10``, ``cifar100`` and ``ImageNet16-120``, the
+            training images and their labels.
         dataset: Data set whose resolution, classes and normalisation the batch follows.
         batch_size: Number of images, at least 2.
         seed: Seed of the choice of images and labels, at least 0.
-        path: Folder of the images; only the source ``cifar10`` reads it.
+        path: Folder of the images, for a source that reads them.
 
     Raises:
         DataError: If an argument is not allowed, or the images are missing or damaged.

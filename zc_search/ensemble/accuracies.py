@@ -36,7 +36,7 @@ def open_accuracies(source: Source, config: Config, dataset: str | None = None) 
     )
     metric = config.benchmark.metric
     benchmark.column(metric)  # says where it is to be had, if not here
-    accuracies = [name for name, better in benchmark.directions.items() if better == "maximize"]
+    accuracies = [name for name in benchmark.metrics if benchmark.directions[name] == "maximize"]
     if metric not in accuracies:
         raise EnsembleError(f"benchmark.metric: {unknown_name('accuracy', metric, accuracies)}")
     return benchmark

@@ -44,6 +44,29 @@ def ranking(ensemble: Ensemble, table: pd.DataFrame, level: float = 0.9) -> pd.D
     return ranked.sort_values("predicted_rank", kind="stable", na_position="last")
 
 
+def transfer_ranking(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFrame:
+    """Rank the distinct feasible architectures of a table by an ensemble of another data set.
+
+    Args:
+        ensemble: Predicts accuracies on its own data set.
+        table: Trials or scores; of rows with one ``architecture`` the first counts.
+
+    Returns:
+        Best first, on the table's index: ``architecture`` where known, ``transferred``, the score
+        in percent of the other data set, and ``predicted_rank``, missing without a score.
+
+    Raises:
+        EnsembleError: As for `Ensemble.score`.
+    """
+    table = table[flags(table, "feasible", default=True)]
+    if "architecture" in table:
+        table = table.drop_duplicates("architecture")
+    ranked = table[["architecture"]].copy() if "architecture" in table else table[[]].copy()
+    ranked["transferred"] = ensemble.score(table)
+    ranked["predicted_rank"] = _ranks(ranked["transferred"])
+    return ranked.sort_values("predicted_rank", kind="stable", na_position="last")
+
+
 def aggregate_ranking(
     table: pd.DataFrame, proxies: Sequence[str], directions: Mapping[str, str] | None = None
 ) -> pd.DataFrame:

@@ -77,8 +77,8 @@ def _edit(document: Any, config: Config, ensemble: Ensemble, name: str) -> None:
 def _notes(ensemble: Ensemble, config: Config, name: str) -> list[str]:
     notes = []
     fitted = ensemble.metadata.get("dataset")
-    if isinstance(fitted, str) and not same_dataset(fitted, config.space.dataset):
+    if isinstance(fitted, str) and not same_dataset(fitted, config.dataset):
         notes.append(
-            f"A transfer: fitted to accuracies on {fitted}, to search on {config.space.dataset}."
+            f"A transfer: fitted to accuracies on {fitted}, to search on {config.dataset}."
         )
     return notes + setting_differences(ensemble, settings_of(config), name)

@@ -61,7 +61,7 @@ class Source:
     @property
     def dataset(self) -> str:
         """The data set that the scores were computed for."""
-        return self.config.space.dataset
+        return self.config.dataset
 
     @property
     def is_run(self) -> bool:
@@ -110,7 +110,7 @@ def with_settings(
 
 def settings_of(config: Config) -> dict[str, Any]:
     """Return what proxies' values depend on, by dotted key."""
-    settings: dict[str, Any] = {"space.dataset": config.space.dataset}
+    settings: dict[str, Any] = {"space.dataset": config.dataset}
     for key in COMPARED:
         section, _, name = key.partition(".")
         settings[key] = getattr(getattr(config, section), name)
