@@ -7,6 +7,9 @@ import optuna
 import pytest
 import torch
 
+# A user's own scores are no business of the tests, nor of the commands that they start.
+os.environ["ZC_SEARCH_SCORES"] = "off"
+
 # Two threads on a core that another test has wait for each other longer than they compute.
 torch.set_num_threads(1)
 
@@ -16,6 +19,12 @@ hypothesis.settings.load_profile("ordinary")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=3,
+        help="faults: how often a search and a sweep are killed and started again (default: 3)",
+    )
     parser.addoption(
         "--peer",
         metavar="FOLDER",
@@ -31,6 +40,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--published",
         metavar="CSV",
         help="benchmarks: published proxy values, columns arch, snip, jacov, ...",
+    )
+    parser.addoption(
+        "--scores",
+        metavar="FILE",
+        action="append",
+        help="benchmarks: what zc-search score wrote; one a data set",
+    )
+    parser.addoption(
+        "--repetitions",
+        type=int,
+        default=10,
+        help="benchmarks: how often a search on one's own images is repeated",
     )
     parser.addoption(
         "--cifar10",

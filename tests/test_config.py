@@ -57,7 +57,8 @@ def test_starter_states_the_defaults_and_explains_every_key():
     )
     for section in type(config).model_fields:
         assert f"\n[{section}]" in starter()
-        for key in getattr(type(getattr(config, section)), "model_fields", ()):
+        fields = getattr(type(getattr(config, section)), "model_fields", {})
+        for key in (field.alias or name for name, field in fields.items()):
             assert f"\n{key} = " in starter() or f"\n# {key} = " in starter()
     for name in (*DEFAULT_DIRECTIONS, *METRIC_DIRECTIONS, *SAMPLERS):
         assert name in starter()
@@ -133,10 +134,13 @@ def test_all_wrong_keys_are_reported_at_once():
         snpi = "maximize"
         """
     )
-    sections = "study, space, data, proxies, benchmark, objectives, ensemble, output"
+    sections = (
+        "study, space, data, proxies, benchmark, constraints, objectives, ensemble, training, "
+        "output"
+    )
     study = (
         "name, sampler, sampler_options, distinct, n_trials, max_accuracies, "
-        "max_simulated_seconds, timeout, seed, storage, workers, sum_objectives"
+        "max_simulated_seconds, timeout, seed, storage, patience, workers, sum_objectives"
     )
     samplers = ", ".join((*SAMPLERS, "or 'module:Class'"))
     datasets = "cifar10, cifar10-valid, cifar100, ImageNet16-120"
@@ -147,7 +151,8 @@ def test_all_wrong_keys_are_reported_at_once():
         f"study.samplr: unknown key; did you mean 'sampler'? Allowed: {study}",
         f"space.dataset: unknown dataset 'cifar'; did you mean 'cifar10'? Allowed: {datasets}",
         "data.batch_size: 1 is given; Allowed: a whole number, at least 2",
-        "data.dataset: unknown key; it belongs in [space]. Allowed: source, path, batch_size, seed",
+        "data.dataset: unknown key; it belongs in [space]. Allowed: source, path, batch_size, "
+        "seed, resolution, color, fit, max_unreadable, validation",
         f"objectives.snpi: unknown objective 'snpi'; did you mean 'snip'? Allowed: {objectives}",
         f"n_trials: unknown key; it belongs in [study]. Allowed: {sections}",
         f"studdy: unknown section; did you mean 'study'? Allowed: {sections}",
@@ -181,7 +186,11 @@ OPERATION_LIST = "none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3"
             f"space.op_3_2[0]: unknown operation 1; Allowed: {OPERATION_LIST}",
         ),
         ("space.op_2_0=['none', 'none']", "space.op_2_0: named more than once: none; Allowed: di"),
-        ("space.name=nats", "space.name: unknown name 'nats'; Allowed: nasbench201"),
+        (
+            "space.name=nats",
+            "space.name: unknown name 'nats'; did you mean 'nats_sss'? "
+            "Allowed: nasbench201, nats_sss, nasbench101",
+        ),
         ("data.source=patch", "data.source: unknown source 'patch'; did you mean 'patches'?"),
         ("data.source=cifar10", "data.path: missing, but source = 'cifar10' reads files; Allowed:"),
         ("proxies.device=gpu", "proxies.device: unknown device 'gpu'; Allowed: auto, cpu, cuda"),

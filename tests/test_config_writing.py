@@ -48,6 +48,7 @@ SETTINGS = st.fixed_dictionaries(
             timeout=st.floats(1e-300, allow_infinity=False),
             seed=SEEDS,
             storage=TEXTS,
+            patience=st.floats(0, 1e9),
             workers=st.integers(1, 64),
             sum_objectives=st.booleans(),
         ),
@@ -67,6 +68,8 @@ SETTINGS = st.fixed_dictionaries(
             repeats=st.integers(1),
             device=st.sampled_from(["auto", "cpu", "cuda", "cuda:3"]),
             seed=SEEDS,
+            timeout=st.floats(1e-3, 1e9),
+            cache=st.sampled_from(["user", "off", "folder/of/mine"]),
         ),
         "benchmark": optional(path=TEXTS, metric=st.sampled_from(["val_accuracy"])),
         "ensemble": optional(

@@ -442,7 +442,7 @@ DATASETS = "Allowed: cifar10, cifar10-valid, cifar100, ImageNet16-120"
             {"data": "patch"},
             DataError,
             "unknown image source 'patch'; did you mean 'patches'? "
-            "Allowed: patches, noise, cifar10",
+            "Allowed: patches, noise, cifar10, cifar100, ImageNet16-120",
         ),
         (
             {"batch_size": 1},

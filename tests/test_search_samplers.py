@@ -11,7 +11,7 @@ from zc_search.errors import ZcSearchError
 from zc_search.guidance import OWN, SAMPLERS, function_key
 from zc_search.search import advice, make_sampler
 from zc_search.search.samplers import recommendation
-from zc_search.search.study import unfinished_trials
+from zc_search.search.study import taken_up
 from zc_search.spaces import CellSpace
 from zc_search.vocabulary import OPERATIONS as CHOICES
 from zc_search.vocabulary import PARAMETERS as EDGES
@@ -109,7 +109,7 @@ def test_a_trial_cut_off_while_scored_keeps_its_parameters() -> None:
     cut_off = study.ask()
     params = {edge: cut_off.suggest_categorical(edge, CHOICES) for edge in EDGES}
     sampler = study.sampler
-    (again,) = unfinished_trials(study, len(EDGES))
+    (again,) = taken_up(study, [study.trials[-1]], len(EDGES))
     assert {edge: again.suggest_categorical(edge, CHOICES) for edge in EDGES} == params
     assert again.number == cut_off.number
     assert study.sampler is sampler
@@ -124,7 +124,7 @@ def test_a_trial_cut_off_while_asked_for_is_completed_by_the_sampler(name: str) 
     partly.suggest_categorical(EDGES[0], CHOICES)
     twin = a_study(make_sampler(name, options, seed=0))
     twin.optimize(objective, n_trials=10)
-    (again,) = unfinished_trials(study, len(EDGES))
+    (again,) = taken_up(study, [study.trials[-1]], len(EDGES))
     params = {edge: again.suggest_categorical(edge, CHOICES) for edge in EDGES}
     assert params == twin.trials[-1].params
 

@@ -154,7 +154,9 @@ score_space(SOME, SLOW, "scores.parquet", workers=2, save_every=0.1)
 
 
 def children(pid: int) -> list[int]:
-    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    # Of all its threads: each worker has one that started it.
+    of_threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(c) for children in of_threads for c in children.read_text().split()]
 
 
 def alive(pid: int) -> bool:

@@ -19,8 +19,9 @@ from report_runs import made_up_run
 from rich.console import Console
 
 from zc_search.report.document import result_document
+from zc_search.report.notation import compact
 from zc_search.report.terminal import TerminalListener, print_result
-from zc_search.report.terminal_tables import compact, pareto, quality
+from zc_search.report.terminal_tables import pareto, quality
 from zc_search.results import SearchResult
 
 SMALL = """

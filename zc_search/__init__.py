@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from zc_search.proxies import Probe, Proxy, proxy
     from zc_search.results import SearchResult
     from zc_search.scoring import score_architectures, score_network
-    from zc_search.spaces import Architecture
+    from zc_search.spaces import Architecture, ModelSpec, SizeArchitecture, read_architecture
     from zc_search.sweep import load_scores, score_space
 
 __all__ = [
     "Architecture",
     "Config",
     "Ensemble",
+    "ModelSpec",
     "Probe",
     "Proxy",
     "SearchResult",
+    "SizeArchitecture",
     "ZcSearchError",
     "build_network",
     "evaluate",
@@ -36,6 +38,7 @@ __all__ = [
     "load_scores",
     "open_benchmark",
     "proxy",
+    "read_architecture",
     "run_search",
     "score_architectures",
     "score_network",
@@ -47,9 +50,11 @@ _HOMES = {
     "Architecture": "spaces",
     "Config": "config",
     "Ensemble": "ensemble",
+    "ModelSpec": "spaces",
     "Probe": "proxies",
     "Proxy": "proxies",
     "SearchResult": "results",
+    "SizeArchitecture": "spaces",
     "ZcSearchError": "errors",
     "build_network": "networks",
     "evaluate": "evaluation",
@@ -58,6 +63,7 @@ _HOMES = {
     "load_scores": "sweep",
     "open_benchmark": "benchmarks",
     "proxy": "proxies",
+    "read_architecture": "spaces",
     "run_search": "pipeline",
     "score_architectures": "scoring",
     "score_network": "scoring",

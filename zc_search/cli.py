@@ -1,24 +1,34 @@
 """The command ``zc-search``: which subcommands there are, and how it ends."""
 
+import signal
 import sys
 import warnings
 from collections.abc import Callable
 from functools import wraps
 from io import TextIOWrapper
+from types import FrameType
 from typing import Any
 
 import typer
 
+from zc_search.commands.benchmark import benchmark_app
+from zc_search.commands.cache import cache_app
 from zc_search.commands.compare import compare
 from zc_search.commands.dashboard import dashboard
+from zc_search.commands.data import data_app
 from zc_search.commands.ensemble import ensemble_app
 from zc_search.commands.evaluate import evaluate
+from zc_search.commands.export import export
 from zc_search.commands.init import init
 from zc_search.commands.proxies import proxies
+from zc_search.commands.query import query
 from zc_search.commands.report import report
 from zc_search.commands.score import score
 from zc_search.commands.search import search
+from zc_search.commands.train import train
+from zc_search.commands.worker import worker
 from zc_search.errors import ZcSearchError
+from zc_search.passwords import without_passwords
 
 app = typer.Typer(
     add_completion=False,
@@ -28,16 +38,31 @@ app = typer.Typer(
 )
 
 
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM came: the command ends as after Ctrl-C, what it has being written down first."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and the tables shall be whole
+    raise TerminatedError
+
+
 def _resumable(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command that is interrupted say how to go on."""
+    """Let a command that is interrupted or terminated say how to go on."""
 
     @wraps(command)
     def interruptible(*args: Any, **kwargs: Any) -> None:
+        before = signal.signal(signal.SIGTERM, _terminate)
         try:
             command(*args, **kwargs)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             typer.echo("\nstopped; the same command goes on from here", err=True)
-            raise typer.Exit(130) from None
+            code = 128 + (
+                signal.SIGTERM if isinstance(interrupt, TerminatedError) else signal.SIGINT
+            )
+            raise typer.Exit(code) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     return interruptible
 
@@ -47,10 +72,17 @@ app.command()(init)
 app.command()(proxies)
 app.command()(_resumable(score))
 app.command()(evaluate)
+app.command()(query)
+app.command()(_resumable(worker))
 app.command()(_resumable(compare))
 app.command()(report)
+app.command()(_resumable(train))
+app.command()(export)
 app.command()(dashboard)
+app.add_typer(data_app, name="data")
+app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(ensemble_app, name="ensemble")
+app.add_typer(cache_app, name="cache")
 
 
 def main() -> None:
@@ -62,7 +94,7 @@ def main() -> None:
     try:
         app()
     except ZcSearchError as error:
-        typer.echo(f"zc-search: {error}", err=True)
+        typer.echo(f"zc-search: {without_passwords(str(error))}", err=True)
         sys.exit(2)
 
 

@@ -1,4 +1,4 @@
-"""Passwords of storages, which must not reach a terminal, a report or a manifest."""
+"""Passwords of storages, which must not reach a terminal, a file or a study."""
 
 import re
 
@@ -13,3 +13,16 @@ def without_passwords(text: str) -> str:
     'postgresql://ada:***@host/db?sslpassword=***'
     """
     return _IN_QUERY.sub(r"\1***", _IN_ADDRESS.sub(r"\1:***@", text))
+
+
+def stripped(address: str) -> str:
+    """Return a storage's address without its passwords, for others to complete.
+
+    Clients of databases then look where they always do, such as in PGPASSWORD and ~/.pgpass.
+
+    >>> stripped("postgresql://ada:lovelace@host/db?sslpassword=x&sslmode=require")
+    'postgresql://ada@host/db?sslmode=require'
+    """
+    before, mark, query = _IN_ADDRESS.sub(r"\1@", address).partition("?")
+    kept = [item for item in query.split("&") if not _IN_QUERY.match(f"&{item}")]
+    return f"{before}{mark if kept and query else ''}{'&'.join(kept)}"

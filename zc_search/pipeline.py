@@ -2,37 +2,35 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 import pandas as pd
 
-from zc_search.benchmarks import Benchmark, open_benchmark
-from zc_search.config import METRIC_DIRECTIONS, Config, config_to_toml
-from zc_search.data import load_batch
-from zc_search.ensemble import Ensemble, aggregate_ranking, fit_ensemble, ranking
+from zc_search.benchmarks import Benchmark
+from zc_search.config import Config, config_to_toml, public
+from zc_search.ensemble import Ensemble, fit_ensemble, ranking
 from zc_search.ensemble.sources import COSTLY, settings_of
-from zc_search.errors import BenchmarkError, EnsembleError
+from zc_search.ensemble.without_accuracies import rank_without_accuracies
+from zc_search.errors import EnsembleError
 from zc_search.outputs import write_outputs
 from zc_search.passwords import without_passwords
-from zc_search.proxies import Proxy, resolve_proxies
+from zc_search.preparing import prepare
+from zc_search.proxies import Proxy
 from zc_search.results import Best, Listener, Progress, SearchResult, Silence
-from zc_search.run_folder import RunFolder, storage_url
-from zc_search.scoring import Scorer
+from zc_search.run_folder import RunFolder, run_path, storage_url
+from zc_search.run_log import logging_to
 from zc_search.search import (
     DATA,
     TrialRecord,
     advice,
     finished_trials,
-    load_ensembles,
     open_study,
     run_trials,
     trials_table,
 )
-from zc_search.spaces import Architecture, CellSpace
+from zc_search.spaces import AnySpace, read_architecture
 
 logger = logging.getLogger("zc_search")
 
@@ -56,39 +54,25 @@ def run_search(
     """
     listener = listener or Silence()
     start = time.perf_counter()
-    proxies = resolve_proxies(config.proxies_to_compute)
-    ensembles = load_ensembles(config, proxies)
-    benchmark = _open_benchmark(config)
-    space = CellSpace(config.space.choices)
-    batch = load_batch(
-        config.data.source,
-        dataset=config.space.dataset,
-        batch_size=config.data.batch_size,
-        seed=config.data.seed,
-        path=config.data.path,
-    )
-    scorer = Scorer(
-        proxies,
-        batch,
-        dataset=config.space.dataset,
-        channels=config.space.channels,
-        cells=config.space.cells,
-        repeats=config.proxies.repeats,
-        seed=config.proxies.seed,
-        device=config.proxies.device,
-    )
-    folder = RunFolder(Path(config.output.folder) / config.study.name)
-    with folder.locked(), _logging_to(folder.path / "run.log"):
-        if fresh and (aside := folder.set_aside()):
+    prepared = prepare(config)
+    proxies, benchmark = prepared.proxies, prepared.benchmark
+    folder = RunFolder(run_path(config))
+    with ExitStack() as stack:
+        stack.enter_context(folder.locked())
+        stack.enter_context(folder.writing())
+        aside = folder.set_aside() if fresh else None
+        stack.enter_context(logging_to(folder.path / "run.log"))  # of this run, not of that one
+        if aside:
             logger.info("earlier run moved to %s", aside)
         study = open_study(
             config,
             storage_url(config, folder.path),
-            batch.fingerprint,
-            {p.name: p.definition for p in proxies},
+            prepared.batch.fingerprint,
+            prepared.definitions,
         )
-        folder.write_text("config.toml", config_to_toml(config))
-        listener.planned(_plan(config, space, proxies, benchmark, folder))
+        folder.write_text("config.toml", config_to_toml(public(config)))
+        images = {"images": " ".join(prepared.about_images)} if prepared.about_images else {}
+        listener.planned(_plan(config, prepared.space, proxies, benchmark, folder) | images)
         progress = Progress(config.study.n_trials)
         for trial in finished_trials(study):
             if record := TrialRecord.of(trial):
@@ -105,7 +89,15 @@ def run_search(
 
         interrupted = None
         try:
-            run_trials(study, config, space, scorer, benchmark, on_trial, ensembles)
+            run_trials(
+                study,
+                config,
+                prepared.space,
+                prepared.scorer,
+                benchmark,
+                on_trial,
+                prepared.ensembles,
+            )
         except KeyboardInterrupt as interrupt:
             interrupted = interrupt
         seconds["search"] = time.perf_counter() - begun
@@ -115,39 +107,9 @@ def run_search(
         return result
 
 
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Write the log of zc-search to a file as well."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        handler.close()
-
-
-def _open_benchmark(config: Config) -> Benchmark | None:
-    if config.benchmark.name == "none":
-        return None
-    benchmark = open_benchmark(config.benchmark.name, config.space.dataset, config.benchmark.path)
-    wanted = [o.name for o in config.objectives if o.name in METRIC_DIRECTIONS]
-    any_architecture = Architecture.from_index(0)
-    for metric in (config.benchmark.metric, *wanted):
-        try:
-            benchmark.query(any_architecture, metrics=[metric])
-        except BenchmarkError as error:
-            raise BenchmarkError(f"benchmark.metric or objectives: {error}") from error
-    return benchmark
-
-
 def _plan(
     config: Config,
-    space: CellSpace,
+    space: AnySpace,
     proxies: tuple[Proxy, ...],
     benchmark: Benchmark | None,
     folder: RunFolder,
@@ -155,8 +117,7 @@ def _plan(
     objectives = ", ".join(f"{o.name} ({o.direction})" for o in config.active_objectives)
     recorded = [p.name for p in proxies if p.name not in {o.name for o in config.active_objectives}]
     plan = {
-        "space": f"{space.name}, {len(space):,} architectures, for {config.space.dataset}, "
-        f"{config.space.channels} channels, {config.space.cells} cells a stage",
+        "space": _described(space, config),
         "objectives": objectives + (" as one weighted sum" if config.study.sum_objectives else ""),
         "recorded": ", ".join(recorded) or "nothing else",
         "data": f"{config.data.batch_size} images from {config.data.source}, "
@@ -166,10 +127,20 @@ def _plan(
         f"{config.study.n_trials} trials",
         "storage": without_passwords(storage_url(config, folder.path)),
     }
+    if limits := ", ".join(f"{k} {v:,g}" for k, v in config.constraints if v is not None):
+        plan["constraints"] = limits
     objectives_count = 1 if config.study.sum_objectives else len(config.active_objectives)
     if warning := advice(config.study.sampler, objectives_count):
         plan["warning"] = warning
     return plan
+
+
+def _described(space: AnySpace, config: Config) -> str:
+    count = "" if space.size is None else f" {space.size:,} architectures,"
+    said = f"{space.name},{count} for {config.dataset}"
+    if config.space.channels is None:
+        return said
+    return f"{said}, {config.space.channels} channels, {config.space.cells} cells a stage"
 
 
 def _conclude(
@@ -189,14 +160,8 @@ def _conclude(
     seen = config.ensemble.proxies or tuple(p.name for p in proxies)
     directions = {p.name: p.direction for p in proxies if p.name not in COSTLY}
     if benchmark is None:
-        notes.append("No benchmark, so no accuracy to fit an ensemble to.")
-        if not trials.empty and trials["feasible"].any():
-            ranked = aggregate_ranking(trials, seen, directions)
-            notes.append(
-                "ranking.csv is by the accuracy-free aggregate, the mean of the logarithms of the "
-                f"ranks in {', '.join(seen)}; it is no percentage. First is "
-                f"{ranked['architecture'].iloc[0]}."
-            )
+        definitions = {p.name: p.definition for p in proxies}
+        ranked, notes = rank_without_accuracies(config, trials, directions, definitions)
     else:
         try:
             ensemble = fit_ensemble(
@@ -274,8 +239,7 @@ def _best(
     fitted = trials if ensemble.fit_on == "all" else trials[trials["pareto"]]
     return replace(
         best,
-        in_sample=Architecture.from_string(best.architecture).function_key
-        in set(fitted["function_key"]),
+        in_sample=read_architecture(best.architecture).function_key in set(fitted["function_key"]),
         true=benchmark.query(best.architecture)[metric],
         rank=benchmark.rank(best.architecture, metric),
         out_of=len(benchmark),

@@ -62,6 +62,7 @@ OPTIONS: dict[str, dict[str, OptionValue]] = {
     "jacov": {"constant": 1e-5},
     "epe_nas": {"constant": 1e-5},
     "reg_swap": {"mu": 1.5, "sigma": 1.0},
+    "latency": {"images": 0.0},
 }
 """The options of built-in proxies, with what holds where nothing is said."""
 

@@ -21,6 +21,11 @@ def storage_url(config: Config, folder: Path) -> str:
     return config.study.storage or f"sqlite:///{folder / 'study.db'}"
 
 
+def run_path(config: Config) -> Path:
+    """Return the folder of a run: ``<output.folder>/<study.name>``."""
+    return Path(config.output.folder) / config.study.name
+
+
 class RunFolder:
     """The folder ``<output.folder>/<study.name>`` of a run.
 
@@ -56,12 +61,30 @@ class RunFolder:
         except Timeout as error:
             raise StudyError(
                 f"another process is working in {str(self.path)!r}; "
-                "wait for it, or choose another study.name"
+                "wait for it, help it with --join, or choose another study.name"
             ) from error
         try:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what keeps a file of the run from being written into a sentence.
+
+        Raises:
+            StudyError: The folder cannot be written to, or the disk is full.
+        """
+        try:
+            yield
+        except BrokenPipeError:  # the terminal's, not the folder's
+            raise
+        except OSError as error:
+            what = error.filename or str(self.path)
+            raise StudyError(
+                f"output.folder: cannot write {what!r} ({error.strerror or error}); the trials "
+                "that were told are kept, and the same command writes the rest"
+            ) from error
 
     def set_aside(self) -> Path | None:
         """Move what is in the folder to a numbered folder beside it; return that one."""

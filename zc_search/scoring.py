@@ -5,18 +5,19 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from zc_search.data import Batch, load_batch
-from zc_search.datasets import DATASETS, DatasetName
+from zc_search.datasets import DatasetName, Task, task_of
 from zc_search.errors import DataError, ProxyError, unknown_name
+from zc_search.evaluating import evaluate_proxies
 from zc_search.networks import build_network
 from zc_search.proxies import Measurement, Probe, Proxy, resolve_proxies
-from zc_search.spaces import Architecture
+from zc_search.score_cache import ScoreCache, not_finite
+from zc_search.spaces import AnyArchitecture, read_architecture
 
 logger = logging.getLogger("zc_search")
 
@@ -32,7 +33,7 @@ class Scores:
         seconds: What computing them took; next to nothing if they came from the cache.
     """
 
-    architecture: Architecture
+    architecture: AnyArchitecture
     values: Mapping[str, float]
     failures: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
@@ -47,12 +48,13 @@ class Scorer:
     Args:
         proxies: What to compute.
         batch: The images, for the whole search.
-        dataset: Decides the number of classes of the networks.
-        channels: Width of the first stage.
-        cells: Cells a stage.
+        dataset: A data set of the benchmark, or a task: what the networks are built for.
+        channels: Width of the first stage; by default the benchmark's.
+        cells: Cells a stage; by default the benchmark's.
         repeats: Initialisations to average over, with seeds ``seed``, ``seed + 1``, ...
         seed: Seed of the weights.
         device: Where to compute, as torch names it.
+        cache: Keeps values for other scorers; by default none does.
 
     Raises:
         DataError: The batch has labels that the networks have no class for.
@@ -64,34 +66,44 @@ class Scorer:
         proxies: Sequence[Proxy],
         batch: Batch,
         *,
-        dataset: DatasetName = "cifar10",
-        channels: int = 16,
-        cells: int = 5,
+        dataset: DatasetName | Task = "cifar10",
+        channels: int | None = None,
+        cells: int | None = None,
         repeats: int = 1,
         seed: int = 0,
         device: str = "cpu",
+        cache: ScoreCache | None = None,
     ) -> None:
-        if dataset not in DATASETS:
-            raise DataError(unknown_name("dataset", dataset, DATASETS))
+        task = task_of(dataset)
         if repeats < 1:
             raise ProxyError(f"proxies.repeats: {repeats} is given; at least 1 is needed")
-        if batch.images.shape[1] != 3:
+        if batch.images.shape[1] != task.channels:
             raise DataError(
-                f"the networks take 3 channels, the images have {batch.images.shape[1]}"
+                f"the networks take {task.channels} channels, the images have "
+                f"{batch.images.shape[1]}"
             )
-        if int(batch.labels.max()) >= DATASETS[dataset].classes:
+        if int(batch.labels.max()) >= task.classes:
             raise DataError(
-                f"the batch has label {int(batch.labels.max())}, but {dataset} has only "
-                f"{DATASETS[dataset].classes} classes"
+                f"the batch has label {int(batch.labels.max())}, but {task.name} has only "
+                f"{task.classes} classes"
             )
         self.proxies = tuple(proxies)
-        self._device = _torch_device(device)
+        self._device = torch_device(device)
         self.batch = batch.to(self._device)
         self._network = {"dataset": dataset, "channels": channels, "cells": cells}
         self._seeds = range(seed, seed + repeats)
         self._cache: dict[str, Scores] = {}
+        conditions = {
+            "batch": batch.fingerprint,
+            "task": repr(task),
+            "channels": channels,
+            "cells": cells,
+            "seeds": [*self._seeds],
+            "device": self._device.type,
+        }
+        self._kept = cache.under(conditions, self.proxies) if cache else None
 
-    def score(self, architecture: Architecture) -> Scores:
+    def score(self, architecture: AnyArchitecture) -> Scores:
         """Score an architecture; an isomorph of an earlier one costs next to nothing."""
         start = time.perf_counter()
         of_string = tuple(p for p in self.proxies if p.counts_dead_edges)
@@ -128,9 +140,11 @@ class Scorer:
                 ),
             )
 
-    def _score(self, architecture: Architecture, proxies: Sequence[Proxy]) -> Scores:
-        values = dict.fromkeys((p.name for p in proxies), 0.0)
-        failures: dict[str, str] = {}
+    def _score(self, architecture: AnyArchitecture, proxies: Sequence[Proxy]) -> Scores:
+        kept = self._kept.read(str(architecture)) if self._kept and proxies else {}
+        values = {p.name: kept.get(p.name, 0.0) for p in proxies}
+        failures = {k: not_finite(v) for k, v in values.items() if not math.isfinite(v)}
+        proxies = [p for p in proxies if p.name not in kept]
         for seed in self._seeds if proxies else ():
             network = build_network(architecture, seed=seed, **self._network)  # type: ignore[arg-type]
             probe = _probe(network.to(self._device), self.batch, proxies, seed)
@@ -138,10 +152,17 @@ class Scorer:
             failures |= failed
             for name, value in once.items():
                 values[name] += value / len(self._seeds)
+        if self._kept and proxies:
+            self._kept.write(str(architecture), {p.name: values[p.name] for p in proxies}, failures)
         return Scores(architecture, values, failures)
 
 
-def _torch_device(name: str) -> torch.device:
+def torch_device(name: str) -> torch.device:
+    """Return the device of a name, ``auto`` being a GPU where there is one.
+
+    Raises:
+        ProxyError: No such device here.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -155,48 +176,6 @@ def _torch_device(name: str) -> torch.device:
             f"{torch.cuda.device_count()} GPUs; use 'cpu' or 'auto'"
         )
     return device
-
-
-def evaluate_proxies(
-    proxies: Sequence[Proxy], probe: Probe, *, strict: bool = False
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Return each proxy's value, and the reason for every value that is not finite.
-
-    A proxy that raises gets NaN, so that one broken proxy does not cost the others' work;
-    unless `strict`, where it ends in a `ProxyError`.
-    """
-    scalars: dict[str, float | Tensor] = {}
-    failures: dict[str, str] = {}
-    for p in proxies:
-        try:
-            scalars[p.name] = _checked(p(probe), probe.images.device)
-        except Exception as error:  # a proxy is anybody's code
-            reason = f"{type(error).__name__}: {error}"
-            if strict:
-                raise ProxyError(f"proxy {p.name!r} failed: {reason}") from error
-            failures[p.name] = reason
-            scalars[p.name] = math.nan
-    # One transfer, so that a device is waited for once.
-    tensors = [value for value in scalars.values() if isinstance(value, Tensor)]
-    moved = iter(torch.stack(tensors).tolist() if tensors else ())
-    values = {k: next(moved) if isinstance(v, Tensor) else v for k, v in scalars.items()}
-    for name, value in values.items():
-        if not math.isfinite(value):
-            failures.setdefault(name, f"the value is {value}")
-    return values, failures
-
-
-def _checked(value: object, device: torch.device) -> float | Tensor:
-    """Return a proxy's value as a float, or as a float64 tensor without dimensions."""
-    if isinstance(value, Tensor):
-        if value.numel() != 1 or value.is_complex() or value.dtype == torch.bool:
-            raise TypeError(
-                f"returned a tensor {value.dtype} of shape {tuple(value.shape)}, not a number"
-            )
-        return value.detach().to(device, torch.float64).reshape(())
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"returned {type(value).__name__} {value!r}, not a number")
-    return float(value)
 
 
 def _probe(network: nn.Module, batch: Batch, proxies: Sequence[Proxy], seed: int = 0) -> Probe:
@@ -237,30 +216,30 @@ def score_network(
 
 
 def score_architectures(
-    archs: Iterable[Architecture | str],
+    archs: Iterable[AnyArchitecture | str],
     proxies: Sequence[str],
     data: str | tuple[Tensor, Tensor] = "patches",
     batch_size: int = 64,
     seed: int = 0,
-    dataset: DatasetName = "cifar10",
+    dataset: DatasetName | Task = "cifar10",
     *,
-    channels: int = 16,
-    cells: int = 5,
+    channels: int | None = None,
+    cells: int | None = None,
     repeats: int = 1,
     device: str = "cpu",
     path: str | None = None,
 ) -> pd.DataFrame:
-    """Score architectures of NAS-Bench-201.
+    """Score architectures.
 
     Args:
         archs: Architectures or their strings.
         proxies: Names of proxies, or ``module:function``.
-        data: A source's name, or images (N x 3 x H x W) with labels (N).
+        data: A source's name, or normalised images (N x C x H x W) with labels (N).
         batch_size: Images, where a source is named.
         seed: Seed of the batch and of the weights.
-        dataset: Resolution and classes.
-        channels: Width of the first stage.
-        cells: Cells a stage.
+        dataset: Resolution and classes; for images of one's own their `Task`.
+        channels: Width of the first stage; by default the benchmark's.
+        cells: Cells a stage; by default the benchmark's.
         repeats: Initialisations to average over.
         device: Where to compute.
         path: Folder of a source that reads files.
@@ -275,11 +254,10 @@ def score_architectures(
         ProxyError: An unknown proxy.
     """
     chosen = resolve_proxies(_listed(proxies))
-    architectures = [
-        a if isinstance(a, Architecture) else Architecture.from_string(a) for a in archs
-    ]
+    architectures = [read_architecture(a) if isinstance(a, str) else a for a in archs]
     if isinstance(data, str):
-        batch = load_batch(data, dataset=dataset, batch_size=batch_size, seed=seed, path=path)
+        name = dataset.name if isinstance(dataset, Task) else dataset
+        batch = load_batch(data, dataset=name, batch_size=batch_size, seed=seed, path=path)
     else:
         batch = Batch.from_tensors(*data)
     scorer = Scorer(

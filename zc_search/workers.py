@@ -34,7 +34,7 @@ def process_pool(
         workers,
         # A fork would copy locks that torch's threads hold.
         get_context("spawn"),
-        initializer=_begin,
+        initializer=begin,
         initargs=(threads, prepare, args, kwargs),
     ) as pool:
         try:
@@ -44,9 +44,17 @@ def process_pool(
             raise
 
 
-def _begin(
+def begin(
     threads: int, prepare: Callable[..., None], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> None:
+    """Make a fresh process a worker: its threads, no Ctrl-C of its own, no life after its parent.
+
+    Args:
+        threads: Threads that torch may use.
+        prepare: Called in the end.
+        args: For `prepare`.
+        kwargs: For `prepare`.
+    """
     torch.set_num_threads(threads)  # the process is ours
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_leave_with_parent, daemon=True).start()

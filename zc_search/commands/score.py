@@ -57,10 +57,11 @@ def score(
     from rich.console import Console
 
     from zc_search.config import load_config, parse_config, starter
+    from zc_search.errors import ZcSearchError
     from zc_search.proxy_names import split_names
-    from zc_search.spaces import CellSpace
+    from zc_search.spaces.making import make_space
     from zc_search.sweep import score_space
-    from zc_search.sweep.request import read_architectures, sample_space, with_proxies
+    from zc_search.sweep.request import read_architectures, sample_space, whole_space, with_proxies
 
     chosen = (
         load_config(config, settings or ())
@@ -69,13 +70,18 @@ def score(
     )
     if proxies is not None:
         chosen = with_proxies(chosen, split_names(proxies))
-    space = CellSpace(chosen.space.choices)
+    space = make_space(chosen.space)
     if file is not None:
         architectures = read_architectures(file)
     elif sample is not None:
         architectures = sample_space(space, sample, seed)
     else:
-        architectures = list(space)
+        everything_there = whole_space(space)
+        if everything_there is None:
+            raise ZcSearchError(
+                f"--all: the space {space.name!r} cannot be listed; Allowed: --sample N, --file"
+            )
+        architectures = everything_there
     console = Console()
     start = time.perf_counter()
     with _progress_line(console) as on_progress:

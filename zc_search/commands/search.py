@@ -23,6 +23,10 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
+def _workers(count: int | None) -> list[str]:
+    return [] if count is None else [f"study.workers={count}"]
+
+
 def search(
     context: typer.Context,
     config: Config = None,
@@ -30,6 +34,12 @@ def search(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Set an earlier run of this name aside, start over.")
     ] = False,
+    join: Annotated[
+        bool, typer.Option("--join", help="Help a run of this name that is going on.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes that score architectures.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, and nothing else there.")
     ] = False,
@@ -63,13 +73,19 @@ def search(
     from zc_search.results import Silence
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    chosen = load_config(config, [*(settings or ()), *_workers(workers)])
+    if join:
+        from zc_search.commands.worker import help_run
+
+        help_run(chosen)
+        return
     out, err = Console(), Console(stderr=True)
     plan = err if as_json else out
     with (
         nullcontext(Silence()) if quiet else TerminalListener(plan, err) as listener,
         logged_to(err) if verbose else nullcontext(),
     ):
-        result = run_search(load_config(config, settings or ()), fresh=fresh, listener=listener)
+        result = run_search(chosen, fresh=fresh, listener=listener)
     if as_json:
         typer.echo(result_document(result))
     elif not quiet:

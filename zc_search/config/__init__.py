@@ -7,25 +7,29 @@ from zc_search.config.comparison import RESUMABLE, config_differences
 from zc_search.config.loading import ConfigWarning, load_config, parse_config
 from zc_search.config.sections import (
     Benchmark,
+    Constraints,
     Data,
     Ensemble,
     Output,
     Proxies,
-    Space,
     Study,
+    Training,
 )
 from zc_search.config.settings import ENSEMBLE, Config, Objective, ensemble_file
+from zc_search.config.space import SPACE_KEYS, Space
 from zc_search.config.types import METRIC_DIRECTIONS, SAMPLERS, FrozenTable
-from zc_search.config.writing import config_to_toml, starter
+from zc_search.config.writing import config_to_toml, public, starter
 
 __all__ = [
     "ENSEMBLE",
     "METRIC_DIRECTIONS",
     "RESUMABLE",
     "SAMPLERS",
+    "SPACE_KEYS",
     "Benchmark",
     "Config",
     "ConfigWarning",
+    "Constraints",
     "Data",
     "Ensemble",
     "FrozenTable",
@@ -34,10 +38,12 @@ __all__ = [
     "Proxies",
     "Space",
     "Study",
+    "Training",
     "config_differences",
     "config_to_toml",
     "ensemble_file",
     "load_config",
     "parse_config",
+    "public",
     "starter",
 ]

@@ -11,8 +11,12 @@ RESUMABLE = (
     "study.max_simulated_seconds",
     "study.timeout",
     "study.workers",
+    "study.patience",
     "proxies.device",
+    "proxies.timeout",
+    "proxies.cache",
     "output",
+    "training",
 )
 """Keys and sections that may change between a run and its resumption."""
 

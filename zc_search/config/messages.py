@@ -1,7 +1,7 @@
 """What is wrong with a configuration, one line a key, in the terms of the user's file."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ValidationError
@@ -120,12 +120,17 @@ def _find(location: Location) -> tuple[type[BaseModel], FieldInfo | None]:
     model = field.annotation if field is not None else None
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return Config, None
-    return model, model.model_fields.get(str(rest[0]))
+    name = str(rest[0])
+    return model, model.model_fields.get(name) or model.model_fields.get(f"{name}_")
 
 
 def _unknown_key(location: Location, model: type[BaseModel]) -> str:
     key = str(location[-1])
-    allowed = [name for name in model.model_fields if (model, name) != (Objective, "name")]
+    allowed = [
+        field.alias or name
+        for name, field in model.model_fields.items()
+        if (model, name) != (Objective, "name")
+    ]
     sections = [name for name in Config.model_fields if name != "objectives"]
     homes = [name for name in sections if _find((name, key))[1]]
     kind = "section" if model is Config and not homes else "key"
@@ -145,10 +150,15 @@ def _allowed(field: FieldInfo | None) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "a table"
     kinds = {annotation, *get_args(annotation)}
+    bounds = list(field.metadata if field is not None else ())
+    for kind in get_args(annotation):  # of one that may be absent: Annotated[int, Field(ge=1)]
+        if get_origin(kind) is Annotated:
+            kinds.add(kind.__origin__)
+            bounds += [b for info in kind.__metadata__ for b in getattr(info, "metadata", ())]
     words = [next((word for kind, word in _WORDS.items() if kind in kinds), "a list of names")]
     if choices := _choices(annotation):
         words = [f"a list of one or more of {', '.join(choices)}"]
-    for bound in field.metadata if field is not None else ():
+    for bound in bounds:
         match bound:
             case Ge(ge=limit):
                 words.append(f"at least {limit}")

@@ -1,26 +1,27 @@
 """The sections of a configuration but the objectives: one frozen model each, all with defaults."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from zc_search.config.types import (
+    Amount,
     Count,
+    DataSource,
     Device,
     FeatureSetName,
     FrozenTable,
     MetricName,
     ModelName,
-    Operations,
     ProxyNames,
     SamplerName,
     Seed,
     SomeProxies,
     StudyName,
     Table,
+    distinct,
 )
-from zc_search.datasets import DatasetName
-from zc_search.vocabulary import OPERATIONS, PARAMETERS
+from zc_search.datasets import FROM_FILES, GENERATED
 
 
 class Section(BaseModel):
@@ -47,7 +48,9 @@ class Study(Section):
             trial is started; None for no limit.
         timeout: Seconds after which no further trial is started; None for no limit.
         seed: Seed of the sampler.
-        storage: Optuna storage URL; None for an SQLite file in the run's folder.
+        storage: Address of an Optuna storage: an SQLAlchemy URL, a journal or a gRPC proxy; None
+            for an SQLite file in the run's folder.
+        patience: Seconds for which a storage that went away is waited for.
         workers: Processes that score architectures.
         sum_objectives: Whether the objectives are summed up to a single one, to be maximized:
             the sum of ``sign * scale * value``, sign -1 for an objective to be minimized.
@@ -63,65 +66,62 @@ class Study(Section):
     timeout: float | None = Field(default=None, gt=0)
     seed: Seed = 0
     storage: str | None = Field(default=None, min_length=1)
+    patience: float = Field(default=60.0, ge=0)
     workers: Count = 1
     sum_objectives: bool = False
 
 
-class Space(Section):
-    """Which architectures may be visited, and the network they are built into.
-
-    Attributes:
-        name: The search space.
-        dataset: Sets classes, resolution, and the benchmark's figures.
-        channels: Output channels of the first of the three stages (C in the benchmark).
-        cells: Cells a stage (N in the benchmark).
-        op_1_0: Operations that the edge from node 0 to node 1 may hold.
-        op_2_0: From node 0 to node 2.
-        op_2_1: From node 1 to node 2.
-        op_3_0: From node 0 to node 3.
-        op_3_1: From node 1 to node 3.
-        op_3_2: From node 2 to node 3.
-    """
-
-    name: Literal["nasbench201"] = "nasbench201"
-    dataset: DatasetName = "cifar10"
-    channels: Count = 16
-    cells: Count = 5
-    op_1_0: Operations = OPERATIONS
-    op_2_0: Operations = OPERATIONS
-    op_2_1: Operations = OPERATIONS
-    op_3_0: Operations = OPERATIONS
-    op_3_1: Operations = OPERATIONS
-    op_3_2: Operations = OPERATIONS
-
-    @property
-    def choices(self) -> dict[str, tuple[str, ...]]:
-        """The operations of each edge, in the order of the architecture string."""
-        return {edge: getattr(self, edge) for edge in PARAMETERS}
+_PATHS = {
+    "cifar10": "the folder 'cifar-10-batches-py' of the official archive",
+    "cifar100": "the folder 'cifar-100-python' of the official archive",
+    "ImageNet16-120": "the folder with train_data_batch_1 to train_data_batch_10",
+    "folder": "a folder with one sub-folder of images a class",
+    "npz": "a NumPy file with the arrays 'images' and 'labels'",
+    "huggingface": "a folder that `save_to_disk` of the package datasets wrote",
+}
+"""What `Data.path` has to be, by source."""
 
 
 class Data(Section):
     """Where the scored batch comes from.
 
     Attributes:
-        source: Embedded photographs cut into patches, Gaussian noise, or CIFAR-10 images.
-        path: Folder of the images, for a source that reads files.
+        source: One of `DATA_SOURCES`: embedded photographs cut into patches, Gaussian noise, or
+            images that are read; or ``module:object``, a torch ``Dataset``.
+        path: File or folder of the images, for a source that reads files.
         batch_size: Images in the batch; at least 2, as batch norm has no variance of one.
-        seed: Chooses patches, noise, images and random labels.
+        seed: Chooses patches, noise, images and random labels, and what is held out.
+        resolution: Height and width that images are brought to, in pixels; None for their own,
+            or, in a folder, one that suits most of them.
+        color: ``grey`` for one channel, ``rgb`` for three; None for what the images are.
+        fit: How an image that is not square becomes so: ``crop`` its middle, ``pad`` it, or
+            ``stretch`` it.
+        max_unreadable: Most files of a folder that may be unreadable, and are left out.
+        validation: Share of the images that training does not see and is judged on.
     """
 
-    source: Literal["patches", "noise", "cifar10"] = "patches"
+    source: DataSource = "patches"
     path: str | None = Field(default=None, min_length=1)
     batch_size: int = Field(default=32, ge=2)
     seed: Seed = 0
+    resolution: int | None = Field(default=None, ge=8, le=1024)
+    color: Literal["grey", "rgb"] | None = None
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    max_unreadable: int = Field(default=10, ge=0)
+    validation: float = Field(default=0.2, ge=0.05, le=0.5)
+
+    @property
+    def generated(self) -> bool:
+        """Whether the images are made up, and so follow any data set."""
+        return self.source in GENERATED
 
     @field_validator("path")
     @classmethod
     def _path_where_needed(cls, path: str | None, info: ValidationInfo) -> str | None:
-        if path is None and info.data.get("source") == "cifar10":
+        source = info.data.get("source")
+        if path is None and source in FROM_FILES:
             raise ValueError(
-                "missing, but source = 'cifar10' reads files; "
-                "Allowed: the folder 'cifar-10-batches-py' of the official archive"
+                f"missing, but source = {source!r} reads files; Allowed: {_PATHS[source]}"
             )
         return path
 
@@ -134,12 +134,18 @@ class Proxies(Section):
         repeats: Initialisations that each value is averaged over.
         device: ``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for a GPU where there is one.
         seed: Seed of the initial weights.
+        timeout: Seconds that an architecture may take before the proxy in hand is given up for
+            it; None for no limit.
+        cache: Where scores are kept for other searches: ``user`` for the user's cache folder,
+            ``off``, or a folder.
     """
 
     compute: ProxyNames = ("params", "flops")
     repeats: Count = 1
     device: Device = "cpu"
     seed: Seed = 0
+    timeout: float | None = Field(default=None, gt=0)
+    cache: str = Field(default="user", min_length=1)
 
 
 class Benchmark(Section):
@@ -147,13 +153,64 @@ class Benchmark(Section):
 
     Attributes:
         name: The tabular benchmark, or "none".
-        path: The official file; None for the packaged table.
+        path: A converted file; None for one in ``third_party``, else the packaged table.
         metric: The true figure that the ensemble is fitted to and judged by.
     """
 
-    name: Literal["nasbench201", "none"] = "nasbench201"
+    name: Literal["nasbench201", "nats_sss", "nasbench101", "none"] = "nasbench201"
     path: str | None = Field(default=None, min_length=1)
     metric: MetricName = "val_accuracy"
+
+
+class Constraints(Section):
+    """What a network may cost; a trial beyond it is infeasible.
+
+    Attributes:
+        max_params: Parameters, such as ``"0.8M"``.
+        max_flops: Multiply-accumulate operations for one image, such as ``"100M"``.
+        max_latency_ms: Milliseconds of a forward pass of one image, measured on this machine.
+    """
+
+    max_params: Amount | None = None
+    max_flops: Amount | None = None
+    max_latency_ms: float | None = Field(default=None, gt=0)
+
+    @property
+    def limits(self) -> dict[str, tuple[str, float]]:
+        """By proxy, the constraint's name and its limit in the unit of the proxy."""
+        given = {
+            "params": ("max_params", self.max_params, 1e6),
+            "flops": ("max_flops", self.max_flops, 1e6),
+            "latency[images=1]": ("max_latency_ms", self.max_latency_ms, 1.0),
+        }
+        return {
+            proxy: (name, value / unit)
+            for proxy, (name, value, unit) in given.items()
+            if value is not None
+        }
+
+
+class Training(Section):
+    """How `zc-search train` trains the best few on the images; NAS-Bench-201's recipe, shortened.
+
+    Attributes:
+        epochs: Passes over the images, over which the learning rate falls to 0 along a cosine.
+        batch_size: Images a step.
+        learning_rate: Of the first step.
+        weight_decay: Of all weights.
+        augment: What is done to an image before each use: ``crop`` it at random after padding it
+            by an eighth, ``flip`` it left to right half the time.
+        seed: Of the weights and the order of the images; the random architectures too.
+    """
+
+    epochs: Count = 12
+    batch_size: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=0.1, gt=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    augment: Annotated[
+        tuple[Literal["crop", "flip"], ...], Field(strict=False), AfterValidator(distinct)
+    ] = ("crop", "flip")
+    seed: Seed = 0
 
 
 class Ensemble(Section):
@@ -169,6 +226,8 @@ class Ensemble(Section):
         repeats: Times that the cross-validation is repeated, each with another split.
         proxies: Proxies that the model sees; None for all that are computed.
         seed: Seed of the splits.
+        from_: File of an ensemble fitted on another data set (``from`` in a search file), to rank
+            by where no accuracy is known.
     """
 
     model: ModelName = "linear"
@@ -178,6 +237,7 @@ class Ensemble(Section):
     repeats: Count = 4
     proxies: SomeProxies | None = None
     seed: Seed = 0
+    from_: str | None = Field(default=None, min_length=1, alias="from")
 
 
 class Output(Section):

@@ -1,6 +1,7 @@
 """The whole configuration: the objectives, and what several sections must agree on."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -8,15 +9,18 @@ from pydantic_core import PydanticCustomError
 
 from zc_search.config.sections import (
     Benchmark,
+    Constraints,
     Data,
     Ensemble,
     Output,
     Proxies,
     Section,
-    Space,
     Study,
+    Training,
 )
+from zc_search.config.space import BENCHMARKS_OF, Space
 from zc_search.config.types import METRIC_DIRECTIONS, objective_name
+from zc_search.datasets import BENCHMARKED
 from zc_search.errors import unknown_name
 from zc_search.proxy_names import Direction, default_direction
 
@@ -110,8 +114,10 @@ class Config(Section):
         data: Where the scored batch comes from.
         proxies: What is computed for each architecture.
         benchmark: Which table supplies what training gave.
+        constraints: What a network may cost.
         objectives: What is optimised, in the order of the file.
         ensemble: How proxies are turned into a predicted accuracy.
+        training: How the best few are trained afterwards.
         output: Where results go.
     """
 
@@ -120,14 +126,28 @@ class Config(Section):
     data: Data = Data()
     proxies: Proxies = Proxies()
     benchmark: Benchmark = Benchmark()
+    constraints: Constraints = Constraints()
     objectives: Annotated[tuple[Objective, ...], BeforeValidator(_listed), Field(strict=False)] = ()
     ensemble: Ensemble = Ensemble()
+    training: Training = Training()
     output: Output = Output()
 
     @field_validator("benchmark")
     @classmethod
     def _counts_something(cls, benchmark: Benchmark, info: ValidationInfo) -> Benchmark:
-        study = info.data.get("study")
+        study, space = info.data.get("study"), info.data.get("space")
+        if space is not None and benchmark.name not in (*BENCHMARKS_OF[space.name], "none"):
+            raise PydanticCustomError(
+                "at_key",
+                "{name} is given, but it knows no architectures of space.name = {space}; "
+                "Allowed: {allowed}",
+                {
+                    "key": "name",
+                    "name": repr(benchmark.name),
+                    "space": repr(space.name),
+                    "allowed": ", ".join((*BENCHMARKS_OF[space.name], "none")),
+                },
+            )
         if benchmark.name == "none" and study is not None:
             for key in ("max_accuracies", "max_simulated_seconds"):
                 if getattr(study, key) is not None:
@@ -137,6 +157,15 @@ class Config(Section):
                         "Allowed: nasbench201",
                         {"key": "name", "limit": f"study.{key}"},
                     )
+        data = info.data.get("data")
+        known = data is None or data.generated or data.source in BENCHMARKED
+        if benchmark.name != "none" and data is not None and not known:
+            raise PydanticCustomError(
+                "at_key",
+                "{name} is given, but it knows no accuracies on images of data.source = "
+                "{source}; Allowed: none",
+                {"key": "name", "name": repr(benchmark.name), "source": repr(data.source)},
+            )
         return benchmark
 
     @field_validator("objectives")
@@ -160,10 +189,38 @@ class Config(Section):
 
     @field_validator("ensemble")
     @classmethod
+    def _cells_are_there(cls, ensemble: Ensemble, info: ValidationInfo) -> Ensemble:
+        space = info.data.get("space")
+        asked = [extra for extra in ("cell", "flow") if extra in ensemble.features.split("+")]
+        if asked and space is not None and space.name != "nasbench201":
+            raise PydanticCustomError(
+                "at_key",
+                "{features} is given, but only cells of NAS-Bench-201 have features of {extra}; "
+                "space.name = {space}; Allowed: without +cell and +flow",
+                {
+                    "key": "features",
+                    "features": repr(ensemble.features),
+                    "extra": " and ".join(asked),
+                    "space": repr(space.name),
+                },
+            )
+        return ensemble
+
+    @field_validator("ensemble")
+    @classmethod
     def _proxies_are_computed(cls, ensemble: Ensemble, info: ValidationInfo) -> Ensemble:
+        benchmark = info.data.get("benchmark")
+        if ensemble.from_ is not None and benchmark is not None and benchmark.name != "none":
+            raise PydanticCustomError(
+                "at_key",
+                "is for a search without accuracies, but benchmark.name = {name}; "
+                "Allowed: benchmark.name = 'none', or `zc-search ensemble apply`",
+                {"key": "from", "name": repr(benchmark.name)},
+            )
         if ensemble.proxies is None or not {"proxies", "objectives"} <= info.data.keys():
             return ensemble
-        computed = _computed(info.data["objectives"], info.data["proxies"])
+        constraints = info.data.get("constraints", Constraints())
+        computed = _computed(info.data["objectives"], info.data["proxies"], constraints)
         for proxy in ensemble.proxies:
             if proxy not in computed:
                 raise PydanticCustomError(
@@ -181,13 +238,27 @@ class Config(Section):
     @property
     def proxies_to_compute(self) -> tuple[str, ...]:
         """Every proxy to be recorded: the objectives of any scale first, each name once."""
-        return _computed(self.objectives, self.proxies)
+        return _computed(self.objectives, self.proxies, self.constraints)
+
+    @property
+    def data_decides(self) -> bool:
+        """Whether classes and resolution follow from the images and not from `Space.dataset`."""
+        return self.benchmark.name == "none" and not self.data.generated
+
+    @property
+    def dataset(self) -> str:
+        """What to call the data set that networks are scored for."""
+        if not self.data_decides:
+            return self.space.dataset
+        return self.data.source if self.data.path is None else Path(self.data.path).name
 
 
-def _computed(objectives: tuple[Objective, ...], proxies: Proxies) -> tuple[str, ...]:
+def _computed(
+    objectives: tuple[Objective, ...], proxies: Proxies, constraints: Constraints
+) -> tuple[str, ...]:
     names = [
         objective.name
         for objective in objectives
         if objective.name not in METRIC_DIRECTIONS and not ensemble_file(objective.name)
     ]
-    return tuple(dict.fromkeys((*names, *proxies.compute)))
+    return tuple(dict.fromkeys((*names, *proxies.compute, *constraints.limits)))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator
 
+from zc_search.datasets import DATA_SOURCES
 from zc_search.errors import unknown_name
 from zc_search.proxy_names import (
     DEFAULT_DIRECTIONS,
@@ -14,7 +15,7 @@ from zc_search.proxy_names import (
     check_options,
     installed_proxies,
 )
-from zc_search.vocabulary import Operation
+from zc_search.vocabulary import CHANNELS, Operation, VertexOperation
 
 SAMPLERS = (
     "random",
@@ -37,10 +38,24 @@ METRIC_DIRECTIONS: dict[str, Direction] = {
     "test_accuracy": "maximize",
     "latency_seconds": "minimize",
     "train_seconds": "minimize",
+    "train_accuracy": "maximize",
+    "train_loss": "minimize",
+    "val_loss": "minimize",
+    "test_loss": "minimize",
 }
 """The benchmark's metrics, in percent and seconds, with the direction ``"default"`` means."""
 
-_ALIASES = {"table_latency": "latency_seconds"}
+_ALIASES = {
+    "table_latency": "latency_seconds",
+    "train-accuracy": "train_accuracy",
+    "train-loss": "train_loss",
+    "train-all-time": "train_seconds",
+    "valid-accuracy": "val_accuracy",
+    "valid-loss": "val_loss",
+    "test-accuracy": "test_accuracy",
+    "test-loss": "test_loss",
+}
+"""What MASE and the benchmark's own API call them."""
 
 _IMPORTABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -130,8 +145,8 @@ def _scored(kind: str, value: Any, others: tuple[str, ...]) -> str:
 
 
 def _metric(value: Any) -> str:
-    if isinstance(value, str) and value in METRIC_DIRECTIONS:
-        return value
+    if isinstance(value, str) and _ALIASES.get(value, value) in METRIC_DIRECTIONS:
+        return _ALIASES.get(value, value)
     raise ValueError(unknown_name("metric", value, METRIC_DIRECTIONS))
 
 
@@ -166,7 +181,34 @@ def _feature_set(value: Any) -> str:
     )
 
 
-def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+_UNITS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+
+
+def _amount(value: Any) -> float:
+    """Read a count such as ``800_000`` or ``"0.8M"``."""
+    given = value
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kKMGB]?)\s*", value)
+        value = float(match[1]) * _UNITS[match[2]] if match else None
+    # 0.8 would mean less than one parameter: who writes it means 0.8 M.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 1e18:
+        raise ValueError(
+            f"{given!r} is given; Allowed: a count such as 800000, or text such as '0.8M' (k, M, G)"
+        )
+    return float(value)
+
+
+def _channels(value: Any) -> tuple[int, ...]:
+    if isinstance(value, list | tuple) and value:
+        right = all(type(count) is int and count in CHANNELS for count in value)
+        if right and len(set(value)) == len(value):
+            return tuple(value)
+    allowed = ", ".join(map(str, CHANNELS))
+    raise ValueError(f"{value!r} is given; Allowed: a list of some of {allowed}, each once")
+
+
+def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse a list that names something twice."""
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated:
         raise ValueError(f"named more than once: {', '.join(repeated)}; Allowed: distinct names")
@@ -175,8 +217,10 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # NumPy's legacy generator takes no more
 Count = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, BeforeValidator(_amount)]
 StudyName = Annotated[str, AfterValidator(_study_name)]
 SamplerName = Annotated[str, BeforeValidator(_one_of("sampler", SAMPLERS, "module:Class"))]
+DataSource = Annotated[str, BeforeValidator(_one_of("source", DATA_SOURCES, "module:object"))]
 ModelName = Annotated[str, BeforeValidator(_one_of("model", MODELS, "module:Class"))]
 FeatureSetName = Annotated[str, BeforeValidator(_feature_set)]
 ProxyName = Annotated[str, BeforeValidator(proxy_name)]
@@ -185,9 +229,13 @@ Device = Annotated[str, BeforeValidator(_device)]
 Table = Annotated[FrozenTable, PlainValidator(_table), PlainSerializer(FrozenTable.plain)]
 # TOML has lists and strict mode would refuse them where a tuple is wanted.
 Operations = Annotated[
-    tuple[Operation, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)
+    tuple[Operation, ...], Field(strict=False, min_length=1), AfterValidator(distinct)
 ]
-ProxyNames = Annotated[tuple[ProxyName, ...], Field(strict=False), AfterValidator(_distinct)]
+VertexOperations = Annotated[
+    tuple[VertexOperation, ...], Field(strict=False, min_length=1), AfterValidator(distinct)
+]
+Channels = Annotated[tuple[int, ...], PlainValidator(_channels)]
+ProxyNames = Annotated[tuple[ProxyName, ...], Field(strict=False), AfterValidator(distinct)]
 SomeProxies = Annotated[
-    tuple[ProxyName, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)
+    tuple[ProxyName, ...], Field(strict=False, min_length=1), AfterValidator(distinct)
 ]

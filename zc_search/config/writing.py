@@ -7,6 +7,7 @@ import tomlkit
 
 from zc_search.config.settings import Config, Objective
 from zc_search.config.types import FrozenTable, thawed
+from zc_search.passwords import stripped
 
 
 def starter() -> str:
@@ -40,6 +41,13 @@ def config_to_toml(config: Config, template: str = "") -> str:
     return tomlkit.dumps(document)
 
 
+def public(config: Config) -> Config:
+    """Return the settings without what is secret in them: the passwords of the storage."""
+    address = config.study.storage
+    study = config.study.model_copy(update={"storage": address and stripped(address)})
+    return config.model_copy(update={"study": study})
+
+
 def tables(config: Config) -> dict[str, dict[str, Any]]:
     """Return the settings as nested dicts and lists, absent ones left out."""
     result: dict[str, dict[str, Any]] = {}
@@ -49,7 +57,9 @@ def tables(config: Config) -> dict[str, dict[str, Any]]:
             result[name] = {objective.name: _objective(objective) for objective in section}
         else:
             result[name] = {
-                key: thawed(value) for key, value in section if value not in (None, FrozenTable())
+                (type(section).model_fields[key].alias or key): thawed(value)
+                for key, value in section
+                if value not in (None, FrozenTable())
             }
     return result
 

@@ -17,6 +17,8 @@ from zc_search.errors import StudyError
 from zc_search.passwords import without_passwords
 from zc_search.report.tables import short
 from zc_search.search import RECORD, TrialRecord
+from zc_search.search import open_storage as connect_storage
+from zc_search.search.storage import journal_path
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -32,6 +34,10 @@ def open_storage(url: str) -> BaseStorage:
     try:
         if url.startswith("redis"):
             storage = optuna.storages.get_storage(url)
+        elif (path := journal_path(url)) is not None or url.startswith("grpc:"):
+            if path is not None and not path.is_file():
+                raise StudyError(f"there is no file {str(path)!r}")
+            storage = connect_storage(url)
         else:
             _refuse_missing_file(url)
             database = RDBStorage(url, skip_table_creation=True)

@@ -2,6 +2,7 @@
 
 from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe import Probe
+from zc_search.proxies.timing import forward_milliseconds
 
 
 @proxy(
@@ -11,11 +12,14 @@ from zc_search.proxies.probe import Probe
     needs={"latency"},
     counts_dead_edges=True,
 )
-def latency(probe: Probe) -> Scalar:
+def latency(probe: Probe, *, images: float = 0) -> Scalar:
     """Time of one forward pass of the whole batch on this machine, in milliseconds.
 
     Median of five in evaluation mode, after one to warm up, with as many threads as torch is
     allowed; what else runs on the machine shows in it. It belongs to the network as written, and
-    the values of two machines cannot be compared.
+    the values of two machines cannot be compared. With the option ``images`` the pass is of so
+    many of the batch's images: ``latency[images=1]`` is what one image waits for.
     """
-    return probe.latency
+    if not images:
+        return probe.latency
+    return forward_milliseconds(probe.network, probe.images[: max(1, int(images))])

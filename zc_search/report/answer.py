@@ -86,7 +86,8 @@ def answer(result: SearchResult, trials: Trials, held_out: pd.DataFrame | None) 
             effort,
             tuple(caveats),
         )
-    row = _first(trials)
+    ranked = _first_ranked(result, trials)
+    row = _first(trials) if ranked is None else ranked[1]
     if row is None:
         return Answer(
             "No architecture could be scored",
@@ -96,6 +97,17 @@ def answer(result: SearchResult, trials: Trials, held_out: pd.DataFrame | None) 
             (),
             effort,
             tuple(_reasons(trials)),
+        )
+    if ranked is not None:
+        return Answer(
+            f"First by the {ranked[0]}",
+            str(row["architecture"]),
+            "No accuracy of these images is known, so no percentage is predicted and nothing here "
+            "was checked: `zc-search train` trains the first few against random ones.",
+            None,
+            _facts(trials, str(row["architecture"])),
+            effort,
+            tuple(caveats),
         )
     by = trials.metric or next(iter(trials.objectives), "")
     summary = (
@@ -193,6 +205,17 @@ def _first(trials: Trials) -> pd.Series | None:
         return None
     best = np.nanargmax if trials.direction(name) == "maximize" else np.nanargmin
     return trials.feasible.iloc[int(best(np.where(np.isfinite(values), values, np.nan)))]
+
+
+def _first_ranked(result: SearchResult, trials: Trials) -> tuple[str, pd.Series] | None:
+    """Return the trial that a ranking without accuracies puts first, and what it ranks by."""
+    known = {"aggregate": "accuracy-free aggregate", "transferred": "ensemble of another data set"}
+    by = next((name for column, name in known.items() if column in result.ranking), None)
+    if by is None or result.ranking.empty:
+        return None
+    best = result.ranking["architecture"].iloc[0]
+    rows = trials.feasible[trials.feasible["architecture"] == best]
+    return None if rows.empty else (by, rows.iloc[0])
 
 
 def _in_sample(result: SearchResult, trials: Trials, held_out: pd.DataFrame | None) -> list[str]:

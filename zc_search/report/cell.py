@@ -4,6 +4,7 @@ from html import escape
 from math import hypot
 from typing import NamedTuple
 
+from zc_search.errors import ArchitectureError
 from zc_search.spaces import EDGES, Architecture
 
 NAMES = {
@@ -160,6 +161,14 @@ def draw_cell(architecture: Architecture | str) -> CellDrawing:
         f'role="img" aria-label="{escape(describe_cell(cell))}"><style>{_STYLE}</style>'
         f"{''.join(edges)}{''.join(nodes)}</svg>"
     )
+
+
+def drawing_or_none(architecture: str) -> CellDrawing | None:
+    """Return `draw_cell` of a text, or None where it is of a space whose cells are not drawn."""
+    try:
+        return draw_cell(architecture)
+    except ArchitectureError:
+        return None
 
 
 def _parsed(architecture: Architecture | str) -> Architecture:

@@ -13,7 +13,7 @@ from zc_search.config.writing import tables
 from zc_search.passwords import without_passwords
 from zc_search.report import style
 from zc_search.report.answer import accuracy_provenance, duration
-from zc_search.report.cell import draw_cell
+from zc_search.report.cell import drawing_or_none
 from zc_search.report.comparison_figures import comparison_drawings, run_names
 from zc_search.report.page import panel, render
 from zc_search.report.tables import ReportError, as_trials
@@ -46,11 +46,16 @@ def compare_runs(results: Sequence[SearchResult]) -> str:
         names=names,
         rows=get_comparison(results),
         differences=get_differences(results),
-        cells=[Markup(draw_cell(r.best.architecture)) if r.best else "" for r in results],  # noqa: S704
+        cells=[_drawn(r.best.architecture) if r.best else "" for r in results],
         provenance=dict.fromkeys(filter(None, map(accuracy_provenance, results))),
         same_data=len(datasets) == 1,
         panels=[panel(drawing) for drawing in comparison_drawings(results)],
     )
+
+
+def _drawn(architecture: str) -> str:
+    drawing = drawing_or_none(architecture)
+    return architecture if drawing is None else Markup(drawing)  # noqa: S704
 
 
 def get_comparison(results: Sequence[SearchResult]) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def load_result(folder: str | Path) -> SearchResult:
         ensemble=Ensemble.load(folder / "ensemble.toml") if has_ensemble else None,
         ranking=ranking,
         best=Best(**{k: v for k, v in best.items() if k in known}) if best else None,
-        notes=tuple(manifest.get("notes", ())),
+        notes=(*manifest.get("notes", ()), *_training_notes(folder)),
         seconds=dict(manifest.get("seconds", {})),
     )
 
@@ -60,6 +60,15 @@ def stored_learning_curve(folder: Path) -> pd.DataFrame | None:
     """
     path = folder / "curve" / "draws.csv"
     return _table(path) if path.exists() else None
+
+
+def _training_notes(folder: Path) -> tuple[str, ...]:
+    """Return what ``zc-search train`` found, in sentences; nothing where it was not run."""
+    try:
+        notes = json.loads((folder / "training" / "notes.json").read_text(encoding="utf-8"))
+        return tuple(map(str, notes["notes"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

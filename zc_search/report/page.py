@@ -21,7 +21,7 @@ from zc_search.errors import StudyError
 from zc_search.files import write_atomically
 from zc_search.passwords import without_passwords
 from zc_search.report.answer import answer
-from zc_search.report.cell import draw_cell
+from zc_search.report.cell import drawing_or_none
 from zc_search.report.drawings import Drawing, held_out_or_none, run_drawings
 from zc_search.report.pareto import default_axes
 from zc_search.report.payload import embed, figure_json, page_data
@@ -97,7 +97,7 @@ def render_report(result: SearchResult, *, learning_curve: pd.DataFrame | None =
         data=page_data(trials, result.config.study.name),
         config=result.config,
         answer=found,
-        cell=Markup(draw_cell(found.architecture)) if found.architecture else "",  # noqa: S704
+        cell=Markup(drawing_or_none(found.architecture or "") or ""),  # noqa: S704
         axes=_axes(trials),
         panels=panels,
         proxies=[p for p in panels.values() if p.layout == "small"],

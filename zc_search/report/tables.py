@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from zc_search.benchmarks.nasbench101 import NASBench101
+from zc_search.benchmarks.nasbench201 import PackagedNASBench201
+from zc_search.benchmarks.trial_benchmark import TrialBenchmark
 from zc_search.config import METRIC_DIRECTIONS
 from zc_search.errors import ZcSearchError, unknown_name
 from zc_search.proxy_names import DEFAULT_DIRECTIONS, Direction
@@ -20,7 +23,12 @@ if TYPE_CHECKING:  # a result brings the whole search with it, and a table needs
 
 Floats = NDArray[np.float64]
 
-METRICS: Mapping[str, Direction] = METRIC_DIRECTIONS | {"model_size": "minimize"}
+METRICS: Mapping[str, Direction] = {
+    **METRIC_DIRECTIONS,
+    **PackagedNASBench201.directions,
+    **TrialBenchmark.directions,
+    **NASBench101.directions,
+}
 """What a benchmark may add to a trial, and which way is better."""
 
 BOOKKEEPING = (
@@ -192,12 +200,25 @@ _SHORT = {
     "nor_conv_1x1": "conv1",
     "nor_conv_3x3": "conv3",
     "avg_pool_3x3": "pool",
+    "conv3x3-bn-relu": "conv3",
+    "conv1x1-bn-relu": "conv1",
+    "maxpool3x3": "pool",
 }
 
 
 @lru_cache(maxsize=2**15)
 def short(architecture: str) -> str:
-    """Write an architecture in few characters: ``conv3 · conv3,skip · none,pool,skip``."""
+    """Write an architecture in few characters: ``conv3 · conv3,skip · none,pool,skip``.
+
+    One of NAS-Bench-101 becomes the edges' bits and the vertices: ``110.01.1 · conv3,pool``; one of
+    the size space stays as it is.
+    """
+    if "|" not in architecture:
+        edges, _, inner = architecture.partition(":")
+        if "." not in edges:
+            return architecture
+        operations = ",".join(_SHORT.get(op, op) for op in inner.split(","))
+        return f"{edges} · {operations}" if operations else edges
     nodes = [part.strip("|").split("|") for part in architecture.split("+")]
     named = [[_SHORT.get(op, op) for op, _, _ in (e.partition("~") for e in n)] for n in nodes]
     return " · ".join(",".join(node) for node in named)

@@ -115,7 +115,7 @@ def print_result(console: Console, result: SearchResult, rows: int = 15) -> None
     if result.notes:
         grid = Table.grid(padding=(0, 1))
         for sentence in result.notes:
-            grid.add_row(Text("note", "yellow"), Text(sentence))
+            grid.add_row(Text("note", "yellow"), Text(sentence, overflow="fold"))
         console.print(grid)
         console.print()
     if result.best is not None:

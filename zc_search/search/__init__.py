@@ -1,23 +1,39 @@
 """The search: an Optuna study whose trials are architectures and whose objectives are proxies."""
 
+from zc_search.search.constraints import broken, check_constraints
 from zc_search.search.loop import OnTrial, run_trials
 from zc_search.search.predictions import load_ensembles
 from zc_search.search.record import RECORD, TrialRecord
 from zc_search.search.samplers import ResumableSampler, advice, make_sampler
-from zc_search.search.study import DATA, DEFINITIONS, finished_trials, open_study
+from zc_search.search.storage import open_storage
+from zc_search.search.study import (
+    CONFIG,
+    DATA,
+    DEFINITIONS,
+    VERSIONS,
+    finished_trials,
+    installed_versions,
+    open_study,
+)
 from zc_search.search.table import trials_table
 
 __all__ = [
+    "CONFIG",
     "DATA",
     "DEFINITIONS",
     "RECORD",
+    "VERSIONS",
     "OnTrial",
     "ResumableSampler",
     "TrialRecord",
     "advice",
+    "broken",
+    "check_constraints",
     "finished_trials",
+    "installed_versions",
     "load_ensembles",
     "make_sampler",
+    "open_storage",
     "open_study",
     "run_trials",
     "trials_table",

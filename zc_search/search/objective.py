@@ -11,27 +11,25 @@ from optuna.trial import Trial, TrialState
 from zc_search.benchmarks import Benchmark
 from zc_search.config import Config
 from zc_search.scoring import Scores
+from zc_search.search.constraints import broken, violations
 from zc_search.search.record import RECORD, TrialRecord
-from zc_search.spaces import Architecture, CellSpace
+from zc_search.spaces import AnyArchitecture, AnySpace
 
 FEASIBLE = "feasible"
 """The name of the constraint: 0 for a feasible trial, 1 for one without objective values."""
 
-UNREACHABLE = "the input does not reach the output"
 
-
-def suggest(trial: Trial, space: CellSpace) -> Architecture:
-    """Ask Optuna for an operation on every edge."""
-    return space.architecture(
-        {
-            edge: trial.suggest_categorical(edge, operations)
-            for edge, operations in space.choices.items()
-        }
-    )
+def suggest(trial: Trial, space: AnySpace) -> AnyArchitecture:
+    """Ask Optuna for a value of every parameter of the space."""
+    parameters = {
+        name: trial.suggest_categorical(name, values) for name, values in space.choices.items()
+    }
+    architecture: AnyArchitecture = space.architecture(parameters)
+    return architecture
 
 
 def make_record(
-    architecture: Architecture,
+    architecture: AnyArchitecture,
     scores: Scores | None,
     benchmark: Benchmark | None,
     *,
@@ -40,7 +38,8 @@ def make_record(
 ) -> TrialRecord:
     """Put together what is known of an architecture; `scores` is None if it was not scored."""
     start = time.perf_counter()
-    figures = dict(benchmark.query(architecture)) if benchmark else {}
+    known = benchmark is not None and (architecture.infeasible is None or architecture in benchmark)
+    figures = dict(benchmark.query(architecture)) if benchmark and known else {}
     seconds = {"benchmark": time.perf_counter() - start}
     record = TrialRecord(
         architecture=architecture.to_string(),
@@ -51,7 +50,7 @@ def make_record(
         data=data,
     )
     if scores is None:
-        return replace(record, infeasible=UNREACHABLE)
+        return replace(record, infeasible=architecture.infeasible)
     return replace(
         record,
         proxies=dict(scores.values),
@@ -78,7 +77,8 @@ def tell(study: Study, trial: Trial, config: Config, record: TrialRecord) -> Tri
     """Store a record with its trial and finish the trial; return the record as stored.
 
     A trial without finite objective values is infeasible: it is told without values, as pruned,
-    with the reason in its record.
+    with the reason in its record. One that is beyond a constraint of the user's is infeasible too,
+    but told with its values, from which samplers learn the way back.
     """
     values = objective_values(config, record)
     if record.infeasible is None and not all(map(math.isfinite, values)):
@@ -90,9 +90,14 @@ def tell(study: Study, trial: Trial, config: Config, record: TrialRecord) -> Tri
             if not math.isfinite(known.get(name, math.nan))
         ]
         record = replace(record, infeasible="; ".join(reasons) or "the weighted sum overflows")
+    scored = record.infeasible is None
+    if scored:
+        record = replace(record, infeasible=broken(config.constraints, record.proxies))
     trial.set_user_attr(RECORD, record.to_json())
-    trial.set_constraint(FEASIBLE, 0.0 if record.infeasible is None else 1.0)
-    if record.infeasible is None:
+    trial.set_constraint(FEASIBLE, 0.0 if scored else 1.0)
+    for name, value in violations(config.constraints, record.proxies).items():
+        trial.set_constraint(name, value)
+    if scored:
         study.tell(trial, values)
     else:
         study.tell(trial, state=TrialState.PRUNED)

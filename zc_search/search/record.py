@@ -3,9 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any, Self
 
 from optuna.trial import FrozenTrial
+from pydantic import TypeAdapter
+
+from zc_search.errors import StudyError
 
 RECORD = "zc_search"
 """The key of the user attribute that holds a trial's record."""
@@ -22,7 +26,8 @@ class TrialRecord:
         failures: By proxy, why its value is not finite.
         benchmark: The benchmark's figures by metric; empty without a benchmark.
         repeat_of: Number of the first trial of the same function, if there was one.
-        infeasible: Why no objective value was told, if none was.
+        infeasible: Why the architecture is no answer: it has no objective value, or it is beyond
+            a constraint.
         seconds: Cost by stage: ``proxies`` and ``benchmark``.
         data: Fingerprint of the batch.
     """
@@ -48,13 +53,32 @@ class TrialRecord:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
-        """Rebuild a record; the inverse of `to_json`. Keys of later versions are ignored."""
+        """Rebuild a record; the inverse of `to_json`. Keys of later versions are ignored.
+
+        Raises:
+            ValueError: Something is missing, or of another type.
+        """
         known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
-        known["proxies"] = {name: float(v) for name, v in plain.get("proxies", {}).items()}
-        return cls(**known)
+        record: Self = _checker().validate_python(known)
+        return record
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> "TrialRecord | None":
-        """Return a trial's record, or None if it has none."""
+        """Return a trial's record, or None if it has none.
+
+        Raises:
+            StudyError: Somebody else wrote what it has.
+        """
         plain = trial.user_attrs.get(RECORD)
-        return cls.from_json(plain) if isinstance(plain, Mapping) else None
+        if not isinstance(plain, Mapping):
+            return None
+        try:
+            return cls.from_json(plain)
+        except ValueError as error:
+            what = " ".join(str(error).split())
+            raise StudyError(f"trial {trial.number} holds no record of ours: {what}") from error
+
+
+@cache
+def _checker() -> TypeAdapter[Any]:
+    return TypeAdapter(TrialRecord)

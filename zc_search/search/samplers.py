@@ -21,11 +21,11 @@ from zc_search.guidance import (
     check_options,
     distributions,
     find_sampler,
-    function_key,
+    key_of,
     make_own,
 )
 from zc_search.samplers import DistinctSampler
-from zc_search.spaces import CellSpace
+from zc_search.spaces import AnySpace, CellSpace
 
 # A quasi-random sequence is one sequence: its scrambling must be the same for all trials.
 _ONE_SEED_FOR_ALL = (optuna.samplers.QMCSampler, optuna.samplers.GridSampler)
@@ -119,7 +119,7 @@ def make_sampler(
     options: Mapping[str, Any],
     seed: int,
     *,
-    space: CellSpace | None = None,
+    space: AnySpace | None = None,
     distinct: bool = False,
 ) -> BaseSampler:
     """Return a sampler that resumes exactly.
@@ -145,7 +145,7 @@ def make_sampler(
         raise StudyError(f"study.sampler: {error}") from error
     if not distinct:
         return sampler
-    return DistinctSampler(sampler, search_space=distributions(space), key=function_key, seed=seed)
+    return DistinctSampler(sampler, search_space=distributions(space), key=key_of(space), seed=seed)
 
 
 def _make_resumable(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:

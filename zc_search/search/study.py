@@ -1,16 +1,19 @@
 """Creating a study, or going on with one that is there, if it is the same study."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from zc_search.config import Config, config_differences, config_to_toml, parse_config
 from zc_search.errors import ConfigError, StudyError
 from zc_search.search.samplers import make_sampler
-from zc_search.spaces import CellSpace
+from zc_search.search.storage import open_storage
+from zc_search.spaces.making import make_space
 
 CONFIG = "zc_search_config"
 """The key of the study's user attribute that holds the resolved configuration."""
@@ -21,10 +24,13 @@ DATA = "zc_search_data"
 DEFINITIONS = "zc_search_definitions"
 """The key of the one that holds what its proxies mean: name to `Proxy.definition`."""
 
+VERSIONS = "zc_search_versions"
+"""The key of the one that holds which versions it was begun with, by package."""
+
 
 def open_study(
     config: Config,
-    storage: str,
+    storage: str | BaseStorage,
     data_fingerprint: str,
     definitions: Mapping[str, str] | None = None,
 ) -> Study:
@@ -32,7 +38,7 @@ def open_study(
 
     Args:
         config: The configuration; its name names the study.
-        storage: An Optuna storage URL.
+        storage: An Optuna storage, or its address.
         data_fingerprint: Of the batch to be scored.
         definitions: What each proxy means, by name.
 
@@ -45,23 +51,22 @@ def open_study(
         config.study.sampler,
         config.study.sampler_options.plain(),
         config.study.seed,
-        space=CellSpace(config.space.choices),
+        space=make_space(config.space),
         distinct=config.study.distinct,
     )
     names = [objective.name for objective in config.active_objectives]
     directions = [objective.direction for objective in config.active_objectives]
     if config.study.sum_objectives:
         names, directions = ["weighted_sum"], ["maximize"]
-    try:
-        study = optuna.create_study(
-            study_name=config.study.name,
-            storage=storage,
-            sampler=sampler,
-            directions=directions,
-            load_if_exists=True,
-        )
-    except Exception as error:  # each database driver raises errors of its own
-        raise StudyError(f"study.storage: cannot open {storage!r}: {error}") from error
+    if isinstance(storage, str):
+        storage = open_storage(storage, config.study.patience)
+    study = optuna.create_study(
+        study_name=config.study.name,
+        storage=storage,
+        sampler=sampler,
+        directions=directions,
+        load_if_exists=True,
+    )
     stored = study.user_attrs.get(CONFIG)
     if stored is None:
         if study.get_trials(deepcopy=False):
@@ -74,7 +79,8 @@ def open_study(
             study.set_metric_names(names)
         study.set_user_attr(DATA, data_fingerprint)
         study.set_user_attr(DEFINITIONS, dict(definitions or {}))
-        study.set_user_attr(CONFIG, config_to_toml(config))
+        study.set_user_attr(VERSIONS, installed_versions())
+        study.set_user_attr(CONFIG, config_to_toml(_anywhere(config)))
         return study
     _refuse_differences(config, stored)
     if study.user_attrs.get(DATA) != data_fingerprint:
@@ -98,9 +104,19 @@ def _refuse_other_definitions(study: Study, definitions: Mapping[str, str]) -> N
             )
 
 
+def installed_versions() -> dict[str, str]:
+    """Return the versions of what computes scores."""
+    return {package: version(package) for package in ("zc-search", "torch")}
+
+
+def _anywhere(config: Config) -> Config:
+    """Return the settings without the storage's address, which is not the same from everywhere."""
+    return config.model_copy(update={"study": config.study.model_copy(update={"storage": None})})
+
+
 def _refuse_differences(config: Config, stored: str) -> None:
     try:
-        differences = config_differences(parse_config(stored), config)
+        differences = config_differences(_anywhere(parse_config(stored)), _anywhere(config))
     except ConfigError as error:
         raise StudyError(
             f"study {config.study.name!r} was begun by another version: {error}"
@@ -113,14 +129,14 @@ def _refuse_differences(config: Config, stored: str) -> None:
         )
 
 
-def unfinished_trials(study: Study, parameters: int) -> Iterator[Trial]:
-    """Yield the trials that were cut off, ready to be asked for parameters and told.
+def taken_up(study: Study, trials: Iterable[FrozenTrial], parameters: int) -> Iterator[Trial]:
+    """Yield trials that were cut off, ready to be asked for parameters and told.
 
     A trial whose `parameters` are all stored keeps them; the sampler is not asked again, since
     some samplers count how often they were.
     """
     sampler = study.sampler
-    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+    for frozen in trials:
         if len(frozen.params) == parameters:
             study.sampler = optuna.samplers.RandomSampler()
         try:

@@ -1,5 +1,7 @@
 """A study's trials as a table."""
 
+import math
+
 import pandas as pd
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -33,13 +35,12 @@ def _row(trial: FrozenTrial, pareto: bool, clock: Clock) -> dict[str, object] | 
     if record is None:
         return None
     clock.count(record)
-    duration = trial.duration
     return {
         "number": trial.number,
         "state": trial.state.name.lower(),
         "architecture": record.architecture,
         "function_key": record.function_key,
-        "feasible": trial.state == TrialState.COMPLETE,
+        "feasible": trial.state == TrialState.COMPLETE and record.infeasible is None,
         "reason": record.infeasible,
         "repeat_of": record.repeat_of,
         "pareto": pareto,
@@ -49,5 +50,10 @@ def _row(trial: FrozenTrial, pareto: bool, clock: Clock) -> dict[str, object] | 
         "simulated_seconds": clock.simulated_seconds,
         "seconds_proxies": record.seconds.get("proxies", 0.0),
         "seconds_benchmark": record.seconds.get("benchmark", 0.0),
-        "duration": duration.total_seconds() if duration else float("nan"),
+        # A clock that was set back in the meantime tells nothing.
+        "duration": seconds if (seconds := _seconds(trial)) >= 0 else math.nan,
     }
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    return trial.duration.total_seconds() if trial.duration else math.nan

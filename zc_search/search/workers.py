@@ -1,38 +1,85 @@
-"""Scoring in this process, or in several that share the cores between them."""
+"""Scoring in this process, or in several that share the cores, may hang, and may die."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from os import cpu_count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
 
+from zc_search.crew import Crew, WorkerDiedError, WorkerNeverBeganError
+from zc_search.errors import StudyError
+from zc_search.proxies import Probe, Proxy, Scalar
 from zc_search.scoring import Scorer, Scores
-from zc_search.spaces import Architecture
-from zc_search.workers import process_pool
+from zc_search.spaces import AnyArchitecture
 
-Submit = Callable[[Architecture], Future[Scores]]
+Submit = Callable[[AnyArchitecture], Future[Scores]]
+
+DIED = "the worker process died with it, twice"
+"""The reason for a value that is missing because computing it ended the process."""
+
+
+class GivenUpError(Exception):
+    """A proxy that is not computed, because it hung or ended its process before."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class _Watched:
+    """A proxy's function that says when it begins, and is not called where it was given up."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+
+    def __call__(self, probe: Probe, **options: Any) -> Scalar:
+        if reason := _given_up.get(self._proxy.name):
+            raise GivenUpError(reason)
+        _in_hand.write_text(self._proxy.name, encoding="utf-8")
+        return self._proxy.function(probe, **options)
+
 
 _scorer: Scorer  # of a worker process; set once by `_prepare`
+_in_hand: Path
+_given_up: Mapping[str, str]
 
 
 def _prepare(scorer: Scorer) -> None:
     global _scorer
     _scorer = scorer
+    _scorer.proxies = tuple(replace(p, function=_Watched(p)) for p in scorer.proxies)
 
 
-def _score(architecture: Architecture) -> Scores:
+def _score(architecture: AnyArchitecture, in_hand: Path, given_up: Mapping[str, str]) -> Scores:
+    global _in_hand, _given_up
+    _in_hand, _given_up = in_hand, given_up
     return _scorer.score(architecture)
 
 
 @contextmanager
-def scoring(scorer: Scorer, workers: int) -> Iterator[Submit]:
+def scoring(scorer: Scorer, workers: int, timeout: float | None = None) -> Iterator[Submit]:
     """Yield a function that scores an architecture and returns a future of its scores.
 
-    With one worker the scoring happens in the call, on all cores; with more, in processes that
-    get an equal share of the cores each.
-    """
-    if workers == 1:
+    With one worker and no time limit the scoring happens in the call, on all cores; else in
+    processes that get an equal share of the cores each. There a proxy that takes too long, or
+    with which the process dies twice, has no value for the architecture, with the reason; the
+    other proxies are computed all the same.
 
-        def score_now(architecture: Architecture) -> Future[Scores]:
+    Args:
+        scorer: What computes the scores.
+        workers: Processes.
+        timeout: Seconds that an architecture may take before the proxy in hand is given up.
+
+    Raises:
+        StudyError: The processes do not start.
+    """
+    if workers == 1 and timeout is None:
+
+        def score_now(architecture: AnyArchitecture) -> Future[Scores]:
             future: Future[Scores] = Future()
             future.set_result(scorer.score(architecture))
             return future
@@ -40,5 +87,77 @@ def scoring(scorer: Scorer, workers: int) -> Iterator[Submit]:
         yield score_now
         return
     threads = max(1, (cpu_count() or 1) // workers)
-    with process_pool(workers, threads, _prepare, scorer) as pool:
-        yield lambda architecture: pool.submit(_score, architecture)
+    with (
+        TemporaryDirectory(prefix="zc-search-") as folder,
+        Crew(workers, threads, _prepare, scorer) as crew,
+    ):
+        yield (
+            lambda architecture: _Attempt(crew, scorer, architecture, timeout, Path(folder)).outcome
+        )
+
+
+class _Attempt:
+    """One architecture, tried until all that is left of its proxies has been computed."""
+
+    def __init__(
+        self,
+        crew: Crew,
+        scorer: Scorer,
+        architecture: AnyArchitecture,
+        timeout: float | None,
+        folder: Path,
+    ) -> None:
+        self.outcome: Future[Scores] = Future()
+        self._crew = crew
+        self._names = [p.name for p in scorer.proxies]
+        self._architecture = architecture
+        self._timeout = timeout
+        self._in_hand = folder / uuid4().hex
+        self._given_up: dict[str, str] = {}
+        self._deaths: dict[str, int] = {}
+        self._try()
+
+    def _try(self) -> None:
+        self._in_hand.write_text("", encoding="utf-8")
+        self._crew.submit(
+            _score, self._architecture, self._in_hand, self._given_up, timeout=self._timeout
+        ).add_done_callback(self._tried)
+
+    def _tried(self, done: Future[Scores]) -> None:
+        error = done.exception()
+        if error is None:
+            self._in_hand.unlink(missing_ok=True)
+            self.outcome.set_result(done.result())
+        elif isinstance(error, TimeoutError):
+            self._give_up(f"no value within {self._timeout:g} s, which is proxies.timeout")
+        elif isinstance(error, WorkerDiedError):
+            name = self._in_hand.read_text(encoding="utf-8")
+            self._deaths[name] = self._deaths.get(name, 0) + 1
+            if self._deaths[name] > 1:
+                self._give_up(f"{DIED} ({error})")
+            else:
+                self._try()
+        elif isinstance(error, WorkerNeverBeganError):
+            self.outcome.set_exception(
+                StudyError(
+                    "the worker processes end before they begin (their messages are above); a "
+                    'script that searches must do so under `if __name__ == "__main__":`'
+                )
+            )
+        else:
+            self.outcome.set_exception(error)
+
+    def _give_up(self, reason: str) -> None:
+        """Go on without the proxy in hand, or without all where it was none of them."""
+        name = self._in_hand.read_text(encoding="utf-8")
+        if name in self._names and name not in self._given_up:
+            self._given_up[name] = reason
+            self._try()
+            return
+        self.outcome.set_result(
+            Scores(
+                self._architecture,
+                dict.fromkeys(self._names, math.nan),
+                dict.fromkeys(self._names, reason),
+            )
+        )

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from zc_search.config import Config
-from zc_search.data import Batch, load_batch
-from zc_search.datasets import DatasetName
+from zc_search.data import Batch
+from zc_search.data.choosing import batch_and_task
+from zc_search.datasets import Task
 from zc_search.proxies import Proxy, resolve_proxies
+from zc_search.score_cache import OFF, open_cache
 from zc_search.scoring import Scorer, Scores
-from zc_search.spaces import Architecture
+from zc_search.spaces import AnyArchitecture, Architecture
 
 WORKER_DIED = "the worker process died with it, twice"
 """The reason for a value that is missing because its worker was killed."""
@@ -29,12 +31,14 @@ class Scoring:
 
     proxies: tuple[Proxy, ...]
     batch: Batch
-    dataset: DatasetName
-    channels: int
-    cells: int
+    dataset: Task
+    channels: int | None
+    cells: int | None
     repeats: int
     seed: int
     device: str
+    cache: str = OFF
+    timeout: float | None = None
 
     @classmethod
     def of(cls, config: Config) -> "Scoring":
@@ -46,21 +50,19 @@ class Scoring:
         # Not above, because SciPy takes a second to start, in every worker.
         from zc_search.evaluation import BASELINES
 
+        proxies = resolve_proxies((*config.proxies_to_compute, *BASELINES))
+        batch, task, _ = batch_and_task(config)
         scoring = cls(
-            resolve_proxies((*config.proxies_to_compute, *BASELINES)),
-            load_batch(
-                config.data.source,
-                dataset=config.space.dataset,
-                batch_size=config.data.batch_size,
-                seed=config.data.seed,
-                path=config.data.path,
-            ),
-            config.space.dataset,
+            proxies,
+            batch,
+            task,
             config.space.channels,
             config.space.cells,
             config.proxies.repeats,
             config.proxies.seed,
             config.proxies.device,
+            config.proxies.cache,
+            config.proxies.timeout,
         )
         scoring.scorer()  # complains here, not in every worker
         return scoring
@@ -76,9 +78,10 @@ class Scoring:
             repeats=self.repeats,
             seed=self.seed,
             device=self.device,
+            cache=open_cache(self.cache),
         )
 
-    def failed(self, architecture: Architecture, reason: str) -> Scores:
+    def failed(self, architecture: AnyArchitecture, reason: str) -> Scores:
         """Return scores without a value, all for one reason."""
         names = [p.name for p in self.proxies]
         return Scores(architecture, dict.fromkeys(names, math.nan), dict.fromkeys(names, reason))
@@ -94,12 +97,12 @@ class Job:
         known: Scores of another one of the same function, so that its passes are not repeated.
     """
 
-    architectures: tuple[Architecture, ...]
-    later: tuple[Architecture, ...] = ()
+    architectures: tuple[AnyArchitecture, ...]
+    later: tuple[AnyArchitecture, ...] = ()
     known: Scores | None = None
 
     @classmethod
-    def of(cls, architectures: tuple[Architecture, ...], known: Scores | None) -> "Job":
+    def of(cls, architectures: tuple[AnyArchitecture, ...], known: Scores | None) -> "Job":
         """Make a job of the first ones and leave the others for later."""
         return cls(architectures[:AT_ONCE], architectures[AT_ONCE:], known)
 
@@ -112,7 +115,8 @@ class Job:
         """Expected work now, in units of its own."""
         of_function = 0
         if self.known is None:
-            operations = self.architectures[0].representative().ops
+            scored = self.architectures[0].representative()
+            operations = scored.ops if isinstance(scored, Architecture) else ("nor_conv_3x3",)
             of_function = _PASS + sum(_SECONDS.get(operation, 0) for operation in operations)
         return float(of_function + _BUILD * len(self.architectures))
 
@@ -127,14 +131,14 @@ def reusable(candidates: Iterable[Scores]) -> Scores | None:
     return next((s for s in candidates if WORKER_DIED not in s.failures.values()), None)
 
 
-def make_jobs(architectures: Iterable[Architecture], known: Mapping[str, Scores]) -> list[Job]:
+def make_jobs(architectures: Iterable[AnyArchitecture], known: Mapping[str, Scores]) -> list[Job]:
     """Group architectures by function, the dearest first, so that the last ones are short.
 
     Args:
         architectures: What is to be scored.
         known: Scores by function key, where there are some.
     """
-    groups: dict[str, list[Architecture]] = {}
+    groups: dict[str, list[AnyArchitecture]] = {}
     for architecture in architectures:
         groups.setdefault(architecture.function_key, []).append(architecture)
     jobs = [Job.of(tuple(group), known.get(key)) for key, group in groups.items()]
@@ -163,7 +167,7 @@ def run(sweep: str, job: Job) -> list[Scores]:
     return [_score(scoring, scorer, architecture) for architecture in job.architectures]
 
 
-def _score(scoring: Scoring, scorer: Scorer, architecture: Architecture) -> Scores:
+def _score(scoring: Scoring, scorer: Scorer, architecture: AnyArchitecture) -> Scores:
     try:
         return scorer.score(architecture)
     except Exception as error:  # one architecture must not cost the work on all the others

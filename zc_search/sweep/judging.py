@@ -59,7 +59,7 @@ def judge(
         on_proxy: Called with how many proxies are judged, and of how many.
 
     Raises:
-        ScoresError: An unknown proxy or metric.
+        ScoresError: An unknown proxy or metric, or scores without a benchmark.
         BenchmarkError: An unknown data set.
     """
     known: Mapping[str, Direction] = said["proxies"]
@@ -67,8 +67,15 @@ def judge(
     for name in proxies or ():
         if name not in known:
             raise ScoresError(unknown_name("column", name, known))
-    benchmark = open_benchmark(config.benchmark.name, dataset or config.space.dataset)
-    accuracies = [m for m, d in benchmark.directions.items() if d == "maximize"]
+    if config.benchmark.name == "none":
+        raise ScoresError(
+            "these scores were computed with benchmark.name = 'none': there are no accuracies to "
+            "judge proxies by; on images of your own, `zc-search train` makes some"
+        )
+    benchmark = open_benchmark(
+        config.benchmark.name, dataset or config.space.dataset, config.benchmark.path
+    )
+    accuracies = [m for m in benchmark.metrics if benchmark.directions[m] == "maximize"]
     if metric not in accuracies:
         raise ScoresError(unknown_name("accuracy", metric, accuracies))
     names = list(dict.fromkeys((*BASELINES, *(proxies or known))))

@@ -1,16 +1,17 @@
 """Where jobs are done: in processes of this machine, or on a Dask cluster. Either may lose some."""
 
 from abc import ABC, abstractmethod
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import Future
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from zc_search import crew
+from zc_search.crew import Crew, WorkerNeverBeganError
 from zc_search.scoring import Scores
 from zc_search.sweep.errors import ScoresError
 from zc_search.sweep.jobs import WORKER_DIED, Job, Scoring, prepare, run
-from zc_search.workers import process_pool
 
 
 class WorkerDiedError(Exception):
@@ -94,12 +95,12 @@ class Processes(Pool):
         return 2 * self._workers
 
     def _start(self) -> None:
-        self._pool = self._stack.enter_context(
-            process_pool(self._workers, 1, prepare, self.sweep, self.scoring)
+        self._crew = self._stack.enter_context(
+            Crew(self._workers, 1, prepare, self.sweep, self.scoring)
         )
         try:
-            self._pool.submit(int).result()
-        except BrokenExecutor as error:
+            self._crew.submit(int).result()
+        except WorkerNeverBeganError as error:
             raise ScoresError(
                 "the worker processes end before they begin (their messages are above); a script "
                 'that scores must do so under `if __name__ == "__main__":`'
@@ -107,17 +108,22 @@ class Processes(Pool):
 
     def submit(self, job: Job) -> Future[list[Scores]]:
         """See `Pool`."""
-        try:
-            return self._pool.submit(run, self.sweep, job)
-        except BrokenExecutor as error:
-            raise WorkerDiedError from error
+        limit = self.scoring.timeout
+        time = limit * len(job.architectures) if limit is not None else None
+        return self._crew.submit(run, self.sweep, job, timeout=time)
 
     def outcome(self, job: Job, future: Future[list[Scores]]) -> list[Scores]:
-        """See `Pool`."""
+        """See `Pool`; a job that takes too long is not tried again."""
         try:
             return future.result()
-        except BrokenExecutor as error:
+        except TimeoutError:
+            reason = f"no value within {self.scoring.timeout:g} s, which is proxies.timeout"
+            return [self.scoring.failed(a, reason) for a in job.architectures]
+        except crew.WorkerDiedError as error:
             raise WorkerDiedError from error
+
+    def restart(self) -> None:
+        """Do nothing: who died is replaced, and the others go on."""
 
 
 def open_pool(scoring: Scoring, workers: int, dask: str | None) -> Pool:

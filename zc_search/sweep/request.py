@@ -1,6 +1,6 @@
 """What a sweep is asked for: which architectures, and which proxies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import tomlkit
 
 from zc_search.config import Config, config_to_toml, parse_config
 from zc_search.errors import ArchitectureError, ConfigError
-from zc_search.spaces import Architecture, CellSpace
+from zc_search.spaces import AnyArchitecture, AnySpace, Architecture, read_architecture
 from zc_search.sweep.errors import ScoresError
 
 
@@ -28,20 +28,41 @@ def with_proxies(config: Config, names: Sequence[str]) -> Config:
     return parse_config(settings, source="--proxies")
 
 
-def sample_space(space: CellSpace, count: int, seed: int) -> list[Architecture]:
+def sample_space(space: AnySpace, count: int, seed: int) -> list[AnyArchitecture]:
     """Draw distinct architectures uniformly; a larger sample of one seed contains a smaller one.
 
     Raises:
         ScoresError: The space has fewer.
     """
-    if not 1 <= count <= len(space):
-        raise ScoresError(f"a sample of {count:,}: the space has {len(space):,} architectures")
-    everything = list(space)
+    everything = whole_space(space)
+    if everything is None:
+        return _drawn(space, count, np.random.default_rng(seed))
+    if not 1 <= count <= len(everything):
+        raise ScoresError(f"a sample of {count:,}: the space has {len(everything):,} architectures")
     drawn = np.random.default_rng(seed).permutation(len(everything))[:count]
     return [everything[index] for index in drawn]
 
 
-def read_architectures(path: Path) -> list[Architecture]:
+def whole_space(space: AnySpace) -> list[AnyArchitecture] | None:
+    """Return every architecture; None for a space that cannot be listed."""
+    return list(space) if isinstance(space, Iterable) else None
+
+
+def _drawn(space: AnySpace, count: int, rng: np.random.Generator) -> list[AnyArchitecture]:
+    """Draw until as many functions are there; each is represented by one architecture."""
+    found: dict[str, AnyArchitecture] = {}
+    for _ in range(_DRAWS * count):
+        drawn: AnyArchitecture = space.sample(rng)
+        found.setdefault(drawn.function_key, drawn.representative())
+        if len(found) == count:
+            return list(found.values())
+    raise ScoresError(
+        f"a sample of {count:,}: {len(found):,} different architectures were found in "
+        f"{_DRAWS * count:,} draws; take fewer"
+    )
+
+
+def read_architectures(path: Path) -> list[AnyArchitecture]:
     """Read architecture strings: one a line, or the column ``architecture`` of a ``.csv`` file.
 
     Empty lines and those that begin with ``#`` are passed over.
@@ -69,7 +90,7 @@ def read_architectures(path: Path) -> list[Architecture]:
     for number, line in enumerate(map(str.strip, lines), first):
         if line and not line.startswith("#"):
             try:
-                architectures.append(Architecture.from_string(line))
+                architectures.append(read_architecture(line))
             except ArchitectureError as error:
                 raise ArchitectureError(f"{path}, line {number}: {error}") from error
     if not architectures:
@@ -77,4 +98,5 @@ def read_architectures(path: Path) -> list[Architecture]:
     return architectures
 
 
+_DRAWS = 50  # for each architecture wanted
 _EXAMPLE = str(Architecture.from_index(0))

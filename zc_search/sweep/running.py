@@ -13,7 +13,7 @@ import torch
 
 from zc_search.config import Config
 from zc_search.scoring import Scores
-from zc_search.spaces import Architecture
+from zc_search.spaces import AnyArchitecture, read_architecture
 from zc_search.sweep.errors import ScoresError
 from zc_search.sweep.jobs import Job, Scoring, make_jobs
 from zc_search.sweep.pools import Pool, WorkerDiedError, open_pool
@@ -58,7 +58,7 @@ class Progress:
 
 
 def score_space(
-    architectures: Iterable[Architecture | str],
+    architectures: Iterable[AnyArchitecture | str],
     config: Config,
     out: str | PathLike[str],
     *,
@@ -99,10 +99,7 @@ def score_space(
     """
     if workers is not None and workers < 1:
         raise ScoresError(f"workers={workers!r} must be at least 1")
-    wanted = {
-        str(a): a if isinstance(a, Architecture) else Architecture.from_string(a)
-        for a in architectures
-    }
+    wanted = {str(a): read_architecture(a) if isinstance(a, str) else a for a in architectures}
     scoring = Scoring.of(config)
     store = Store(Path(out), about(config, scoring))
     with store.locked():

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from zc_search.files import write_atomically
 from zc_search.scoring import Scores
-from zc_search.spaces import Architecture
+from zc_search.spaces import read_architecture
 from zc_search.sweep.errors import ScoresError, ScoresWarning
 from zc_search.sweep.table import About, parts_of, read_table, to_bytes, to_table, with_metadata
 
@@ -110,7 +110,7 @@ class Store:
         table = self.read()
         parts = self._part_files()
         if parts or not self._path.exists():
-            order = np.argsort([Architecture.from_string(string).index for string in table.index])
+            order = np.argsort([read_architecture(string).index for string in table.index])
             table = table.iloc[order]
             columns = {name: table[name] for name in table.columns}
             whole = with_metadata({"architecture": table.index, **columns}, self._said)

@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zc_search.config import Config, config_to_toml
+from zc_search.config import Config, config_to_toml, public
 from zc_search.scoring import Scores
-from zc_search.spaces import Architecture
+from zc_search.spaces import read_architecture
 from zc_search.sweep.errors import ScoresError
 from zc_search.sweep.jobs import WORKER_DIED, Scoring
 
@@ -40,7 +40,7 @@ def about(config: Config, scoring: Scoring) -> dict[str, Any]:
     versions = {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES}
     settings: dict[str, object] = {
         "proxies": sorted(p.name for p in scoring.proxies),
-        "space.dataset": scoring.dataset,
+        "space.dataset": config.dataset,
         "space.channels": scoring.channels,
         "space.cells": scoring.cells,
         "data.source": config.data.source,
@@ -56,7 +56,7 @@ def about(config: Config, scoring: Scoring) -> dict[str, Any]:
         "definitions": {p.name: p.definition for p in scoring.proxies},
         "seeds": {"data": config.data.seed, "weights": scoring.seed},
         "versions": versions,
-        "config": config_to_toml(config),
+        "config": config_to_toml(public(config)),
     }
 
 
@@ -98,7 +98,7 @@ def scores_of(table: pd.DataFrame, proxies: Sequence[str]) -> dict[str, Scores]:
         reasons = json.loads(failures) if isinstance(failures, str) else {}
         if WORKER_DIED not in reasons.values():
             scores[string] = Scores(
-                Architecture.from_string(string),
+                read_architecture(string),
                 dict(zip(proxies, values, strict=True)),
                 reasons,
                 seconds,

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from zc_search.vocabulary import OPERATIONS
+from zc_search.report.notation import compact, legend
 
 if TYPE_CHECKING:
     from zc_search.ensemble import Ensemble
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 HEAVIEST = 30
 """Weights that are printed where all would be too many."""
 
-LEGEND = (
-    "cell: edges into node 1|2|3 from nodes 0, 1, 2; "
-    "3 nor_conv_3x3, 1 nor_conv_1x1, p avg_pool_3x3, s skip_connect, - none"
-)
-
-_LETTERS: dict[str, str] = dict(zip(OPERATIONS, "-s13p", strict=True))
 _SHOWN = 6
 
 
@@ -151,8 +145,8 @@ def ranked(rows: pd.DataFrame, target: str, top: int) -> RenderableType:
         table.add_row(f"{row['predicted_rank']:,}", f"{compact(row['architecture'])}{mark}", *cells)
     starred = "; * in-sample: fitted to it, or to one that computes the same function"
     has_star = bool(rows.head(top).get("in_sample", pd.Series(dtype=bool)).any())
-    legend = Text(LEGEND + (starred if has_star else ""), style="dim")
-    return _titled(f"The first {min(top, len(rows))} of {len(rows)} by prediction", table, legend)
+    below = Text(legend(rows["architecture"].head(1)) + (starred if has_star else ""), style="dim")
+    return _titled(f"The first {min(top, len(rows))} of {len(rows)} by prediction", table, below)
 
 
 def curve(summary: pd.DataFrame) -> RenderableType:
@@ -223,19 +217,6 @@ def notes(console: Console, sentences: Iterable[str]) -> None:
     """Print sentences that a user should read, each once."""
     for sentence in dict.fromkeys(sentences):
         console.print(Text("note ", "yellow").append(sentence, "default"))
-
-
-def compact(architecture: str) -> str:
-    """Write an architecture string in nine characters.
-
-    >>> compact("|nor_conv_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|")
-    '3|1-|s-p'
-    """
-    nodes = (
-        "".join(_LETTERS[edge.partition("~")[0]] for edge in node.strip("|").split("|"))
-        for node in architecture.split("+")
-    )
-    return "|".join(nodes)
 
 
 def decimal(value: float) -> str:

@@ -1,0 +1,159 @@
+"""Which processes work on a study, and which of its trials are nobody's any more.
+
+Optuna has heartbeats for databases alone, and one that dies between asking for a trial and its
+first beat leaves that trial running for ever. Here each process writes a study's attribute that
+says how often it has beaten and what it has in hand; who looks on compares two of these by a clock
+of its own, so that the clocks of two machines need not agree and may be set back.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterable
+from platform import node
+from threading import Event, Thread
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from optuna.exceptions import OptunaError
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from zc_search.errors import StudyError
+
+logger = logging.getLogger("zc_search")
+
+WORKER = "zc_search_worker:"
+"""What the keys of the study's user attributes begin with that say who works on it."""
+
+EVERY = 10.0
+"""Seconds between two beats."""
+
+GRACE = 45.0
+"""Seconds without a beat after which a process counts as dead."""
+
+
+class Presence:
+    """Shows a study that this process works on it; a context manager.
+
+    Args:
+        study: The study.
+        every: Seconds between two beats.
+        grace: Seconds without a beat after which another process counts as dead, and for which a
+            trial may be in nobody's hand.
+
+    Attributes:
+        name: Of this process: machine, process number, and eight characters of its own.
+    """
+
+    def __init__(self, study: Study, *, every: float = EVERY, grace: float = GRACE) -> None:
+        self.name = f"{node()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._study = study
+        self._every = every
+        self._grace = grace
+        self._held: tuple[int, ...] = ()
+        self._beats = 0
+        self._seen: dict[str, tuple[object, float]] = {}
+        self._loose_since: dict[int, float] = {}
+        self._others: dict[str, dict[str, Any]] = {}
+        self._looked = -float("inf")
+        self._over = Event()
+        self._thread = Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> Self:
+        _ours.add(self.name)
+        self._write()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join(1.0)
+        _ours.discard(self.name)
+        if isinstance(error, StudyError):
+            return  # the storage is away, and was waited for
+        try:
+            self._write(left=True)
+        except (OptunaError, StudyError) as failure:
+            logger.warning("the storage was not told that this process leaves: %s", failure)
+
+    def _beat(self) -> None:
+        while not self._over.wait(self._every):
+            try:
+                self._write()
+            except Exception as error:  # the next beat may succeed; the search itself decides
+                logger.warning("a heartbeat failed: %s", error)
+
+    def _write(self, *, left: bool = False) -> None:
+        self._beats += 1
+        said = {"beat": self._beats, "trials": list(self._held)}
+        self._study.set_user_attr(WORKER + self.name, {**said, "left": True} if left else said)
+
+    def hold(self, numbers: Iterable[int]) -> None:
+        """Say which trials this process has in hand from now on; the next beat writes it down."""
+        self._held = tuple(numbers)
+
+    def others(self, within: float = 2.0) -> list[str]:
+        """Return the names of the other processes that are alive, as of so many seconds ago."""
+        now = time.monotonic()
+        if now - self._looked > within:
+            self._looked = now
+            attributes = self._study.user_attrs
+            self._others = {
+                name: said
+                for key, said in attributes.items()
+                if key.startswith(WORKER)
+                and (name := key.removeprefix(WORKER)) != self.name
+                and self._is_alive(name, said, now)
+            }
+        return [*self._others]
+
+    def _is_alive(self, name: str, said: object, now: float) -> bool:
+        if not isinstance(said, dict) or said.get("left") or _died_here(name):
+            return False
+        beat, since = self._seen.get(name, (None, now))
+        if beat != said.get("beat"):
+            beat, since = said.get("beat"), now
+        self._seen[name] = beat, since
+        return now - since <= self._grace
+
+    def abandoned(self) -> list[FrozenTrial]:
+        """Return the trials that were begun and that no living process has in hand.
+
+        Where another process is alive, a trial that none of them names counts only after a
+        while, since those of the last seconds are not written down yet.
+        """
+        others = self.others(within=0.0)
+        now = time.monotonic()
+        held = {number for said in self._others.values() for number in said.get("trials", ())}
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        loose = [t for t in running if t.number not in held and t.number not in self._held]
+        self._loose_since = {t.number: self._loose_since.get(t.number, now) for t in loose}
+        if not others:
+            return loose
+        return [t for t in loose if now - self._loose_since[t.number] > self._grace]
+
+
+_ours: set[str] = set()
+
+
+def _died_here(name: str) -> bool:
+    """Whether a process was one of this machine and is no more."""
+    machine, _, rest = name.rpartition(":")[0].rpartition(":")
+    if machine != node() or os.name != "posix" or not rest.isdecimal():
+        return False
+    if int(rest) == os.getpid():
+        return name not in _ours  # the number is ours now
+    try:
+        os.kill(int(rest), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        pass
+    return False
