@@ -31,7 +31,7 @@ USER = "user"
 VARIABLE = "ZC_SEARCH_SCORES"
 """The environment variable that says where ``user`` is; a folder, or `OFF`."""
 
-_CODE = ("networks", "proxies", "spaces", "scoring.py")
+_CODE = ("networks", "proxies", "spaces", "evaluating.py", "scoring.py")
 
 
 @dataclass(frozen=True)

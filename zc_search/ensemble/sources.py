@@ -135,12 +135,12 @@ def _scores(path: Path) -> Source:
         said = json.loads((table.schema.metadata or {})[b"zc_search"])
         proxies, settings = dict(said["proxies"]), dict(said["settings"])
         config = parse_config(said["config"], source=f"settings in {path}")
+        frame: pd.DataFrame = table.to_pandas().reset_index()
     except (KeyError, TypeError, ValueError) as error:
         raise EnsembleError(
             f"{path} is a Parquet file, but not one of `zc-search score`: it does not say which "
             "proxies, images and seeds it holds"
         ) from error
-    frame: pd.DataFrame = table.to_pandas().reset_index()
     # A cell whose output is always zero has no key, and nothing to score.
     frame["feasible"] = frame["function_key"] != ""
     return Source(

@@ -81,7 +81,10 @@ def load_scores(path: str | PathLike[str]) -> tuple[pd.DataFrame, dict[str, Any]
             else f"{path}: no such file; `zc-search score --out {path}` writes one"
         )
     table, said = read_table(path, path)
-    frame: pd.DataFrame = table.to_pandas()
+    try:
+        frame: pd.DataFrame = table.to_pandas()
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
     return frame, said
 
 
@@ -159,16 +162,20 @@ def read_table(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, 
         table = pq.read_table(
             source, page_checksum_verification=True, partitioning=None, pre_buffer=False
         )
-    except (pa.ArrowException, OSError) as error:
-        raise ScoresError(
-            f"{path} is no Parquet file, or damaged ({str(error).splitlines()[0]}); "
-            "move it out of the way to compute it anew"
-        ) from error
-    metadata = table.schema.metadata or {}
-    if _KEY not in metadata:
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    try:
+        said: dict[str, Any] = dict(json.loads((table.schema.metadata or {})[_KEY]))
+    except (KeyError, TypeError, ValueError) as error:
         raise ScoresError(
             f"{path} is a Parquet file, but not one of `zc-search score`: it does not say which "
             "proxies, images and seeds it holds"
-        )
-    said: dict[str, Any] = json.loads(metadata[_KEY])
+        ) from error
     return table, said
+
+
+def _damaged(path: Path, error: Exception) -> ScoresError:
+    return ScoresError(
+        f"{path} is no Parquet file, or damaged ({str(error).splitlines()[0]}); "
+        "move it out of the way to compute it anew"
+    )
