@@ -1,15 +1,12 @@
 """A search space of NAS-Bench-201 cells: which operations each edge may hold."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import product
-from math import prod
 from typing import ClassVar
-
-import numpy as np
 
 from zc_search.errors import ArchitectureError, unknown_name
 from zc_search.spaces.nasbench201 import Architecture
+from zc_search.spaces.product_space import ProductSpace
 from zc_search.vocabulary import OPERATIONS, PARAMETERS
 
 
@@ -18,7 +15,7 @@ def _everything() -> dict[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True)
-class CellSpace:
+class CellSpace(ProductSpace[Architecture]):
     """The cells that a search may visit.
 
     Attributes:
@@ -31,6 +28,7 @@ class CellSpace:
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=_everything)
 
     name: ClassVar[str] = "nasbench201"
+    kind = Architecture
 
     def __post_init__(self) -> None:
         for edge, allowed in self.choices.items():
@@ -54,11 +52,6 @@ class CellSpace:
     def __hash__(self) -> int:
         return hash(tuple(self.choices.values()))
 
-    @property
-    def size(self) -> int:
-        """How many cells it has."""
-        return len(self)
-
     def architecture(self, parameters: Mapping[str, str]) -> Architecture:
         """Return the cell that an Optuna trial's parameters name.
 
@@ -70,42 +63,7 @@ class CellSpace:
             raise ArchitectureError(f"no operations given for {', '.join(missing)}")
         return Architecture(tuple(parameters[edge] for edge in PARAMETERS))
 
-    def parameters(self, architecture: Architecture) -> dict[str, str]:
-        """Return the Optuna parameters of a cell; the inverse of `architecture`.
-
-        Raises:
-            ArchitectureError: The cell is not in this space.
-        """
-        if architecture not in self:
-            raise ArchitectureError(f"{architecture} is outside the search space")
-        return dict(zip(PARAMETERS, architecture.ops, strict=True))
-
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """Draw a cell, each edge's operation uniformly and independently."""
-        return Architecture(
-            tuple(allowed[rng.integers(len(allowed))] for allowed in self.choices.values())
-        )
-
-    def neighbours(self, architecture: Architecture) -> Iterator[Architecture]:
-        """Yield the cells of this space that differ from `architecture` in one operation.
-
-        Raises:
-            ArchitectureError: `architecture` itself is not in this space.
-        """
-        ops = tuple(self.parameters(architecture).values())
-        for edge, allowed in enumerate(self.choices.values()):
-            for operation in allowed:
-                if operation != ops[edge]:
-                    yield Architecture((*ops[:edge], operation, *ops[edge + 1 :]))
-
-    def __contains__(self, architecture: object) -> bool:
-        if not isinstance(architecture, Architecture):
-            return False
-        pairs = zip(architecture.ops, self.choices.values(), strict=True)
-        return all(operation in allowed for operation, allowed in pairs)
-
-    def __iter__(self) -> Iterator[Architecture]:
-        return map(Architecture, product(*self.choices.values()))
-
-    def __len__(self) -> int:
-        return prod(len(allowed) for allowed in self.choices.values())
+    @staticmethod
+    def values(architecture: Architecture) -> tuple[str, ...]:
+        """Return the operations of a cell's edges."""
+        return architecture.ops

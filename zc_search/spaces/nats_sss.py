@@ -5,16 +5,13 @@ after the first down-sampling, in and after the second one.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import product
-from math import prod
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 from zc_search.errors import ArchitectureError, unknown_name
+from zc_search.spaces.product_space import ProductSpace
 from zc_search.vocabulary import CHANNELS, STAGES
 
 _STRING = re.compile(r"\d{1,4}(?::\d{1,4})+")
@@ -118,7 +115,7 @@ def _everything() -> dict[str, tuple[int, ...]]:
 
 
 @dataclass(frozen=True)
-class SizeSpace:
+class SizeSpace(ProductSpace[SizeArchitecture]):
     """The numbers of channels that a search may visit.
 
     Attributes:
@@ -131,6 +128,7 @@ class SizeSpace:
     choices: Mapping[str, tuple[int, ...]] = field(default_factory=_everything)
 
     name: ClassVar[str] = "nats_sss"
+    kind = SizeArchitecture
 
     def __post_init__(self) -> None:
         for stage, allowed in self.choices.items():
@@ -149,11 +147,6 @@ class SizeSpace:
     def __hash__(self) -> int:
         return hash(tuple(self.choices.values()))
 
-    @property
-    def size(self) -> int:
-        """How many architectures it has."""
-        return len(self)
-
     def architecture(self, parameters: Mapping[str, Any]) -> SizeArchitecture:
         """Return the architecture that an Optuna trial's parameters name.
 
@@ -165,42 +158,7 @@ class SizeSpace:
             raise ArchitectureError(f"no channels given for {', '.join(missing)}")
         return SizeArchitecture(tuple(parameters[stage] for stage in STAGES))
 
-    def parameters(self, architecture: SizeArchitecture) -> dict[str, int]:
-        """Return the Optuna parameters of an architecture; the inverse of `architecture`.
-
-        Raises:
-            ArchitectureError: It is not in this space.
-        """
-        if architecture not in self:
-            raise ArchitectureError(f"{architecture} is outside the search space")
-        return dict(zip(STAGES, architecture.channels, strict=True))
-
-    def sample(self, rng: np.random.Generator) -> SizeArchitecture:
-        """Draw an architecture, each stage's channels uniformly and independently."""
-        return SizeArchitecture(
-            tuple(allowed[rng.integers(len(allowed))] for allowed in self.choices.values())
-        )
-
-    def neighbours(self, architecture: SizeArchitecture) -> Iterator[SizeArchitecture]:
-        """Yield the architectures of this space that differ in the channels of one stage.
-
-        Raises:
-            ArchitectureError: `architecture` itself is not in this space.
-        """
-        channels = tuple(self.parameters(architecture).values())
-        for stage, allowed in enumerate(self.choices.values()):
-            for count in allowed:
-                if count != channels[stage]:
-                    yield SizeArchitecture((*channels[:stage], count, *channels[stage + 1 :]))
-
-    def __contains__(self, architecture: object) -> bool:
-        if not isinstance(architecture, SizeArchitecture):
-            return False
-        pairs = zip(architecture.channels, self.choices.values(), strict=True)
-        return all(count in allowed for count, allowed in pairs)
-
-    def __iter__(self) -> Iterator[SizeArchitecture]:
-        return map(SizeArchitecture, product(*self.choices.values()))
-
-    def __len__(self) -> int:
-        return prod(len(allowed) for allowed in self.choices.values())
+    @staticmethod
+    def values(architecture: SizeArchitecture) -> tuple[int, ...]:
+        """Return the channels of an architecture's stages."""
+        return architecture.channels
