@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 import numpy as np
 import optuna
 import pandas as pd
+import pytest
 import torch
 from optuna.trial import TrialState
 
@@ -23,13 +24,14 @@ from zc_search.benchmarks import packaged
 from zc_search.config import ConfigWarning, config_to_toml, parse_config, starter
 from zc_search.data import Batch
 from zc_search.ensemble import Ensemble, fit_ensemble
-from zc_search.errors import ZcSearchError
+from zc_search.ensemble.sources import load_source
+from zc_search.errors import EnsembleError, ZcSearchError
 from zc_search.pickles import NUMPY_ARRAYS, load_restricted
 from zc_search.scoring import Scores
 from zc_search.search import RECORD, TrialRecord
 from zc_search.spaces import Architecture, read_architecture
-from zc_search.sweep import ScoresError
-from zc_search.sweep.table import read_table, to_bytes, to_table
+from zc_search.sweep import ScoresError, load_scores
+from zc_search.sweep.table import to_bytes, to_table
 
 Check = Callable[[bytes], bool]
 """Returns whether the bytes were accepted; raises whatever a user should never see."""
@@ -252,22 +254,32 @@ def _batches() -> list[bytes]:
 
 # Tables ------------------------------------------------------------------------------------------
 
-_SAID = {"settings": {}, "proxies": {"snip": "maximize"}, "config": ""}
-
 
 def _scores(data: bytes) -> bool:
+    path = _file("scores.parquet")
+    path.write_bytes(data)
     try:
-        table, said = read_table(BytesIO(data), Path("scores.parquet"))
+        table, said = load_scores(path)
     except ScoresError:
+        with pytest.raises(EnsembleError):
+            load_source(path)
         return False
-    assert isinstance(said, dict)
-    assert table.num_rows >= 0
+    assert isinstance(said["settings"], dict)
+    assert all(table[name].dtype == float for name in said["proxies"])
+    assert all(isinstance(name, str) for name in table.index)
+    try:
+        source = load_source(path)
+    except ZcSearchError:  # what the file says of its settings is text, which may be damaged
+        return True
+    assert len(source.table) == len(table)
     return True
 
 
 def _score_files() -> list[bytes]:
     cells = [Architecture.from_index(i) for i in (0, 7, 4321)]
-    return [to_bytes(to_table([Scores(cell, {"snip": 0.5}) for cell in cells], _SAID))]
+    config = "[objectives]\nsnip = 'maximize'\n"
+    said = {"settings": {}, "proxies": {"snip": "maximize"}, "config": config}
+    return [to_bytes(to_table([Scores(cell, {"snip": 0.5}) for cell in cells], said))]
 
 
 def _benchmark(data: bytes) -> bool:

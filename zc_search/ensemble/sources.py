@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import tomlkit
 
 from zc_search.config import Config, config_to_toml, load_config, parse_config
 from zc_search.ensemble.baselines import COSTS
 from zc_search.errors import EnsembleError, nearest
 from zc_search.proxy_names import default_direction
+from zc_search.scores_file import (
+    DamagedFileError,
+    ForeignFileError,
+    read_scores_file,
+    to_frame,
+)
 
 COMPARED = (
     "space.channels",
@@ -125,22 +129,19 @@ def same_dataset(one: str, other: str) -> bool:
 
 def _scores(path: Path) -> Source:
     try:
-        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
-    except (pa.ArrowException, OSError) as error:
-        raise EnsembleError(
-            f"{path} is neither a run's folder nor a readable Parquet file "
-            f"({str(error).splitlines()[0]})"
-        ) from error
-    try:
-        said = json.loads((table.schema.metadata or {})[b"zc_search"])
-        proxies, settings = dict(said["proxies"]), dict(said["settings"])
+        table, said = read_scores_file(path)
         config = parse_config(said["config"], source=f"settings in {path}")
-        frame: pd.DataFrame = table.to_pandas().reset_index()
-    except (KeyError, TypeError, ValueError) as error:
+    except DamagedFileError as error:
+        raise EnsembleError(
+            f"{path} is neither a run's folder nor a readable Parquet file ({error})"
+        ) from error
+    except ForeignFileError as error:
         raise EnsembleError(
             f"{path} is a Parquet file, but not one of `zc-search score`: it does not say which "
             "proxies, images and seeds it holds"
         ) from error
+    proxies, settings = said["proxies"], said["settings"]
+    frame = to_frame(table).reset_index()
     # A cell whose output is always zero has no key, and nothing to score.
     frame["feasible"] = frame["function_key"] != ""
     return Source(

@@ -18,6 +18,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from zc_search.files import write_atomically
+from zc_search.scores_file import to_frame
 from zc_search.scoring import Scores
 from zc_search.spaces import read_architecture
 from zc_search.sweep.errors import ScoresError, ScoresWarning
@@ -88,7 +89,7 @@ class Store:
                     stacklevel=3,
                 )
         whole = pa.concat_tables([table.select(empty.column_names) for table in tables])
-        frame: pd.DataFrame = whole.to_pandas()
+        frame = to_frame(whole)
         return frame.loc[~frame.index.duplicated(keep="last")]
 
     def append(self, scores: Sequence[Scores]) -> None:

@@ -15,13 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zc_search.config import Config, config_to_toml, public
+from zc_search.scores_file import (
+    KEY,
+    TEXTS,
+    DamagedFileError,
+    ForeignFileError,
+    read_scores_file,
+    to_frame,
+)
 from zc_search.scoring import Scores
 from zc_search.spaces import read_architecture
 from zc_search.sweep.errors import ScoresError
 from zc_search.sweep.jobs import WORKER_DIED, Scoring
 
-_KEY = b"zc_search"
-_TEXTS = ("architecture", "function_key", "failures")
 _PACKAGES = ("zc-search", "torch", "numpy")
 
 About = Mapping[str, Any]
@@ -81,11 +87,7 @@ def load_scores(path: str | PathLike[str]) -> tuple[pd.DataFrame, dict[str, Any]
             else f"{path}: no such file; `zc-search score --out {path}` writes one"
         )
     table, said = read_table(path, path)
-    try:
-        frame: pd.DataFrame = table.to_pandas()
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, error) from error
-    return frame, said
+    return to_frame(table), said
 
 
 def scores_of(table: pd.DataFrame, proxies: Sequence[str]) -> dict[str, Scores]:
@@ -137,7 +139,7 @@ def with_metadata(columns: Mapping[str, Any], said: About) -> pa.Table:
     """Build a table of columns; NaN stays NaN, which pandas would turn into null."""
     arrays = {
         name: pa.array(list(values), pa.string(), from_pandas=True)
-        if name in _TEXTS
+        if name in TEXTS
         else pa.array(np.asarray(values, dtype=np.float64), from_pandas=False)
         for name, values in columns.items()
     }
@@ -145,7 +147,7 @@ def with_metadata(columns: Mapping[str, Any], said: About) -> pa.Table:
     # So that pandas.read_parquet finds the index too.
     indexed = table.slice(0, 0).to_pandas().set_index("architecture")
     pandas_key = pa.Schema.from_pandas(indexed).metadata
-    return table.replace_schema_metadata({**pandas_key, _KEY: json.dumps(said).encode()})
+    return table.replace_schema_metadata({**pandas_key, KEY: json.dumps(said).encode()})
 
 
 def read_table(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, Any]]:
@@ -159,23 +161,14 @@ def read_table(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, 
         ScoresError: It is damaged, or something else.
     """
     try:
-        table = pq.read_table(
-            source, page_checksum_verification=True, partitioning=None, pre_buffer=False
-        )
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-    try:
-        said: dict[str, Any] = dict(json.loads((table.schema.metadata or {})[_KEY]))
-    except (KeyError, TypeError, ValueError) as error:
+        return read_scores_file(source)
+    except DamagedFileError as error:
+        raise ScoresError(
+            f"{path} is no Parquet file, or damaged ({error}); "
+            "move it out of the way to compute it anew"
+        ) from error
+    except ForeignFileError as error:
         raise ScoresError(
             f"{path} is a Parquet file, but not one of `zc-search score`: it does not say which "
             "proxies, images and seeds it holds"
         ) from error
-    return table, said
-
-
-def _damaged(path: Path, error: Exception) -> ScoresError:
-    return ScoresError(
-        f"{path} is no Parquet file, or damaged ({str(error).splitlines()[0]}); "
-        "move it out of the way to compute it anew"
-    )

@@ -1,0 +1,89 @@
+"""Reading the Parquet files that ``zc-search score`` writes; nothing in them is trusted."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+KEY = b"zc_search"
+"""Where in a file's metadata stands what it says of itself, as JSON."""
+
+TEXTS = ("architecture", "function_key", "failures")
+"""Columns of text; all others are float64."""
+
+_SAID = {"settings": dict, "proxies": dict, "config": str}
+_COLUMNS = ("architecture", "function_key", "seconds", "failures")
+
+
+class DamagedFileError(ValueError):
+    """No Parquet file, or a damaged one; the message is the reason."""
+
+
+class ForeignFileError(ValueError):
+    """A Parquet file of something else."""
+
+
+def read_scores_file(source: Path | BytesIO) -> tuple[pa.Table, dict[str, Any]]:
+    """Read scores, and what they say of themselves.
+
+    Args:
+        source: A file or its content.
+
+    Returns:
+        A table with the columns ``architecture``, ``function_key``, ``failures`` (string),
+        ``seconds`` and a column a proxy (float64); and what it says: ``settings`` and ``proxies``
+        (mappings), ``config`` (TOML) and more.
+
+    Raises:
+        DamagedFileError: It cannot be read.
+        ForeignFileError: It is something else.
+    """
+    try:
+        return _read(source)
+    except ForeignFileError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise DamagedFileError(lines[0]) from error
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Return a table of `read_scores_file` for pandas, indexed by architecture string."""
+    # Even ignored, pandas' own metadata would be decoded.
+    frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
+    return frame.set_index("architecture")
+
+
+def _read(source: Path | BytesIO) -> tuple[pa.Table, dict[str, Any]]:
+    table = pq.read_table(
+        source, page_checksum_verification=True, partitioning=None, pre_buffer=False
+    )
+    said = _said(table)
+    wanted = (*_COLUMNS, *said["proxies"])
+    if missing := set(wanted) - set(table.column_names):
+        raise ForeignFileError(f"no column {min(missing)!r}")
+    arrays = {
+        name: table[name].cast(pa.string() if name in TEXTS else pa.float64())
+        for name in table.column_names
+        if name in wanted
+    }
+    checked = pa.table(arrays, metadata=table.schema.metadata)
+    checked.validate(full=True)
+    for name in ("architecture", "function_key"):
+        if checked[name].null_count:
+            raise ValueError(f"rows without {name}")
+    return checked, said
+
+
+def _said(table: pa.Table) -> dict[str, Any]:
+    try:
+        said = json.loads((table.schema.metadata or {})[KEY])
+        if all(isinstance(said[name], kind) for name, kind in _SAID.items()):
+            return dict(said)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ForeignFileError("it does not say what it holds") from error
+    raise ForeignFileError("it does not say what it holds")
