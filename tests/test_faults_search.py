@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -247,7 +248,8 @@ def test_what_waiting_does_not_cure_is_said_at_once(nap: list[float]) -> None:
     assert nap == []
 
 
-def test_a_journal_whose_folder_goes_away_and_comes_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(10.0, marks=pytest.mark.slow)])
+def test_a_journal_whose_folder_goes_away_and_comes_back(tmp_path: Path, seconds: float) -> None:
     there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
     there.mkdir()
     config = configured(tmp_path / "runs", n_trials=6, storage=str(there / "s.journal"))
@@ -260,12 +262,34 @@ def test_a_journal_whose_folder_goes_away_and_comes_back(tmp_path: Path) -> None
         def progressed(self, progress: Any) -> None:
             if progress.done == 3:
                 there.rename(elsewhere)
-                self.back = threading.Timer(1.5, elsewhere.rename, [there])
+                self.back = threading.Timer(seconds, elsewhere.rename, [there])
                 self.back.start()
 
     moving = Moving()
     trials = zc_search.run_search(config, listener=moving).trials
     assert moving.back is not None
+    whole = zc_search.run_search(configured(tmp_path / "whole", n_trials=6)).trials
+    assert trials["architecture"].equals(whole["architecture"])
+
+
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(10.0, marks=pytest.mark.slow)])
+def test_a_database_that_another_program_keeps_locked(tmp_path: Path, seconds: float) -> None:
+    config = configured(tmp_path / "runs", n_trials=6)
+    release: list[threading.Timer] = []
+
+    class Locking:
+        def planned(self, plan: object) -> None: ...
+
+        def progressed(self, progress: Any) -> None:
+            if progress.done == 3:
+                (database,) = (tmp_path / "runs").rglob("study.db")
+                other = sqlite3.connect(database, check_same_thread=False)
+                other.execute("BEGIN EXCLUSIVE")
+                release.append(threading.Timer(seconds, other.close))
+                release[0].start()
+
+    trials = zc_search.run_search(config, listener=Locking()).trials
+    assert release
     whole = zc_search.run_search(configured(tmp_path / "whole", n_trials=6)).trials
     assert trials["architecture"].equals(whole["architecture"])
 
