@@ -19,6 +19,7 @@ import optuna
 import pytest
 from optuna.artifacts import FileSystemArtifactStore, download_artifact, get_all_artifact_meta
 from report_runs import made_up_run
+from small_search import SMALL
 from test_report_loading import written
 
 import zc_search
@@ -35,22 +36,6 @@ from zc_search.run_folder import RunFolder
 from zc_search.search import RECORD, TrialRecord
 
 optuna_dashboard = pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")
-
-SMALL = """
-[study]
-name = "small"
-n_trials = 12
-sampler = "random"
-[space]
-channels = 2
-cells = 1
-[data]
-source = "noise"
-batch_size = 4
-[objectives]
-naswot_relu = "maximize"
-params = "minimize"
-"""
 
 
 @pytest.fixture(scope="module")

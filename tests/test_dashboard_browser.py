@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from browsers import Watched, browser
+from small_search import SMALL
 
 import zc_search
 from zc_search.config import parse_config
@@ -19,27 +20,13 @@ pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")
 
 __all__ = ["browser"]  # a fixture
 
-SMALL = """
-[study]
-name = "shown"
-n_trials = 20
-sampler = "random"
-[space]
-channels = 2
-cells = 1
-[data]
-source = "noise"
-batch_size = 4
-[objectives]
-naswot_relu = "maximize"
-params = "minimize"
-"""
-
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SearchResult, str]]:
     folder = json.dumps(str(tmp_path_factory.mktemp("runs")))
-    result = zc_search.run_search(parse_config(SMALL, [f"output.folder={folder}"]))
+    result = zc_search.run_search(
+        parse_config(SMALL, [f"output.folder={folder}", "study.name=shown", "study.n_trials=20"])
+    )
     opened = open_source(str(result.folder))
     storage = readable_storage(opened.storage)
     with make_dashboard(storage, "127.0.0.1", 0, opened.artifacts) as server:

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from report_runs import made_up_run
 from rich.console import Console
+from small_search import SMALL
 
 from zc_search.report.document import result_document
 from zc_search.report.notation import compact
@@ -24,21 +25,6 @@ from zc_search.report.terminal import TerminalListener, print_result
 from zc_search.report.terminal_tables import pareto, quality
 from zc_search.results import SearchResult
 
-SMALL = """
-[study]
-name = "small"
-n_trials = 12
-sampler = "random"
-[space]
-channels = 2
-cells = 1
-[data]
-source = "noise"
-batch_size = 4
-[objectives]
-naswot_relu = "maximize"
-params = "minimize"
-"""
 ALONE = SMALL.replace("12", "4") + '[benchmark]\nname = "none"\n'
 """A search that is over soon: without accuracies there is no ensemble to judge."""
 

@@ -53,17 +53,7 @@ def prepare(config: Config) -> Prepared:
     benchmark = _open_benchmark(config)
     space = make_space(config.space)
     batch, task, about_images = batch_and_task(config)
-    scorer = Scorer(
-        proxies,
-        batch,
-        dataset=task,
-        channels=config.space.channels,
-        cells=config.space.cells,
-        repeats=config.proxies.repeats,
-        seed=config.proxies.seed,
-        device=config.proxies.device,
-        cache=open_cache(config.proxies.cache),
-    )
+    scorer = Scorer.of(config, proxies, batch, task, open_cache(config.proxies.cache))
     definitions = {p.name: p.definition for p in proxies}
     load_transferred(config, definitions)  # complains now, not after the last trial
     check_constraints(config, batch, task)

@@ -5,11 +5,13 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from zc_search.config import Config
 from zc_search.data import Batch, load_batch
 from zc_search.datasets import DatasetName, Task, task_of
 from zc_search.errors import DataError, ProxyError, unknown_name
@@ -102,6 +104,32 @@ class Scorer:
             "device": self._device.type,
         }
         self._kept = cache.under(conditions, self.proxies) if cache else None
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        proxies: Sequence[Proxy],
+        batch: Batch,
+        task: Task,
+        cache: ScoreCache | None = None,
+    ) -> Self:
+        """Return a scorer with a configuration's networks, seeds and device.
+
+        Raises:
+            ZcSearchError: As above.
+        """
+        return cls(
+            proxies,
+            batch,
+            dataset=task,
+            channels=config.space.channels,
+            cells=config.space.cells,
+            repeats=config.proxies.repeats,
+            seed=config.proxies.seed,
+            device=config.proxies.device,
+            cache=cache,
+        )
 
     def score(self, architecture: AnyArchitecture) -> Scores:
         """Score an architecture; an isomorph of an earlier one costs next to nothing."""

@@ -32,15 +32,19 @@ def zero_cost(
     """
     if candidates < 1:
         raise ValueError(f"candidates={candidates!r}: Allowed: at least 1")
+    rng = np.random.default_rng(seed)
     known: dict[str, str] = {}
     if scores is None:
-        table = structure([str(cell) for cell in space])
+        cells = list(space)
+        table = structure([str(cells[place]) for place in _drawn(rng, len(cells), candidates)])
         among = columns_to_aggregate(aggregate, table.columns, None)
     else:
         table, known = read_scores(scores)
         among = columns_to_aggregate(aggregate, known, scores)
         table = table[[Architecture.from_string(cell) in space for cell in table.index]]
-    rng = np.random.default_rng(seed)
-    drawn = rng.choice(len(table), size=min(candidates, len(table)), replace=False)
-    chosen = worth(table.iloc[np.sort(drawn)], among, known).idxmax()
-    return Architecture.from_string(str(chosen))
+        table = table.iloc[_drawn(rng, len(table), candidates)]
+    return Architecture.from_string(str(worth(table, among, known).idxmax()))
+
+
+def _drawn(rng: np.random.Generator, size: int, count: int) -> list[int]:
+    return sorted(rng.choice(size, size=min(count, size), replace=False).tolist())

@@ -63,13 +63,7 @@ def check_constraints(config: Config, batch: Batch, task: Task) -> None:
     cheapest = Architecture(
         tuple(min(allowed, key=order.index) for allowed in config.space.choices.values())
     )
-    scorer = Scorer(
-        resolve_proxies(("params", "flops")),
-        batch,
-        dataset=task,
-        channels=config.space.channels,
-        cells=config.space.cells,
-    )
+    scorer = Scorer.of(config, resolve_proxies(("params", "flops")), batch, task)
     costs = scorer.score(cheapest).values
     for proxy, (name, limit) in limits.items():
         if costs.get(proxy, 0.0) > limit:

@@ -12,14 +12,13 @@ import pandas as pd
 import torch
 
 from zc_search.config import Config, Training
-from zc_search.data import Batch
 from zc_search.data.choosing import batch_and_task, open_images
 from zc_search.data.image_set import ImageSet
 from zc_search.datasets import Task
 from zc_search.errors import StudyError
 from zc_search.files import write_atomically
 from zc_search.networks import build_network
-from zc_search.proxies import Proxy, resolve_proxies
+from zc_search.proxies import resolve_proxies
 from zc_search.report import write_report
 from zc_search.report.loading import load_result, stored_learning_curve
 from zc_search.results import SearchResult
@@ -98,8 +97,8 @@ def train_run(
     batch, task, _ = batch_and_task(config, images)
     _refuse_other_images(result, batch.fingerprint)
     proxies = resolve_proxies(config.proxies_to_compute)
-    scorer = _scorer(config, proxies, batch, task)
-    costs = _scorer(config, resolve_proxies(config.constraints.limits), batch, task)
+    scorer = Scorer.of(config, proxies, batch, task)
+    costs = Scorer.of(config, resolve_proxies(config.constraints.limits), batch, task)
 
     def allowed(architecture: AnyArchitecture) -> bool:
         return broken(config.constraints, costs.score(architecture).values) is None
@@ -213,19 +212,6 @@ def _train_all(
         on_step(Step(len(wanted), done, groups[text], recipe.epochs, reached[-1]))
     pairs = zip(results["architecture"], results["seed"], strict=True)
     return results[[pair in set(wanted) for pair in pairs]].reset_index(drop=True)
-
-
-def _scorer(config: Config, proxies: tuple[Proxy, ...], batch: Batch, task: Task) -> Scorer:
-    return Scorer(
-        proxies,
-        batch,
-        dataset=task,
-        channels=config.space.channels,
-        cells=config.space.cells,
-        repeats=config.proxies.repeats,
-        seed=config.proxies.seed,
-        device=config.proxies.device,
-    )
 
 
 def _scored(scorer: Scorer, result: SearchResult, entrants: list[Entrant]) -> pd.DataFrame:
