@@ -14,7 +14,8 @@ from zc_search.data import load_batch
 from zc_search.errors import ConfigError, StudyError
 from zc_search.proxies import resolve_proxies
 from zc_search.scoring import Scorer
-from zc_search.search import RECORD, TrialRecord, open_study, run_trials, trials_table
+from zc_search.search import RECORD, TrialRecord, loop, open_study, run_trials, trials_table
+from zc_search.search import workers as workers_module
 from zc_search.spaces import Architecture, CellSpace
 
 BASE = {
@@ -158,6 +159,49 @@ def test_workers_give_the_same_trials_again(run: Run) -> None:
     config = configured(study__workers=2, study__n_trials=8)
     first, second = (run(config, name) for name in ("a.db", "b.db"))
     assert [t.params for t in first.trials] == [t.params for t in second.trials]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Score in this process, however many workers are asked for: the order is the same."""
+
+    def scoring(scorer: Scorer, workers: int, timeout: float | None) -> object:
+        return workers_module.scoring(scorer, 1)
+
+    monkeypatch.setattr(loop, "scoring", scoring)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_always_have_something_to_do(run: Run, workers: int) -> None:
+    study: list[optuna.Study] = []
+    running: list[int] = []
+
+    def on_trial(number: int, record: TrialRecord) -> None:
+        states = (TrialState.RUNNING,)
+        running.append(len(study[0].get_trials(deepcopy=False, states=states)))
+
+    config = configured(study__workers=workers, study__n_trials=8)
+    study.append(run(configured(study__workers=workers, study__n_trials=1)))
+    run(config, on_trial=on_trial)
+    assert running == {1: [0] * 7, 2: [3, 3, 3, 3, 2, 1, 0]}[workers]
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("at", [0, 1, 4, 9])
+def test_with_workers_too_an_interrupted_study_equals_an_uninterrupted_one(
+    run: Run, at: int
+) -> None:
+    config = configured(study__workers=2, study__n_trials=12)
+    whole = essence(run(config, "whole.db"))
+
+    def stopping(number: int, record: TrialRecord) -> None:
+        if number == at:
+            raise StopError
+
+    with pytest.raises(StopError):
+        run(config, "cut.db", on_trial=stopping)
+    assert essence(run(config, "cut.db")) == whole
 
 
 def test_a_weighted_sum_is_one_objective(run: Run) -> None:

@@ -52,4 +52,4 @@ def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> str:
     allowed = list(allowed)
     close = nearest(str(given), allowed)
     hint = f"; did you mean {close!r}?" if close else ";"
-    return f"unknown {kind} {given!r}{hint} Allowed: {', '.join(allowed)}"
+    return f"unknown {kind} {given!r}{hint} Allowed: {', '.join(allowed) or 'none'}"

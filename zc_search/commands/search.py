@@ -63,17 +63,19 @@ def search(
         typer.echo("name a search file: zc-search --config search.toml", err=True)
         raise typer.Exit(2)
 
+    from zc_search.config import load_config
+
+    chosen = load_config(config, [*(settings or ()), *_workers(workers)])
+    # Only now, so that a wrong setting is said at once.
     import optuna
     from rich.console import Console
 
-    from zc_search.config import load_config
     from zc_search.pipeline import run_search
     from zc_search.report.document import result_document
     from zc_search.report.terminal import TerminalListener, logged_to, print_result
     from zc_search.results import Silence
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    chosen = load_config(config, [*(settings or ()), *_workers(workers)])
     if join:
         from zc_search.commands.worker import help_run
 

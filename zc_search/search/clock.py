@@ -33,8 +33,8 @@ class Clock:
             self.accuracies += 1
             self.simulated_seconds += record.benchmark.get(TRAINING, 0.0)
 
-    def left(self, config: Config) -> int:
-        """Return how many trials may be started together before the clock is looked at again.
+    def left(self, config: Config, most: int) -> int:
+        """Return how many trials, at most `most`, may be going on beside those counted.
 
         Real seconds count from this clock's making: a resumed search has its time again.
         """
@@ -45,5 +45,5 @@ class Clock:
         if self.simulated_seconds >= (study.max_simulated_seconds or float("inf")):
             return 0
         if study.max_accuracies is None:
-            return study.workers
-        return max(0, min(study.workers, study.max_accuracies - self.accuracies))
+            return most
+        return max(0, min(most, study.max_accuracies - self.accuracies))

@@ -1,6 +1,7 @@
 """Asking, scoring and telling, until the study has its trials."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
+from optuna.trial import Trial
 
 from zc_search.benchmarks import Benchmark
 from zc_search.config import Config
@@ -17,9 +19,9 @@ from zc_search.search.objective import make_record, tell
 from zc_search.search.predictions import remember_ensembles, with_predictions
 from zc_search.search.presence import Presence
 from zc_search.search.record import TrialRecord
-from zc_search.search.turns import Known, turns
+from zc_search.search.turns import Known, Turns
 from zc_search.search.workers import scoring
-from zc_search.spaces import AnySpace
+from zc_search.spaces import AnyArchitecture, AnySpace
 
 if TYPE_CHECKING:
     from zc_search.ensemble import Ensemble
@@ -41,10 +43,11 @@ def run_trials(
 ) -> None:
     """Bring a study to its number of trials, or to the end of one of its budgets.
 
-    Trials are asked for in groups of as many as there are workers and told in order of their
-    numbers, so that what a sampler knows when it draws a trial does not depend on which worker
-    was faster, nor on where an earlier run was cut off. Other processes may work on the study at
-    the same time; trials that one of them leaves behind are taken up.
+    Trials are told in order of their numbers, and each is asked for when the one has been told
+    that is as many before it as may be in hand (see `Turns`). So what a sampler knows when it
+    draws a trial does not depend on which worker was faster, nor on where an earlier run was cut
+    off. Other processes may work on the study at the same time; trials that one of them leaves
+    behind are taken up.
 
     Args:
         study: The study.
@@ -69,30 +72,38 @@ def run_trials(
         scoring(scorer, config.study.workers, config.proxies.timeout) as submit,
     ):
         catch_up = partial(known.catch_up, study, on_trial)
-        for group in turns(study, config, space, clock, presence, catch_up):
-            jobs: dict[str, Future[Scores]] = {}
-            for _, architecture in group:
+        turns = Turns(study, config, space, clock, presence, catch_up)
+        in_hand: deque[tuple[Trial, AnyArchitecture]] = deque()
+        jobs: dict[str, Future[Scores]] = {}
+        while True:
+            for trial, architecture in turns.begin(len(in_hand)):
+                in_hand.append((trial, architecture))
+                presence.hold(t.number for t, _ in in_hand)
                 key = architecture.function_key
                 if architecture.infeasible is None and key not in first_of and key not in jobs:
                     jobs[key] = submit(architecture)
-            for trial, architecture in group:
-                key = architecture.function_key
-                scores = None
-                if job := jobs.pop(key, None):
-                    scores = job.result()
-                    scorer.remember(scores)
-                elif architecture.infeasible is None:
-                    scores = scorer.score(architecture)
-                record = make_record(
-                    architecture,
-                    scores,
-                    benchmark,
-                    repeat_of=first_of.get(key),
-                    data=scorer.batch.fingerprint,
-                )
-                record = with_predictions(record, ensembles)
-                known.count(trial.number, record)
-                try:
-                    on_trial(trial.number, tell(study, trial, config, record))
-                except UpdateFinishedTrialError:
-                    logger.info("trial %d was told by another process", trial.number)
+            if not in_hand:
+                return
+            trial, architecture = in_hand[0]
+            key = architecture.function_key
+            scores = None
+            if job := jobs.pop(key, None):
+                scores = job.result()
+                scorer.remember(scores)
+            elif architecture.infeasible is None:
+                scores = scorer.score(architecture)
+            record = make_record(
+                architecture,
+                scores,
+                benchmark,
+                repeat_of=first_of.get(key),
+                data=scorer.batch.fingerprint,
+            )
+            record = with_predictions(record, ensembles)
+            known.count(trial.number, record)
+            try:
+                on_trial(trial.number, tell(study, trial, config, record))
+            except UpdateFinishedTrialError:
+                logger.info("trial %d was told by another process", trial.number)
+            in_hand.popleft()
+            presence.hold(t.number for t, _ in in_hand)

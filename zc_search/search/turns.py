@@ -1,11 +1,12 @@
 """Which trials this process scores next, and when there are no more, alone or among others."""
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 
 from zc_search.config import Config
 from zc_search.scoring import Scorer, Scores
@@ -16,10 +17,11 @@ from zc_search.search.record import TrialRecord
 from zc_search.search.study import finished_trials, taken_up
 from zc_search.spaces import AnyArchitecture, AnySpace, read_architecture
 
-Turn = list[tuple[Trial, AnyArchitecture]]
-"""Trials to be scored together, in order of their numbers."""
+Begun = tuple[Trial, AnyArchitecture]
+"""A trial to be scored, and its architecture."""
 
-_PAUSE = 1.0  # seconds between two looks at what the others do
+_PAUSE = 1.0  # seconds between two looks at whether the others are done
+_LOOK = 5.0  # seconds between two looks for what others left behind
 
 
 class Known:
@@ -60,18 +62,11 @@ class Known:
                 on_trial(trial.number, record)
 
 
-def turns(
-    study: Study,
-    config: Config,
-    space: AnySpace,
-    clock: Clock,
-    presence: Presence,
-    catch_up: Callable[[], None],
-) -> Iterator[Turn]:
-    """Yield the next trials to score together: first those that were cut off, then new ones.
+class Turns:
+    """Begins the trials of a study, as many at a time as keep the workers busy.
 
-    It ends when the study has its trials and none of them is running any more, or when one of its
-    budgets is spent.
+    That is one for one worker and twice as many for several, since trials are told in order of
+    their numbers and architectures take different times.
 
     Args:
         study: The study.
@@ -81,45 +76,79 @@ def turns(
         presence: Says who else works on the study.
         catch_up: Takes the trials of others into account.
     """
-    size = config.study.workers
 
-    def begun(trials: Sequence[FrozenTrial]) -> Turn:
-        turn = []
-        for trial in taken_up(study, trials, len(space.choices)):
+    def __init__(
+        self,
+        study: Study,
+        config: Config,
+        space: AnySpace,
+        clock: Clock,
+        presence: Presence,
+        catch_up: Callable[[], None],
+    ) -> None:
+        self._study = study
+        self._config = config
+        self._space = space
+        self._clock = clock
+        self._presence = presence
+        self._catch_up = catch_up
+        workers = config.study.workers
+        self._most = 2 * workers if workers > 1 else 1
+        self._asked = _asked(study)
+        self._looked = -math.inf
+
+    def begin(self, in_hand: int) -> list[Begun]:
+        """Begin the trials that may be scored now: those that were cut off, then new ones.
+
+        Args:
+            in_hand: How many that were begun here have not been told.
+
+        Returns:
+            Nothing if enough are in hand. If none is: the study has its trials and none of them
+            is running any more, or one of its budgets is spent.
+        """
+        while True:
+            others = self._presence.others()
+            if others:
+                self._catch_up()
+                self._asked = _asked(self._study)
+            begun = self._cut_off() if not in_hand or (others and self._is_time()) else []
+            while self._has_room(in_hand + len(begun)):
+                trial = self._study.ask()
+                self._asked += 1
+                if _is_surplus(self._study, trial, self._config.study.n_trials):
+                    self._study.tell(trial, state=TrialState.FAIL)
+                    break
+                begun.append((trial, suggest(trial, self._space)))
+            if begun or in_hand or not self._clock.left(self._config, self._most):
+                return begun
+            if not self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                return []
+            time.sleep(_PAUSE)
+
+    def _has_room(self, in_hand: int) -> bool:
+        return (
+            in_hand < min(self._most, self._clock.left(self._config, self._most))
+            and self._asked < self._config.study.n_trials
+        )
+
+    def _is_time(self) -> bool:
+        """Whether to look again for trials of processes that died; a look costs two queries."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK:
+            return False
+        self._looked = now
+        return True
+
+    def _cut_off(self) -> list[Begun]:
+        begun = []
+        abandoned = self._presence.abandoned()
+        for trial in taken_up(self._study, abandoned, len(self._space.choices)):
             try:
-                turn.append((trial, suggest(trial, space)))
+                begun.append((trial, suggest(trial, self._space)))
             except UpdateFinishedTrialError:  # by somebody who was thought to be dead
                 continue
-        return turn
-
-    turn = begun(presence.abandoned())
-    asked = _asked(study)
-    while True:
-        if presence.others():
-            catch_up()
-            asked = _asked(study)
-        room = min(clock.left(config), config.study.n_trials - asked + len(turn))
-        # A turn ends at a multiple of its size, wherever an earlier run was cut off.
-        while len(turn) < room and (not turn or asked % size):
-            trial = study.ask()
-            asked += 1
-            if _is_surplus(study, trial, config.study.n_trials):
-                study.tell(trial, state=TrialState.FAIL)
-                break
-            turn.append((trial, suggest(trial, space)))
-        if turn:
-            presence.hold(trial.number for trial, _ in turn)
-            yield turn
-            presence.hold(())
-            turn = begun(presence.abandoned()) if presence.others() else []
-            continue
-        if not clock.left(config):
-            return
-        turn = begun(presence.abandoned())
-        if not turn:
-            if not study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                return
-            time.sleep(_PAUSE)
+        return begun
 
 
 def _asked(study: Study) -> int:
