@@ -161,6 +161,15 @@ def test_unreadable_images_are_named_and_left_out(pets: Path) -> None:
         read_folder(pets, max_unreadable=1)
 
 
+def test_only_common_formats_are_decoded_whatever_a_name_ends_in(pets: Path) -> None:
+    picture = Image.new("RGB", (40, 30), (1, 2, 3))
+    picture.save(pets / "cat" / "0.png", format="TIFF")
+    picture.save(pets / "cat" / "1.png", format="PPM")
+    picture.save(pets / "cat" / "2.png", format="GIF")
+    (note,) = read_folder(pets).notes
+    assert note.startswith("2 of 48 images cannot be read and are left out: cat/0.png (")
+
+
 def test_a_class_of_which_nothing_can_be_read(pets: Path) -> None:
     for file in (pets / "emu").iterdir():
         file.write_bytes(b"RIFF")

@@ -16,6 +16,7 @@ from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy
 from databases import postgres
 
 from zc_search.search import RECORD, open_storage
@@ -134,3 +135,28 @@ def test_calls_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
         sys.stdout.write(f"\n{name:32} {count / 100:5.1f} a trial")
     writes = sum(n for name, n in calls.items() if name.startswith(("set", "create")))
     assert writes / 100 == pytest.approx(11, abs=2)
+
+
+def test_statements_of_a_trial(tmp_path: Path) -> None:
+    """What these calls are to a database: round trips, one after another."""
+    study = optuna.create_study(
+        storage=f"sqlite:///{tmp_path / 's.db'}",
+        directions=["minimize", "maximize"],
+        sampler=optuna.samplers.RandomSampler(),
+    )
+    statements: Counter[str] = Counter()
+    engine = study._storage._backend.engine  # type: ignore[attr-defined]
+
+    @sqlalchemy.event.listens_for(engine, "before_cursor_execute")
+    def executed(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        statements[statement.split()[0]] += 1
+
+    @sqlalchemy.event.listens_for(engine, "commit")
+    def committed(connection: Any) -> None:
+        statements["COMMIT"] += 1
+
+    for _ in range(100):
+        trial(study)
+    for name, count in statements.most_common():
+        sys.stdout.write(f"\n{name:32} {count / 100:5.1f} a trial")
+    assert statements.total() / 100 == pytest.approx(72, abs=10)

@@ -88,7 +88,9 @@ def convert(
         raise typer.Exit(130) from None
     for path in filter(None, (done.table, done.curves)):
         size = path.stat().st_size / 1e6
-        console.print(f"wrote {path} ({size:,.1f} MB)", highlight=False, soft_wrap=True)
+        console.print(
+            f"wrote {path} ({size:,.1f} MB)", highlight=False, markup=False, soft_wrap=True
+        )
     md5 = f"md5 {done.md5} as named" if done.md5 else "no md5 to compare with"
     peak = _peak_megabytes()
     memory = "" if peak is None else f", peak memory {peak:,.0f} MB"
@@ -98,7 +100,9 @@ def convert(
         highlight=False,
         soft_wrap=True,
     )
-    console.print(f"next: zc-search query 0 -b {done.table}", highlight=False, soft_wrap=True)
+    console.print(
+        f"next: zc-search query 0 -b {done.table}", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 @benchmark_app.command()

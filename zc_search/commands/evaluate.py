@@ -80,7 +80,7 @@ def evaluate(
             highlight=False,
         )
     for path in filter(None, (csv_file, json_file)):
-        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+        console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Table":

@@ -87,7 +87,7 @@ def query(
     console.print(_table(answer))
     console.print(opened.provenance, highlight=False, markup=False)
     if curves is not None:
-        console.print(f"wrote {curves}", highlight=False, soft_wrap=True)
+        console.print(f"wrote {curves}", highlight=False, markup=False, soft_wrap=True)
 
 
 def look_up(

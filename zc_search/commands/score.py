@@ -103,7 +103,7 @@ def score(
             soft_wrap=True,
             markup=False,
         )
-    console.print(f"next: zc-search evaluate {out}", highlight=False, soft_wrap=True)
+    console.print(f"next: zc-search evaluate {out}", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

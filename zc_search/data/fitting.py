@@ -9,6 +9,9 @@ from PIL import Image
 Fit = Literal["crop", "pad", "stretch"]
 Color = Literal["grey", "rgb"]
 
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+"""What is decoded, whatever a file's name ends in: Pillow's rarer decoders meet no foreign file."""
+
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from zc_search.data.fitting import Color, Fit, as_array, is_grey
+from zc_search.data.fitting import FORMATS, Color, Fit, as_array, is_grey
 from zc_search.data.image_set import SMALLEST_SIDE, ImageSet
 from zc_search.errors import DataError
 
@@ -78,7 +78,7 @@ def read_folder(
         )
 
     def read(place: int) -> None:
-        with Image.open(files[place]) as image:
+        with Image.open(files[place], formats=FORMATS) as image:
             image.draft(image.mode, (size, size))  # a JPEG is decoded no larger than needed
             pixels[place] = as_array(ImageOps.exif_transpose(image), size, fit, chosen)
 
@@ -129,7 +129,7 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def _look(file: Path) -> _Look:
-    with Image.open(file) as image:
+    with Image.open(file, formats=FORMATS) as image:
         return _Look(min(image.size), is_grey(image))
 
 

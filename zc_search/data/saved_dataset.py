@@ -14,7 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from zc_search.data.arrays import image_set
-from zc_search.data.fitting import Color, Fit, as_array, is_grey
+from zc_search.data.fitting import FORMATS, Color, Fit, as_array, is_grey
 from zc_search.data.image_set import ImageSet
 from zc_search.errors import DataError, unknown_name
 
@@ -105,7 +105,7 @@ def _open(value: Any, folder: Path) -> Image.Image:
     if content is None:
         raise DataError(f"{folder} does not hold its images but names files elsewhere")
     try:
-        return Image.open(io.BytesIO(content))
+        return Image.open(io.BytesIO(content), formats=FORMATS)
     except OSError as error:
         raise DataError(f"{folder}: an image cannot be read: {error}") from error
 
