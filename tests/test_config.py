@@ -50,10 +50,13 @@ def test_edges_and_operations_are_those_of_the_search_space():
     assert tuple(key for key in Space.model_fields if key.startswith("op_")) == PARAMETERS
 
 
-def test_starter_states_the_defaults_and_explains_every_key():
+def test_starter_states_the_defaults_but_for_the_ensemble_and_explains_every_key():
     config = parse_config(starter())
     assert config == Config.model_validate(
-        {"objectives": dict.fromkeys(("meco", "jacov", "synflow", "params"), "default")}
+        {
+            "objectives": dict.fromkeys(("meco", "jacov", "synflow", "params"), "default"),
+            "ensemble": {"model": "gap", "features": "rank+flow+aggregate", "fit_on": "all"},
+        }
     )
     for section in type(config).model_fields:
         assert f"\n[{section}]" in starter()

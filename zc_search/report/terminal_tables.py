@@ -71,9 +71,20 @@ def pareto(result: SearchResult, rows: int, width: int) -> Group:
     )
 
 
-def weights(ensemble: Ensemble) -> Group:
-    """Return the weights of an ensemble with their intervals, or its importances."""
+def weights(ensemble: Ensemble, rows: int = 12) -> Group:
+    """Return the weights of an ensemble with their intervals, or its importances.
+
+    Args:
+        ensemble: Of a search.
+        rows: How many at most: those of the proxies and, of the others, the heaviest.
+    """
     frame = ensemble.weights
+    proxies = frame["feature"].isin(ensemble.proxies)
+    others = frame.loc[~proxies, frame.columns[1]].abs().sort_values(ascending=False, kind="stable")
+    room = max(0, rows - int(proxies.sum()))
+    left_out = len(others) - room
+    if left_out > 1:  # a line that says so takes as much room as one weight
+        frame = frame.loc[[*frame.index[proxies], *others.index[:room]]]
     table = _table()
     table.add_column("feature", overflow="fold")
     for column in frame.columns[1:]:
@@ -88,6 +99,11 @@ def weights(ensemble: Ensemble) -> Group:
         f"Ensemble: {ensemble.model}, fitted to {ensemble.rows} architectures "
         f"({ensemble.fit_on}); {ensemble.unit}; 90 % intervals",
         table,
+        *(
+            [Text(), Text(f"and {left_out} of less weight: see ensemble.toml", "dim")]
+            if left_out > 1
+            else []
+        ),
     )
 
 
