@@ -69,8 +69,15 @@ def plot_weights(source: SearchResult | Ensemble | pd.DataFrame) -> go.Figure:
     )
     shown = style.axis(np.concatenate([info[value], info["low"], info["high"]])).get("range")
     if shown is not None:
+        # What is settled is never cut off; collinear proxies can have intervals beyond all bounds.
+        pad = 0.06 * (shown[1] - shown[0])
+        shown = [
+            min(shown[0], *(info["low"][certain] - pad)),
+            max(shown[1], *(info["high"][certain] + pad)),
+        ]
         beyond = info[(info["low"] < shown[0]) | (info["high"] > shown[1])]["feature"]
-        caption += f" {', '.join(beyond)} reach beyond the axis; double-click shows all."
+        if len(beyond):
+            caption += f" {', '.join(beyond)} reach beyond the axis; double-click shows all."
     return style.figure(
         traces,
         title="Weights" if linear else "Importance of the features",

@@ -96,7 +96,7 @@ def _template(ink: str, muted: str, grid: str, paper: str) -> dict[str, Any]:
             "legend": {
                 "orientation": "h",
                 "yanchor": "bottom",
-                "y": 1.02,
+                "y": 1,
                 "x": 0,
                 "font": {"size": 12, "color": muted},
                 "bgcolor": "rgba(0,0,0,0)",
@@ -135,7 +135,15 @@ def figure(
     """
     own = {
         "template": LIGHT,
-        "title": {"text": title, "x": 0, "xref": "paper", "font": {"size": 16}},
+        "title": {
+            "text": title,
+            "x": 0,
+            "xref": "paper",
+            "y": 1,
+            "yanchor": "top",
+            "pad": {"t": 14},
+            "font": {"size": 16},
+        },
         "meta": {"alt": alt, "caption": caption, "min_width": min_width},
         "height": height,
         "margin": {"t": TITLE},
