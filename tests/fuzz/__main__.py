@@ -73,11 +73,13 @@ def _atheris(name: str, cases: int) -> int:
     for found in gc.get_objects():
         if isinstance(found, FunctionType) and "zc_search" in str(found.__module__):
             atheris.instrument_func(found)
-    corpus = Path(mkdtemp())
-    for number, data in enumerate(target.corpus()):
-        (corpus / str(number)).write_bytes(data)
+    corpus = target.corpus()
+    folder = Path(mkdtemp())
+    for number, data in enumerate(corpus):
+        (folder / str(number)).write_bytes(data)
+    longest = f"-max_len={2 * max(map(len, corpus))}"
     atheris.Setup(
-        [sys.argv[0], f"-runs={cases}", "-max_len=4096", str(corpus)],
+        [sys.argv[0], f"-runs={cases}", longest, str(folder)],
         lambda data: target.check(data) and None,
     )
     atheris.Fuzz()
