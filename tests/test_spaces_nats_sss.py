@@ -48,6 +48,8 @@ def test_functions_differ_and_are_told_from_texts() -> None:
         (lambda: SizeArchitecture((8,) * 4), "has 5 numbers of channels, such as 24:32:48:64:64"),
         (lambda: SizeArchitecture((8, 8, 12, 8, 8)), "stage_3: 12 channels; Allowed: 8, 16, 24,"),
         (lambda: SizeArchitecture.from_string("8:8:8"), "has 5 numbers of channels"),
+        (lambda: SizeArchitecture.from_string("\x1e0:0"), "has 5 numbers of channels"),
+        (lambda: SizeArchitecture.from_string("8:8:8:8:٨"), "not an architecture of the size spac"),
         (lambda: SizeArchitecture.from_string("8,8,8,8,8"), "not an architecture of the size spac"),
         (lambda: read_architecture("8:8:8:8:72"), "stage_5: 72 channels; Allowed"),
         (lambda: SizeArchitecture.from_index(32_768), "index 32768 is not in 0 to 32767"),

@@ -14,7 +14,7 @@ from zc_search.errors import ArchitectureError, unknown_name
 from zc_search.spaces.product_space import ProductSpace
 from zc_search.vocabulary import CHANNELS, STAGES
 
-_STRING = re.compile(r"\d{1,4}(?::\d{1,4})+")
+_STRING = re.compile(r"\d{1,4}(?::\d{1,4})+", re.ASCII)
 EXAMPLE = "24:32:48:64:64"
 
 
@@ -62,7 +62,7 @@ class SizeArchitecture:
             raise ArchitectureError(
                 f"not an architecture of the size space: {text!r}; such as {EXAMPLE}"
             )
-        return cls(tuple(map(int, text.split(":"))))
+        return cls(tuple(map(int, text.strip().split(":"))))
 
     def to_string(self) -> str:
         """Write the benchmark's notation; the inverse of `from_string`."""
