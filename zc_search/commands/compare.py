@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zc_search.commands.bars import clock, counting_bar
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
@@ -121,33 +123,19 @@ def _written(value: object) -> str:
 @contextmanager
 def _progress_line(console: "Console") -> Iterator[Callable[[int, int], None]]:
     """Yield what shows the progress: a bar in a terminal, elsewhere a line a minute."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    bar = Progress(
-        TextColumn("searching"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task("searching", total=None)
-    told = -60.0
+    told, begun = -60.0, time.monotonic()
+    already: int | None = None  # those of an earlier run took no time
 
     def show(done: int, total: int) -> None:
-        nonlocal told
-        bar.update(task, completed=done, total=total)
+        nonlocal told, already
+        already = done if already is None else already
+        seconds = (time.monotonic() - begun) / max(1, done - already) * (total - done)
+        update(done, total, f"{clock(seconds)} left" if done > already else "starting")
         if not console.is_terminal and (time.monotonic() - told >= 60 or done == total):
             told = time.monotonic()
             console.print(f"{done:,} of {total:,} searches", highlight=False)
 
-    with bar:
+    with counting_bar(console, "searching") as update:
         yield show
 
 

@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zc_search.commands.bars import clock, counting_bar
 from zc_search.commands.search import Config, Settings
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def score(
         )
     console.print(
         f"{len(table):,} architectures, {table['function_key'].nunique():,} functions, "
-        f"in {out} after {_clock(time.perf_counter() - start)}",
+        f"in {out} after {clock(time.perf_counter() - start)}",
         highlight=False,
         soft_wrap=True,
     )
@@ -109,28 +109,16 @@ def score(
 @contextmanager
 def _progress_line(console: "Console") -> Iterator[Callable[["Progress"], None]]:
     """Yield what shows the progress: a bar in a terminal, elsewhere a line a minute."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    bar = Bar(
-        TextColumn("scoring"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[status]}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task("scoring", total=None, status="")
     told = -60.0
 
     def show(progress: "Progress") -> None:
         nonlocal told
         status = "starting"
         if progress.remaining is not None:
-            status = f"{progress.rate:.1f}/s, {_clock(progress.remaining)} left"
+            status = f"{progress.rate:.1f}/s, {clock(progress.remaining)} left"
         if progress.failed:
             status += f", {progress.failed:,} not finite"
-        bar.update(task, total=progress.total, completed=progress.done, status=status)
+        update(progress.done, progress.total, status)
         if not console.is_terminal and progress.seconds - told >= 60:
             told = progress.seconds
             console.print(
@@ -139,9 +127,5 @@ def _progress_line(console: "Console") -> Iterator[Callable[["Progress"], None]]
                 soft_wrap=True,
             )
 
-    with bar:
+    with counting_bar(console, "scoring") as update:
         yield show
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

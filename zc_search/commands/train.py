@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zc_search.commands.bars import counting_bar
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -73,31 +75,21 @@ def train(
 @contextmanager
 def _progress(console: "Console", epochs: int) -> "Iterator[Callable[[Step], None]]":
     """Yield what shows the progress: a bar in a terminal, elsewhere a line a training."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.text import Text
 
-    bar = Progress(
-        TextColumn("training"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[status]}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task("training", total=None, status="")
     told = -1
 
     def show(step: "Step") -> None:
         nonlocal told
         status = f"{step.group}, epoch {step.epoch}: {step.accuracy:.1f} %" if step.group else ""
-        bar.update(task, total=step.total, completed=step.done, status=status)
+        update(step.done, step.total, status)
         if not console.is_terminal and step.done > told:
             if told >= 0 or step.done:
                 line = f"{step.done} of {step.total} trained"
                 console.print(Text(f"{line}, {status}" if status else line), soft_wrap=True)
             told = step.done
 
-    with bar:
+    with counting_bar(console, "training") as update:
         yield show
 
 

@@ -1,0 +1,42 @@
+"""The progress bar of commands that count: in a terminal alone, elsewhere they print lines."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Update = Callable[[int, int, str], None]
+"""Called with what is done, of how many, and what to say beside it."""
+
+
+@contextmanager
+def counting_bar(console: "Console", what: str) -> Iterator[Update]:
+    """Yield what moves a bar; without a terminal it does nothing.
+
+    Args:
+        console: Where it is drawn.
+        what: Is being done, such as ``scoring``.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn(what),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[status]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task(what, total=None, status="")
+    with bar:
+        yield lambda done, total, status: bar.update(
+            task, completed=done, total=total, status=status
+        )
+
+
+def clock(seconds: float) -> str:
+    """Return a time as hours, minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))
