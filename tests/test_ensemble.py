@@ -184,16 +184,19 @@ def test_intervals_widen_away_from_the_training_rows() -> None:
     assert width[1] > width[0]
 
 
-def test_spread_is_the_bootstrap_covariance_spelled_out() -> None:
+def test_spread_is_what_the_covariance_has_beyond_that_of_the_rows_fitted_to() -> None:
     ensemble = fit(linear_table(40))
     matrix = ensemble.features.matrix(linear_table(5, seed=3))
     lower = ensemble.predictor.covariance
     covariance = np.array(
         [[lower[max(i, j)][min(i, j)] for j in range(len(lower))] for i in range(len(lower))]
     )
+    fitted = ensemble.features.matrix(linear_table(40))
+    typical = np.mean([np.array([1.0, *row]) @ covariance @ [1.0, *row] for row in fitted])
     for row, down in zip(matrix, ensemble.predictor.spread(matrix, 2.0)[0], strict=True):
         design = np.array([1.0, *row])
-        assert down == pytest.approx(2 * np.sqrt(design @ covariance @ design))
+        beyond = max(design @ covariance @ design - typical, 0.0)
+        assert down == pytest.approx(2 * np.sqrt(beyond))
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -1, 90])
@@ -462,7 +465,7 @@ def test_a_weight_against_its_direction_is_named() -> None:
     unsettled = fit(table, directions={"gamma": "maximize"})
     if unsettled.weights.set_index("feature").loc["gamma", "weight"] > 0:
         unsettled = fit(table, directions={"gamma": "minimize"})
-    assert "their intervals include 0, so that even the sign is open" in note(
+    assert "the 90 % interval includes 0, so that even the sign is open" in note(
         unsettled, "directions of gamma"
     )
     spline = fit(table, directions={"alpha": "minimize"}, feature_set="spline")

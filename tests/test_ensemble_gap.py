@@ -15,9 +15,16 @@ from sklearn.linear_model import Ridge
 
 from zc_search.benchmarks import open_benchmark
 from zc_search.ensemble import Ensemble, fit_ensemble, fit_pipeline, learning_curve
-from zc_search.ensemble.models import GapRegression, Link, RankRegression, for_resampling
+from zc_search.ensemble.models import GapRegression, Link, RankRegression
 from zc_search.ensemble.process import GapProcess
-from zc_search.ensemble.ridge import AGGREGATE_WORTH, PRODUCT_SCALE, fit_ridge, gaps_to_ceiling
+from zc_search.ensemble.ridge import (
+    AGGREGATE_WORTH,
+    PRODUCT_SCALE,
+    fit_ridge,
+    gaps_to_ceiling,
+    ridge_covariance,
+    ridge_posterior,
+)
 from zc_search.evaluation import kendall_tau
 from zc_search.spaces import Architecture
 
@@ -140,15 +147,94 @@ def test_a_failure_does_not_turn_the_fit() -> None:
 
 
 @pytest.mark.parametrize("model", [GapRegression, RankRegression])
-def test_resampled_models_keep_their_ridge(model: Any) -> None:
+def test_a_fit_orders_as_its_score_does(model: Any) -> None:
     X, y = columns(40)
     fitted = model().fit(X, 60 + y)
-    again = for_resampling(fitted)
-    assert isinstance(again, model)
-    assert again.alpha == fitted.alpha_
-    np.testing.assert_allclose(again.fit(X, 60 + y).coef_, fitted.coef_, rtol=1e-3)
     order = stats.rankdata(X.to_numpy() @ fitted.coef_)
     assert stats.kendalltau(order, fitted.predict(X)).statistic > 0.99
+
+
+# Uncertainty ----------------------------------------------------------------------------------
+
+
+def test_the_posterior_of_a_ridge_is_that_of_the_textbook() -> None:
+    X, y = columns(30)
+    design, alpha = X.to_numpy() + 3.0, 2.0
+    centred = design - design.mean(axis=0)
+    inverse = np.linalg.inv(centred.T @ centred + alpha * np.eye(4))
+    degrees = np.trace(centred @ inverse @ centred.T)
+    fitted = Ridge(alpha).fit(design, y)
+    variance = ((y - fitted.predict(design)) ** 2).sum() / (30 - 1 - degrees)
+    covariance = ridge_posterior(design, y, alpha)
+    np.testing.assert_allclose(covariance[1:, 1:], variance * inverse)
+    # Where all columns are at their means only the mean of the targets is uncertain.
+    centre = np.array([1.0, *design.mean(axis=0)])
+    assert centre @ covariance @ centre == pytest.approx(variance / 30)
+
+
+def test_products_and_the_aggregate_have_their_share_of_it() -> None:
+    X, y = columns(30)
+    scaled = X.to_numpy() * [1, 1, PRODUCT_SCALE, 1]
+    factors = np.array([1, 1, 1, PRODUCT_SCALE, 1])
+    plain = ridge_posterior(scaled, y, 2.0) * np.outer(factors, factors)
+    np.testing.assert_allclose(ridge_covariance(X, y, 2.0), plain)
+    X["aggregate"] = X["a"] * 2 + 1
+    line = stats.linregress(X["aggregate"], y)
+    share = AGGREGATE_WORTH / (AGGREGATE_WORTH + 30)
+    own = ridge_posterior(X.to_numpy() * [1, 1, PRODUCT_SCALE, 1, 1], y, 2.0)
+    expected = (1 - share) ** 2 * own[-1, -1] + share**2 * line.stderr**2
+    assert ridge_covariance(X, y, 2.0)[-1, -1] == pytest.approx(expected)
+    expected = (1 - share) ** 2 * own[0, 0] + share**2 * line.intercept_stderr**2
+    assert ridge_covariance(X, y, 2.0)[0, 0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("features", [20, 150])
+def test_intervals_hold_true_weights_as_often_as_they_say(features: int) -> None:
+    """A bootstrap of the same ridge holds a quarter of them where features exceed the rows."""
+    random = np.random.default_rng(7)
+    held = []
+    for _ in range(30):
+        design = random.normal(size=(80, features))
+        weights = random.normal(size=features)
+        y = design @ weights + random.normal(size=80) * np.sqrt(features)
+        alpha = float(features)  # noise over signal, as the truth was drawn
+        errors = np.sqrt(np.diag(ridge_posterior(design, y, alpha))[1:])
+        estimate = Ridge(alpha).fit(design, y).coef_
+        held.append(np.abs(estimate - weights) < stats.norm.ppf(0.95) * errors)
+    assert np.mean(held) == pytest.approx(0.9, abs=0.03)
+
+
+@pytest.mark.parametrize("model", ["gap", "rank", "ridge"])
+def test_a_weight_lies_in_its_own_interval(model: str) -> None:
+    ensemble = fit_ensemble(
+        linear_table(60), PROXIES, model=model, feature_set="rank+flow+interactions", fit_on="all"
+    )
+    weights = ensemble.weights
+    assert len(weights) > 60, "more features than rows"
+    middle = (weights["low"] + weights["high"]) / 2
+    np.testing.assert_allclose(middle, weights["weight"], atol=1e-12)
+    assert (weights["standard_error"] > 0).all()
+
+
+def test_the_aggregate_counts_where_a_weight_contradicts_its_direction() -> None:
+    """A proxy whose own weight is below 0 may raise the score through the aggregate."""
+    table = linear_table(60)
+    directions = dict.fromkeys(PROXIES, "maximize")
+    ensemble = fit_ensemble(
+        table,
+        PROXIES,
+        model="gap",
+        feature_set="rank+aggregate",
+        fit_on="all",
+        repeats=1,
+        directions=directions,
+    )
+    named = " ".join(n for n in ensemble.notes if "contradict" in n)
+    for proxy in PROXIES:
+        low, high = (table.assign(**{proxy: table[proxy].agg(end)}) for end in ("min", "max"))
+        matrices = [ensemble.features.matrix(t) for t in (low, high)]
+        scores = [ensemble.predictor._score(m).mean() for m in matrices]
+        assert (f"{proxy} ({directions[proxy]})" in named) == (scores[1] < scores[0])
 
 
 def test_the_process_is_that_of_scikit_learn() -> None:

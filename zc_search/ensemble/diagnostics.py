@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from zc_search.ensemble.features import STRUCTURE, FeatureMap, Features
-from zc_search.ensemble.predictor import Weight
+from zc_search.ensemble.predictor import LinearPredictor
 from zc_search.ensemble.quality import HeldOut
 from zc_search.ensemble.validation import CrossValidation
 
@@ -65,22 +66,38 @@ def collinear_proxies(columns: pd.DataFrame) -> list[str]:
 
 
 def contradicted_directions(
-    features: FeatureMap, weights: Sequence[Weight], directions: Mapping[str, str]
+    features: FeatureMap,
+    predictor: LinearPredictor,
+    rows: pd.DataFrame,
+    directions: Mapping[str, str],
 ) -> list[str]:
-    """Say which proxies count against their own direction, from their lowest to highest value."""
+    """Say which proxies count against their own direction.
+
+    That is by how much the score rises, on the mean of the rows, from a proxy's lowest value to
+    its highest with all others as they are: by its own weights, through products and through the
+    aggregate.
+
+    Args:
+        features: Make the columns.
+        predictor: Its weights, and their covariance.
+        rows: Those fitted to.
+        directions: By proxy.
+    """
     corrections: list[str] = []
     unsettled: list[str] = []
-    by_name = {weight.feature: weight for weight in weights}
-    scales = {column.name: column.scale for column in features.columns}
-    for proxy in features.proxies:
-        own = [by_name[name] for name in proxy.names() if name in by_name]
-        rise = sum(weight.weight / scales[weight.feature] for weight in own)
-        direction = directions.get(proxy.proxy)
-        if direction is None or rise * (1 if direction == "maximize" else -1) >= 0:
+    weights = np.array([weight.weight for weight in predictor.weights])
+    covariance = predictor.full_covariance()[1:, 1:]
+    for proxy in (scale.proxy for scale in features.proxies):
+        if (direction := directions.get(proxy)) is None:
             continue
-        named = f"{proxy.proxy} ({direction})"
-        settled = len(own) > 1 or own[0].low > 0 or own[0].high < 0
-        (corrections if settled else unsettled).append(named)
+        ends = [rows.assign(**{proxy: rows[proxy].agg(end)}) for end in ("min", "max")]
+        low, high = (features.matrix(end) for end in ends)
+        contrast = (high - low).mean(axis=0)
+        rise = float(contrast @ weights)
+        if rise * (1 if direction == "maximize" else -1) >= 0:
+            continue
+        reach = float(norm.ppf(0.95) * np.sqrt(max(contrast @ covariance @ contrast, 0.0)))
+        (corrections if abs(rise) > reach else unsettled).append(f"{proxy} ({direction})")
     notes = []
     if corrections:
         notes.append(
@@ -90,7 +107,7 @@ def contradicted_directions(
     if unsettled:
         notes.append(
             f"Weights contradict the directions of {_listed(unsettled)}: "
-            "their intervals include 0, so that even the sign is open."
+            "the 90 % interval includes 0, so that even the sign is open."
         )
     return notes
 
@@ -101,7 +118,7 @@ def few_rows(rows: int, features: int) -> list[str]:
         return [
             (
                 f"{rows} rows for {features} features and an intercept: the weights are not "
-                "settled by the data, and standard errors are those of the bootstrap."
+                "settled by the data."
             )
         ]
     if rows < 3 * features:

@@ -165,13 +165,14 @@ class Ensemble(BaseModel):
     def predict_interval(self, table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
         """Predict the accuracy of each row with an interval for its true accuracy, in percent.
 
-        The interval covers two things, added as squares on either side: how the prediction moves
-        when the weights vary as they do over bootstrap resamples of the training rows, and how
-        far true accuracies lay from predictions of held-out rows (their quantiles, so that the
-        two sides may differ). It holds on average over architectures like those fitted to, not
-        for every kind of architecture alone; it does not cover a choice of training rows that
-        are unlike the table, such as a Pareto front, the fitted constants of the features, or
-        the seed noise of a single accuracy. For an imported regressor the first part is left out.
+        The interval covers two things, added as squares on either side: how far true accuracies
+        lay from predictions of held-out rows (their quantiles, so that the two sides may differ),
+        and by how much a row's prediction is more uncertain, by the weights' covariance, than
+        those of the rows fitted to are on average. It holds on average over architectures like
+        those fitted to, not for every kind of architecture alone; it does not cover a choice of
+        training rows that are unlike the table, such as a Pareto front, the fitted constants of
+        the features, or the seed noise of a single accuracy. For an imported regressor the second
+        part is left out.
 
         Args:
             table: See `predict`.

@@ -82,9 +82,11 @@ def fit_ensemble(
             ``architecture``); where there are, ``feasible``, ``pareto``, ``params``, ``flops``.
         proxies: Columns to predict from.
         target: Column with the accuracy, in percent.
-        model: ``linear``, ``ridge``, ``nonnegative``, ``rank``, or ``module:Class``.
-        feature_set: ``standard``, ``raw``, ``rank`` or ``spline``, each with ``+cell`` or
-            ``+interactions`` if wanted.
+        model: ``linear``, ``ridge``, ``nonnegative``, ``rank``, ``gap``, or ``module:Class``;
+            see `make_model`.
+        feature_set: ``standard``, ``raw``, ``rank`` or ``spline``, each with any of ``+cell``,
+            ``+flow`` and ``+interactions``, the latter two also with ``+aggregate``; see
+            `parse_feature_set`.
         fit_on: ``pareto``, for the Pareto front if it has three distinct rows for each proxy, or
             ``all`` distinct feasible rows.
         folds: Folds of the cross-validation, 2 or more.
@@ -160,7 +162,9 @@ def fit_ensemble(
         predictor = imported_regressor(pipeline, fit, rows, target, seed)
     else:
         predictor = linear_predictor(pipeline, rows, target, n_bootstrap, seed)
-        notes += diagnostics.contradicted_directions(features.map_, predictor.weights, directions)
+        if judged is None:  # residuals of rows fitted to hold none of it
+            predictor = predictor.model_copy(update={"typical_variance": 0.0})
+        notes += diagnostics.contradicted_directions(features.map_, predictor, rows, directions)
     return Ensemble(
         model=model,
         feature_set=feature_set,
@@ -201,11 +205,15 @@ def _judge_unseen(
 ) -> tuple[HeldOut, ...]:
     """Judge a fit and its baselines on the rows of a table that compute no function fitted to.
 
+    Of rows with one ``architecture``, such as a search's repeated trials, the first counts.
+
     Returns:
         One record a predictor; none where fewer than three rows are left.
     """
     table = table.reset_index(drop=True)
     table = table[flags(table, "feasible", default=True) & finite(table, proxies)]
+    if "architecture" in table:
+        table = table.drop_duplicates("architecture")
     rest = table[~np.isin(function_keys(table), function_keys(rows)) & finite(table, [target])]
     if len(rest) < 3:  # no rank correlation
         return ()

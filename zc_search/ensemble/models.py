@@ -11,10 +11,10 @@ from pydantic import BaseModel, model_validator
 from scipy.optimize import isotonic_regression
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, RegressorMixin, is_regressor
-from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
+from sklearn.linear_model import LinearRegression, RidgeCV
 
 from zc_search.config.types import MODELS
-from zc_search.ensemble.ridge import fit_ridge, gaps_to_ceiling
+from zc_search.ensemble.ridge import fit_ridge, gaps_to_ceiling, ridge_covariance
 from zc_search.ensemble.scales import RECORD, Floats
 from zc_search.errors import EnsembleError, unknown_name
 
@@ -155,11 +155,20 @@ class RankRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
         """Fit to columns and percent accuracies; tied accuracies share their mean rank."""
-        ranks = (rankdata(y) - 0.5) / len(y)
+        ranks = self._target(y)
         self.coef_, self.intercept_, self.alpha_ = fit_ridge(X, ranks, self.alpha)
         scores = np.asarray(X) @ self.coef_ + self.intercept_
         self.link_ = Link.fit(scores, np.asarray(y, dtype=np.float64))
         return self
+
+    def covariance(self, X: pd.DataFrame, y: Floats) -> Floats:
+        """Return `ridge_covariance` for what it was fitted to."""
+        return ridge_covariance(X, self._target(y), self.alpha_)
+
+    @staticmethod
+    def _target(y: Floats) -> Floats:
+        ranks: Floats = (rankdata(y) - 0.5) / len(y)
+        return ranks
 
     def predict(self, X: pd.DataFrame) -> Floats:
         """Return percent accuracy."""
@@ -192,6 +201,10 @@ class GapRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.coef_, self.intercept_, self.alpha_ = fit_ridge(X, gaps, self.alpha)
         self.link_ = Link.of_gaps(ceiling, gaps)
         return self
+
+    def covariance(self, X: pd.DataFrame, y: Floats) -> Floats:
+        """Return `ridge_covariance` for what it was fitted to."""
+        return ridge_covariance(X, gaps_to_ceiling(y)[1], self.alpha_)
 
     def predict(self, X: pd.DataFrame) -> Floats:
         """Return percent accuracy."""
@@ -232,18 +245,3 @@ def make_model(name: str, directions: Mapping[str, str] | None, seed: int) -> An
     if not is_regressor(model):
         raise EnsembleError(f"model {name!r} is no scikit-learn regressor")
     return model
-
-
-def for_resampling(model: Any) -> Any:
-    """Return an unfitted model like a fitted linear one, its ridge as strong as found there."""
-    match model:
-        case RidgeCV():
-            return Ridge(float(model.alpha_))
-        case RankRegression():
-            return RankRegression(model.alpha_)
-        case GapRegression():
-            return GapRegression(model.alpha_)
-        case NonNegative():
-            return NonNegative(model.directions)
-        case _:
-            return LinearRegression()

@@ -18,9 +18,10 @@ class Weight(BaseModel):
         feature: Name of the column.
         weight: What one standard deviation of the feature adds to the score.
         standard_error: Of the weight: in closed form for least squares with more rows than
-            weights, else the standard deviation of the bootstrap.
-        low: 5% quantile of the weight over the bootstrap.
-        high: 95% quantile of the weight over the bootstrap.
+            weights, of the posterior for the ridges (``ridge``, ``rank``, ``gap``), else the
+            standard deviation of the bootstrap.
+        low: 5% quantile of the weight, over the posterior of a ridge, else over the bootstrap.
+        high: 95% quantile, likewise.
     """
 
     model_config = RECORD
@@ -38,8 +39,10 @@ class LinearPredictor(BaseModel):
     Attributes:
         intercept: Score where every column is at its training mean.
         weights: One for each column, in the feature map's order.
-        covariance: Of the intercept and the weights over the bootstrap: the lower triangle, row
-            by row, the intercept first.
+        covariance: Of the intercept and the weights, over a ridge's posterior or the bootstrap:
+            the lower triangle, row by row, the intercept first.
+        typical_variance: Of the score, the mean over the rows fitted to: what residuals of rows
+            held out hold already.
         link: From score to percent accuracy; None where the score is the accuracy.
     """
 
@@ -48,6 +51,7 @@ class LinearPredictor(BaseModel):
     intercept: float
     weights: tuple[Weight, ...]
     covariance: tuple[tuple[float, ...], ...]
+    typical_variance: float = 0.0
     link: Link | None = None
 
     def predict(self, matrix: Floats) -> Floats:
@@ -57,19 +61,24 @@ class LinearPredictor(BaseModel):
     def spread(self, matrix: Floats, deviations: float) -> tuple[Floats, Floats]:
         """Return how far a prediction falls and rises if the weights vary, in percent accuracy.
 
+        Only where a row is more uncertain than those fitted to are on average.
+
         Args:
             matrix: Rows of standardised columns.
-            deviations: How many bootstrap standard deviations the score may move.
+            deviations: How many standard deviations the score may move.
         """
-        lower = np.zeros((len(self.covariance), len(self.covariance)))
-        for position, row in enumerate(self.covariance):
-            lower[position, : position + 1] = row
-        covariance = lower + np.tril(lower, -1).T
-        design = np.column_stack([np.ones(len(matrix)), matrix])
-        variance = ((design @ covariance) * design).sum(axis=1)
+        variance = score_variance(self.full_covariance(), matrix) - self.typical_variance
         score, step = self._score(matrix), deviations * np.sqrt(np.maximum(variance, 0.0))
         here = self._linked(score)
         return here - self._linked(score - step), self._linked(score + step) - here
+
+    def full_covariance(self) -> Floats:
+        """Return `covariance` as a square matrix."""
+        lower = np.zeros((len(self.covariance), len(self.covariance)))
+        for position, row in enumerate(self.covariance):
+            lower[position, : position + 1] = row
+        full: Floats = lower + np.tril(lower, -1).T
+        return full
 
     def _score(self, matrix: Floats) -> Floats:
         # Column by column and not as one product: a row's sum must not depend on how many rows
@@ -87,6 +96,13 @@ class LinearPredictor(BaseModel):
         if [len(row) for row in self.covariance] != list(range(1, len(self.weights) + 2)):
             raise ValueError(f"the covariance is no lower triangle of {len(self.weights) + 1} rows")
         return self
+
+
+def score_variance(covariance: Floats, matrix: Floats) -> Floats:
+    """Return the variance of each row's score, from that of the intercept and the weights."""
+    design = np.column_stack([np.ones(len(matrix)), matrix])
+    variance: Floats = ((design @ covariance) * design).sum(axis=1)
+    return variance
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,22 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from sklearn.inspection import permutation_importance
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
 from zc_search.ensemble.features import FeatureMap
-from zc_search.ensemble.predictor import ImportedRegressor, LinearPredictor
+from zc_search.ensemble.models import GapRegression, RankRegression
+from zc_search.ensemble.predictor import ImportedRegressor, LinearPredictor, score_variance
+from zc_search.ensemble.ridge import ridge_posterior
 from zc_search.ensemble.scales import Floats
 from zc_search.ensemble.tables import numbers
 from zc_search.ensemble.uncertainty import (
+    bootstrap_records,
     least_squares_errors,
     lower_triangle,
+    posterior_records,
     resampled_coefficients,
-    weight_records,
 )
 from zc_search.ensemble.validation import ROWS_IN_A_FOLD
 from zc_search.errors import ArchitectureError
@@ -28,18 +31,28 @@ from zc_search.spaces import Architecture
 def linear_predictor(
     pipeline: Pipeline, rows: pd.DataFrame, target: str, n_bootstrap: int, seed: int
 ) -> LinearPredictor:
-    """Write down a fitted linear model, and bound its weights."""
+    """Write down a fitted linear model, and bound its weights: a ridge's by its posterior."""
     model, accuracies = pipeline["model"], numbers(rows, target)
     columns = pipeline["features"].transform(rows)
-    errors = None
-    if isinstance(model, LinearRegression):
-        residuals = accuracies - model.predict(columns)
-        errors = least_squares_errors(columns.to_numpy(), residuals)
-    coefficients = resampled_coefficients(model, columns, accuracies, n_bootstrap, seed)
+    names, matrix = list(columns), columns.to_numpy()
+    if isinstance(model, RidgeCV):
+        covariance = ridge_posterior(matrix, accuracies, float(model.alpha_))
+        weights = posterior_records(names, model.coef_, covariance)
+    elif isinstance(model, RankRegression | GapRegression):
+        covariance = model.covariance(columns, accuracies)
+        weights = posterior_records(names, model.coef_, covariance)
+    else:
+        errors = None
+        if isinstance(model, LinearRegression):
+            errors = least_squares_errors(matrix, accuracies - model.predict(columns))
+        coefficients = resampled_coefficients(model, columns, accuracies, n_bootstrap, seed)
+        covariance = np.atleast_2d(np.cov(coefficients, rowvar=False))
+        weights = bootstrap_records(names, model.coef_, errors, coefficients)
     return LinearPredictor(
         intercept=float(model.intercept_),
-        weights=weight_records(list(columns), model.coef_, errors, coefficients),
-        covariance=lower_triangle(coefficients),
+        weights=weights,
+        covariance=lower_triangle(covariance),
+        typical_variance=float(score_variance(covariance, matrix).mean()),
         link=getattr(model, "link_", None),
     )
 

@@ -63,3 +63,65 @@ def fit_ridge(X: pd.DataFrame, y: Floats, alpha: float | None) -> tuple[Floats, 
         weights[X.columns == "aggregate"] += share * line.coef_[0]
         intercept += share * float(line.intercept_)
     return weights, intercept, alpha
+
+
+def ridge_posterior(columns: Floats, y: Floats, alpha: float) -> Floats:
+    """Return how uncertain a ridge's weights are, given the prior that it stands for.
+
+    ``s² (X'X + alpha I)^-1`` of centred columns, with ``s²`` the squared residuals over the rows
+    that exceed the effective degrees of freedom (MacKay 1992, Bayesian interpolation).
+
+    Args:
+        columns: Rows x features, without the intercept.
+        y: Target.
+        alpha: Strength of the ridge.
+
+    Returns:
+        The covariance of the intercept and the weights, the intercept first.
+    """
+    centre = columns.mean(axis=0)
+    design, target = columns - centre, y - y.mean()
+    values, vectors = np.linalg.eigh(design.T @ design)
+    values = np.maximum(values, 0.0)
+    weights = vectors @ ((vectors.T @ (design.T @ target)) / (values + alpha))
+    residuals = target - design @ weights
+    spare = max(len(y) - 1 - float((values / (values + alpha)).sum()), 1e-6)
+    variance = float(residuals @ residuals) / spare
+    inner = (vectors * (variance / (values + alpha))) @ vectors.T
+    return _with_intercept(inner, centre, variance / len(y))
+
+
+def ridge_covariance(X: pd.DataFrame, y: Floats, alpha: float) -> Floats:
+    """Return the covariance of the intercept and weights of `fit_ridge`, the intercept first.
+
+    The ridge's is that of its posterior; the line through ``aggregate`` adds that of least
+    squares, as if the two were independent.
+
+    Args:
+        X: See `fit_ridge`.
+        y: Target.
+        alpha: The ridge's strength.
+    """
+    expected = np.array([1.0, *(PRODUCT_SCALE if " * " in str(name) else 1.0 for name in X)])
+    covariance = ridge_posterior(X.to_numpy(dtype=np.float64) * expected[1:], y, alpha)
+    covariance = covariance * np.outer(expected, expected)
+    if "aggregate" in X.columns:
+        share, line = aggregate_line(X, y)
+        own = X[["aggregate"]].to_numpy(dtype=np.float64)
+        residuals = y - line.predict(own)
+        variance = float(residuals @ residuals) / max(len(y) - 2, 1)
+        scatter = float(((own - own.mean()) ** 2).sum())
+        of_line = _with_intercept(
+            np.array([[variance / scatter]]), own.mean(axis=0), variance / len(y)
+        )
+        place = [0, 1 + list(X.columns).index("aggregate")]
+        covariance = covariance * (1 - share) ** 2
+        covariance[np.ix_(place, place)] += share**2 * of_line
+    return covariance
+
+
+def _with_intercept(inner: Floats, centre: Floats, of_mean: float) -> Floats:
+    """Return the covariance of ``mean - centre @ weights`` and the weights."""
+    beside = -inner @ centre
+    first = np.concatenate([[of_mean + centre @ inner @ centre], beside])
+    return np.vstack([first, np.column_stack([beside, inner])])

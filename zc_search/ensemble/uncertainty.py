@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
+from sklearn.base import clone
 
-from zc_search.ensemble.models import for_resampling
 from zc_search.ensemble.predictor import Weight
 from zc_search.ensemble.scales import Floats
 
@@ -18,8 +19,9 @@ def resampled_coefficients(
 ) -> Floats:
     """Refit a model to rows drawn with replacement (Efron 1979, the bootstrap of pairs).
 
-    The features' constants and the strength of a ridge stay as they are, so that the weights of
-    all draws mean the same.
+    The features' constants stay as they are, so that the weights of all draws mean the same. Not
+    for a ridge: a resample holds 63 % of the rows, so that it shrinks the weights further than the
+    fit does, and its intervals lie too near 0; see `ridge_covariance`.
 
     Returns:
         draws x (1 + columns), the intercept first.
@@ -28,7 +30,7 @@ def resampled_coefficients(
     coefficients = np.empty((draws, 1 + columns.shape[1]))
     for draw in range(draws):
         rows = random.integers(len(columns), size=len(columns))
-        fitted = for_resampling(model).fit(columns.iloc[rows], accuracies[rows])
+        fitted = clone(model).fit(columns.iloc[rows], accuracies[rows])
         coefficients[draw] = [fitted.intercept_, *fitted.coef_]
     return coefficients
 
@@ -55,7 +57,7 @@ def least_squares_errors(columns: Floats, residuals: Floats) -> Floats | None:
     return errors
 
 
-def weight_records(
+def bootstrap_records(
     names: list[str], weights: Floats, errors: Floats | None, coefficients: Floats
 ) -> tuple[Weight, ...]:
     """Put each weight beside its standard error and its 90% interval over the bootstrap.
@@ -69,22 +71,34 @@ def weight_records(
     draws = coefficients[:, 1:]
     errors = draws.std(axis=0, ddof=1) if errors is None else errors[1:]
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+    return _records(names, weights, errors, low, high)
+
+
+def posterior_records(names: list[str], weights: Floats, covariance: Floats) -> tuple[Weight, ...]:
+    """Put each weight beside its standard error and its 90% interval, both of the posterior.
+
+    Args:
+        names: Features, in the order of the weights.
+        weights: Without the intercept.
+        covariance: Of the intercept and the weights.
+    """
+    errors = np.sqrt(np.diag(covariance)[1:])
+    reach = float(norm.ppf(0.95)) * errors
+    return _records(names, weights, errors, weights - reach, weights + reach)
+
+
+def _records(
+    names: list[str], weights: Floats, errors: Floats, low: Floats, high: Floats
+) -> tuple[Weight, ...]:
+    columns = (np.asarray(values).tolist() for values in (weights, errors, low, high))
     return tuple(
         Weight(feature=name, weight=w, standard_error=e, low=a, high=b)
-        for name, w, e, a, b in zip(
-            names,
-            np.asarray(weights).tolist(),
-            errors.tolist(),
-            low.tolist(),
-            high.tolist(),
-            strict=True,
-        )
+        for name, w, e, a, b in zip(names, *columns, strict=True)
     )
 
 
-def lower_triangle(coefficients: Floats) -> tuple[tuple[float, ...], ...]:
-    """Return the covariance of the coefficients over the bootstrap, row by row."""
-    covariance = np.atleast_2d(np.cov(coefficients, rowvar=False))
+def lower_triangle(covariance: Floats) -> tuple[tuple[float, ...], ...]:
+    """Return a covariance row by row, without what stands above the diagonal."""
     return tuple(tuple(row[: place + 1].tolist()) for place, row in enumerate(covariance))
 
 

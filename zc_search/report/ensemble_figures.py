@@ -62,8 +62,8 @@ def plot_weights(source: SearchResult | Ensemble | pd.DataFrame) -> go.Figure:
     ]
     unit = getattr(getattr(source, "ensemble", source), "unit", "for a standard deviation")
     caption = (
-        f"In {unit}. Bars hold 90 % of bootstrap resamples of the architectures fitted to; "
-        "proxies that say the same share their weight, so that only its sum is settled."
+        f"In {unit}. Bars are 90 % intervals; proxies that say the same share their weight, so "
+        "that only its sum is settled."
         if linear
         else "What shuffling a feature costs in Kendall's tau; bars are a standard deviation."
     )
