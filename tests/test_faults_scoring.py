@@ -15,8 +15,9 @@ from zc_search.data import load_batch
 from zc_search.memory import is_out_of_memory
 from zc_search.proxies import Probe, resolve_proxies
 from zc_search.scoring import Scorer
-from zc_search.search.workers import DIED, scoring
+from zc_search.search.workers import scoring
 from zc_search.spaces import Architecture
+from zc_search.sweep import WORKER_DIED
 
 HARMLESS = Architecture.from_index(4321)
 MARKED = Architecture.from_string("|avg_pool_3x3~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|none~2|")
@@ -51,7 +52,7 @@ def test_who_brings_its_process_down_has_no_value_and_the_others_have_theirs() -
     with scoring(scorer("snip", dies, "params"), 1, timeout=200.0) as submit:
         marked, harmless = submit(MARKED), submit(HARMLESS)
         found, other = marked.result(), harmless.result()
-    assert found.failures == {dies: f"GivenUpError: {DIED} (exit code -9)"}
+    assert found.failures == {dies: f"GivenUpError: {WORKER_DIED} (exit code -9)"}
     assert math.isnan(found.values[dies])
     alone = scorer("snip", "params").score(MARKED).values
     assert {n: found.values[n] for n in alone} == pytest.approx(alone)

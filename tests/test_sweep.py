@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import typer
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -37,12 +39,13 @@ from zc_search.sweep import (
     load_scores,
     score_space,
 )
-from zc_search.sweep.jobs import AT_ONCE, Job, Scoring, forget, make_jobs, prepare, run
-from zc_search.sweep.pools import Pool, WorkerDiedError
+from zc_search.sweep.jobs import AT_ONCE, Job, Scoring, forget, make_jobs, prepare, reusable, run
+from zc_search.sweep.pools import Pool, WorkerDiedError, _Attempt
 from zc_search.sweep.request import read_architectures, sample_space, with_proxies
 from zc_search.sweep.running import _finished
 from zc_search.sweep.store import Store
 from zc_search.sweep.table import about, parts_of
+from zc_search.sweep.watching import Watch, too_long
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -253,6 +256,9 @@ def test_an_address_where_nobody_answers(tmp_path: Path, monkeypatch: pytest.Mon
         score_space(SOME, SLOW, tmp_path / "s.parquet", dask="tcp://127.0.0.1:9")
 
 
+NO_CONVOLUTION = "|avg_pool_3x3~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|none~2|"
+
+
 def deadly(probe: Probe) -> float:
     """A user's proxy that brings its process down, on the networks without any convolution."""
     if not probe.network.cells[0].state_dict():
@@ -264,7 +270,7 @@ def test_who_kills_a_worker_twice_is_recorded_and_tried_again_by_the_next_call(
     tmp_path: Path,
 ) -> None:
     config = configured("snip", f"{__name__}:deadly")
-    pool = "|avg_pool_3x3~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|none~2|"
+    pool = NO_CONVOLUTION
     harmless = [a for a in SOME if "nor_conv" in str(a)][:3]
     out = tmp_path / "scores.parquet"
     seen: list[Progress] = []
@@ -282,6 +288,103 @@ def test_who_kills_a_worker_twice_is_recorded_and_tried_again_by_the_next_call(
         store.finish()
     again = score_space([pool], config, out, workers=1)
     assert again.loc[pool, "snip"] == 2.0
+
+
+def hanging(probe: Probe) -> float:
+    """A user's proxy that takes a minute, on the networks without any convolution."""
+    if not probe.network.cells[0].state_dict():
+        time.sleep(60)
+    return 1.0
+
+
+def limited(timeout: float) -> Config:
+    settings = configured("snip", f"{__name__}:hanging", "l2_norm").model_dump(exclude_none=True)
+    return parse_config(settings | {"proxies": {"timeout": timeout, "cache": "off"}})
+
+
+class SlowCrew:
+    """Takes too long over the given proxies, and over all where it has begun none."""
+
+    def __init__(self, *slow: str) -> None:
+        self.slow = slow
+
+    def submit(
+        self, function: object, sweep: str, job: Job, watch: Watch, timeout: float
+    ) -> Future[list[Scores]]:
+        future: Future[list[Scores]] = Future()
+        left = [name for name in self.slow if name not in watch.given_up]
+        if left:
+            watch.note.write_text(left[0])
+            future.set_exception(TimeoutError())
+        else:
+            future.set_result(run(sweep, job, watch))
+        return future
+
+
+def attempted(tmp_path: Path, job: Job, *slow: str) -> Scores:
+    scoring = Scoring.of(limited(2.0))
+    prepare("sweep", scoring)
+    attempt = _Attempt(SlowCrew(*slow), "sweep", scoring, job, 2.0, tmp_path / "note")  # type: ignore[arg-type]
+    forget("sweep")
+    (scores,) = attempt.outcome.result()
+    return scores
+
+
+def test_proxies_are_given_up_one_by_one(tmp_path: Path) -> None:
+    first, second = [a for a in CellSpace() if a.function_key == "nor_conv_3x3(x)"][:2]
+    given_up = {name: f"GivenUpError: {too_long(2.0)}" for name in ("snip", "flops")}
+    scores = attempted(tmp_path, Job((first,)), "flops", "snip")
+    assert scores.failures == given_up
+    assert {name for name, value in scores.values.items() if math.isnan(value)} == set(given_up)
+    following = Job((first,), (second,), at_once=1).next([scores])
+    assert following is not None
+    # Of its function the other one knows already, of its own dead edges it does not.
+    assert attempted(tmp_path, following).failures == {"snip": given_up["snip"]}
+    nothing = attempted(tmp_path, Job((first,)), "")
+    assert set(nothing.failures.values()) == {too_long(2.0)}
+    assert nothing.failures.keys() == nothing.values.keys()
+
+
+@pytest.mark.slow
+def test_a_proxy_that_takes_too_long_costs_only_itself(tmp_path: Path) -> None:
+    slow = f"{__name__}:hanging"
+    harmless = [str(a) for a in SOME if "nor_conv" in str(a)][:2]
+    wanted = [NO_CONVOLUTION, *harmless]
+    table = score_space(wanted, limited(6.0), tmp_path / "scores.parquet", workers=1)
+    failures = table["failures"].dropna().map(json.loads)
+    assert failures.to_dict() == {NO_CONVOLUTION: {slow: f"GivenUpError: {too_long(6.0)}"}}
+    assert table.drop(columns=["failures", slow]).notna().all(axis=None)
+    assert table[slow].tolist()[1:] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("reason", "again"), [(too_long(3.0), True), ("the value is nan", False)])
+def test_what_took_too_long_is_tried_again_by_the_next_call(
+    tmp_path: Path, reason: str, *, again: bool
+) -> None:
+    config = configured("snip")
+    out = tmp_path / "scores.parquet"
+    store = Store(out, about(config, Scoring.of(config)))
+    known = {"snip": math.nan, "params": 2.0, "flops": 2.0}
+    with store.locked():
+        store.append([Scores(SOME[0], known, {"snip": f"GivenUpError: {reason}"})])
+        store.finish()
+    table = score_space(SOME[:1], config, out, workers=1)
+    assert math.isfinite(table["snip"].item()) is again
+
+
+def test_what_is_lost_with_a_worker_says_nothing_of_the_function() -> None:
+    names = ("snip", "params")
+    lost, part = dict.fromkeys(names, WORKER_DIED), {"snip": too_long(1.0)}
+    nothing = Scores(SOME[0], dict.fromkeys(names, math.nan), lost)
+    some = Scores(SOME[0], {"snip": math.nan, "params": 1.0}, part)
+    assert reusable([nothing]) is None
+    assert reusable([nothing, some]) is some
+
+
+def test_a_cluster_cannot_keep_a_time_limit(tmp_path: Path) -> None:
+    with pytest.raises(ScoresError, match=r"proxies\.timeout = 3: the workers of a Dask cluster"):
+        score_space(SOME, limited(3.0), tmp_path / "s.parquet", dask="tcp://127.0.0.1:9")
+    assert not [*tmp_path.iterdir()]
 
 
 @linux
@@ -464,6 +567,55 @@ def test_a_file_of_one_process_is_closed_to_others(tmp_path: Path, store: Store)
         score_space(SOME, configured(), tmp_path / "scores.parquet")
 
 
+def test_the_end_of_one_sweep_leaves_the_next_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = about(configured(), Scoring.of(configured()))
+    first, second, third = (Store(tmp_path / "s.parquet", said) for _ in range(3))
+    release = FileLock.release
+    with ExitStack() as later:
+
+        def release_and_begin_the_next(lock: FileLock, *, force: bool = False) -> None:
+            monkeypatch.undo()
+            release(lock, force=force)
+            later.enter_context(second.locked())
+
+        monkeypatch.setattr(FileLock, "release", release_and_begin_the_next)
+        with first.locked():
+            pass
+        with pytest.raises(ScoresError, match="another process is writing"), third.locked():
+            pass
+        second.append([made_up(SOME[0])])
+    assert len(second.read()) == 1
+
+
+@pytest.mark.parametrize(("when", "times"), [("before", 1), ("after", 1), ("after", 10**6)])
+def test_a_folder_that_another_sweep_takes_away_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, times: int
+) -> None:
+    store = Store(tmp_path / "s.parquet", about(configured(), Scoring.of(configured())))
+    acquire = FileLock.acquire
+    left = iter(range(times))
+
+    def acquire_while_the_folder_goes(lock: FileLock, timeout: float) -> None:
+        goes = next(left, None) is not None
+        if goes and when == "before":
+            shutil.rmtree(parts_of(tmp_path / "s.parquet"))
+        acquire(lock, timeout=timeout)
+        if goes and when == "after":
+            shutil.rmtree(parts_of(tmp_path / "s.parquet"))
+
+    monkeypatch.setattr(FileLock, "acquire", acquire_while_the_folder_goes)
+    if times > 1:
+        with pytest.raises(ScoresError, match="cannot be written: "), store.locked():
+            pass
+    else:
+        with store.locked():
+            store.append([made_up(SOME[0])])
+            assert len(store.finish()) == 1
+        assert [p.name for p in tmp_path.iterdir()] == ["s.parquet"]
+
+
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ScoresError, match=r"out='.*/file/s\.parquet' cannot be written: "):
@@ -551,6 +703,11 @@ def test_proxies_are_replaced_and_nothing_else() -> None:
     config = with_proxies(configured("jacov", "synflow"), ["zico", "snip"])
     assert [p.name for p in Scoring.of(config).proxies] == ["params", "zico", "snip", "flops"]
     assert config.space == configured().space
+    fitting = configured("jacov").model_dump(exclude_none=True)
+    fitting |= {"ensemble": {"proxies": ["jacov"]}}
+    replaced = with_proxies(parse_config(fitting), ["snip"])
+    assert [p.name for p in Scoring.of(replaced).proxies] == ["params", "snip", "flops"]
+    assert replaced.ensemble.proxies is None
     with pytest.raises(ConfigError, match="'naswot-relu'; did you mean 'naswot_relu'"):
         with_proxies(configured(), ["naswot-relu"])
     with pytest.raises(ConfigError, match="--proxies names none"):

@@ -135,7 +135,8 @@ class Proxies(Section):
         device: ``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for a GPU where there is one.
         seed: Seed of the initial weights.
         timeout: Seconds that an architecture may take before the proxy in hand is given up for
-            it; None for no limit.
+            it, in searches and in sweeps; the next call of a sweep tries it again. None for no
+            limit, the only choice with a Dask cluster.
         cache: Where scores are kept for other searches: ``user`` for the user's cache folder,
             ``off``, or a folder.
     """

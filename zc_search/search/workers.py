@@ -1,62 +1,34 @@
 """Scoring in this process, or in several that share the cores, may hang, and may die."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
 from os import cpu_count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from uuid import uuid4
 
 from zc_search.crew import Crew, WorkerDiedError, WorkerNeverBeganError
 from zc_search.errors import StudyError
-from zc_search.proxies import Probe, Proxy, Scalar
+from zc_search.proxies import Proxy
 from zc_search.scoring import Scorer, Scores
 from zc_search.spaces import AnyArchitecture
+from zc_search.sweep.watching import WORKER_DIED, Watch, too_long
 
 Submit = Callable[[AnyArchitecture], Future[Scores]]
 
-DIED = "the worker process died with it, twice"
-"""The reason for a value that is missing because computing it ended the process."""
-
-
-class GivenUpError(Exception):
-    """A proxy that is not computed, because it hung or ended its process before."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-class _Watched:
-    """A proxy's function that says when it begins, and is not called where it was given up."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        self._proxy = proxy
-
-    def __call__(self, probe: Probe, **options: Any) -> Scalar:
-        if reason := _given_up.get(self._proxy.name):
-            raise GivenUpError(reason)
-        _in_hand.write_text(self._proxy.name, encoding="utf-8")
-        return self._proxy.function(probe, **options)
-
-
-_scorer: Scorer  # of a worker process; set once by `_prepare`
-_in_hand: Path
-_given_up: Mapping[str, str]
+_scorer: Scorer  # of a worker process; set once by `_prepare`, as the other
+_proxies: tuple[Proxy, ...]
 
 
 def _prepare(scorer: Scorer) -> None:
-    global _scorer
-    _scorer = scorer
-    _scorer.proxies = tuple(replace(p, function=_Watched(p)) for p in scorer.proxies)
+    global _scorer, _proxies
+    _scorer, _proxies = scorer, scorer.proxies
 
 
-def _score(architecture: AnyArchitecture, in_hand: Path, given_up: Mapping[str, str]) -> Scores:
-    global _in_hand, _given_up
-    _in_hand, _given_up = in_hand, given_up
+def _score(architecture: AnyArchitecture, watch: Watch) -> Scores:
+    _scorer.proxies = tuple(map(watch.over, _proxies))
     return _scorer.score(architecture)
 
 
@@ -112,29 +84,28 @@ class _Attempt:
         self._names = [p.name for p in scorer.proxies]
         self._architecture = architecture
         self._timeout = timeout
-        self._in_hand = folder / uuid4().hex
-        self._given_up: dict[str, str] = {}
+        self._watch = Watch(folder / uuid4().hex, {})
         self._deaths: dict[str, int] = {}
         self._try()
 
     def _try(self) -> None:
-        self._in_hand.write_text("", encoding="utf-8")
+        self._watch.note.write_text("", encoding="utf-8")
         self._crew.submit(
-            _score, self._architecture, self._in_hand, self._given_up, timeout=self._timeout
+            _score, self._architecture, self._watch, timeout=self._timeout
         ).add_done_callback(self._tried)
 
     def _tried(self, done: Future[Scores]) -> None:
         error = done.exception()
         if error is None:
-            self._in_hand.unlink(missing_ok=True)
+            self._watch.note.unlink(missing_ok=True)
             self.outcome.set_result(done.result())
         elif isinstance(error, TimeoutError):
-            self._give_up(f"no value within {self._timeout:g} s, which is proxies.timeout")
+            self._give_up(too_long(self._timeout or 0.0))
         elif isinstance(error, WorkerDiedError):
-            name = self._in_hand.read_text(encoding="utf-8")
+            name = self._watch.note.read_text(encoding="utf-8")
             self._deaths[name] = self._deaths.get(name, 0) + 1
             if self._deaths[name] > 1:
-                self._give_up(f"{DIED} ({error})")
+                self._give_up(f"{WORKER_DIED} ({error})")
             else:
                 self._try()
         elif isinstance(error, WorkerNeverBeganError):
@@ -149,9 +120,9 @@ class _Attempt:
 
     def _give_up(self, reason: str) -> None:
         """Go on without the proxy in hand, or without all where it was none of them."""
-        name = self._in_hand.read_text(encoding="utf-8")
-        if name in self._names and name not in self._given_up:
-            self._given_up[name] = reason
+        name = self._watch.note.read_text(encoding="utf-8")
+        if name in self._names and name not in self._watch.given_up:
+            self._watch = Watch(self._watch.note, {**self._watch.given_up, name: reason})
             self._try()
             return
         self.outcome.set_result(

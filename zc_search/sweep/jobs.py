@@ -13,9 +13,7 @@ from zc_search.proxies import Proxy, resolve_proxies
 from zc_search.score_cache import OFF, open_cache
 from zc_search.scoring import Scorer, Scores
 from zc_search.spaces import AnyArchitecture, Architecture
-
-WORKER_DIED = "the worker process died with it, twice"
-"""The reason for a value that is missing because its worker was killed."""
+from zc_search.sweep.watching import Watch, worth_another_try
 
 AT_ONCE = 32
 """Most architectures of one job: some functions have 460, and what is not done can be lost."""
@@ -67,6 +65,11 @@ class Scoring:
         scoring.scorer()  # complains here, not in every worker
         return scoring
 
+    @property
+    def at_once(self) -> int:
+        """Most architectures of one job; a limit on each of them makes each a job of its own."""
+        return AT_ONCE if self.timeout is None else 1
+
     def scorer(self) -> Scorer:
         """Return a scorer whose cache is empty."""
         return Scorer(
@@ -95,20 +98,29 @@ class Job:
         architectures: What is to be scored now.
         later: More of the same function, for the next job.
         known: Scores of another one of the same function, so that its passes are not repeated.
+        at_once: Most architectures to be scored now.
     """
 
     architectures: tuple[AnyArchitecture, ...]
     later: tuple[AnyArchitecture, ...] = ()
     known: Scores | None = None
+    at_once: int = AT_ONCE
 
     @classmethod
-    def of(cls, architectures: tuple[AnyArchitecture, ...], known: Scores | None) -> "Job":
+    def of(
+        cls,
+        architectures: tuple[AnyArchitecture, ...],
+        known: Scores | None,
+        at_once: int = AT_ONCE,
+    ) -> "Job":
         """Make a job of the first ones and leave the others for later."""
-        return cls(architectures[:AT_ONCE], architectures[AT_ONCE:], known)
+        return cls(architectures[:at_once], architectures[at_once:], known, at_once)
 
     def next(self, scores: list[Scores]) -> "Job | None":
         """Return the job for those left for later, given what this one found."""
-        return Job.of(self.later, reusable(scores) or self.known) if self.later else None
+        if not self.later:
+            return None
+        return Job.of(self.later, reusable(scores) or self.known, self.at_once)
 
     @cached_property
     def cost(self) -> float:
@@ -127,21 +139,34 @@ class Job:
 
 
 def reusable(candidates: Iterable[Scores]) -> Scores | None:
-    """Return the first scores that hold for the whole function: no worker died with them."""
-    return next((s for s in candidates if WORKER_DIED not in s.failures.values()), None)
+    """Return the first scores that hold for the whole function: not all were lost with a worker.
+
+    A single proxy that took too long would do so for the others of the function as well.
+    """
+    return next(
+        (
+            s
+            for s in candidates
+            if not all(worth_another_try(s.failures.get(name, "")) for name in s.values)
+        ),
+        None,
+    )
 
 
-def make_jobs(architectures: Iterable[AnyArchitecture], known: Mapping[str, Scores]) -> list[Job]:
+def make_jobs(
+    architectures: Iterable[AnyArchitecture], known: Mapping[str, Scores], at_once: int = AT_ONCE
+) -> list[Job]:
     """Group architectures by function, the dearest first, so that the last ones are short.
 
     Args:
         architectures: What is to be scored.
         known: Scores by function key, where there are some.
+        at_once: Most architectures of one job.
     """
     groups: dict[str, list[AnyArchitecture]] = {}
     for architecture in architectures:
         groups.setdefault(architecture.function_key, []).append(architecture)
-    jobs = [Job.of(tuple(group), known.get(key)) for key, group in groups.items()]
+    jobs = [Job.of(tuple(group), known.get(key), at_once) for key, group in groups.items()]
     return sorted(jobs, key=lambda job: -job.cost)
 
 
@@ -158,10 +183,12 @@ def forget(sweep: str) -> None:
     _prepared.pop(sweep, None)
 
 
-def run(sweep: str, job: Job) -> list[Scores]:
+def run(sweep: str, job: Job, watch: Watch | None = None) -> list[Scores]:
     """Do a job in a prepared process; a failure becomes scores without a value."""
     scoring = _prepared[sweep]
     scorer = scoring.scorer()  # its cache goes when the job is done, so that memory stays flat
+    if watch is not None:
+        scorer.proxies = tuple(map(watch.over, scorer.proxies))
     if job.known is not None:
         scorer.remember(job.known)
     return [_score(scoring, scorer, architecture) for architecture in job.architectures]

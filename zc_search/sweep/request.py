@@ -24,7 +24,8 @@ def with_proxies(config: Config, names: Sequence[str]) -> Config:
     settings = tomlkit.parse(config_to_toml(config)).unwrap()
     settings["proxies"]["compute"] = list(names)
     settings["objectives"] = {"params": "default"}  # a sweep optimises nothing
-    settings["ensemble"].pop("features", None)
+    for fitted in ("proxies", "features"):  # of proxies that may not be computed now
+        settings["ensemble"].pop(fitted, None)
     return parse_config(settings, source="--proxies")
 
 

@@ -74,6 +74,10 @@ def score_space(
     end, so a call that is killed loses what the last `save_every` seconds gave. Values do not
     depend on the number of workers, as each of them uses one thread.
 
+    A proxy that takes longer than ``proxies.timeout`` has no value for that architecture and for
+    others of its function; the other proxies have theirs. The next call tries it again, as it
+    does with what killed its worker.
+
     Args:
         architectures: Architectures or their strings.
         config: Space, data and proxies are used; params and flops are always computed.
@@ -91,7 +95,8 @@ def score_space(
     Raises:
         ArchitectureError: A string that is no architecture.
         ScoresError: The file cannot be written, is damaged, or has other settings; the workers
-            cannot be had; several architectures in succession killed theirs.
+            cannot be had; several architectures in succession killed theirs; ``proxies.timeout``
+            is set, and `dask` is given.
         ZcSearchError: Something in the configuration cannot be had.
 
     Warns:
@@ -99,6 +104,11 @@ def score_space(
     """
     if workers is not None and workers < 1:
         raise ScoresError(f"workers={workers!r} must be at least 1")
+    if dask is not None and config.proxies.timeout is not None:
+        raise ScoresError(
+            f"proxies.timeout = {config.proxies.timeout:g}: the workers of a Dask cluster cannot "
+            f"be held to a time limit; leave it out, or do without dask={dask!r}"
+        )
     wanted = {str(a): read_architecture(a) if isinstance(a, str) else a for a in architectures}
     scoring = Scoring.of(config)
     store = Store(Path(out), about(config, scoring))
@@ -107,6 +117,7 @@ def score_space(
         jobs = make_jobs(
             (a for string, a in wanted.items() if string not in known),
             {s.architecture.function_key: s for s in known.values()},
+            scoring.at_once,
         )
         if jobs:
             missing = sum(len(job.architectures) + len(job.later) for job in jobs)

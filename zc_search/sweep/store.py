@@ -7,15 +7,17 @@ digest of its bytes. When all is done they are merged into the file and removed.
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from errno import ENOENT
 from hashlib import sha256
 from io import BytesIO
+from os.path import samestat
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from zc_search.files import write_atomically
 from zc_search.scores_file import to_frame
@@ -23,6 +25,9 @@ from zc_search.scoring import Scores
 from zc_search.spaces import read_architecture
 from zc_search.sweep.errors import ScoresError, ScoresWarning
 from zc_search.sweep.table import About, parts_of, read_table, to_bytes, to_table, with_metadata
+
+_TRIES = 10
+"""How often to make the folder of the parts, which the end of another process may take away."""
 
 
 class Store:
@@ -48,22 +53,15 @@ class Store:
         """
         if self._path.is_dir():
             raise ScoresError(f"out={str(self._path)!r} is a folder; name a file in it")
-        try:
-            self._parts.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._parts / ".lock")
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ScoresError(
-                f"another process is writing {str(self._path)!r}; wait for it, or name another file"
-            ) from error
-        except OSError as error:
-            raise self._not_writable(error) from error
+        lock = self._acquired()
         try:
             yield
         finally:
-            lock.release()
             if not self._part_files():
                 shutil.rmtree(self._parts, ignore_errors=True)
+            lock.release()
+            with suppress(OSError):  # Windows keeps a locked file, and with it the folder
+                self._parts.rmdir()
 
     def read(self) -> pd.DataFrame:
         """Return all scores so far; of two of one architecture the later ones.
@@ -135,6 +133,30 @@ class Store:
                 "Take those again, or name another file with --out"
             )
         return table
+
+    def _acquired(self) -> BaseFileLock:
+        path = self._parts / ".lock"
+        lock = FileLock(path)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                self._parts.mkdir(parents=True, exist_ok=True)
+                path.touch()
+                before = path.stat()
+                lock.acquire(timeout=0)
+                if not samestat(before, path.stat()):
+                    raise FileNotFoundError(ENOENT, "another process removes its folder")
+                break
+            except Timeout as error:
+                raise ScoresError(
+                    f"another process is writing {str(self._path)!r}; wait for it, or name "
+                    "another file"
+                ) from error
+            except OSError as error:
+                lock.release()
+                gone = isinstance(error, FileNotFoundError)  # the end of another process took it
+                if not gone or not tries_left:
+                    raise self._not_writable(error) from error
+        return lock
 
     def _part_files(self) -> list[Path]:
         return sorted(self._parts.glob("[0-9]*-*.parquet"))

@@ -26,7 +26,8 @@ from zc_search.scores_file import (
 from zc_search.scoring import Scores
 from zc_search.spaces import read_architecture
 from zc_search.sweep.errors import ScoresError
-from zc_search.sweep.jobs import WORKER_DIED, Scoring
+from zc_search.sweep.jobs import Scoring
+from zc_search.sweep.watching import worth_another_try
 
 _PACKAGES = ("zc-search", "torch", "numpy")
 
@@ -91,7 +92,7 @@ def load_scores(path: str | PathLike[str]) -> tuple[pd.DataFrame, dict[str, Any]
 
 
 def scores_of(table: pd.DataFrame, proxies: Sequence[str]) -> dict[str, Scores]:
-    """Return the scores in a table by architecture string, but those that killed a worker."""
+    """Return the scores in a table by architecture string, but those that want another try."""
     scores = {}
     for string, seconds, failures, *values in zip(
         table.index,
@@ -101,7 +102,7 @@ def scores_of(table: pd.DataFrame, proxies: Sequence[str]) -> dict[str, Scores]:
         strict=True,
     ):
         reasons = json.loads(failures) if isinstance(failures, str) else {}
-        if WORKER_DIED not in reasons.values():
+        if not any(map(worth_another_try, reasons.values())):
             scores[string] = Scores(
                 read_architecture(string),
                 dict(zip(proxies, values, strict=True)),
