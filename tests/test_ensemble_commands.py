@@ -1,6 +1,7 @@
 """``zc-search ensemble``: from scores to a file that can be shown, applied, and searched with."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -23,13 +24,14 @@ from zc_search.cli import app
 from zc_search.config import Config, config_to_toml, load_config, parse_config
 from zc_search.ensemble import Ensemble, fit_ensemble, learning_curve
 from zc_search.ensemble.accuracies import hide_all_but, with_accuracies
+from zc_search.ensemble.applying import apply_ensemble
 from zc_search.ensemble.search_file import write_search_file
 from zc_search.ensemble.sources import load_source
 from zc_search.errors import BenchmarkError, ConfigError, EnsembleError, StudyError, ZcSearchError
 from zc_search.pipeline import run_search
 from zc_search.scoring import Scores
 from zc_search.search.predictions import PredictionWarning
-from zc_search.spaces import Architecture, CellSpace
+from zc_search.spaces import Architecture, CellSpace, SizeArchitecture
 from zc_search.sweep.jobs import Scoring
 from zc_search.sweep.request import sample_space
 from zc_search.sweep.store import Store
@@ -65,6 +67,7 @@ def made_up(architectures: list[Architecture], seed: int = 0) -> dict[str, np.nd
 
 
 def write_scores(path: Path, count: int = 300, dataset: str = "cifar10", seed: int = 0) -> Path:
+    """Write scores of made-up proxies of random cells."""
     config = settings(space={"channels": 2, "cells": 1, "dataset": dataset})
     cells = [cell for cell in sample_space(CellSpace(), count, seed) if cell.reaches_output]
     columns = made_up(cells)
@@ -264,6 +267,37 @@ def test_accuracies_of_another_data_set_are_said_to_be_a_transfer(
     assert "Judged on scores computed for cifar10, by accuracies on cifar100." in flat(said)
 
 
+def test_scores_of_another_data_set_that_judge_are_named(scores: Path, tmp_path: Path) -> None:
+    other = write_scores(tmp_path / "other.parquet", 80, "cifar100", seed=1)
+    arguments = ("--dataset=cifar100", "--judge-on", other, "--out", tmp_path / "e.toml")
+    said = flat(invoke("fit", scores, *arguments))
+    assert "space.dataset 'cifar100' (fitted with 'cifar10')" in said
+
+
+def test_a_search_space_is_recorded(fitted: Path, run: Path, tmp_path: Path) -> None:
+    invoke("fit", run, "--fit-on=all", "--out", tmp_path / "e.toml")
+    for file in (fitted, tmp_path / "e.toml"):
+        assert Ensemble.load(file).metadata["scores"]["space.name"] == "nasbench201"
+
+
+def test_repeated_trials_judge_once(run: Path, tmp_path: Path) -> None:
+    trials = pd.read_csv(run / "trials.csv")
+    repeated = write_run(tmp_path / "again" / run.name)
+    again = [trials, *[trials[~trials["pareto"]]] * 3]
+    pd.concat(again, ignore_index=True).to_csv(repeated / "trials.csv", index=False)
+    ensembles = []
+    for folder in (run, repeated):
+        invoke("fit", folder, "--proxies=snip,jacov", "--out", tmp_path / "e.toml")
+        ensembles.append(Ensemble.load(tmp_path / "e.toml"))
+    once, often = ensembles
+    assert once.unseen == often.unseen
+    assert once.unseen[0].rows < len(trials)
+    source, other = load_source(run), load_source(repeated)
+    pd.testing.assert_frame_equal(
+        apply_ensemble(once, source).quality, apply_ensemble(often, other).quality
+    )
+
+
 # Show -------------------------------------------------------------------------------------------
 
 
@@ -283,13 +317,22 @@ def test_show_prints_everything(fitted: Path) -> None:
     assert "held out" in flat(said).partition("off by")[2][:90]
 
 
-def test_show_prints_the_link_of_a_rank_model(scores: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "unit"),
+    [("rank", "rank of the accuracy, 0 worst to 1 best"), ("gap", "-log(")],
+)
+def test_show_prints_the_link_in_its_unit(
+    scores: Path, tmp_path: Path, model: str, unit: str
+) -> None:
     out = tmp_path / "e.toml"
     quick = ("--set", "ensemble.folds=2", "--set", "ensemble.repeats=1")
-    said = flat(invoke("fit", scores, "--model=rank", "--proxies=snip", *quick, "--out", out))
+    said = flat(invoke("fit", scores, f"--model={model}", "--proxies=snip", *quick, "--out", out))
     link = Ensemble.load(out).predictor.link
-    assert f"{link.accuracies[-1]:.4g} % by {len(link.scores)} knots" in said
-    assert "rank of the accuracy, 0 worst to 1 best" in said
+    assert (
+        f"link {link.unit}: {link.scores[0]:.3g} to {link.scores[-1]:.3g} is "
+        f"{link.accuracies[0]:.4g} to {link.accuracies[-1]:.4g} % by {len(link.scores)} knots"
+    ) in said
+    assert link.unit.startswith(unit)
 
 
 def test_shown_as_json_it_is_the_document(fitted: Path) -> None:
@@ -389,6 +432,89 @@ def test_another_data_set_is_a_transfer_judged_by_its_own_accuracies(
     table = pd.read_csv(tmp_path / "ranking.csv")
     true = open_benchmark(dataset="ImageNet16-120").table()["val_accuracy"]
     np.testing.assert_allclose(table["val_accuracy"], true[table["architecture"]])
+    differs = "space.dataset 'ImageNet16-120' (fitted with 'cifar10'). Values may lie elsewhere"
+    assert differs in flat(said)
+    (tmp_path / "search.toml").write_text(SEARCH.replace("[data]", 'dataset = "cifar100"\n[data]'))
+    search = ("--write-config", tmp_path / "search.toml", "--to", tmp_path / "new.toml")
+    said = flat(invoke("apply", fitted, *search))
+    assert "fitted to accuracies on cifar10, to search on cifar100." in said
+    assert "space.dataset 'cifar100' (fitted with 'cifar10')" in said
+
+
+def test_scores_and_accuracies_of_two_data_sets_are_applied_as_they_were_fitted(
+    scores: Path, tmp_path: Path
+) -> None:
+    file, out = tmp_path / "e.toml", tmp_path / "ranking.csv"
+    invoke("fit", scores, "--dataset=ImageNet16-120", "--accuracies=60", "--out", file)
+    true = open_benchmark(dataset="ImageNet16-120").table()["val_accuracy"]
+    said = flat(invoke("apply", file, scores, "--out", out))
+    assert "As in the fit, scores are computed for cifar10 and accuracies are those on Ima" in said
+    assert "A transfer" not in said
+    table = pd.read_csv(out)
+    np.testing.assert_allclose(table["val_accuracy"], true[table["architecture"]])
+    other = write_scores(tmp_path / "other.parquet", 80, "ImageNet16-120", seed=1)
+    said = flat(invoke("apply", file, other, "--out", out))
+    assert "space.dataset 'ImageNet16-120' (fitted with 'cifar10')" in said
+    assert "A transfer" not in said
+    table = pd.read_csv(out)
+    np.testing.assert_allclose(table["val_accuracy"], true[table["architecture"]])
+
+
+SIZES = {"name": "nats_sss", "dataset": "cifar10"}
+
+
+def write_size_run(folder: Path) -> Path:
+    """Write what a search of the size space leaves behind, with made-up proxies."""
+    sizes = [SizeArchitecture.from_index(index) for index in range(0, 32_768, 999)]
+    rng = np.random.default_rng(0)
+    columns = {name: rng.uniform(1, 9, len(sizes)) for name in PROXIES}
+    table = pd.DataFrame({"architecture": map(str, sizes), "feasible": True, **columns})
+    table["function_key"] = [size.function_key for size in sizes]
+    folder.mkdir(parents=True)
+    table.to_csv(folder / "trials.csv", index=False)
+    config = settings(space=SIZES, benchmark={"name": "none"})
+    (folder / "config.toml").write_text(config_to_toml(config))
+    return folder
+
+
+def test_another_search_space_is_named(fitted: Path, tmp_path: Path) -> None:
+    sizes = write_size_run(tmp_path / "sizes")
+    note = (
+        "Another search space: fitted to architectures of nasbench201, and those of sizes are of "
+        "nats_sss. Whether the order carries over is not known"
+    )
+    ensemble = Ensemble.load(fitted)
+    recorded = dict(ensemble.metadata["scores"])
+    del recorded["space.name"]
+    older = ensemble.model_copy(update={"metadata": ensemble.metadata | {"scores": recorded}})
+    older.save(tmp_path / "older.toml")
+    for file in (fitted, tmp_path / "older.toml"):
+        said = flat(invoke("apply", file, sizes))
+        assert note in said
+        assert "space.channels" not in said  # which the size space does not have
+    unknown = older.model_copy(update={"fitted_to": None})
+    said = apply_ensemble(unknown, load_source(sizes)).notes
+    assert "The ensemble does not say to which search space it was fitted." in said
+
+
+@pytest.mark.parametrize("features", ["rank+flow", "standard+cell"])
+def test_features_of_the_cell_are_refused_for_another_search_space(
+    scores: Path, tmp_path: Path, features: str
+) -> None:
+    file, sizes, search = tmp_path / "e.toml", tmp_path / "sizes", tmp_path / "sizes.toml"
+    quick = ("--set", "ensemble.folds=2", "--set", "ensemble.repeats=1")
+    invoke("fit", scores, "--features", features, "--model=ridge", *quick, "--out", file)
+    write_size_run(sizes)
+    shutil.copy(sizes / "config.toml", search)
+    message = (
+        rf"sizes(.toml)?: space.name = 'nats_sss', .*\({re.escape(features)}\).*; "
+        r"Allowed: space.name = 'nasbench201', or an ensemble without \+cell and \+flow"
+    )
+    with pytest.raises(EnsembleError, match=message):
+        invoke("apply", file, sizes)
+    with pytest.raises(EnsembleError, match=message):
+        invoke("apply", file, "--write-config", search, "--to", tmp_path / "new.toml")
+    assert not (tmp_path / "new.toml").exists()
 
 
 def test_the_truth_is_optional(scores: Path, fitted: Path, tmp_path: Path) -> None:
@@ -655,6 +781,16 @@ def test_a_curve_is_printed_and_written(scores: Path, tmp_path: Path) -> None:
     assert picture.exists() or "No picture: pictures need" in flat(said)
 
 
+def test_models_and_features_named_twice_are_fitted_once(scores: Path, tmp_path: Path) -> None:
+    said = invoke(
+        *("curve", scores, "--models=linear,linear", "--features=rank,rank", "--proxies=snip"),
+        *("--accuracies=20", "--draws=3", "--workers=1", "--out", tmp_path),
+    )
+    assert "mean of 3 draws" in flat(said)
+    draws = pd.read_csv(tmp_path / "draws.csv")
+    assert draws[draws["predictor"] == "ensemble"]["draw"].tolist() == [0, 1, 2]
+
+
 def test_a_curve_goes_as_far_as_the_table(scores: Path, tmp_path: Path) -> None:
     functions = load_source(scores).table["function_key"].nunique()
     assert 100 < functions <= 400
@@ -681,6 +817,15 @@ def test_a_front_is_compared_with_random_trials(run: Path, scores: Path, tmp_pat
     assert "judged on its other trials, which the sampler chose" in flat(said)
     said = flat(invoke("compare", run, "--draws=2", "--judge-on", scores))
     assert "which the sampler chose" not in said
+
+
+def test_a_front_is_not_compared_with_another_data_set(run: Path, tmp_path: Path) -> None:
+    other = write_scores(tmp_path / "other.parquet", 80, "ImageNet16-120", seed=1)
+    message = r"made-up is scored for cifar10, and .*other.parquet for ImageNet16-120: .*--judge-on"
+    with pytest.raises(EnsembleError, match=message):
+        invoke("compare", run, "--draws=2", "--judge-on", other)
+    same = write_scores(tmp_path / "same.parquet", 80, "cifar10-valid", seed=1)
+    invoke("compare", run, "--draws=2", "--judge-on", same)
 
 
 # No benchmark -----------------------------------------------------------------------------------

@@ -99,6 +99,23 @@ def test_no_isomorph_of_a_training_architecture_is_judged() -> None:
     assert set(judged["judged"]) == {3 * 40}
 
 
+def test_an_architecture_that_is_there_often_judges_once() -> None:
+    table = linear_table(60, noise=3.0)
+    rows, rest = table[:20], table[20:]
+    again = pd.concat([table, rest, rest[:9]], ignore_index=True)
+    once = judge_split(rows, rest, table, PROXIES)
+    often = judge_split(rows, again[20:], again, PROXIES)
+    pd.testing.assert_frame_equal(once, often)
+    assert set(once["judged"]) == {40}
+
+
+def test_models_named_twice_are_fitted_once() -> None:
+    table = linear_table(60)
+    options: dict[str, Any] = {"models": ["rank", "linear", "rank"], "feature_sets": ["raw"] * 2}
+    found = judge_split(table[:20], table[20:], table, PROXIES, **options)
+    assert found["model"].dropna().tolist() == ["rank", "linear"]
+
+
 def test_figures_of_a_split_by_hand() -> None:
     table = linear_table(80, noise=3.0)
     rows, rest = table[:30], table[30:]

@@ -12,7 +12,9 @@ from zc_search.ensemble.baselines import COSTS, aggregate
 from zc_search.ensemble.compatibility import (
     check_definitions,
     check_proxies,
+    check_space,
     in_sample,
+    scores_of,
     setting_differences,
 )
 from zc_search.ensemble.fitted import Ensemble
@@ -51,8 +53,10 @@ def apply_ensemble(
         level: See `Ensemble.predict_interval`.
 
     Raises:
-        EnsembleError: A proxy is missing or has another definition than in the fit.
+        EnsembleError: A proxy is missing or has another definition than in the fit, or the
+            search space has no cells, of which the ensemble has features.
     """
+    check_space(ensemble, source.config.space.name, str(source.path))
     check_proxies(ensemble, source.proxies, str(source.path))
     notes = check_definitions(ensemble, source.definitions)
     notes += _transfer(ensemble, source)
@@ -61,7 +65,7 @@ def apply_ensemble(
     if truth and source.config.benchmark.name != "none":
         config = source.config.benchmark
         try:
-            benchmark = open_benchmark(config.name, source.dataset, config.path)
+            benchmark = open_benchmark(config.name, _judged_on(ensemble, source), config.path)
             table = with_accuracies(table, benchmark, ensemble.target)
         except (BenchmarkError, KeyError) as error:
             notes.append(f"True accuracies are not known: {error}")
@@ -74,16 +78,43 @@ def apply_ensemble(
     return Applied(ranked, quality, notes)
 
 
+def _judged_on(ensemble: Ensemble, source: Source) -> str:
+    """Return whose accuracies are the true ones.
+
+    They are the scores' own, unless the ensemble was fitted to such scores and accuracies on
+    another data set.
+    """
+    fitted = ensemble.metadata.get("dataset")
+    scored = scores_of(ensemble).get("space.dataset")
+    if not isinstance(fitted, str) or not isinstance(scored, str):
+        return source.dataset
+    as_fitted = same_dataset(scored, source.dataset) and not same_dataset(fitted, scored)
+    return fitted if as_fitted else source.dataset
+
+
 def _transfer(ensemble: Ensemble, source: Source) -> list[str]:
+    notes = []
+    if "space.name" not in scores_of(ensemble):
+        notes.append("The ensemble does not say to which search space it was fitted.")
     fitted = ensemble.metadata.get("dataset")
     if not isinstance(fitted, str):
-        return ["The ensemble does not say on which data set its accuracies were reached."]
+        return [
+            *notes,
+            "The ensemble does not say on which data set its accuracies were reached.",
+        ]
     if same_dataset(fitted, source.dataset):
-        return []
+        return notes
+    if same_dataset(fitted, _judged_on(ensemble, source)):
+        return [
+            *notes,
+            f"As in the fit, scores are computed for {source.dataset} and accuracies are those on "
+            f"{fitted}, predicted ones and true ones.",
+        ]
     return [
+        *notes,
         f"A transfer: fitted to accuracies on {fitted}, applied to scores computed for "
         f"{source.dataset}. The order may carry over; predicted percentages and their intervals "
-        f"are those of {fitted}."
+        f"are those of {fitted}.",
     ]
 
 
@@ -108,9 +139,9 @@ def _left_out(ensemble: Ensemble, table: pd.DataFrame) -> list[str]:
 def _judge(
     ensemble: Ensemble, table: pd.DataFrame, directions: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Judge predictions of architectures that compute no function fitted to."""
+    """Judge predictions of distinct architectures that compute no function fitted to."""
     table = table[flags(table, "feasible", default=True) & finite(table, ensemble.proxies)]
-    table = table.reset_index(drop=True)
+    table = table.drop_duplicates("architecture").reset_index(drop=True)
     seen = in_sample(ensemble, table)
     if seen is None:
         return quality_table(()), [

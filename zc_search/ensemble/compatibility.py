@@ -1,4 +1,4 @@
-"""Whether an ensemble may be applied to a table: same proxies, same meaning, unseen or not."""
+"""Whether an ensemble may be applied to a table: same space and proxies, unseen or not."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,10 +8,40 @@ import numpy.typing as npt
 import pandas as pd
 
 from zc_search.ensemble.fitted import Ensemble
-from zc_search.ensemble.sources import COMPARED
+from zc_search.ensemble.sources import COMPARED, same_dataset
 from zc_search.ensemble.tables import function_keys
 from zc_search.errors import EnsembleError, nearest
-from zc_search.spaces import Architecture
+from zc_search.spaces import Architecture, CellSpace
+
+
+def scores_of(ensemble: Ensemble) -> dict[str, Any]:
+    """Return what an ensemble recorded of the scores that it was fitted to, by dotted key.
+
+    Files from before ``space.name`` was recorded have it where it can be told.
+    """
+    found = ensemble.metadata.get("scores")
+    recorded = found if isinstance(found, dict) else {}
+    of_cells = ensemble.features.cell or ensemble.fitted_to is not None
+    return ({"space.name": CellSpace.name} if of_cells else {}) | recorded
+
+
+def check_space(ensemble: Ensemble, space: str, where: str) -> None:
+    """Check that the architectures of a search space have the features that an ensemble needs.
+
+    Args:
+        ensemble: To be applied.
+        space: ``space.name`` of what it is to be applied to.
+        where: What has that setting, for the message.
+
+    Raises:
+        EnsembleError: An ensemble with features of the cell or flow, and a space without cells.
+    """
+    if ensemble.features.cell and space != CellSpace.name:
+        raise EnsembleError(
+            f"{where}: space.name = {space!r}, but the ensemble has features of the cell or flow "
+            f"({ensemble.feature_set}), which only cells of NAS-Bench-201 have; Allowed: "
+            f"space.name = {CellSpace.name!r}, or an ensemble without +cell and +flow"
+        )
 
 
 def check_proxies(ensemble: Ensemble, present: Sequence[str], where: str) -> None:
@@ -94,29 +124,48 @@ def setting_differences(ensemble: Ensemble, settings: Mapping[str, Any], name: s
     """Say in which settings scores differ from those that an ensemble was fitted to.
 
     Args:
-        ensemble: To be applied; its own are in ``metadata["scores"]``.
+        ensemble: To be applied; for its own see `scores_of`.
         settings: Those of the scores, by dotted key; see `settings_of`.
         name: What to call the scores.
     """
-    recorded = ensemble.metadata.get("scores")
-    return compare_settings(recorded if isinstance(recorded, dict) else {}, settings, name)
+    return compare_settings(scores_of(ensemble), settings, name)
 
 
 def compare_settings(
     fitted: Mapping[str, Any], settings: Mapping[str, Any], name: str
 ) -> list[str]:
-    """Say in which of the settings in `COMPARED` two sides differ; see `setting_differences`."""
-    found = [
-        f"{key} {settings[key]!r} (fitted with {fitted[key]!r})"
-        for key in COMPARED
-        if key in fitted and key in settings and fitted[key] != settings[key]
+    """Say whether space, data set and settings in `COMPARED` differ; see `setting_differences`.
+
+    What one side does not say, or a search space does not have, is no difference.
+    """
+    differing = [
+        key
+        for key in ("space.name", "space.dataset", *COMPARED)
+        if fitted.get(key) is not None
+        and settings.get(key) is not None
+        and not _agree(key, fitted[key], settings[key])
     ]
-    if not found:
-        return []
-    return [
-        f"Scores of {name} are computed otherwise than those fitted to: {', '.join(found)}. "
-        "Values may lie elsewhere, and predictions with them."
-    ]
+    notes = []
+    if "space.name" in differing:
+        differing.remove("space.name")
+        notes.append(
+            f"Another search space: fitted to architectures of {fitted['space.name']}, and those "
+            f"of {name} are of {settings['space.name']}. Whether the order carries over is not "
+            f"known; predicted percentages and their intervals are those of {fitted['space.name']}."
+        )
+    if differing:
+        found = [f"{key} {settings[key]!r} (fitted with {fitted[key]!r})" for key in differing]
+        notes.append(
+            f"Scores of {name} are computed otherwise than those fitted to: {', '.join(found)}. "
+            "Values may lie elsewhere, and predictions with them."
+        )
+    return notes
+
+
+def _agree(key: str, one: Any, other: Any) -> bool:
+    if key == "space.dataset":
+        return same_dataset(str(one), str(other))
+    return bool(one == other)
 
 
 def in_sample(ensemble: Ensemble, table: pd.DataFrame) -> npt.NDArray[np.bool_] | None:

@@ -14,7 +14,7 @@ from zc_search.ensemble.compatibility import compare_definitions, compare_settin
 from zc_search.ensemble.from_source import cautions, chosen_proxies
 from zc_search.ensemble.judging import compare_pareto, learning_curve
 from zc_search.ensemble.quality import LEVEL
-from zc_search.ensemble.sources import Source
+from zc_search.ensemble.sources import Source, same_dataset
 from zc_search.ensemble.splits import summarise, usable_rows
 from zc_search.ensemble.tables import function_keys
 from zc_search.errors import EnsembleError
@@ -122,10 +122,17 @@ def pareto_against_random(
             own trials.
 
     Raises:
-        EnsembleError: No run, or as for `compare_pareto`.
+        EnsembleError: No run, a population scored for another data set, or as for
+            `compare_pareto`.
     """
     if "pareto" not in run.table:
         raise EnsembleError(f"{run.path} is no run: it has no Pareto front to compare")
+    if judge_on is not None and not same_dataset(run.dataset, judge_on.dataset):
+        raise EnsembleError(
+            f"{run.path} is scored for {run.dataset}, and {judge_on.path} for {judge_on.dataset}: "
+            "the difference would be that of the data sets, not what the front costs; "
+            f"--judge-on takes scores for {run.dataset} here"
+        )
     trials, proxies, notes = _prepared(run, config, draws)
     population = trials
     if judge_on is not None:

@@ -85,8 +85,8 @@ def fit_ensemble(
         model: ``linear``, ``ridge``, ``nonnegative``, ``rank``, ``gap``, or ``module:Class``;
             see `make_model`.
         feature_set: ``standard``, ``raw``, ``rank`` or ``spline``, each with any of ``+cell``,
-            ``+flow`` and ``+interactions``, the latter two also with ``+aggregate``; see
-            `parse_feature_set`.
+            ``+flow`` and ``+interactions`` if wanted, ``rank`` and ``spline`` also with
+            ``+aggregate``; see `parse_feature_set`.
         fit_on: ``pareto``, for the Pareto front if it has three distinct rows for each proxy, or
             ``all`` distinct feasible rows.
         folds: Folds of the cross-validation, 2 or more.

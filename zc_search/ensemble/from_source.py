@@ -118,10 +118,11 @@ def chosen_proxies(source: Source, names: tuple[str, ...] | None) -> tuple[str, 
 def describe(source: Source, proxies: tuple[str, ...]) -> dict[str, Any]:
     """Return what an ensemble should remember of the scores that it is fitted to."""
     definitions = source.definitions
+    recorded = ("space.name", "space.dataset", *COMPARED)
     return {
         "scores": {
             "name": source.path.resolve().name,
-            **{key: source.settings.get(key) for key in ("space.dataset", *COMPARED)},
+            **{key: source.settings.get(key) for key in recorded},
             "data.fingerprint": source.settings.get("data.fingerprint"),
         },
         "definitions": None

@@ -6,7 +6,7 @@ from typing import Any
 import tomlkit
 
 from zc_search.config import ENSEMBLE, Config, config_to_toml, load_config, parse_config
-from zc_search.ensemble.compatibility import setting_differences
+from zc_search.ensemble.compatibility import check_space, setting_differences
 from zc_search.ensemble.fitted import Ensemble
 from zc_search.ensemble.sources import same_dataset, settings_of
 from zc_search.errors import EnsembleError
@@ -32,12 +32,14 @@ def write_search_file(
 
     Raises:
         ConfigError: The search file is none.
-        EnsembleError: There is something at `target`, or it cannot be written.
+        EnsembleError: There is something at `target`, or it cannot be written, or the search
+            space has no cells, of which the ensemble has features.
     """
     target = Path(target)
     if target.exists():
         raise EnsembleError(f"{target} is there already; name another file with --to")
     config = load_config(search_file)
+    check_space(ensemble, config.space.name, str(search_file))
     document = tomlkit.parse(Path(search_file).read_text(encoding="utf-8-sig"))
     if "search" in document:  # MASE's layout has no place for it
         document = tomlkit.parse(config_to_toml(config))

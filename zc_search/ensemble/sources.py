@@ -114,7 +114,10 @@ def with_settings(
 
 def settings_of(config: Config) -> dict[str, Any]:
     """Return what proxies' values depend on, by dotted key."""
-    settings: dict[str, Any] = {"space.dataset": config.dataset}
+    settings: dict[str, Any] = {
+        "space.name": config.space.name,
+        "space.dataset": config.dataset,
+    }
     for key in COMPARED:
         section, _, name = key.partition(".")
         settings[key] = getattr(getattr(config, section), name)
@@ -140,7 +143,8 @@ def _scores(path: Path) -> Source:
             f"{path} is a Parquet file, but not one of `zc-search score`: it does not say which "
             "proxies, images and seeds it holds"
         ) from error
-    proxies, settings = said["proxies"], said["settings"]
+    proxies = said["proxies"]
+    settings = {"space.name": config.space.name} | said["settings"]
     frame = to_frame(table).reset_index()
     # A cell whose output is always zero has no key, and nothing to score.
     frame["feasible"] = frame["function_key"] != ""

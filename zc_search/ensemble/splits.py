@@ -34,11 +34,12 @@ def judge_split(
 
     Args:
         rows: Distinct rows, all finite.
-        rest: Rows to judge on, all finite, part of `population`.
+        rest: Rows to judge on, all finite, part of `population`; of rows with one
+            ``architecture``, such as a search's repeated trials, the first counts.
         population: Rows among which the aggregate ranks; its index must be unique.
         proxies: See `judge`.
-        models: Models to fit.
-        feature_sets: Feature sets to fit each model with.
+        models: Models to fit; one named twice is fitted once.
+        feature_sets: Feature sets to fit each model with; likewise.
         target: See `judge`.
         directions: See `judge`.
         top_k: See `judge`.
@@ -48,11 +49,14 @@ def judge_split(
         ``model, feature_set, predictor, fitted, judged`` and the three figures of `judge`; the
         baselines stand once, without model and feature set.
     """
+    if "architecture" in rest:
+        rest = rest.drop_duplicates("architecture")
+        population = pd.concat([rest, population]).drop_duplicates("architecture")
     others = baselines(rows, population, proxies, target, check_directions(directions))
     scores: list[tuple[str | None, str | None, str, Floats]] = [
         (None, None, name, scorer(rest)) for name, scorer in others.items()
     ]
-    for feature_set, model in product(feature_sets, models):
+    for feature_set, model in product(dict.fromkeys(feature_sets), dict.fromkeys(models)):
         pipeline = fit_pipeline(
             rows,
             proxies,

@@ -18,7 +18,7 @@ def curve(
         str | None, typer.Option("--models", help="Such as linear,rank or module:Class.")
     ] = None,
     features: Annotated[
-        str | None, typer.Option("--features", help="Such as rank,spline+cell.")
+        str | None, typer.Option("--features", help="Such as rank,rank+flow+aggregate.")
     ] = None,
     proxies: Proxies = None,
     accuracies: Annotated[

@@ -27,7 +27,7 @@ def fit(
         typer.Option("--model", help='linear, ridge, nonnegative, rank, gap, or "module:Class".'),
     ] = None,
     features: Annotated[
-        str | None, typer.Option("--features", help="Such as rank, spline or spline+cell.")
+        str | None, typer.Option("--features", help="Such as spline+cell or rank+flow+aggregate.")
     ] = None,
     proxies: Proxies = None,
     accuracies: Annotated[

@@ -45,8 +45,8 @@ def facts(ensemble: "Ensemble") -> Table:
     link = getattr(ensemble.predictor, "link", None)
     if link is not None:
         lines["link"] = (
-            f"rank {link.scores[0]:.3g} to {link.scores[-1]:.3g} is {link.accuracies[0]:.4g} to "
-            f"{link.accuracies[-1]:.4g} % by {len(link.scores)} knots"
+            f"{link.unit}: {link.scores[0]:.3g} to {link.scores[-1]:.3g} is "
+            f"{link.accuracies[0]:.4g} to {link.accuracies[-1]:.4g} % by {len(link.scores)} knots"
         )
     grid = Table.grid(padding=(0, 2))
     for key, value in lines.items():
