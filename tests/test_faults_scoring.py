@@ -50,7 +50,7 @@ def scorer(*names: str) -> Scorer:
 def test_who_brings_its_process_down_has_no_value_and_the_others_have_theirs() -> None:
     dies = f"{__name__}:deadly"
     with scoring(scorer("snip", dies, "params"), 1, timeout=200.0) as submit:
-        marked, harmless = submit(MARKED), submit(HARMLESS)
+        marked, harmless = submit(MARKED, None), submit(HARMLESS, None)
         found, other = marked.result(), harmless.result()
     assert found.failures == {dies: f"GivenUpError: {WORKER_DIED} (exit code -9)"}
     assert math.isnan(found.values[dies])
@@ -64,7 +64,7 @@ def test_who_brings_its_process_down_has_no_value_and_the_others_have_theirs() -
 def test_who_hangs_has_no_value_and_the_others_have_theirs() -> None:
     hangs = f"{__name__}:hanging"
     with scoring(scorer("snip", hangs, "params"), 1, timeout=10.0) as submit:
-        found = submit(MARKED).result()
+        found = submit(MARKED, None).result()
     assert found.failures == {hangs: "GivenUpError: no value within 10 s, which is proxies.timeout"}
     assert math.isfinite(found.values["snip"])
     assert math.isfinite(found.values["params"])
@@ -181,7 +181,7 @@ def test_scores_agree_between_one_worker_and_many_and_other_thread_counts() -> N
     finally:
         torch.set_num_threads(threads)
     with scoring(everything, 2) as submit:
-        tables.append([dict(f.result().values) for f in [submit(a) for a in architectures]])
+        tables.append([dict(f.result().values) for f in [submit(a, None) for a in architectures]])
     for table in tables[1:]:
         for row, expected in zip(table, tables[0], strict=True):
             assert row == pytest.approx(expected, rel=1e-4, nan_ok=True)

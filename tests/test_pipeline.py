@@ -155,6 +155,18 @@ def test_fresh_sets_the_earlier_run_aside(tmp_path: Path) -> None:
         zc_search.run_search(config)
 
 
+def test_fresh_keeps_the_study_of_a_storage_under_another_name(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    settings = [f"study.storage={json.dumps(storage)}", "study.n_trials=3"]
+    zc_search.run_search(configured(tmp_path, *settings))
+    changed = configured(tmp_path, *settings, "study.seed=1")
+    result = zc_search.run_search(changed, fresh=True)
+    assert len(result.trials) == 3
+    assert sorted(optuna.get_all_study_names(storage)) == ["small", "small.old-1"]
+    kept = optuna.load_study(study_name="small.old-1", storage=storage)
+    assert len(kept.trials) == 3
+
+
 def test_without_a_benchmark_there_is_no_ensemble_and_it_is_said(tmp_path: Path) -> None:
     config = configured(tmp_path, "study.n_trials=5", "benchmark.name=none")
     result = zc_search.run_search(config)

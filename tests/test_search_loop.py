@@ -204,6 +204,40 @@ def test_with_workers_too_an_interrupted_study_equals_an_uninterrupted_one(
     assert essence(run(config, "cut.db")) == whole
 
 
+def test_a_search_ends_where_the_sampler_has_seen_everything(run: Run) -> None:
+    edges = {f"op_{e}": ["none"] for e in ("1_0", "2_0", "2_1", "3_1")}
+    few = {**edges, "op_3_0": ["skip_connect", "nor_conv_1x1"], "op_3_2": ["none"]}
+    config = parse_config(
+        {
+            **BASE,
+            "space": {**BASE["space"], **few},
+            "study": {"name": "b", "sampler": "brute_force", "n_trials": 6},
+        }
+    )
+    for _ in range(2):
+        assert [t.state.name for t in run(config, "few.db").trials] == ["COMPLETE"] * 2
+
+
+def test_who_tells_a_trial_late_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell, seen = loop.tell, []
+
+    def late(study: optuna.Study, trial: optuna.Trial, *rest: object) -> object:
+        if trial.number == 1:
+            study.tell(trial.number, [0.0, 0.0])  # another process, between two calls of ours
+        return tell(study, trial, *rest)
+
+    monkeypatch.setattr(loop, "tell", late)
+    study = run(configured(study__n_trials=3), on_trial=lambda number, record: seen.append(number))
+    assert len(study.trials) == 3
+    assert seen == [0, 2]
+
+
+def test_a_sampler_for_one_objective_says_so(run: Run) -> None:
+    config = parse_config({**BASE, "study": {"name": "g", "sampler": "predictor_guided"}})
+    with pytest.raises(StudyError, match="'predictor_guided' takes one objective, and there are 2"):
+        run(config)
+
+
 def test_a_weighted_sum_is_one_objective(run: Run) -> None:
     config = configured(
         study__sum_objectives=True,

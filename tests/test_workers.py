@@ -2,6 +2,7 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -233,6 +234,33 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     assert all(TrialRecord.of(t) for t in finished)
     assert set(states(study)) <= {"COMPLETE", "PRUNED", "FAIL"}
     assert states(study)["FAIL"] <= 1  # of a trial that both asked for last
+
+
+def in_a_worker(probe: Probe) -> float:
+    """A user's proxy, computed for isomorphs too."""
+    return float(multiprocessing.parent_process() is not None)
+
+
+def test_isomorphs_are_scored_by_workers_too(tmp_path: Path) -> None:
+    """There a proxy that hangs can be given up, and nothing else waits for it."""
+    config = parse_config(
+        {
+            **settings(n_trials=8, workers=2),
+            "space": {
+                **settings()["space"],
+                **{f"op_{e}": ["none"] for e in ("2_0", "2_1", "3_1")},
+                "op_1_0": ["none", "skip_connect", "nor_conv_1x1"],
+                "op_3_0": ["skip_connect"],
+            },
+            "proxies": {"cache": "off"},
+            "objectives": {"snip": "maximize", f"{__name__}:in_a_worker": "maximize"},
+            "output": {"folder": str(tmp_path)},
+        }
+    )
+    trials = zc_search.run_search(config).trials
+    assert trials["repeat_of"].notna().any()
+    assert trials["architecture"].nunique() > trials["function_key"].nunique()
+    assert (trials[f"{__name__}:in_a_worker"] == 1.0).all()
 
 
 def test_seeds_differ_between_workers(tmp_path: Path) -> None:

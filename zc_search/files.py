@@ -23,14 +23,15 @@ def write_atomically(path: Path, content: str | bytes) -> Path:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # temporary files are private, this one need not be
+        temporary.chmod(0o666 & ~umask())  # temporary files are private, this one need not be
         return temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return which permissions new files of this process lack."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

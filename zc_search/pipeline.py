@@ -28,6 +28,7 @@ from zc_search.search import (
     finished_trials,
     open_study,
     run_trials,
+    set_aside,
     trials_table,
 )
 from zc_search.spaces import AnySpace, read_architecture
@@ -64,6 +65,10 @@ def run_search(
         stack.enter_context(logging_to(folder.path / "run.log"))  # of this run, not of that one
         if aside:
             logger.info("earlier run moved to %s", aside)
+        if fresh and config.study.storage:
+            renamed = set_aside(config.study.name, config.study.storage, config.study.patience)
+            if renamed:
+                logger.info("earlier study kept as %s", renamed)
         study = open_study(
             config,
             storage_url(config, folder.path),

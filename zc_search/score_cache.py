@@ -22,6 +22,7 @@ import torch
 
 from zc_search.benchmarks.packaged import cache_folder
 from zc_search.errors import ZcSearchError
+from zc_search.files import umask
 from zc_search.proxies import Proxy
 
 logger = logging.getLogger("zc_search")
@@ -82,8 +83,11 @@ class ScoreCache:
         """Read every entry and count."""
         entries = values = size = corrupt = 0
         for path in self._files():
-            content = _read(path)
             entries += 1
+            try:
+                content = _read(path)
+            except OSError:  # of another user
+                content = None
             with suppress(OSError):
                 size += path.stat().st_size
             if content is None or content[0] != path.stem:
@@ -257,6 +261,7 @@ def _replace(path: Path, text: str, values: Mapping[str, float]) -> None:
         try:
             file.write(f"{body}\n{_digest(body)}")
             file.close()
+            Path(file.name).chmod(0o666 & ~umask())  # as of any file, so that others may read it
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)

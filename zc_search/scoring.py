@@ -151,6 +151,10 @@ class Scorer:
             time.perf_counter() - start,
         )
 
+    def knows(self, architecture: AnyArchitecture) -> bool:
+        """Whether scoring an architecture would compute nothing."""
+        return {architecture.function_key, architecture.to_string()} <= self._cache.keys()
+
     def remember(self, scores: Scores) -> None:
         """Take scores computed earlier, under the same settings, into the cache."""
         names = {p.name for p in self.proxies}

@@ -126,7 +126,8 @@ def _what(algorithm: Algorithm, race: Race, dataset: str) -> str:
         "accuracies": race.accuracies,
         "simulated_seconds": race.simulated_seconds,
         "one_training": race.one_training,
-        "versions": {name: version(name) for name in ("optuna", "scikit-learn")},
+        "table": table_of(dataset).benchmark.provenance,
+        "versions": {n: version(n) for n in ("zc-search", "optuna", "scikit-learn")},
     }
     return json.dumps(settings, indent=2, sort_keys=True)
 

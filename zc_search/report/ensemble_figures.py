@@ -72,8 +72,8 @@ def plot_weights(source: SearchResult | Ensemble | pd.DataFrame) -> go.Figure:
         # What is settled is never cut off; collinear proxies can have intervals beyond all bounds.
         pad = 0.06 * (shown[1] - shown[0])
         shown = [
-            min(shown[0], *(info["low"][certain] - pad)),
-            max(shown[1], *(info["high"][certain] + pad)),
+            min([shown[0], *(info["low"][certain] - pad)]),
+            max([shown[1], *(info["high"][certain] + pad)]),
         ]
         beyond = info[(info["low"] < shown[0]) | (info["high"] > shown[1])]["feature"]
         if len(beyond):

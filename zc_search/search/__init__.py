@@ -14,6 +14,7 @@ from zc_search.search.study import (
     finished_trials,
     installed_versions,
     open_study,
+    set_aside,
 )
 from zc_search.search.table import trials_table
 
@@ -36,5 +37,6 @@ __all__ = [
     "open_storage",
     "open_study",
     "run_trials",
+    "set_aside",
     "trials_table",
 ]

@@ -67,6 +67,8 @@ def run_trials(
     known = Known(scorer, clock)
     known.catch_up(study)
     first_of = known.first_of
+    # So that a sampler may call `Study.stop`, as a brute-force search does in the end.
+    study._thread_local.in_optimize_loop = True
     with (
         Presence(study) as presence,
         scoring(scorer, config.study.workers, config.proxies.timeout) as submit,
@@ -75,23 +77,30 @@ def run_trials(
         turns = Turns(study, config, space, clock, presence, catch_up)
         in_hand: deque[tuple[Trial, AnyArchitecture]] = deque()
         jobs: dict[str, Future[Scores]] = {}
+        functions: set[str] = set()
         while True:
             for trial, architecture in turns.begin(len(in_hand)):
                 in_hand.append((trial, architecture))
                 presence.hold(t.number for t, _ in in_hand)
-                key = architecture.function_key
-                if architecture.infeasible is None and key not in first_of and key not in jobs:
-                    jobs[key] = submit(architecture)
+                key, text = architecture.function_key, str(architecture)
+                # Another one of a function in hand waits for it, and is spared what they share.
+                waits = text in jobs or key in functions or scorer.knows(architecture)
+                if architecture.infeasible is None and not waits:
+                    jobs[text] = submit(architecture, known.scores.get(key))
+                    functions.add(key)
             if not in_hand:
                 return
             trial, architecture = in_hand[0]
             key = architecture.function_key
             scores = None
-            if job := jobs.pop(key, None):
-                scores = job.result()
-                scorer.remember(scores)
-            elif architecture.infeasible is None:
-                scores = scorer.score(architecture)
+            if architecture.infeasible is None:
+                job = jobs.pop(str(architecture), None)
+                if job is None and not scorer.knows(architecture):
+                    job = submit(architecture, known.scores.get(key))
+                if job is not None:
+                    known.remember(job.result())
+                functions.discard(key)
+                scores = scorer.score(architecture) if job is None else job.result()
             record = make_record(
                 architecture,
                 scores,
@@ -102,8 +111,13 @@ def run_trials(
             record = with_predictions(record, ensembles)
             known.count(trial.number, record)
             try:
-                on_trial(trial.number, tell(study, trial, config, record))
-            except UpdateFinishedTrialError:
+                told = tell(study, trial, config, record)
+            except (UpdateFinishedTrialError, ValueError):
+                # Optuna says either, by the moment at which another process was faster.
+                if not study._storage.get_trial(trial._trial_id).state.is_finished():
+                    raise
                 logger.info("trial %d was told by another process", trial.number)
+            else:
+                on_trial(trial.number, told)
             in_hand.popleft()
             presence.hold(t.number for t, _ in in_hand)

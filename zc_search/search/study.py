@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
+from itertools import count
 
 import optuna
 from optuna.storages import BaseStorage
@@ -58,6 +59,12 @@ def open_study(
     directions = [objective.direction for objective in config.active_objectives]
     if config.study.sum_objectives:
         names, directions = ["weighted_sum"], ["maximize"]
+    if config.study.sampler == "predictor_guided" and len(directions) > 1:
+        raise StudyError(
+            f"study.sampler: 'predictor_guided' takes one objective, and there are "
+            f"{len(directions)} ({', '.join(names)}); give the others scale = 0, or choose another "
+            "sampler, such as 'nsgaii'"
+        )
     if isinstance(storage, str):
         storage = open_storage(storage, config.study.patience)
     study = optuna.create_study(
@@ -91,6 +98,27 @@ def open_study(
         )
     _refuse_other_definitions(study, definitions or {})
     return study
+
+
+def set_aside(name: str, storage: str, patience: float = 0.0) -> str | None:
+    """Give a study another name, under which it is kept.
+
+    Returns:
+        The new name; None where there is no such study.
+
+    Raises:
+        StudyError: The storage cannot be reached.
+    """
+    opened = open_storage(storage, patience)
+    names = optuna.get_all_study_names(opened)
+    if name not in names:
+        return None
+    new = next(n for k in count(1) if (n := f"{name}.old-{k}") not in names)
+    optuna.copy_study(
+        from_study_name=name, from_storage=opened, to_storage=opened, to_study_name=new
+    )
+    optuna.delete_study(study_name=name, storage=opened)
+    return new
 
 
 def _refuse_other_definitions(study: Study, definitions: Mapping[str, str]) -> None:

@@ -29,10 +29,12 @@ class Known:
 
     Attributes:
         first_of: Number of the first trial of each function, by function key.
+        scores: Those of it that were computed, by function key.
     """
 
     def __init__(self, scorer: Scorer, clock: Clock) -> None:
         self.first_of: dict[str, int] = {}
+        self.scores: dict[str, Scores] = {}
         self._scorer = scorer
         self._clock = clock
         self._numbers: set[int] = set()
@@ -42,6 +44,12 @@ class Known:
         self._numbers.add(number)
         self.first_of.setdefault(record.function_key, number)
         self._clock.count(record)
+
+    def remember(self, scores: Scores) -> None:
+        """Let the scorer know what was computed."""
+        self._scorer.remember(scores)
+        if scores.values:
+            self.scores.setdefault(scores.architecture.function_key, scores)
 
     def catch_up(
         self,
@@ -58,7 +66,7 @@ class Known:
             if trial.number not in self._numbers and (record := TrialRecord.of(trial)):
                 self.count(trial.number, record)
                 architecture = read_architecture(record.architecture)
-                self._scorer.remember(Scores(architecture, record.proxies, record.failures))
+                self.remember(Scores(architecture, record.proxies, record.failures))
                 on_trial(trial.number, record)
 
 
@@ -94,8 +102,13 @@ class Turns:
         self._catch_up = catch_up
         workers = config.study.workers
         self._most = 2 * workers if workers > 1 else 1
+        self._n_trials = config.study.n_trials
+        if config.study.sampler == "brute_force":
+            self._n_trials = min(self._n_trials, space.size or self._n_trials)
         self._asked = _asked(study)
         self._looked = -math.inf
+        self._beside = 0
+        self._were_others = False
 
     def begin(self, in_hand: int) -> list[Begun]:
         """Begin the trials that may be scored now: those that were cut off, then new ones.
@@ -109,18 +122,22 @@ class Turns:
         """
         while True:
             others = self._presence.others()
-            if others:
+            if others or self._were_others:  # what they told before they left counts as well
                 self._catch_up()
                 self._asked = _asked(self._study)
+                running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+                self._beside = max(0, len(running) - in_hand) if others else 0
+            self._were_others = bool(others)
             begun = self._cut_off() if not in_hand or (others and self._is_time()) else []
             while self._has_room(in_hand + len(begun)):
                 trial = self._study.ask()
                 self._asked += 1
-                if _is_surplus(self._study, trial, self._config.study.n_trials):
+                if _is_surplus(self._study, trial, self._n_trials):
                     self._study.tell(trial, state=TrialState.FAIL)
                     break
                 begun.append((trial, suggest(trial, self._space)))
-            if begun or in_hand or not self._clock.left(self._config, self._most):
+            left = 0 if self._study._stop_flag else self._clock.left(self._config, self._most)
+            if begun or in_hand or not left:
                 return begun
             if not self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 return []
@@ -128,8 +145,11 @@ class Turns:
 
     def _has_room(self, in_hand: int) -> bool:
         return (
-            in_hand < min(self._most, self._clock.left(self._config, self._most))
-            and self._asked < self._config.study.n_trials
+            in_hand < self._most
+            # Of a budget, what others have in hand may be spent already.
+            and in_hand + self._beside < self._clock.left(self._config, self._most + self._beside)
+            and self._asked < self._n_trials
+            and not self._study._stop_flag  # a sampler has nothing left to suggest
         )
 
     def _is_time(self) -> bool:

@@ -16,7 +16,8 @@ from zc_search.scoring import Scorer, Scores
 from zc_search.spaces import AnyArchitecture
 from zc_search.sweep.watching import WORKER_DIED, Watch, too_long
 
-Submit = Callable[[AnyArchitecture], Future[Scores]]
+Submit = Callable[[AnyArchitecture, Scores | None], Future[Scores]]
+"""Called with an architecture, and the scores of another one of its function if they are known."""
 
 _scorer: Scorer  # of a worker process; set once by `_prepare`, as the other
 _proxies: tuple[Proxy, ...]
@@ -27,8 +28,10 @@ def _prepare(scorer: Scorer) -> None:
     _scorer, _proxies = scorer, scorer.proxies
 
 
-def _score(architecture: AnyArchitecture, watch: Watch) -> Scores:
+def _score(architecture: AnyArchitecture, known: Scores | None, watch: Watch) -> Scores:
     _scorer.proxies = tuple(map(watch.over, _proxies))
+    if known is not None:
+        _scorer.remember(known)
     return _scorer.score(architecture)
 
 
@@ -51,7 +54,7 @@ def scoring(scorer: Scorer, workers: int, timeout: float | None = None) -> Itera
     """
     if workers == 1 and timeout is None:
 
-        def score_now(architecture: AnyArchitecture) -> Future[Scores]:
+        def score_now(architecture: AnyArchitecture, known: Scores | None) -> Future[Scores]:
             future: Future[Scores] = Future()
             future.set_result(scorer.score(architecture))
             return future
@@ -64,7 +67,9 @@ def scoring(scorer: Scorer, workers: int, timeout: float | None = None) -> Itera
         Crew(workers, threads, _prepare, scorer) as crew,
     ):
         yield (
-            lambda architecture: _Attempt(crew, scorer, architecture, timeout, Path(folder)).outcome
+            lambda architecture, known: (
+                _Attempt(crew, scorer, architecture, known, timeout, Path(folder)).outcome
+            )
         )
 
 
@@ -76,6 +81,7 @@ class _Attempt:
         crew: Crew,
         scorer: Scorer,
         architecture: AnyArchitecture,
+        known: Scores | None,
         timeout: float | None,
         folder: Path,
     ) -> None:
@@ -83,15 +89,16 @@ class _Attempt:
         self._crew = crew
         self._names = [p.name for p in scorer.proxies]
         self._architecture = architecture
+        self._known = known
         self._timeout = timeout
         self._watch = Watch(folder / uuid4().hex, {})
         self._deaths: dict[str, int] = {}
         self._try()
 
     def _try(self) -> None:
-        self._watch.note.write_text("", encoding="utf-8")
+        self._watch.begin()
         self._crew.submit(
-            _score, self._architecture, self._watch, timeout=self._timeout
+            _score, self._architecture, self._known, self._watch, timeout=self._timeout
         ).add_done_callback(self._tried)
 
     def _tried(self, done: Future[Scores]) -> None:
@@ -102,7 +109,7 @@ class _Attempt:
         elif isinstance(error, TimeoutError):
             self._give_up(too_long(self._timeout or 0.0))
         elif isinstance(error, WorkerDiedError):
-            name = self._watch.note.read_text(encoding="utf-8")
+            name = self._watch.in_hand()
             self._deaths[name] = self._deaths.get(name, 0) + 1
             if self._deaths[name] > 1:
                 self._give_up(f"{WORKER_DIED} ({error})")
@@ -120,7 +127,7 @@ class _Attempt:
 
     def _give_up(self, reason: str) -> None:
         """Go on without the proxy in hand, or without all where it was none of them."""
-        name = self._watch.note.read_text(encoding="utf-8")
+        name = self._watch.in_hand()
         if name in self._names and name not in self._watch.given_up:
             self._watch = Watch(self._watch.note, {**self._watch.given_up, name: reason})
             self._try()

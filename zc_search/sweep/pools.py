@@ -155,7 +155,7 @@ class _Attempt:
         self._try()
 
     def _try(self) -> None:
-        self._watch.note.write_text("", encoding="utf-8")
+        self._watch.begin()
         time = self._timeout * len(self._job.architectures)
         self._crew.submit(run, self._sweep, self._job, self._watch, timeout=time).add_done_callback(
             self._tried
@@ -177,7 +177,7 @@ class _Attempt:
     def _give_up(self) -> None:
         """Go on without the proxy in hand, or without all where it was none of them."""
         reason = too_long(self._timeout)
-        name = self._watch.note.read_text(encoding="utf-8")
+        name = self._watch.in_hand()
         if name and name not in self._watch.given_up:
             self._watch = Watch(self._watch.note, {**self._watch.given_up, name: reason})
             self._try()

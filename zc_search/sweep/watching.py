@@ -1,6 +1,7 @@
 """Which proxy is in hand, so that one that takes too long costs only itself."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,18 @@ class Watch:
     note: Path
     given_up: Mapping[str, str]
 
+    def begin(self) -> None:
+        """Note that none is in hand."""
+        with suppress(OSError):
+            self.note.write_text("", encoding="utf-8")
+
+    def in_hand(self) -> str:
+        """Return the name of the proxy in hand, empty if that is none or not known."""
+        try:
+            return self.note.read_text(encoding="utf-8")
+        except OSError:
+            return ""
+
     def over(self, proxy: Proxy) -> Proxy:
         """Return the proxy, watched."""
         return replace(proxy, function=_Watched(self, proxy))
@@ -52,5 +65,6 @@ class _Watched:
     def __call__(self, probe: Probe, **options: Any) -> Scalar:
         if reason := self.watch.given_up.get(self.proxy.name):
             raise GivenUpError(reason)
-        self.watch.note.write_text(self.proxy.name, encoding="utf-8")
+        with suppress(OSError):  # a full disk is no failure of the proxy
+            self.watch.note.write_text(self.proxy.name, encoding="utf-8")
         return self.proxy.function(probe, **options)
