@@ -206,6 +206,10 @@ OPERATION_LIST = "none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3"
         ("objectives.snip.scale=0", "objectives: every scale is 0; Allowed: at least one scale a"),
         ("objectives.a.b:c=default", "objectives.a.b:c: 'a.b:c' has no default direction; Allowed"),
         ("benchmark.metric=accuracy", "benchmark.metric: unknown metric 'accuracy'; did you mean "),
+        (
+            "benchmark.metric=train_seconds",
+            "benchmark.metric: unknown metric 'train_seconds'; Al",
+        ),
         ("ensemble.model=lienar", "ensemble.model: unknown model 'lienar'; did you mean 'linear'?"),
         ("ensemble.proxies=[]", "ensemble.proxies: is empty; Allowed: a list of names"),
         ("ensemble.features=splin", "ensemble.features: unknown feature set 'splin'; did you mean"),

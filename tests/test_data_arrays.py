@@ -177,6 +177,22 @@ def test_a_saved_data_set_and_its_splits(tmp_path: Path) -> None:
     assert open_images(config.data).pixels.shape == (20, 3, 8, 8)
 
 
+def test_an_image_that_was_cut_short_is_named(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "x")
+    with pa.ipc.open_stream((folder / "data-1.arrow").read_bytes()) as reader:
+        table = reader.read_all()
+    rows = table.to_pylist()
+    rows[3]["image"]["bytes"] = rows[3]["image"]["bytes"][:-30]
+    cut = pa.Table.from_pylist(rows, schema=table.schema)
+    with (
+        pa.OSFile(str(folder / "data-1.arrow"), "wb") as file,
+        pa.ipc.new_stream(file, cut.schema) as writer,
+    ):
+        writer.write_table(cut)
+    with pytest.raises(DataError, match=r"the image in row 13 cannot be read: .*"):
+        read_saved(folder)
+
+
 def test_what_is_no_saved_data_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is no data set that `save_to_disk` .* no state\.json"):
         read_saved(tmp_path)

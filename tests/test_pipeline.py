@@ -13,7 +13,7 @@ import tomlkit
 import zc_search
 from zc_search.config import Config, parse_config
 from zc_search.ensemble import Ensemble
-from zc_search.errors import BenchmarkError, ProxyError, StudyError
+from zc_search.errors import BenchmarkError, EnsembleError, ProxyError, StudyError
 
 SMALL = """
 [study]
@@ -153,6 +153,20 @@ def test_fresh_sets_the_earlier_run_aside(tmp_path: Path) -> None:
     assert (tmp_path / "small.old-1" / "trials.csv").exists()
     with pytest.raises(StudyError, match=r"study\.seed: 1 before, 0 now"):
         zc_search.run_search(config)
+
+
+def test_a_model_that_is_not_there_is_said_before_the_first_trial(tmp_path: Path) -> None:
+    for model in ("sklearn.linear_model:Ridgee", "os:getcwd"):
+        wrong = configured(tmp_path, f"ensemble.model={json.dumps(model)}")
+        with pytest.raises(EnsembleError, match=f"model '{model}' "):
+            zc_search.run_search(wrong)
+    assert not (tmp_path / "small").exists()
+
+
+def test_the_ensemble_may_change_between_two_runs(tmp_path: Path) -> None:
+    zc_search.run_search(configured(tmp_path, "study.n_trials=12"))
+    again = configured(tmp_path, "study.n_trials=12", "ensemble.model='ridge'")
+    assert zc_search.run_search(again).ensemble.model == "ridge"
 
 
 def test_fresh_keeps_the_study_of_a_storage_under_another_name(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from zc_search.config import METRIC_DIRECTIONS, Config
 from zc_search.data import Batch
 from zc_search.data.choosing import batch_and_task
 from zc_search.ensemble import Ensemble
+from zc_search.ensemble.models import make_model
 from zc_search.ensemble.without_accuracies import load_transferred
 from zc_search.errors import BenchmarkError
 from zc_search.proxies import Proxy, resolve_proxies
@@ -55,7 +56,9 @@ def prepare(config: Config) -> Prepared:
     batch, task, about_images = batch_and_task(config)
     scorer = Scorer.of(config, proxies, batch, task, open_cache(config.proxies.cache))
     definitions = {p.name: p.definition for p in proxies}
-    load_transferred(config, definitions)  # complains now, not after the last trial
+    # Complain now, not after the last trial.
+    make_model(config.ensemble.model, None, config.ensemble.seed)
+    load_transferred(config, definitions)
     check_constraints(config, batch, task)
     return Prepared(
         proxies, definitions, ensembles, benchmark, space, batch, tuple(about_images), scorer

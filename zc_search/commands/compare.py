@@ -89,7 +89,7 @@ def compare(
 
         files = write_pictures(search_drawings(outcomes), folder / "figures")
         said += f", {len(files)} pictures in {folder / 'figures'}"
-    console.print(said, highlight=False, soft_wrap=True)
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def _write_page(comparison: "Comparison", outcomes: "Outcomes", folder: Path) -> Path:

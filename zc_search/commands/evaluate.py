@@ -73,11 +73,12 @@ def evaluate(
         console.print(_subset_table(judged[judged["subset"] == subset], judgement.dataset))
         console.print()
     console.print(_CAPTION, highlight=False)
-    console.print(judgement.provenance, highlight=False)
+    console.print(judgement.provenance, highlight=False, markup=False)
     if judgement.scored != judgement.dataset:
         console.print(
             f"Scores computed for {judgement.scored}, judged on {judgement.dataset}.",
             highlight=False,
+            markup=False,
         )
     for path in filter(None, (csv_file, json_file)):
         console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)

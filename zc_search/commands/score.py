@@ -92,6 +92,7 @@ def score(
         f"{len(table):,} architectures, {table['function_key'].nunique():,} functions, "
         f"in {out} after {clock(time.perf_counter() - start)}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     failed = table["failures"].dropna()

@@ -15,6 +15,12 @@ RESUMABLE = (
     "proxies.device",
     "proxies.timeout",
     "proxies.cache",
+    "ensemble.model",
+    "ensemble.features",
+    "ensemble.fit_on",
+    "ensemble.folds",
+    "ensemble.repeats",
+    "ensemble.seed",
     "output",
     "training",
 )

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from zc_search.config.types import (
+    AccuracyName,
     Amount,
     Count,
     DataSource,
     Device,
     FeatureSetName,
     FrozenTable,
-    MetricName,
     ModelName,
     ProxyNames,
     SamplerName,
@@ -160,7 +160,7 @@ class Benchmark(Section):
 
     name: Literal["nasbench201", "nats_sss", "nasbench101", "none"] = "nasbench201"
     path: str | None = Field(default=None, min_length=1)
-    metric: MetricName = "val_accuracy"
+    metric: AccuracyName = "val_accuracy"
 
 
 class Constraints(Section):

@@ -144,10 +144,12 @@ def _scored(kind: str, value: Any, others: tuple[str, ...]) -> str:
     return str(value)
 
 
-def _metric(value: Any) -> str:
-    if isinstance(value, str) and _ALIASES.get(value, value) in METRIC_DIRECTIONS:
-        return _ALIASES.get(value, value)
-    raise ValueError(unknown_name("metric", value, METRIC_DIRECTIONS))
+def _accuracy(value: Any) -> str:
+    accuracies = [name for name in METRIC_DIRECTIONS if name.endswith("_accuracy")]
+    name = _ALIASES.get(value, value) if isinstance(value, str) else value
+    if name in accuracies:
+        return str(name)
+    raise ValueError(unknown_name("metric", value, accuracies))
 
 
 def _study_name(value: str) -> str:
@@ -224,7 +226,7 @@ DataSource = Annotated[str, BeforeValidator(_one_of("source", DATA_SOURCES, "mod
 ModelName = Annotated[str, BeforeValidator(_one_of("model", MODELS, "module:Class"))]
 FeatureSetName = Annotated[str, BeforeValidator(_feature_set)]
 ProxyName = Annotated[str, BeforeValidator(proxy_name)]
-MetricName = Annotated[str, BeforeValidator(_metric)]
+AccuracyName = Annotated[str, BeforeValidator(_accuracy)]
 Device = Annotated[str, BeforeValidator(_device)]
 Table = Annotated[FrozenTable, PlainValidator(_table), PlainSerializer(FrozenTable.plain)]
 # TOML has lists and strict mode would refuse them where a tuple is wanted.

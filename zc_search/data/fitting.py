@@ -12,6 +12,9 @@ Color = Literal["grey", "rgb"]
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 """What is decoded, whatever a file's name ends in: Pillow's rarer decoders meet no foreign file."""
 
+UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises for an image that it cannot read, at once or when the pixels are asked for."""
+
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 
 

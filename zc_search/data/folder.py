@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from zc_search.data.fitting import FORMATS, Color, Fit, as_array, is_grey
+from zc_search.data.fitting import FORMATS, UNREADABLE, Color, Fit, as_array, is_grey
 from zc_search.data.image_set import SMALLEST_SIDE, ImageSet
 from zc_search.errors import DataError
 
@@ -21,7 +21,6 @@ _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 _LARGEST = 64  # pixels of a resolution that nobody chose: small networks train in an afternoon
 _MOST_BYTES = 8 * 2**30
 _NAMED = 3
-_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 _R = TypeVar("_R")
@@ -139,7 +138,7 @@ def _each(items: Sequence[Any], task: Callable[[Any], _R]) -> list[_R | Exceptio
     def attempt(item: object) -> _R | Exception:
         try:
             return task(item)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return error
 
     with warnings.catch_warnings(), ThreadPoolExecutor(cpu_count()) as pool:

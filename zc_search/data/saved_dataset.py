@@ -14,7 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from zc_search.data.arrays import image_set
-from zc_search.data.fitting import FORMATS, Color, Fit, as_array, is_grey
+from zc_search.data.fitting import FORMATS, UNREADABLE, Color, Fit, as_array, is_grey
 from zc_search.data.image_set import ImageSet
 from zc_search.errors import DataError, unknown_name
 
@@ -54,10 +54,12 @@ def read_saved(
         numbers += table[labels].to_pylist()
     if not encoded:
         raise DataError(f"{folder} holds no images")
-    first = _open(encoded[0], folder)
+    first = _open(encoded, 0, folder)
     size = resolution or min(first.size)
     chosen: Color = color or ("grey" if is_grey(first) else "rgb")
-    pixels = np.stack([as_array(_open(e, folder), size, fit, chosen) for e in encoded])
+    pixels = np.stack(
+        [as_array(_open(encoded, row, folder), size, fit, chosen) for row in range(len(encoded))]
+    )
     names = features[labels].get("names")
     return image_set(path.name, pixels, np.array(numbers), names)
 
@@ -100,14 +102,17 @@ def _table(file: Path) -> pa.Table:
         raise DataError(f"{file} cannot be read: {error}") from error
 
 
-def _open(value: Any, folder: Path) -> Image.Image:
+def _open(encoded: list[Any], row: int, folder: Path) -> Image.Image:
+    value = encoded[row]
     content = value.get("bytes") if isinstance(value, dict) else None
     if content is None:
         raise DataError(f"{folder} does not hold its images but names files elsewhere")
     try:
-        return Image.open(io.BytesIO(content), formats=FORMATS)
-    except OSError as error:
-        raise DataError(f"{folder}: an image cannot be read: {error}") from error
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image.load()  # a file that was cut short is found out only now
+    except UNREADABLE as error:
+        raise DataError(f"{folder}: the image in row {row:,} cannot be read: {error}") from error
+    return image
 
 
 def _json(file: Path) -> dict[str, Any]:

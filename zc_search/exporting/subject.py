@@ -1,6 +1,7 @@
 """What is exported: the best network of a run with all that is known of it, or a bare cell."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def subject_of_run(run: Path, text: str | None = None) -> Subject:
         pd.concat([result.trials, scores], ignore_index=True),
         result.ranking if refitted.empty else refitted,
         str(cell),
+        result.config.proxies_to_compute,
     )
     weights = None
     mine = results[results["architecture"] == str(cell)]
@@ -134,7 +136,9 @@ def _table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, engine="python") if path.exists() else pd.DataFrame()
 
 
-def _facts(trials: pd.DataFrame, ranking: pd.DataFrame, text: str) -> dict[str, str]:
+def _facts(
+    trials: pd.DataFrame, ranking: pd.DataFrame, text: str, proxies: Sequence[str]
+) -> dict[str, str]:
     known: dict[str, str] = {}
     rows = ranking[ranking["architecture"] == text] if "architecture" in ranking else ranking[:0]
     if len(rows):
@@ -154,15 +158,9 @@ def _facts(trials: pd.DataFrame, ranking: pd.DataFrame, text: str) -> dict[str, 
         known["Predicted"] = place
     rows = trials[trials["architecture"] == text] if "architecture" in trials else trials[:0]
     if len(rows):
-        skipped = {"number", "accuracies", "simulated_seconds", "duration", "repeat_of"}
-        numbers = {
-            str(name): float(value)
-            for name, value in rows.iloc[0].items()
-            if isinstance(value, int | float | np.number)
-            and not isinstance(value, bool | np.bool_)
-            and str(name) not in skipped
-            and not str(name).startswith("seconds_")
-        }
+        row = rows.iloc[0]
+        numbers = {name: float(row[name]) for name in proxies if name in rows}
+        numbers = {name: value for name, value in numbers.items() if math.isfinite(value)}
         known["Proxies"] = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
     return known
 

@@ -34,7 +34,7 @@ def compare_runs(results: Sequence[SearchResult]) -> str:
     if len(results) < 2:
         raise ReportError(f"a comparison needs two runs or more, got {len(results)}")
     names = run_names(results)
-    datasets = {(r.config.space.dataset, r.config.benchmark.metric) for r in results}
+    datasets = {(r.config.dataset, r.config.benchmark.metric) for r in results}
     return render(
         "compare.html.j2",
         title=" · ".join(names),
@@ -69,7 +69,7 @@ def _summary(result: SearchResult) -> dict[str, str]:
     trials, config, best = as_trials(result), result.config, result.best
     table = trials.table
     summary = {
-        "data set": config.space.dataset,
+        "data set": config.dataset,
         "sampler": f"{config.study.sampler}, seed {config.study.seed}",
         "objectives": ", ".join(o.name for o in config.active_objectives),
         "trials": f"{len(table):,}, {len(trials.feasible):,} feasible",

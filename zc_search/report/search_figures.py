@@ -63,6 +63,8 @@ def plot_trajectories(trajectories: pd.DataFrame, dataset: str, clock: str) -> g
     traces, said, floor = [], [], []
     for algorithm in places:
         rows = own[own["algorithm"] == algorithm]
+        if rows.empty:  # its first accuracy came when the axis had ended
+            continue
         line = _line(places[algorithm])
         band = {
             "line": {"width": 0, "shape": "hv"},
@@ -92,6 +94,8 @@ def plot_trajectories(trajectories: pd.DataFrame, dataset: str, clock: str) -> g
         ]
         said.append(f"{algorithm} {rows['median'].iloc[-1]:.2f}")
         floor.append(float(np.quantile(rows["low"], 0.1)))
+    if not traces:
+        raise ReportError("no search looked at an accuracy in time")
     top = float(own["high"].max())
     bottom = max(float(np.median(floor)), top - 20.0)
     pad = 0.04 * (top - bottom) or 0.5
