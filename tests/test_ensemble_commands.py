@@ -940,7 +940,7 @@ def test_a_mistake_ends_in_a_sentence_and_no_trace(tmp_path: Path) -> None:
         (("--features=rnk",), r"unknown feature set 'rnk'; did you mean 'rank'\?"),
         (("--fit-on=front",), r"unknown fit_on 'front'"),
         (("--set", "ensemble.fold=3"), r"ensemble.fold: unknown key; did you mean 'folds'"),
-        (("--set", "benchmark.metric=latency_seconds"), r"unknown accuracy 'latency_seconds'"),
+        (("--set", "benchmark.metric=latency_seconds"), r"benchmark.metric: unknown metric 'late"),
         (("--set", "benchmark.metric=test_accuracy"), r"test_accuracy"),
         (("--dataset=cifar",), r"unknown dataset 'cifar'; did you mean 'cifar10'"),
         (("--judge-on=nowhere",), r"nowhere: no such run folder or scores file"),

@@ -240,9 +240,8 @@ def make_model(name: str, directions: Mapping[str, str] | None, seed: int) -> An
         regressor = getattr(import_module(module), attribute)
         seeded = "random_state" in signature(regressor).parameters
         model = regressor(random_state=seed) if seeded else regressor()
-        fits = is_regressor(model)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise EnsembleError(f"model {name!r} cannot be made: {error}") from error
-    if not fits:
+    if not (hasattr(model, "__sklearn_tags__") and is_regressor(model)):
         raise EnsembleError(f"model {name!r} is no scikit-learn regressor")
     return model
