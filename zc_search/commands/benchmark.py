@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zc_search.commands.printing import plain_console
 from zc_search.commands.query import Arch, BenchmarkName, Codes
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ def list_benchmarks(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the benchmarks: what is here, what each knows, and how to have the others."""
-    from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
@@ -39,12 +39,10 @@ def list_benchmarks(
     if as_json:
         typer.echo(json.dumps([entry._asdict() for entry in listed], indent=2))
         return
-    console = Console()
+    console = plain_console()
     for entry in listed:
-        console.print(
-            f"[bold]{entry.name}[/bold]  {entry.title}: {'here' if entry.here else 'not here'}",
-            highlight=False,
-        )
+        here = "here" if entry.here else "not here"
+        console.print(Text.assemble((entry.name, "bold"), f"  {entry.title}: {here}"))
         lines = {
             "knows": entry.knows,
             "on": ", ".join(entry.datasets),
@@ -72,13 +70,11 @@ def convert(
 
     Stopped half-way, this leaves nothing behind.
     """
-    from rich.console import Console
-
     from zc_search.benchmarks.listing import file_to_convert
     from zc_search.benchmarks.registry import resolve, source_of
 
     file = file or file_to_convert()
-    console = Console()
+    console = plain_console()
     start = time.perf_counter()
     try:
         with _progress(console) as on_progress:
@@ -88,21 +84,16 @@ def convert(
         raise typer.Exit(130) from None
     for path in filter(None, (done.table, done.curves)):
         size = path.stat().st_size / 1e6
-        console.print(
-            f"wrote {path} ({size:,.1f} MB)", highlight=False, markup=False, soft_wrap=True
-        )
+        console.print(f"wrote {path} ({size:,.1f} MB)", soft_wrap=True)
     md5 = f"md5 {done.md5} as named" if done.md5 else "no md5 to compare with"
     peak = _peak_megabytes()
     memory = "" if peak is None else f", peak memory {peak:,.0f} MB"
     console.print(
         f"{done.architectures:,} architectures, {done.trials:,} trainings, {md5}, "
         f"in {time.perf_counter() - start:,.1f} s{memory}",
-        highlight=False,
         soft_wrap=True,
     )
-    console.print(
-        f"next: zc-search query 0 -b {done.table}", highlight=False, markup=False, soft_wrap=True
-    )
+    console.print(f"next: zc-search query 0 -b {done.table}", soft_wrap=True)
 
 
 @benchmark_app.command()
@@ -112,18 +103,16 @@ def show(
     codes: Codes = "benchmark",
 ) -> None:
     """Show everything known of an architecture: all data sets, 12 and 200 epochs, the network."""
-    from rich.console import Console
-
     from zc_search.benchmarks.listing import show_architecture
     from zc_search.commands.query import look_up
 
-    console = Console()
+    console = plain_console()
     opened, architecture = look_up(arch, benchmark, "cifar10", codes)
     rows, facts = show_architecture(opened, architecture)
-    console.print(str(architecture), highlight=False, markup=False, soft_wrap=True)
+    console.print(str(architecture), soft_wrap=True)
     console.print(_overview(rows))
     for key, value in facts.items():
-        console.print(f"{key}: {value}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{key}: {value}", soft_wrap=True)
 
 
 @benchmark_app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zc_search.commands.bars import clock, counting_bar
+from zc_search.commands.printing import clock, counting_bar, plain_console
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,6 @@ def compare(
     been run are not run again, and seeds may be added later.
     """
     import optuna
-    from rich.console import Console
 
     from zc_search.compare import compare as run
     from zc_search.compare import folder_of, load_comparison, write_tables
@@ -71,7 +70,7 @@ def compare(
     changes = {key: value for key, value in given.items() if value is not None}
     comparison = load_comparison(config, changes)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    console = Console()
+    console = plain_console()
     begun = time.perf_counter()
     with _progress_line(console) as on_progress:
         outcomes = run(comparison, on_progress)
@@ -81,7 +80,7 @@ def compare(
     for name in comparison.compare.datasets:
         console.print(_table(outcomes.summary, name))
         console.print()
-    console.print(_CAPTION, highlight=False)
+    console.print(_CAPTION)
     said = f"wrote {page} and its tables beside it after {time.perf_counter() - begun:.0f} s"
     if png:
         from zc_search.report.pictures import write_pictures
@@ -89,7 +88,7 @@ def compare(
 
         files = write_pictures(search_drawings(outcomes), folder / "figures")
         said += f", {len(files)} pictures in {folder / 'figures'}"
-    console.print(said, highlight=False, markup=False, soft_wrap=True)
+    console.print(said, soft_wrap=True)
 
 
 def _write_page(comparison: "Comparison", outcomes: "Outcomes", folder: Path) -> Path:
@@ -133,7 +132,7 @@ def _progress_line(console: "Console") -> Iterator[Callable[[int, int], None]]:
         update(done, total, f"{clock(seconds)} left" if done > already else "starting")
         if not console.is_terminal and (time.monotonic() - told >= 60 or done == total):
             told = time.monotonic()
-            console.print(f"{done:,} of {total:,} searches", highlight=False)
+            console.print(f"{done:,} of {total:,} searches")
 
     with counting_bar(console, "searching") as update:
         yield show

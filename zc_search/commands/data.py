@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from zc_search.commands.printing import plain_console
 from zc_search.commands.search import Config, Settings
 
 data_app = typer.Typer(
@@ -23,17 +24,13 @@ def fetch(
     ] = None,
 ) -> None:
     """Download an official data set, check it and unpack it."""
-    from rich.console import Console
-
     from zc_search.data.fetching import fetch as fetch_archive
 
-    console = Console()
+    console = plain_console()
     with console.status(f"fetching {name}"):
         folder = fetch_archive(name, to, url)
     console.print(
         f'{folder} is there; next: [data] source = "{name}", path = "{folder}"',
-        highlight=False,
-        markup=False,
         soft_wrap=True,
     )
 
@@ -41,7 +38,6 @@ def fetch(
 @data_app.command()
 def show(config: Config = None, settings: Settings = None) -> None:
     """Read the images that a search file names: classes, sizes, what cannot be read."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -54,7 +50,7 @@ def show(config: Config = None, settings: Settings = None) -> None:
     section = load_config(config, settings or ()).data
     images = open_images(section)
     training, held_out = images.split(section.validation, section.seed)
-    console = Console()
+    console = plain_console()
     console.print(Text(images.described()))
     console.print(Text(f"{len(training):,} to train on, {len(held_out):,} to judge by"))
     for note in images.notes:

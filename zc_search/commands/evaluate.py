@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zc_search.commands.printing import plain_console
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
@@ -44,15 +46,13 @@ def evaluate(
 
     params and flops are always beside them: what does not beat them is not worth its price.
     """
-    from rich.console import Console
-
     from zc_search.proxy_names import split_names
     from zc_search.sweep import load_scores
     from zc_search.sweep.judging import judge
 
     names = None if proxies is None else split_names(proxies)
     table, said = load_scores(scores)
-    console = Console()
+    console = plain_console()
     with console.status("judging") as status:
         judgement = judge(
             table,
@@ -72,16 +72,14 @@ def evaluate(
     for subset in judged["subset"].unique():
         console.print(_subset_table(judged[judged["subset"] == subset], judgement.dataset))
         console.print()
-    console.print(_CAPTION, highlight=False)
-    console.print(judgement.provenance, highlight=False, markup=False)
+    console.print(_CAPTION)
+    console.print(judgement.provenance)
     if judgement.scored != judgement.dataset:
         console.print(
             f"Scores computed for {judgement.scored}, judged on {judgement.dataset}.",
-            highlight=False,
-            markup=False,
         )
     for path in filter(None, (csv_file, json_file)):
-        console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"wrote {path}", soft_wrap=True)
 
 
 def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Table":

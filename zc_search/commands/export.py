@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from zc_search.commands.printing import plain_console
 from zc_search.commands.search import Config, Settings
 
 
@@ -31,12 +32,10 @@ def export(
     Of a run it is the best of those trained, or else the first of the ranking. For an architecture
     string --config says channels, cells and images; without, those of `zc-search init`.
     """
-    from rich.console import Console
-
     from zc_search.config import load_config, parse_config, starter
     from zc_search.exporting import export_network, subject_of_cell, subject_of_run
 
-    console = Console()
+    console = plain_console()
     with console.status("exporting"):
         if "|" in what:
             chosen = (
@@ -48,17 +47,14 @@ def export(
         else:
             subject = subject_of_run(Path(what), architecture)
         exported = export_network(subject, to, onnx=onnx)
-    console.print(f"{subject.architecture}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{subject.architecture}", soft_wrap=True)
     for name, difference in exported.differences.items():
         console.print(
             f"{name:14} computes the same (largest difference {difference:.0e} of an output)",
-            highlight=False,
         )
     if not exported.trained:
-        console.print("the weights are random: the network was not trained", highlight=False)
+        console.print("the weights are random: the network was not trained")
     console.print(
         f"wrote {', '.join(exported.files)} in {exported.folder}/",
-        highlight=False,
         soft_wrap=True,
-        markup=False,
     )

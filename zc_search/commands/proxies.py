@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zc_search.commands.printing import plain_console
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -24,17 +26,15 @@ def proxies(
     ] = None,
 ) -> None:
     """List the proxies, or explain one."""
-    from rich.console import Console
-
     from zc_search.proxies import resolve_proxy
 
-    console = Console()
+    console = plain_console()
     if name is None:
         console.print(_table())
-        console.print("zc-search proxies NAME explains one.", highlight=False)
+        console.print("zc-search proxies NAME explains one.")
     else:
         text = _explanation(resolve_proxy(name))
-        console.print(text, markup=False, highlight=False)
+        console.print(text)
 
 
 def _table() -> "Table":

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zc_search.commands.printing import plain_console
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -58,8 +60,6 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Look up what training an architecture gave."""
-    from rich.console import Console
-
     from zc_search.benchmarks.asking import ask
 
     opened, architecture = look_up(arch, benchmark, dataset, codes)
@@ -76,18 +76,17 @@ def query(
     if as_json:
         typer.echo(json.dumps(_document(opened, answer), indent=2))
         return
-    console = Console()
-    console.print(f"{answer.architecture}", highlight=False, markup=False, soft_wrap=True)
+    console = plain_console()
+    console.print(f"{answer.architecture}", soft_wrap=True)
     moment = f"after {answer.after} of" if answer.after else "after"
     console.print(
         f"number {answer.number:,} of {len(opened):,}, {opened.dataset}, "
         f"{moment} {answer.epochs} epochs",
-        highlight=False,
     )
     console.print(_table(answer))
-    console.print(opened.provenance, highlight=False, markup=False)
+    console.print(opened.provenance)
     if curves is not None:
-        console.print(f"wrote {curves}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"wrote {curves}", soft_wrap=True)
 
 
 def look_up(

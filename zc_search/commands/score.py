@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zc_search.commands.bars import clock, counting_bar
+from zc_search.commands.printing import clock, counting_bar, plain_console
 from zc_search.commands.search import Config, Settings
 
 if TYPE_CHECKING:
@@ -54,8 +54,6 @@ def score(
         typer.echo("say what to score: one of --all, --sample N and --file FILE", err=True)
         raise typer.Exit(2)
 
-    from rich.console import Console
-
     from zc_search.config import load_config, parse_config, starter
     from zc_search.errors import ZcSearchError
     from zc_search.proxy_names import split_names
@@ -82,7 +80,7 @@ def score(
                 f"--all: the space {space.name!r} cannot be listed; Allowed: --sample N, --file"
             )
         architectures = everything_there
-    console = Console()
+    console = plain_console()
     start = time.perf_counter()
     with _progress_line(console) as on_progress:
         table = score_space(
@@ -91,8 +89,6 @@ def score(
     console.print(
         f"{len(table):,} architectures, {table['function_key'].nunique():,} functions, "
         f"in {out} after {clock(time.perf_counter() - start)}",
-        highlight=False,
-        markup=False,
         soft_wrap=True,
     )
     failed = table["failures"].dropna()
@@ -100,11 +96,9 @@ def score(
         console.print(
             f"{len(failed):,} have a value that is not finite, such as {failed.index[0]}: "
             f"{failed.iloc[0]}",
-            highlight=False,
             soft_wrap=True,
-            markup=False,
         )
-    console.print(f"next: zc-search evaluate {out}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"next: zc-search evaluate {out}", soft_wrap=True)
 
 
 @contextmanager
@@ -124,7 +118,6 @@ def _progress_line(console: "Console") -> Iterator[Callable[["Progress"], None]]
             told = progress.seconds
             console.print(
                 f"{progress.done:,} of {progress.total:,}, {status}",
-                highlight=False,
                 soft_wrap=True,
             )
 

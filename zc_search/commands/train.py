@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zc_search.commands.bars import counting_bar
+from zc_search.commands.printing import counting_bar, plain_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,8 +44,6 @@ def train(
 
     Stop it or lose it at any time: the same command goes on from there.
     """
-    from rich.console import Console
-
     from zc_search.config import load_config
     from zc_search.errors import ConfigError
     from zc_search.report.loading import load_result
@@ -58,7 +56,7 @@ def train(
             f"--set {wrong[0]!r}: a finished search keeps its settings; Allowed: training.KEY=value"
         )
     recipe = load_config(run / "config.toml", given).training
-    console = Console()
+    console = plain_console()
     with _progress(console, recipe.epochs) as on_step:
         outcome = train_run(
             run,

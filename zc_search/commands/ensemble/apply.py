@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zc_search.commands.ensemble.options import File
+from zc_search.commands.printing import plain_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,8 +38,6 @@ def apply(
 
     With --write-config and --to a search is made of it: its one objective is the prediction.
     """
-    from rich.console import Console
-
     from zc_search.ensemble import Ensemble
     from zc_search.errors import EnsembleError
 
@@ -47,7 +46,7 @@ def apply(
     if source is None and write_config is None:
         raise EnsembleError("name what to apply it to: a scores file, a run, or --write-config")
     loaded = Ensemble.load(file)
-    console = Console()
+    console = plain_console()
     if source is not None:
         _apply(console, loaded, source, out, top, truth)
     if write_config is not None and to is not None:
@@ -55,7 +54,7 @@ def apply(
         from zc_search.ensemble.search_file import write_search_file
 
         notes(console, write_search_file(loaded, file, write_config, to))
-        console.print(f"wrote {to}; next: zc-search --config {to}", highlight=False, markup=False)
+        console.print(f"wrote {to}; next: zc-search --config {to}")
 
 
 def _apply(
@@ -81,4 +80,4 @@ def _apply(
     tables.notes(console, applied.notes)
     if out is not None:
         write_table(out, applied.ranking)
-        console.print(f"wrote {out}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"wrote {out}", soft_wrap=True)

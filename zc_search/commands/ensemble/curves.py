@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from zc_search.commands.ensemble.options import Dataset, JudgeOn, Proxies, Source, names
+from zc_search.commands.printing import plain_console
 from zc_search.commands.search import Config, Settings
 
 
@@ -40,8 +41,6 @@ def curve(
     """
     from os import cpu_count
 
-    from rich.console import Console
-
     from zc_search.commands.ensemble import tables
     from zc_search.commands.ensemble.files import write_curve
     from zc_search.ensemble.curves import Draws, curve_of
@@ -58,7 +57,7 @@ def curve(
         seed,
         workers or cpu_count() or 1,
     )
-    console = Console()
+    console = plain_console()
     with console.status("judging") as status:
         judged = curve_of(
             scores,
@@ -71,7 +70,7 @@ def curve(
     console.print(tables.curve(judged.summary))
     console.print()
     tables.notes(console, filter(None, (*judged.notes, why_no_picture)))
-    console.print(f"wrote {', '.join(written)} in {out}", highlight=False, markup=False)
+    console.print(f"wrote {', '.join(written)} in {out}")
 
 
 def compare(
@@ -87,8 +86,6 @@ def compare(
     ] = None,
 ) -> None:
     """Show what fitting to a run's Pareto front costs against as many random architectures."""
-    from rich.console import Console
-
     from zc_search.commands.ensemble import tables
     from zc_search.commands.ensemble.files import write_table
     from zc_search.ensemble.curves import Draws, pareto_against_random
@@ -97,7 +94,7 @@ def compare(
     trials = load_source(run)
     chosen = with_settings(trials, config, tuple(settings or ()))
     other = None if judge_on is None else load_source(judge_on)
-    console = Console()
+    console = plain_console()
     with console.status("judging"):
         judged = pareto_against_random(
             trials, chosen, Draws(names(proxies), number=draws, seed=seed), other
@@ -107,7 +104,7 @@ def compare(
     tables.notes(console, judged.notes)
     if out is not None:
         write_table(out, judged.draws)
-        console.print(f"wrote {out}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"wrote {out}", soft_wrap=True)
 
 
 def _sizes(text: str | None) -> list[int] | None:

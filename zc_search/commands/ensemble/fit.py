@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zc_search.commands.ensemble.options import Dataset, File, JudgeOn, Proxies, Source, names
+from zc_search.commands.printing import plain_console
 from zc_search.commands.search import Config, Settings
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ def fit(
 
     Settings are those of [ensemble] in --config, else those of the run, else the defaults.
     """
-    from rich.console import Console
-
     from zc_search.commands.ensemble.tables import HEAVIEST
     from zc_search.ensemble.documents import suffix_of
     from zc_search.ensemble.from_source import Request, fit_source
@@ -65,7 +64,7 @@ def fit(
     scores = load_source(source)
     chosen = with_settings(scores, config, (*(settings or ()), *overrides))
     request = Request(names(proxies), accuracies, seed, dataset, judge_on)
-    console = Console()
+    console = plain_console()
     with console.status("fitting"):
         fitted = fit_source(scores, chosen, request)
     _print(console, fitted, HEAVIEST)
@@ -74,13 +73,11 @@ def fit(
     except EnsembleError as error:
         if ":" not in fitted.model:
             raise
-        console.print(f"not written: {error}", highlight=False, markup=False)
+        console.print(f"not written: {error}")
         return
     console.print(
         f"wrote {out}; next: zc-search ensemble apply {out} SCORES",
-        highlight=False,
         soft_wrap=True,
-        markup=False,
     )
 
 
@@ -97,11 +94,10 @@ def show(
     if as_json:
         typer.echo(json.dumps(loaded.to_dict(), indent=2))
         return
-    from rich.console import Console
 
     from zc_search.commands.ensemble.tables import constants
 
-    console = Console()
+    console = plain_console()
     _print(console, loaded, None)
     for table in constants(loaded):
         console.print()

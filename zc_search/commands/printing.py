@@ -1,4 +1,4 @@
-"""The progress bar of commands that count: in a terminal alone, elsewhere they print lines."""
+"""What commands print with: a console that takes text as it is, and a bar that counts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +10,13 @@ if TYPE_CHECKING:
 
 Update = Callable[[int, int, str], None]
 """Called with what is done, of how many, and what to say beside it."""
+
+
+def plain_console() -> "Console":
+    """Return a console that reads no markup in what it prints, paths with brackets among it."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False)
 
 
 @contextmanager
