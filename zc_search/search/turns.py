@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
@@ -105,7 +105,7 @@ class Turns:
         self._n_trials = config.study.n_trials
         if config.study.sampler == "brute_force":
             self._n_trials = min(self._n_trials, space.size or self._n_trials)
-        self._asked = _asked(study)
+        self._asked = _asked([t.state for t in study.get_trials(deepcopy=False)])
         self._looked = -math.inf
         self._beside = 0
         self._were_others = False
@@ -124,9 +124,10 @@ class Turns:
             others = self._presence.others()
             if others or self._were_others:  # what they told before they left counts as well
                 self._catch_up()
-                self._asked = _asked(self._study)
-                running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-                self._beside = max(0, len(running) - in_hand) if others else 0
+                states = [t.state for t in self._study.get_trials(deepcopy=False)]
+                self._asked = _asked(states)
+                running = states.count(TrialState.RUNNING)
+                self._beside = max(0, running - in_hand) if others else 0
             self._were_others = bool(others)
             begun = self._cut_off() if not in_hand or (others and self._is_time()) else []
             while self._has_room(in_hand + len(begun)):
@@ -171,9 +172,9 @@ class Turns:
         return begun
 
 
-def _asked(study: Study) -> int:
+def _asked(states: Sequence[TrialState]) -> int:
     """Return how many trials count towards the study's number of trials."""
-    return sum(t.state != TrialState.FAIL for t in study.get_trials(deepcopy=False))
+    return len(states) - states.count(TrialState.FAIL)
 
 
 def _is_surplus(study: Study, trial: Trial, n_trials: int) -> bool:
