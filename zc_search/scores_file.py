@@ -24,7 +24,13 @@ class DamagedFileError(ValueError):
 
 
 class ForeignFileError(ValueError):
-    """A Parquet file of something else."""
+    """A Parquet file of something else; the message goes on behind the file's path."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "is a Parquet file, but not one of `zc-search score`: it does not say which proxies, "
+            "images and seeds it holds"
+        )
 
 
 def read_scores_file(source: Path | BytesIO) -> tuple[pa.Table, dict[str, Any]]:
@@ -64,8 +70,8 @@ def _read(source: Path | BytesIO) -> tuple[pa.Table, dict[str, Any]]:
     )
     said = _said(table)
     wanted = (*_COLUMNS, *said["proxies"])
-    if missing := set(wanted) - set(table.column_names):
-        raise ForeignFileError(f"no column {min(missing)!r}")
+    if not set(wanted) <= set(table.column_names):
+        raise ForeignFileError
     arrays = {
         name: table[name].cast(pa.string() if name in TEXTS else pa.float64())
         for name in table.column_names
@@ -85,5 +91,5 @@ def _said(table: pa.Table) -> dict[str, Any]:
         if all(isinstance(said[name], kind) for name, kind in _SAID.items()):
             return dict(said)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ForeignFileError("it does not say what it holds") from error
-    raise ForeignFileError("it does not say what it holds")
+        raise ForeignFileError from error
+    raise ForeignFileError

@@ -139,10 +139,7 @@ def _scores(path: Path) -> Source:
             f"{path} is neither a run's folder nor a readable Parquet file ({error})"
         ) from error
     except ForeignFileError as error:
-        raise EnsembleError(
-            f"{path} is a Parquet file, but not one of `zc-search score`: it does not say which "
-            "proxies, images and seeds it holds"
-        ) from error
+        raise EnsembleError(f"{path} {error}") from error
     proxies = said["proxies"]
     settings = {"space.name": config.space.name} | said["settings"]
     frame = to_frame(table).reset_index()

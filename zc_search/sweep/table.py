@@ -169,7 +169,4 @@ def read_table(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, 
             "move it out of the way to compute it anew"
         ) from error
     except ForeignFileError as error:
-        raise ScoresError(
-            f"{path} is a Parquet file, but not one of `zc-search score`: it does not say which "
-            "proxies, images and seeds it holds"
-        ) from error
+        raise ScoresError(f"{path} {error}") from error
