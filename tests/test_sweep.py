@@ -40,12 +40,12 @@ from zc_search.sweep import (
     score_space,
 )
 from zc_search.sweep.jobs import AT_ONCE, Job, Scoring, forget, make_jobs, prepare, reusable, run
-from zc_search.sweep.pools import Pool, WorkerDiedError, _Attempt
+from zc_search.sweep.pools import Pool, WorkerDiedError
 from zc_search.sweep.request import read_architectures, sample_space, with_proxies
 from zc_search.sweep.running import _finished
 from zc_search.sweep.store import Store
 from zc_search.sweep.table import about, parts_of
-from zc_search.sweep.watching import Watch, too_long
+from zc_search.sweep.watching import Attempt, Watch, too_long
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -324,7 +324,15 @@ class SlowCrew:
 def attempted(tmp_path: Path, job: Job, *slow: str) -> Scores:
     scoring = Scoring.of(limited(2.0))
     prepare("sweep", scoring)
-    attempt = _Attempt(SlowCrew(*slow), "sweep", scoring, job, 2.0, tmp_path / "note")  # type: ignore[arg-type]
+    attempt = Attempt(
+        SlowCrew(*slow),  # type: ignore[arg-type]
+        tmp_path / "note",
+        run,
+        ("sweep", job),
+        timeout=2.0,
+        reason=too_long(2.0),
+        lost=lambda reason: [scoring.failed(a, reason) for a in job.architectures],
+    )
     forget("sweep")
     (scores,) = attempt.outcome.result()
     return scores

@@ -1,12 +1,15 @@
 """Scoring in this process, or in several that share the cores, may hang, and may die."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from os import cpu_count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import uuid4
 
 from zc_search.crew import Crew, WorkerDiedError, WorkerNeverBeganError
@@ -14,7 +17,7 @@ from zc_search.errors import StudyError
 from zc_search.proxies import Proxy
 from zc_search.scoring import Scorer, Scores
 from zc_search.spaces import AnyArchitecture
-from zc_search.sweep.watching import WORKER_DIED, Watch, too_long
+from zc_search.sweep.watching import WORKER_DIED, Attempt, Watch, too_long
 
 Submit = Callable[[AnyArchitecture, Scores | None], Future[Scores]]
 """Called with an architecture, and the scores of another one of its function if they are known."""
@@ -68,49 +71,35 @@ def scoring(scorer: Scorer, workers: int, timeout: float | None = None) -> Itera
     ):
         yield (
             lambda architecture, known: (
-                _Attempt(crew, scorer, architecture, known, timeout, Path(folder)).outcome
+                _Attempt(
+                    crew,
+                    Path(folder) / uuid4().hex,
+                    _score,
+                    (architecture, known),
+                    timeout=timeout,
+                    reason=too_long(timeout or 0.0),
+                    lost=partial(_without_values, scorer, architecture),
+                ).outcome
             )
         )
 
 
-class _Attempt:
-    """One architecture, tried until all that is left of its proxies has been computed."""
+def _without_values(scorer: Scorer, architecture: AnyArchitecture, reason: str) -> Scores:
+    names = [p.name for p in scorer.proxies]
+    return Scores(architecture, dict.fromkeys(names, math.nan), dict.fromkeys(names, reason))
 
-    def __init__(
-        self,
-        crew: Crew,
-        scorer: Scorer,
-        architecture: AnyArchitecture,
-        known: Scores | None,
-        timeout: float | None,
-        folder: Path,
-    ) -> None:
-        self.outcome: Future[Scores] = Future()
-        self._crew = crew
-        self._names = [p.name for p in scorer.proxies]
-        self._architecture = architecture
-        self._known = known
-        self._timeout = timeout
-        self._watch = Watch(folder / uuid4().hex, {})
-        self._deaths: dict[str, int] = {}
-        self._try()
 
-    def _try(self) -> None:
-        self._watch.begin()
-        self._crew.submit(
-            _score, self._architecture, self._known, self._watch, timeout=self._timeout
-        ).add_done_callback(self._tried)
+class _Attempt(Attempt[Scores]):
+    """Here a proxy is given up too if its process dies with it twice."""
 
-    def _tried(self, done: Future[Scores]) -> None:
-        error = done.exception()
-        if error is None:
-            self._watch.note.unlink(missing_ok=True)
-            self.outcome.set_result(done.result())
-        elif isinstance(error, TimeoutError):
-            self._give_up(too_long(self._timeout or 0.0))
-        elif isinstance(error, WorkerDiedError):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._deaths: Counter[str] = Counter()
+        super().__init__(*args, **options)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, WorkerDiedError):
             name = self._watch.in_hand()
-            self._deaths[name] = self._deaths.get(name, 0) + 1
+            self._deaths[name] += 1
             if self._deaths[name] > 1:
                 self._give_up(f"{WORKER_DIED} ({error})")
             else:
@@ -123,19 +112,4 @@ class _Attempt:
                 )
             )
         else:
-            self.outcome.set_exception(error)
-
-    def _give_up(self, reason: str) -> None:
-        """Go on without the proxy in hand, or without all where it was none of them."""
-        name = self._watch.in_hand()
-        if name in self._names and name not in self._watch.given_up:
-            self._watch = Watch(self._watch.note, {**self._watch.given_up, name: reason})
-            self._try()
-            return
-        self.outcome.set_result(
-            Scores(
-                self._architecture,
-                dict.fromkeys(self._names, math.nan),
-                dict.fromkeys(self._names, reason),
-            )
-        )
+            super()._failed(error)

@@ -1,7 +1,7 @@
 """Where jobs are done: in processes of this machine, or on a Dask cluster. Either may lose some."""
 
 from abc import ABC, abstractmethod
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,7 @@ from zc_search.crew import Crew, WorkerNeverBeganError
 from zc_search.scoring import Scores
 from zc_search.sweep.errors import ScoresError
 from zc_search.sweep.jobs import Job, Scoring, prepare, run
-from zc_search.sweep.watching import WORKER_DIED, Watch, too_long
+from zc_search.sweep.watching import WORKER_DIED, Attempt, too_long
 
 
 class WorkerDiedError(Exception):
@@ -114,9 +114,15 @@ class Processes(Pool):
         """See `Pool`; a proxy that takes too long is left out of what the job gives."""
         if self.scoring.timeout is None:
             return self._crew.submit(run, self.sweep, job)
-        note = self._notes / uuid4().hex
-        return _Attempt(
-            self._crew, self.sweep, self.scoring, job, self.scoring.timeout, note
+        limit = self.scoring.timeout
+        return Attempt(
+            self._crew,
+            self._notes / uuid4().hex,
+            run,
+            (self.sweep, job),
+            timeout=limit * len(job.architectures),
+            reason=too_long(limit),
+            lost=lambda reason: [self.scoring.failed(a, reason) for a in job.architectures],
         ).outcome
 
     def outcome(self, job: Job, future: Future[list[Scores]]) -> list[Scores]:
@@ -128,62 +134,6 @@ class Processes(Pool):
 
     def restart(self) -> None:
         """Do nothing: who died is replaced, and the others go on."""
-
-
-class _Attempt:
-    """A job with a time limit, tried until all that is left of its proxies has been computed.
-
-    Args:
-        crew: Who does it.
-        sweep: The sweep that the crew was prepared for.
-        scoring: What it was told.
-        job: The job.
-        timeout: Seconds an architecture, after which the proxy in hand is given up.
-        note: The file that says which one that is.
-    """
-
-    def __init__(
-        self, crew: Crew, sweep: str, scoring: Scoring, job: Job, timeout: float, note: Path
-    ) -> None:
-        self.outcome: Future[list[Scores]] = Future()
-        self._crew = crew
-        self._sweep = sweep
-        self._scoring = scoring
-        self._job = job
-        self._timeout = timeout
-        self._watch = Watch(note, {})
-        self._try()
-
-    def _try(self) -> None:
-        self._watch.begin()
-        time = self._timeout * len(self._job.architectures)
-        self._crew.submit(run, self._sweep, self._job, self._watch, timeout=time).add_done_callback(
-            self._tried
-        )
-
-    def _tried(self, done: Future[list[Scores]]) -> None:
-        try:
-            scores = done.result()
-        except TimeoutError:
-            self._give_up()
-        except CancelledError:
-            self.outcome.cancel()
-        except Exception as error:  # the caller's to judge
-            self.outcome.set_exception(error)
-        else:
-            self._watch.note.unlink(missing_ok=True)
-            self.outcome.set_result(scores)
-
-    def _give_up(self) -> None:
-        """Go on without the proxy in hand, or without all where it was none of them."""
-        reason = too_long(self._timeout)
-        name = self._watch.in_hand()
-        if name and name not in self._watch.given_up:
-            self._watch = Watch(self._watch.note, {**self._watch.given_up, name: reason})
-            self._try()
-        else:
-            lost = [self._scoring.failed(a, reason) for a in self._job.architectures]
-            self.outcome.set_result(lost)
 
 
 def open_pool(scoring: Scoring, workers: int, dask: str | None) -> Pool:
