@@ -27,8 +27,8 @@ from zc_search.data.arrays import image_set, read_digits, read_npz
 from zc_search.data.choosing import batch_and_task, open_images
 from zc_search.data.saved_dataset import read_saved
 from zc_search.data.torch_dataset import read_dataset
+from zc_search.direct import score_architectures
 from zc_search.errors import ConfigError, DataError
-from zc_search.scoring import score_architectures
 from zc_search.sweep import score_space
 
 CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"

@@ -6,11 +6,11 @@ from test_spaces_nasbench101 import CONV1, CONV3, FIRST, INCEPTION, POOL
 from torch import nn
 
 from zc_search.datasets import Task
+from zc_search.direct import score_architectures
 from zc_search.errors import ArchitectureError, DataError
 from zc_search.networks import SpecNetwork, build_network
 from zc_search.networks.nasbench101 import SpecCell, vertex_channels
 from zc_search.proxies import PROXIES, Probe
-from zc_search.scoring import score_architectures
 from zc_search.spaces import ModelSpec
 
 TRIVIAL = ModelSpec([[0, 1], [0, 0]], ("input", "output"))

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from zc_search.datasets import DATASETS, Task
+from zc_search.direct import score_architectures
 from zc_search.errors import DataError
 from zc_search.networks import SizeNetwork, build_network
 from zc_search.proxies import PROXIES, Probe
-from zc_search.scoring import score_architectures
 from zc_search.spaces import Architecture, SizeArchitecture
 
 # Parameters and multiply-adds in millions, as the benchmark's archive has them.

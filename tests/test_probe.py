@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from naive_proxies import NAIVE
 from torch import Tensor, nn
 
+from zc_search.evaluating import evaluate_proxies
 from zc_search.networks import build_network
 from zc_search.proxies import PROXIES, Measurement, Probe
 from zc_search.proxies.measurements import PER_IMAGE, SHARED
 from zc_search.proxies.patterns import Agreement
-from zc_search.scoring import evaluate_proxies
 from zc_search.spaces import Architecture
 
 MEASUREMENTS = get_args(Measurement)

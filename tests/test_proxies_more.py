@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 import zc_search
 from zc_search.config import parse_config
+from zc_search.direct import score_architectures
+from zc_search.evaluating import evaluate_proxies
 from zc_search.networks import build_network
 from zc_search.proxies import PROXIES, Measurement, Probe, resolve_proxy
 from zc_search.proxies.blocks import primary_blocks
 from zc_search.proxies.measurements import RELATIVE_COST, cost_class
 from zc_search.proxies.patterns import UnitPatterns
-from zc_search.scoring import evaluate_proxies, score_architectures
 from zc_search.spaces import OPERATIONS, Architecture
 
 ONE_SKIP = "000s00"

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from zc_search.config import parse_config
+from zc_search.direct import score_architectures, score_network
 from zc_search.errors import ConfigError, ProxyError
 from zc_search.networks import build_network
 from zc_search.proxies import PROXIES, Probe, resolve_proxy
 from zc_search.proxy_names import BOTH_MODES, OPTIONS, read_options, split_names, split_options
-from zc_search.scoring import score_architectures, score_network
 from zc_search.spaces import Architecture
 
 CELL = (

@@ -12,16 +12,12 @@ from naive_proxies import NAIVE
 from torch import Tensor, nn
 
 from zc_search.data import Batch, load_batch
+from zc_search.direct import score_architectures, score_network
 from zc_search.errors import ArchitectureError, DataError, ProxyError
+from zc_search.evaluating import evaluate_proxies
 from zc_search.networks import build_network
 from zc_search.proxies import PROXIES, Probe, Proxy, Scalar, proxy, resolve_proxies, resolve_proxy
-from zc_search.scoring import (
-    Scorer,
-    Scores,
-    evaluate_proxies,
-    score_architectures,
-    score_network,
-)
+from zc_search.scoring import Scorer, Scores
 from zc_search.spaces import Architecture
 
 SMALL = {"channels": 4, "cells": 1}

@@ -27,9 +27,10 @@ from typer.testing import CliRunner
 
 from zc_search.commands.score import score
 from zc_search.config import Config, parse_config
+from zc_search.direct import score_architectures
 from zc_search.errors import ArchitectureError, ConfigError, ZcSearchError
 from zc_search.proxies import Probe
-from zc_search.scoring import Scores, score_architectures
+from zc_search.scoring import Scores
 from zc_search.spaces import Architecture, CellSpace
 from zc_search.sweep import (
     WORKER_DIED,

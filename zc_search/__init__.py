@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zc_search.benchmarks import open_benchmark
     from zc_search.config import Config, load_config
+    from zc_search.direct import score_architectures, score_network
     from zc_search.ensemble import Ensemble, fit_ensemble
     from zc_search.errors import ZcSearchError
     from zc_search.evaluation import evaluate
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from zc_search.pipeline import run_search
     from zc_search.proxies import Probe, Proxy, proxy
     from zc_search.results import SearchResult
-    from zc_search.scoring import score_architectures, score_network
     from zc_search.spaces import Architecture, ModelSpec, SizeArchitecture, read_architecture
     from zc_search.sweep import load_scores, score_space
 
@@ -65,8 +65,8 @@ _HOMES = {
     "proxy": "proxies",
     "read_architecture": "spaces",
     "run_search": "pipeline",
-    "score_architectures": "scoring",
-    "score_network": "scoring",
+    "score_architectures": "direct",
+    "score_network": "direct",
     "score_space": "sweep",
 }
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from numbers import Real
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from zc_search.data import Batch
 from zc_search.errors import ProxyError
 from zc_search.memory import explain_memory
-from zc_search.proxies import Probe, Proxy
+from zc_search.proxies import Measurement, Probe, Proxy
 from zc_search.score_cache import not_finite
 
 
@@ -53,3 +54,16 @@ def _checked(value: object, device: torch.device) -> float | Tensor:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"returned {type(value).__name__} {value!r}, not a number")
     return float(value)
+
+
+def make_probe(network: nn.Module, batch: Batch, proxies: Sequence[Proxy], seed: int = 0) -> Probe:
+    """Return the probe that computes what some proxies need, and no more."""
+    needs = {
+        training: frozenset[Measurement]().union(
+            *(p.needs for p in proxies if p.training is training)
+        )
+        for training in (True, False)
+    }
+    return Probe(
+        network, batch.images, batch.labels, needs[True], seed, needs_evaluating=needs[False]
+    )

@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zc_search.data import load_batch
+from zc_search.evaluating import evaluate_proxies
 from zc_search.networks import build_network
 from zc_search.proxies import Probe, resolve_proxies
-from zc_search.scoring import evaluate_proxies
 from zc_search.spaces import Architecture
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
