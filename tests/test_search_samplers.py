@@ -1,9 +1,13 @@
 """Samplers by name, and the promise that a study goes on as if it had not been cut off."""
 
+from collections.abc import Callable
+
 import optuna
 import pytest
+import scipy.stats
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from zc_search.config import SAMPLERS as CONFIGURABLE
@@ -127,6 +131,87 @@ def test_a_trial_cut_off_while_asked_for_is_completed_by_the_sampler(name: str) 
     (again,) = taken_up(study, [study.trials[-1]], len(EDGES))
     params = {edge: again.suggest_categorical(edge, CHOICES) for edge in EDGES}
     assert params == twin.trials[-1].params
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+class Killing(InMemoryStorage):
+    """Ends the process before it writes for the n-th time; never for -1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = -1
+
+
+def _dying(write: str) -> Callable[..., object]:
+    def method(self: Killing, *args: object, **options: object) -> object:
+        self.left -= 1
+        if self.left == -1:
+            raise KilledError
+        return getattr(InMemoryStorage, write)(self, *args, **options)
+
+    return method
+
+
+WRITES = ("create_new_trial", *(n for n in dir(InMemoryStorage) if n.startswith("set_")))
+for _write in WRITES:
+    setattr(Killing, _write, _dying(_write))
+
+
+def go_on(storage: Killing, name: str, options: dict[str, object], *, distinct: bool) -> None:
+    """Bring a study to 11 trials, whatever of it is there."""
+    space = CellSpace()
+    sampler = make_sampler(name, options, seed=1, space=space, distinct=distinct)
+    study = optuna.load_study(study_name="s", storage=storage, sampler=sampler)
+    for trial in taken_up(study, study.get_trials(states=(TrialState.RUNNING,)), len(EDGES)):
+        study.tell(trial, objective(trial))
+    while len(study.trials) < 11:
+        trial = study.ask()
+        study.tell(trial, objective(trial))
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+@pytest.mark.parametrize("name", ["random", "tpe", "nsgaii", "nsgaiii", "qmc", "brute_force"])
+def test_a_study_killed_before_any_write_goes_on_as_if_it_had_not_been(
+    name: str, distinct: bool
+) -> None:
+    options = {"population_size": 4} if name.startswith("nsga") else {}
+
+    def begun() -> Killing:
+        storage = Killing()
+        optuna.create_study(study_name="s", storage=storage, directions=["maximize", "minimize"])
+        return storage
+
+    def params(storage: Killing) -> list[dict[str, object]]:
+        return [t.params for t in storage.get_all_trials(storage.get_study_id_from_name("s"))]
+
+    whole = begun()
+    whole.left = 10_000
+    go_on(whole, name, options, distinct=distinct)
+    writes = 10_000 - whole.left
+    assert writes >= 11 * 8
+    for before in range(0, writes, 1 if name.startswith("nsga") else 3):
+        cut = begun()
+        cut.left = before
+        with pytest.raises(KilledError):
+            go_on(cut, name, options, distinct=distinct)
+        cut.left = -1
+        go_on(cut, name, options, distinct=distinct)
+        assert params(cut) == params(whole), before
+
+
+def test_trials_follow_the_points_of_one_quasi_random_sequence() -> None:
+    study = a_study(make_sampler("qmc", {}, seed=5))
+    study.optimize(objective, n_trials=33)
+    points = scipy.stats.qmc.Sobol(len(EDGES), seed=5, scramble=True).random(64)
+    expected = [[CHOICES[int(5 * x)] for x in point] for point in points]
+    assert [[t.params[e] for e in EDGES] for t in study.trials] == expected[:33]
+    # Another process, whose sampler has given nothing yet, takes none of them again.
+    study.sampler = make_sampler("qmc", {}, seed=5)
+    study.optimize(objective, n_trials=1)
+    assert [study.trials[-1].params[e] for e in EDGES] == expected[33]
 
 
 class Unseeded(BaseSampler):

@@ -97,13 +97,15 @@ class DistinctSampler(RememberingSampler[Memory]):
     ) -> Params:
         """Ask the other sampler for a point of `space`, as Optuna would in a trial."""
         together = self._sampler.sample_relative(study, trial, relative)
-        # Some samplers look at what the trial has been given so far.
+        # Some samplers look at what the trial has been given so far. Of a trial that was cut off
+        # that is what this very point had, so they begin anew; what the user fixed stays.
+        fixed = {k: v for k, v in trial.system_attrs.get("fixed_params", {}).items() if k in space}
         so_far = copy(trial)
-        so_far.params, so_far.distributions = dict(trial.params), dict(trial.distributions)
+        so_far.params, so_far.distributions = dict(fixed), {name: space[name] for name in fixed}
         params: Params = {}
         for name, distribution in space.items():
-            if name in together:
-                params[name] = together[name]
+            if name in fixed or name in together:
+                params[name] = fixed.get(name, together.get(name))
             else:
                 params[name] = self._sampler.sample_independent(study, so_far, name, distribution)
             so_far.params[name], so_far.distributions[name] = params[name], distribution

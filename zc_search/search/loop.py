@@ -2,8 +2,9 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -67,9 +68,8 @@ def run_trials(
     known = Known(scorer, clock)
     known.catch_up(study)
     first_of = known.first_of
-    # So that a sampler may call `Study.stop`, as a brute-force search does in the end.
-    study._thread_local.in_optimize_loop = True
     with (
+        _stoppable(study),
         Presence(study) as presence,
         scoring(scorer, config.study.workers, config.proxies.timeout) as submit,
     ):
@@ -121,3 +121,14 @@ def run_trials(
                 on_trial(trial.number, told)
             in_hand.popleft()
             presence.hold(t.number for t, _ in in_hand)
+
+
+@contextmanager
+def _stoppable(study: Study) -> Iterator[None]:
+    """Let a sampler call `Study.stop`, as a brute-force search does in the end."""
+    here = study._thread_local
+    before, here.in_optimize_loop = here.in_optimize_loop, True
+    try:
+        yield
+    finally:
+        here.in_optimize_loop = before

@@ -4,13 +4,14 @@ import inspect
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from zlib import crc32
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseGASampler, BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -26,9 +27,6 @@ from zc_search.guidance import (
 )
 from zc_search.samplers import DistinctSampler
 from zc_search.spaces import AnySpace, CellSpace
-
-# A quasi-random sequence is one sequence: its scrambling must be the same for all trials.
-_ONE_SEED_FOR_ALL = (optuna.samplers.QMCSampler, optuna.samplers.GridSampler)
 
 
 class ResumableSampler(BaseSampler):
@@ -85,7 +83,15 @@ class ResumableSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """See `BaseSampler`."""
-        return self._sampler(trial).sample_relative(study, trial, search_space)
+        # Who draws first in a generation selects its parents, with random numbers, and stores
+        # them. That is done by a sampler of its own, so that the draw is the same for who comes
+        # back to a trial that was cut off behind it.
+        sampler = self._sampler(trial)
+        if isinstance(sampler, BaseGASampler):
+            selecting = cast("BaseGASampler", self._make_for(trial.number))
+            generation = selecting.get_trial_generation(study, trial)
+            selecting.get_parent_population(study, generation)
+        return sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self,
@@ -114,6 +120,45 @@ class ResumableSampler(BaseSampler):
             self._asked.pop((trial.number, param_name), None)
 
 
+class NumberedQMCSampler(optuna.samplers.QMCSampler):
+    """Gives each trial the point of its number in a quasi-random sequence.
+
+    Optuna's counts in the study how many points it gave, so that one is lost with a process that
+    is killed before it has stored it, and two workers may be given the same; and its first trial is
+    at random, since it learns the search space from it.
+
+    Args:
+        space: The search space.
+        options: Of Optuna's. By default the sequence is scrambled, as without it all seeds begin
+            with the first choice of every parameter.
+    """
+
+    def __init__(self, space: Mapping[str, BaseDistribution], **options: Any) -> None:
+        super().__init__(**{"scramble": True, **options})
+        self._space = dict(space)
+        self._number = 0
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """See `BaseSampler`."""
+        return self._space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """See `BaseSampler`."""
+        self._number = trial.number
+        return super().sample_relative(study, trial, search_space)
+
+    def _find_sample_id(self, study: Study, search_space: dict[str, BaseDistribution]) -> int:
+        return self._number
+
+
+# A sequence is one sequence, and a grid one order: the seed must be the same for all trials.
+_ONE_SEED_FOR_ALL = (NumberedQMCSampler, optuna.samplers.GridSampler)
+
+
 def make_sampler(
     name: str,
     options: Mapping[str, Any],
@@ -140,7 +185,7 @@ def make_sampler(
     try:
         if name in OWN:
             return make_own(name, options, seed, space)
-        sampler = _make_resumable(name, options, seed)
+        sampler = _make_resumable(name, options, seed, distributions(space))
     except StudyError as error:
         raise StudyError(f"study.sampler: {error}") from error
     if not distinct:
@@ -148,10 +193,14 @@ def make_sampler(
     return DistinctSampler(sampler, search_space=distributions(space), key=key_of(space), seed=seed)
 
 
-def _make_resumable(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:
-    kind = find_sampler(name)
+def _make_resumable(
+    name: str, options: Mapping[str, Any], seed: int, space: Mapping[str, BaseDistribution]
+) -> BaseSampler:
+    kind: Callable[..., BaseSampler] = find_sampler(name)
     check_options(name, kind, options)
     parameters = inspect.signature(kind).parameters
+    if kind is optuna.samplers.QMCSampler:
+        kind = partial(NumberedQMCSampler, space)
 
     def make(trial_seed: int) -> BaseSampler:
         seeded = {"seed": trial_seed} if "seed" in parameters else {}
@@ -163,7 +212,7 @@ def _make_resumable(name: str, options: Mapping[str, Any], seed: int) -> BaseSam
         sampler = make(seed)
     except (TypeError, ValueError) as error:
         raise StudyError(f"options of {name!r}: {error}") from error
-    if "seed" not in parameters or issubclass(kind, _ONE_SEED_FOR_ALL):
+    if "seed" not in parameters or isinstance(sampler, _ONE_SEED_FOR_ALL):
         return sampler
     # TPE's groups are kept by the sampler that inferred them.
     one_space = name in OPTUNA and not options.get("group")
