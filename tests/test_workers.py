@@ -1,9 +1,11 @@
 """Several processes on one study: who is alive, what is taken up, who may join."""
 
+import ast
 import json
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from zc_search.joining import custom_code, join_study
 from zc_search.proxies import Probe
 from zc_search.run_folder import RunFolder
 from zc_search.search import CONFIG, VERSIONS, TrialRecord, open_storage, presence, turns
+from zc_search.search.identity import Identity, has_ended, this_process
 from zc_search.search.presence import WORKER, Presence
 from zc_search.search.study import open_study
 
@@ -132,12 +135,12 @@ def test_what_the_living_have_in_hand_is_left_to_them(study: Study, clock: Clock
 
 
 def test_a_process_of_this_machine_that_died_or_left_is_known_at_once(study: Study) -> None:
+    here = this_process()
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    gone = f"{presence.node()}:{process.pid}:aaaaaaaa"
-    says(study, gone)
-    says(study, "elsewhere:1:a", left=True)
-    says(study, f"{presence.node()}:{os.getpid()}:bbbbbbbb")  # of one that had our number
+    says(study, "gone", process={**here, "pid": process.pid})
+    says(study, "left", left=True)
+    says(study, "ended by an error", process=here)
     study.set_user_attr(f"{WORKER}junk", 7)
     me = Presence(study)
     assert me.others() == []
@@ -146,11 +149,72 @@ def test_a_process_of_this_machine_that_died_or_left_is_known_at_once(study: Stu
     assert me.others(within=0) == []
 
 
+LINUX = {**this_process(), "host": "h", "boot": "b", "namespace": "n", "machine": "m"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize(
+    ("differs", "ended"),
+    [
+        ({}, False),
+        ({"started": "1"}, True),  # its number was given again
+        ({"pid": 2**22 + 1}, True),
+        ({"pid": 2**22 + 1, "host": "i", "machine": "k"}, True),  # containers share the kernel
+        ({"pid": 2**22 + 1, "namespace": "o"}, False),  # where that number may be another's
+        ({"boot": "c"}, True),  # the machine was started anew
+        ({"boot": "c", "pid": 1}, True),
+        ({"boot": "c", "machine": "k"}, False),  # another one, which has the name too
+        ({"boot": "c", "machine": None}, False),
+        ({"boot": "c", "host": "i"}, False),
+        ({"boot": None, "host": "i"}, False),
+        ({"pid": "1"}, False),
+    ],
+)
+def test_a_process_is_known_by_more_than_its_number(differs: Identity, ended: bool) -> None:
+    other = {k: v for k, v in {**LINUX, **differs}.items() if v is not None}
+    assert has_ended(other, LINUX) is ended
+
+
+def test_without_proc_a_number_on_the_same_host_is_looked_for() -> None:
+    here = {"host": "h", "pid": os.getpid()}
+    assert not has_ended(here, here)
+    assert has_ended({"host": "h", "pid": 2**22 + 1}, here)
+    assert not has_ended({"host": "i", "pid": 2**22 + 1}, here)
+    assert not has_ended("junk", here)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_process_that_waits_for_its_parent_has_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        deadline = time.monotonic() + 20
+        while not has_ended({**this_process(), "pid": process.pid}, this_process()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert process.returncode is None  # so its number is still there
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs namespaces")
+def test_processes_that_cannot_see_each_other_wait_for_the_beats() -> None:
+    code = "from zc_search.search.identity import *; print(dict(this_process()))"
+    said = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--pid", "--fork", sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if said.returncode:
+        pytest.skip(f"namespaces are not allowed here: {said.stderr}")
+    other = ast.literal_eval(said.stdout)
+    assert other["pid"] == 1
+    assert not has_ended(other, this_process())  # though it has, and 1 is another here
+
+
 def test_it_beats_and_says_what_it_has_in_hand(study: Study) -> None:
     with Presence(study, every=0.01) as me:
         me.hold([3, 4])
         deadline = time.monotonic() + 20
-        while study.user_attrs[WORKER + me.name] != {"beat": 5, "trials": [3, 4]}:
+        said = {"beat": 5, "trials": [3, 4], "process": this_process()}
+        while study.user_attrs[WORKER + me.name] != said:
             assert time.monotonic() < deadline
             time.sleep(0.001)
 

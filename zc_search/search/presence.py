@@ -7,10 +7,8 @@ of its own, so that the clocks of two machines need not agree and may be set bac
 """
 
 import logging
-import os
 import time
 from collections.abc import Iterable
-from platform import node
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +19,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from zc_search.errors import StudyError
+from zc_search.search.identity import has_ended, this_process
 
 logger = logging.getLogger("zc_search")
 
@@ -48,7 +47,8 @@ class Presence:
     """
 
     def __init__(self, study: Study, *, every: float = EVERY, grace: float = GRACE) -> None:
-        self.name = f"{node()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._here = this_process()
+        self.name = f"{self._here['host']}:{self._here['pid']}:{uuid4().hex[:8]}"
         self._study = study
         self._every = every
         self._grace = grace
@@ -92,7 +92,11 @@ class Presence:
 
     def _write(self, *, left: bool = False) -> None:
         self._beats += 1
-        said = {"beat": self._beats, "trials": list(self._held)}
+        said = {
+            "beat": self._beats,
+            "trials": list(self._held),
+            "process": dict(self._here),
+        }
         self._study.set_user_attr(WORKER + self.name, {**said, "left": True} if left else said)
 
     def hold(self, numbers: Iterable[int]) -> None:
@@ -115,7 +119,11 @@ class Presence:
         return [*self._others]
 
     def _is_alive(self, name: str, said: object, now: float) -> bool:
-        if not isinstance(said, dict) or said.get("left") or _died_here(name):
+        if not isinstance(said, dict) or said.get("left"):
+            return False
+        process = said.get("process")
+        # One of our own that does not say that it left ended with an error.
+        if has_ended(process, self._here) or (process == self._here and name not in _ours):
             return False
         beat, since = self._seen.get(name, (None, now))
         if beat != said.get("beat"):
@@ -141,19 +149,3 @@ class Presence:
 
 
 _ours: set[str] = set()
-
-
-def _died_here(name: str) -> bool:
-    """Whether a process was one of this machine and is no more."""
-    machine, _, rest = name.rpartition(":")[0].rpartition(":")
-    if machine != node() or os.name != "posix" or not rest.isdecimal():
-        return False
-    if int(rest) == os.getpid():
-        return name not in _ours  # the number is ours now
-    try:
-        os.kill(int(rest), 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except OSError:
-        pass
-    return False

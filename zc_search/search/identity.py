@@ -1,0 +1,88 @@
+"""Which process this is, and whether another one is known to have ended."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from platform import node
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_NAMESPACE = Path("/proc/self/ns/pid")
+_MACHINE = Path("/etc/machine-id")
+
+Identity = Mapping[str, str | int]
+"""What tells a process from all others; see `this_process`."""
+
+
+def this_process() -> Identity:
+    """Return what tells this process from all others, as far as the system says.
+
+    Returns:
+        ``host`` and ``pid``; on Linux also ``boot`` (of the kernel, new with each start),
+        ``namespace`` (within which process numbers mean something), ``started`` (when the process
+        was, in ticks since then) and ``machine`` (which keeps its name when it is started anew),
+        where the system says them.
+    """
+    said: dict[str, str | int] = {"host": node(), "pid": os.getpid()}
+    if sys.platform == "linux":
+        try:
+            said |= {
+                "boot": _BOOT.read_text().strip(),
+                "namespace": str(_NAMESPACE.readlink()),
+                "started": str(_started(os.getpid())),
+            }
+            said["machine"] = _MACHINE.read_text().strip()
+        except OSError:
+            pass
+    return said
+
+
+def has_ended(other: object, here: Identity) -> bool:
+    """Whether a process is known to have ended.
+
+    Args:
+        other: What `this_process` returned there.
+        here: What it returns here.
+
+    Returns:
+        False where it cannot be known, as of one on another machine or in a container of its own.
+    """
+    if not isinstance(other, dict) or not isinstance(other.get("pid"), int) or os.name != "posix":
+        return False
+
+    def same(*keys: str) -> bool:
+        return all(here.get(key) and here.get(key) == other.get(key) for key in keys)
+
+    if "boot" not in here or "boot" not in other:
+        return same("host") and not _is_there(other["pid"])
+    if not same("boot"):
+        return same("host", "machine")  # which was started anew since then
+    if not same("namespace"):
+        return False
+    if not _is_there(other["pid"]):
+        return True
+    try:
+        return _started(other["pid"]) != other.get("started")
+    except OSError:
+        return False
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process was started; None of one that has ended and waits for its parent.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    # Fields of proc(5) behind the name, which may hold blanks and brackets of its own.
+    state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return None if state in "ZX" else rest[22 - 4]
