@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -13,7 +14,7 @@ from zc_search.config import Config, parse_config
 from zc_search.data import load_batch
 from zc_search.errors import ConfigError, StudyError
 from zc_search.proxies import resolve_proxies
-from zc_search.scoring import Scorer
+from zc_search.scoring import Scorer, Scores
 from zc_search.search import RECORD, TrialRecord, loop, open_study, run_trials, trials_table
 from zc_search.search import workers as workers_module
 from zc_search.spaces import Architecture, CellSpace
@@ -342,3 +343,36 @@ def test_proxies_of_another_definition_are_refused(tmp_path: Path) -> None:
     message = r"another proxy 'snip' \('snip, version 1', now 'snip, version 2'\)"
     with pytest.raises(StudyError, match=message):
         open_study(configured(), storage, "f", {"snip": "snip, version 2"})
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_trial_cut_off_while_it_was_told_keeps_what_was_stored(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {key: dict(table) for key, table in BASE.items()}
+    settings["study"] |= {"n_trials": 4, "sampler": "random"}
+    settings["constraints"] = {"max_latency_ms": 1.0}
+    config = parse_config(settings)
+    score = Scorer.score
+
+    def slow(self: Scorer, architecture: Architecture) -> Scores:
+        scores = score(self, architecture)
+        return replace(scores, values={**scores.values, "latency[images=1]": 5.0})
+
+    def dying(self: optuna.Study, *args: object, **options: object) -> None:
+        raise StopError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "score", slow)
+        patch.setattr(optuna.Study, "tell", dying)
+        with pytest.raises(StopError):
+            run(config)
+    study = run(config)  # on a machine that is fast enough
+    first, *others = study.trials
+    assert first.constraints == {"feasible": 0.0, "max_latency_ms": 4.0}
+    record = TrialRecord.of(first)
+    assert record is not None
+    assert record.proxies["latency[images=1]"] == 5.0
+    assert record.infeasible == "5 ms, above max_latency_ms = 1"
+    assert not trials_table(study)["feasible"][0]
+    assert len(others) == 3

@@ -83,6 +83,8 @@ def run_trials(
                 in_hand.append((trial, architecture))
                 presence.hold(t.number for t, _ in in_hand)
                 key, text = architecture.function_key, str(architecture)
+                if stored := TrialRecord.of(trial):  # cut off while it was told
+                    known.remember(Scores(architecture, stored.proxies, stored.failures))
                 # Another one of a function in hand waits for it, and is spared what they share.
                 waits = text in jobs or key in functions or scorer.knows(architecture)
                 if architecture.infeasible is None and not waits:

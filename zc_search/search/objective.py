@@ -93,10 +93,14 @@ def tell(study: Study, trial: Trial, config: Config, record: TrialRecord) -> Tri
     scored = record.infeasible is None
     if scored:
         record = replace(record, infeasible=broken(config.constraints, record.proxies))
+    stored: Mapping[str, float] = {}
+    if RECORD in trial.user_attrs:  # cut off while it was told
+        stored = study._storage.get_trial(trial._trial_id).constraints
     trial.set_user_attr(RECORD, record.to_json())
-    trial.set_constraint(FEASIBLE, 0.0 if scored else 1.0)
-    for name, value in violations(config.constraints, record.proxies).items():
-        trial.set_constraint(name, value)
+    beyond = violations(config.constraints, record.proxies)
+    for name, value in {FEASIBLE: 0.0 if scored else 1.0, **beyond}.items():
+        if name not in stored:
+            trial.set_constraint(name, value)
     if scored:
         study.tell(trial, values)
     else:

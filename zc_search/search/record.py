@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any, Self
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, Trial
 from pydantic import TypeAdapter
 
 from zc_search.errors import StudyError
@@ -63,7 +63,7 @@ class TrialRecord:
         return record
 
     @classmethod
-    def of(cls, trial: FrozenTrial) -> "TrialRecord | None":
+    def of(cls, trial: Trial | FrozenTrial) -> "TrialRecord | None":
         """Return a trial's record, or None if it has none.
 
         Raises:
