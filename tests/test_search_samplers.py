@@ -1,6 +1,7 @@
 """Samplers by name, and the promise that a study goes on as if it had not been cut off."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import optuna
 import pytest
@@ -11,7 +12,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from zc_search.config import SAMPLERS as CONFIGURABLE
-from zc_search.errors import ZcSearchError
+from zc_search.errors import StudyError, ZcSearchError
 from zc_search.guidance import OWN, SAMPLERS, function_key
 from zc_search.search import advice, make_sampler
 from zc_search.search.samplers import recommendation
@@ -276,16 +277,54 @@ def test_any_importable_sampler_serves() -> None:
         ),
         ("predictor_guided", {"model": "numpy:ndarray"}, "is no scikit-learn regressor|cannot be"),
         ("predictor_guided", {"kappa": -1.0}, r"kappa=-1\.0: Allowed: at least 0"),
-        ("predictor_guided", {"acquisition": "ei"}, "acquisition='ei': Allowed: ucb, thompson"),
-        ("predictor_guided", {"startup": "many"}, "'predictor_guided': '<' not supported"),
+        (
+            "predictor_guided",
+            {"acquisition": "ubc"},
+            r"acquisition: unknown name 'ubc'; did you mean 'ucb'\? Allowed: ucb, thompson",
+        ),
+        (
+            "predictor_guided",
+            {"startup": "many"},
+            "'predictor_guided': startup: 'many' is given; Allowed: a whole number$",
+        ),
+        (
+            "predictor_guided",
+            {"model": "sklearn.neighbors:KNeighborsRegressor"},
+            "cannot be fitted to the first 4 accuracies: Expected n_neighbors <= n_samples_fit",
+        ),
+        (
+            "predictor_guided",
+            {"model": "sklearn.neighbors:KNeighborsRegressor", "startup": 9, "refit_every": 5},
+            None,
+        ),
+        ("predictor_guided", {"copies": 2.5}, "copies: 2.5 is given; Allowed: a whole number$"),
+        ("nsgaii", {"population_size": 5.5}, "population_size: 5.5 is given; Allowed: a whole"),
+        ("nsgaii", {"population_size": True}, "population_size: True is given; Allowed: a whole"),
+        ("nsgaii", {"mutation_prob": "x"}, "mutation_prob: 'x' is given; Allowed: a number"),
+        ("nsgaii", {"mutation_prob": 1}, None),
+        ("tpe", {"multivariate": 1}, "multivariate: 1 is given; Allowed: true or false"),
+        ("nsgaii", {"crossover": "uniform"}, "crossover: 'uniform' is given; Allowed: "),
+        (
+            "regularized_evolution",
+            {"warmup": 10, "aggregate": "meco"},
+            "aggregate: 'meco' is given; Allowed: a list of names",
+        ),
         ("predictor_guided", {"scores": "no.parquet"}, r"no\.parquet: no such file"),
         ("predictor_guided", {"proxies": ["snip"]}, "proxies: there are no scores"),
         ("predictor_guided", {"cell": False}, "cell = false: there are no scores"),
     ],
 )
-def test_wrong_samplers_are_explained(name: str, options: dict[str, object], message: str) -> None:
-    with pytest.raises(ZcSearchError, match=message):
+def test_wrong_samplers_are_explained(
+    name: str, options: dict[str, object], message: str | None
+) -> None:
+    with pytest.raises(ZcSearchError, match=message) if message else nullcontext():
         make_sampler(name, options, seed=0)
+
+
+def test_nothing_is_guided_where_no_signal_arrives() -> None:
+    space = CellSpace(dict.fromkeys(EDGES, ("none",)))
+    with pytest.raises(StudyError, match="in no cell of the search space does the input reach"):
+        make_sampler("predictor_guided", {}, seed=0, space=space)
 
 
 def test_advice_where_another_sampler_serves_better() -> None:

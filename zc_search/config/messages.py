@@ -14,12 +14,14 @@ from zc_search.errors import nearest, unknown_name
 Location = tuple[str | int, ...]
 """A key, from the outside in: ``("space", "op_1_0", 2)``."""
 
-_WORDS: dict[Any, str] = {
+KINDS: Mapping[Any, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "text",
+    Sequence: "a list of names",
 }
+"""What users call types."""
 
 
 def describe(
@@ -155,7 +157,7 @@ def _allowed(field: FieldInfo | None) -> str:
         if get_origin(kind) is Annotated:
             kinds.add(kind.__origin__)
             bounds += [b for info in kind.__metadata__ for b in getattr(info, "metadata", ())]
-    words = [next((word for kind, word in _WORDS.items() if kind in kinds), "a list of names")]
+    words = [next((word for kind, word in KINDS.items() if kind in kinds), "a list of names")]
     if choices := _choices(annotation):
         words = [f"a list of one or more of {', '.join(choices)}"]
     for bound in bounds:

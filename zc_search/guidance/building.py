@@ -5,10 +5,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from zc_search.errors import ZcSearchError
 from zc_search.guidance.cells import distributions, key_of
 from zc_search.guidance.knowledge import Knowledge, gather
-from zc_search.guidance.regressors import find_model
+from zc_search.guidance.regressors import Model, find_model
 from zc_search.samplers import (
     LocalSearchSampler,
     PredictorGuidedSampler,
@@ -107,6 +109,8 @@ def predictor_guided(
     """
     chosen = find_model(model)
     known = _known(space, scores, proxies=proxies, among=aggregate, cell=cell)
+    if ":" in model:
+        _try_out(model, chosen, known, max(startup // max(refit_every, 1) * refit_every, 1))
     return PredictorGuidedSampler(
         [space.parameters(architecture) for architecture in known.architectures],
         known.features,
@@ -122,6 +126,18 @@ def predictor_guided(
         key=key_of(space),
         seed=seed,
     )
+
+
+def _try_out(name: str, model: Model, known: Knowledge, values: int) -> None:
+    """Fit somebody else's regressor to as few values as it will be fitted to first."""
+    rows = known.features[:values]
+    try:
+        model.make(0).fit(rows, np.arange(len(rows), dtype=float)).predict(rows)
+    except Exception as error:  # anybody's code
+        raise ZcSearchError(
+            f"model {name!r} cannot be fitted to the first {values} accuracies: {error}; a larger "
+            "startup gives it more"
+        ) from error
 
 
 def _known(

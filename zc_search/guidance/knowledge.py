@@ -125,6 +125,8 @@ def _distinct(space: CellSpace) -> tuple[Architecture, ...]:
     for architecture in space:
         if architecture.reaches_output:
             first.setdefault(architecture.function_key, architecture)
+    if not first:
+        raise ZcSearchError("in no cell of the search space does the input reach the output")
     return tuple(first.values())
 
 

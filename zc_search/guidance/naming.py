@@ -3,11 +3,15 @@
 import inspect
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from inspect import formatannotation
+from types import SimpleNamespace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import optuna
 from optuna.samplers import BaseSampler
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from zc_search.config.messages import KINDS
 from zc_search.errors import StudyError, ZcSearchError, unknown_name
 from zc_search.guidance.building import local_search, predictor_guided, regularized_evolution
 from zc_search.spaces import AnySpace
@@ -56,7 +60,7 @@ def find_sampler(name: str) -> type[BaseSampler]:
 
 
 def check_options(name: str, kind: Callable[..., object], options: Mapping[str, Any]) -> None:
-    """Check that a sampler takes options of these names.
+    """Check that a sampler takes options of these names and types.
 
     Raises:
         StudyError: It does not take one.
@@ -65,9 +69,41 @@ def check_options(name: str, kind: Callable[..., object], options: Mapping[str, 
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     allowed = [parameter for parameter in parameters if parameter not in ("space", "seed")]
-    for option in options:
+    for option, value in options.items():
         if option not in allowed:
             raise StudyError(unknown_name(f"option of {name!r}", option, allowed))
+        hint = _resolved(parameters[option].annotation, kind)
+        if not _is_of(value, hint):
+            parts = [get_origin(part) or part for part in (hint, *get_args(hint))]
+            kinds = [KINDS[part] for part in parts if part in KINDS]
+            said = f"{value!r} is given; Allowed: {' or '.join(kinds) or formatannotation(hint)}"
+            if get_origin(hint) is Literal:
+                said = unknown_name("name", str(value), get_args(hint))
+            raise StudyError(f"options of {name!r}: {option}: {said}")
+
+
+def _resolved(annotation: Any, kind: Callable[..., object]) -> Any:
+    """Return the type that an annotation means; any where only a type checker knows."""
+    try:
+        return get_type_hints(
+            SimpleNamespace(__annotations__={"option": annotation}),
+            vars(import_module(kind.__module__)),
+        )["option"]
+    except Exception:  # annotations are anybody's code
+        return Any
+
+
+def _is_of(value: object, hint: Any) -> bool:
+    try:
+        checker = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:
+        return True
+    try:
+        # Text is no number, and true is no 1; but a list is as good as a tuple.
+        checker.validate_python(value, strict=isinstance(value, str | bool | int | float))
+    except ValidationError:
+        return False
+    return True
 
 
 def make_own(name: str, options: Mapping[str, Any], seed: int, space: AnySpace) -> BaseSampler:
