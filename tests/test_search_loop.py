@@ -376,3 +376,14 @@ def test_a_trial_cut_off_while_it_was_told_keeps_what_was_stored(
     assert record.infeasible == "5 ms, above max_latency_ms = 1"
     assert not trials_table(study)["feasible"][0]
     assert len(others) == 3
+
+
+def test_trials_that_a_user_enqueued_are_among_those_asked_for(run: Run) -> None:
+    study = run(configured(study__n_trials=2))
+    wanted = dict.fromkeys(study.trials[0].params, "nor_conv_3x3")
+    study.enqueue_trial(wanted)
+    study.enqueue_trial({"op_1_0": "skip_connect"})
+    again = run(configured(study__n_trials=6))
+    assert [t.state.is_finished() for t in again.trials] == [True] * 6
+    assert again.trials[2].params == wanted
+    assert again.trials[3].params["op_1_0"] == "skip_connect"

@@ -173,8 +173,11 @@ class Turns:
 
 
 def _asked(states: Sequence[TrialState]) -> int:
-    """Return how many trials count towards the study's number of trials."""
-    return len(states) - states.count(TrialState.FAIL)
+    """Return how many trials count towards the study's number of trials.
+
+    Those that a user enqueued count when they are asked for.
+    """
+    return len(states) - states.count(TrialState.FAIL) - states.count(TrialState.WAITING)
 
 
 def _is_surplus(study: Study, trial: Trial, n_trials: int) -> bool:
