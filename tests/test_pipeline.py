@@ -268,3 +268,13 @@ def test_help_does_not_import_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = Path("what? 100%25 #1")
+    zc_search.run_search(configured(name, "study.n_trials=2"))
+    assert [path.name for path in tmp_path.iterdir()] == [str(name)]
+    (run,) = name.iterdir()
+    assert (run / "study.db").stat().st_size > 0
+    assert len(zc_search.run_search(configured(name, "study.n_trials=3")).trials) == 3

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
+from sqlalchemy import URL
 
 from zc_search.config import Config
 from zc_search.errors import StudyError
@@ -18,7 +19,8 @@ from zc_search.files import write_atomically
 
 def storage_url(config: Config, folder: Path) -> str:
     """Return a study's storage: the configured one, or an SQLite file in the run's folder."""
-    return config.study.storage or f"sqlite:///{folder / 'study.db'}"
+    file = URL.create("sqlite", database=str(folder / "study.db"))
+    return config.study.storage or file.render_as_string()
 
 
 def run_path(config: Config) -> Path:
