@@ -683,6 +683,27 @@ def test_a_search_with_an_ensemble_is_refused_before_its_first_trial() -> None:
 
 
 @pytest.mark.usefixtures("_cheap_ensemble")
+def test_an_ensemble_of_cells_is_refused_in_another_space_before_the_first_trial() -> None:
+    quick = ("--set", "ensemble.folds=2", "--set", "ensemble.repeats=1", "--fit-on=all")
+    chosen = ("--proxies", ",".join(CHEAP), "--features=rank+flow", "--model=rank")
+    invoke("fit", "runs/a", *chosen, *quick, "--out=flow.toml")
+    given = {
+        "study": {"name": "sizes", "n_trials": 3},
+        "space": {"name": "nats_sss"},
+        "proxies": {"compute": list(CHEAP)},
+        "benchmark": {"name": "none"},
+    }
+    refused = "space.name = 'nats_sss', but the ensemble has features of the cell or flow"
+    objective = "ensemble:flow.toml"
+    with pytest.raises(EnsembleError, match=f"objective '{objective}': {refused}"):
+        run_search(parse_config({**given, "objectives": {objective: "maximize"}}))
+    transferred = {"objectives": {"params": "minimize"}, "ensemble": {"from": "flow.toml"}}
+    with pytest.raises(EnsembleError, match=f"ensemble.from = 'flow.toml': {refused}"):
+        run_search(parse_config({**given, **transferred}))
+    assert not Path("runs/sizes").exists()
+
+
+@pytest.mark.usefixtures("_cheap_ensemble")
 def test_a_search_minds_what_its_proxies_mean() -> None:
     invoke("apply", "small.toml", "--write-config=search.toml", "--to=new.toml")
     refit(Path("runs/a"), synflow="synflow, version 0")

@@ -9,6 +9,7 @@ from zc_search.ensemble.baselines import COSTS, DEFAULT_AGGREGATE, RECOMMENDED_P
 from zc_search.ensemble.compatibility import (
     check_definitions,
     check_proxies,
+    check_space,
     setting_differences,
 )
 from zc_search.ensemble.fitted import Ensemble
@@ -26,12 +27,13 @@ def load_transferred(config: Config, definitions: Mapping[str, str]) -> Ensemble
         definitions: By proxy that is computed, what it means; see `check_definitions`.
 
     Raises:
-        EnsembleError: It cannot be read, or needs proxies that are not computed or mean something
-            else here.
+        EnsembleError: It cannot be read, or needs a search space of cells, or proxies that are not
+            computed or mean something else here.
     """
     if config.ensemble.from_ is None:
         return None
     ensemble = Ensemble.load(config.ensemble.from_)
+    check_space(ensemble, config.space.name, f"ensemble.from = {config.ensemble.from_!r}")
     check_proxies(ensemble, list(definitions), "proxies.compute")
     check_definitions(ensemble, definitions)
     return ensemble

@@ -34,20 +34,26 @@ def load_ensembles(config: Config, proxies: Sequence[Proxy]) -> "dict[str, Ensem
 
     Raises:
         EnsembleError: A file that cannot be read, or an ensemble of proxies that are not computed
-            or have another definition now.
+            or have another definition now, or with features of cells for another search space.
 
     Warns:
         PredictionWarning: Definitions that could not be compared.
     """
     from zc_search.ensemble import Ensemble
-    from zc_search.ensemble.compatibility import check_definitions, check_proxies
+    from zc_search.ensemble.compatibility import (
+        check_definitions,
+        check_proxies,
+        check_space,
+    )
 
     ensembles: dict[str, Ensemble] = {}
     for objective in config.objectives:
         if file := ensemble_file(objective.name):
             ensemble = Ensemble.load(file)
             names = [p.name for p in proxies]
-            check_proxies(ensemble, names, f"objective {objective.name!r}: proxies.compute")
+            where = f"objective {objective.name!r}"
+            check_space(ensemble, config.space.name, where)
+            check_proxies(ensemble, names, f"{where}: proxies.compute")
             for note in check_definitions(ensemble, {p.name: p.definition for p in proxies}):
                 warnings.warn(note, PredictionWarning, stacklevel=2)
             ensembles[objective.name] = ensemble
