@@ -14,6 +14,8 @@ import zc_search
 from zc_search.config import Config, parse_config
 from zc_search.ensemble import Ensemble
 from zc_search.errors import BenchmarkError, EnsembleError, ProxyError, StudyError
+from zc_search.pipeline import _bounds
+from zc_search.proxies import Probe
 
 SMALL = """
 [study]
@@ -278,3 +280,47 @@ def test_a_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (run,) = name.iterdir()
     assert (run / "study.db").stat().st_size > 0
     assert len(zc_search.run_search(configured(name, "study.n_trials=3")).trials) == 3
+
+
+def broken(probe: Probe) -> float:
+    """A user's proxy with a mistake in it."""
+    raise ValueError("boom")
+
+
+def test_a_recorded_proxy_that_fails_costs_nothing_but_itself(tmp_path: Path) -> None:
+    name = f"{__name__}:broken"
+    computed = f"proxies.compute=['{name}', 'snip', 'params']"
+    result = zc_search.run_search(configured(tmp_path, computed, "study.n_trials=8"))
+    assert result.ensemble is not None
+    assert name not in result.ensemble.proxies
+    assert f"The ensemble is without {name}, which has no value at all." in result.notes
+    scored = result.trials[result.trials["snip"].notna()]
+    (note,) = (note for note in result.notes if "such as" in note)
+    count = scored["architecture"].nunique()
+    assert note == (
+        f"{name} has no value for {count} of {count} architectures, such as "
+        f"{scored['architecture'].iloc[0]}: ValueError: boom"
+    )
+
+
+def test_a_search_without_anything_feasible_says_so(tmp_path: Path) -> None:
+    limited = ("constraints.max_latency_ms=1e-6", "study.n_trials=3")
+    result = zc_search.run_search(configured(tmp_path, *limited))
+    assert result.ensemble is None
+    assert result.notes[0].startswith("None of the 3 trials is feasible, so nothing is ranked; ")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ((), "random, seed 0, 12 trials"),
+        (("study.max_accuracies=5",), "random, seed 0, at most 12 trials or 5 accuracies"),
+        (
+            ("study.max_simulated_seconds=1e6", "study.timeout=60", "study.distinct=true"),
+            "at most 12 trials or 1,000,000 simulated seconds or 60 seconds, each function once",
+        ),
+    ],
+)
+def test_the_plan_says_when_the_search_ends(overrides: tuple[str, ...], said: str) -> None:
+    config = parse_config(SMALL, ["study.sampler='random'", "study.n_trials=12", *overrides])
+    assert f"random, seed {config.study.seed}, {_bounds(config)}".endswith(said)

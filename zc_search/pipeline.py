@@ -5,6 +5,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 
+import numpy as np
 import optuna
 import pandas as pd
 
@@ -12,7 +13,7 @@ from zc_search.benchmarks import Benchmark
 from zc_search.config import Config, config_to_toml, public
 from zc_search.ensemble import Ensemble, fit_ensemble, ranking
 from zc_search.ensemble.sources import COSTLY, settings_of
-from zc_search.ensemble.without_accuracies import rank_without_accuracies
+from zc_search.ensemble.without_accuracies import nothing_feasible, rank_without_accuracies
 from zc_search.errors import EnsembleError
 from zc_search.outputs import write_outputs
 from zc_search.passwords import without_passwords
@@ -26,6 +27,7 @@ from zc_search.search import (
     TrialRecord,
     advice,
     finished_trials,
+    missing_values,
     open_study,
     run_trials,
     set_aside,
@@ -128,8 +130,7 @@ def _plan(
         "data": f"{config.data.batch_size} images from {config.data.source}, "
         f"seed {config.data.seed}",
         "benchmark": benchmark.provenance if benchmark else "none",
-        "sampler": f"{config.study.sampler}, seed {config.study.seed}, "
-        f"{config.study.n_trials} trials",
+        "sampler": f"{config.study.sampler}, seed {config.study.seed}, {_bounds(config)}",
         "storage": without_passwords(storage_url(config, folder.path)),
     }
     if limits := ", ".join(f"{k} {v:,g}" for k, v in config.constraints if v is not None):
@@ -138,6 +139,22 @@ def _plan(
     if warning := advice(config.study.sampler, objectives_count):
         plan["warning"] = warning
     return plan
+
+
+def _bounds(config: Config) -> str:
+    """Say when the search ends, and whether it looks at anything twice."""
+    study = config.study
+    bounds = [
+        (study.max_accuracies, "accuracies"),
+        (study.max_simulated_seconds, "simulated seconds"),
+        (study.timeout, "seconds"),
+    ]
+    said = [
+        f"{study.n_trials:,} trials",
+        *(f"{v:,.9g} {what}" for v, what in bounds if v is not None),
+    ]
+    distinct = ", each function once" if study.distinct else ""
+    return ("at most " if len(said) > 1 else "") + " or ".join(said) + distinct
 
 
 def _described(space: AnySpace, config: Config) -> str:
@@ -159,39 +176,18 @@ def _conclude(
     """Fit the ensemble to what the study holds, and write everything down."""
     start = time.perf_counter()
     trials = trials_table(study)
-    notes: list[str] = []
     ensemble = None
     ranked = pd.DataFrame()
-    seen = config.ensemble.proxies or tuple(p.name for p in proxies)
-    directions = {p.name: p.direction for p in proxies if p.name not in COSTLY}
     if benchmark is None:
-        definitions = {p.name: p.definition for p in proxies}
+        directions, definitions = _directions(proxies), {p.name: p.definition for p in proxies}
         ranked, notes = rank_without_accuracies(config, trials, directions, definitions)
+    elif trials.empty or not trials["feasible"].any():
+        notes = [nothing_feasible(trials)]
     else:
-        try:
-            ensemble = fit_ensemble(
-                trials,
-                seen,
-                target=config.benchmark.metric,
-                model=config.ensemble.model,
-                feature_set=config.ensemble.features,
-                fit_on=config.ensemble.fit_on,
-                folds=config.ensemble.folds,
-                repeats=config.ensemble.repeats,
-                seed=config.ensemble.seed,
-                directions=directions,
-                metadata={
-                    "dataset": config.space.dataset,
-                    "accuracies": benchmark.provenance,
-                    "scores": settings_of(config)
-                    | {"name": folder.path.name, "data.fingerprint": study.user_attrs.get(DATA)},
-                    "definitions": {p.name: p.definition for p in proxies},
-                },
-            )
-            ranked = ranking(ensemble, trials)
-            notes += ensemble.notes
-        except EnsembleError as error:
-            notes.append(f"No ensemble: {error}")
+        ensemble, notes = _fit(config, folder, study, trials, proxies, benchmark)
+    if ensemble is not None:
+        ranked = ranking(ensemble, trials)
+    notes += missing_values(study)
     if ensemble is not None:
         try:
             ensemble.save(folder.path / "ensemble.toml")
@@ -211,6 +207,47 @@ def _conclude(
     )
     write_outputs(result, study, folder)
     return result
+
+
+def _directions(proxies: tuple[Proxy, ...]) -> dict[str, str]:
+    return {p.name: p.direction for p in proxies if p.name not in COSTLY}
+
+
+def _fit(
+    config: Config,
+    folder: RunFolder,
+    study: optuna.Study,
+    trials: pd.DataFrame,
+    proxies: tuple[Proxy, ...],
+    benchmark: Benchmark,
+) -> tuple[Ensemble | None, list[str]]:
+    """Fit the ensemble, if the trials allow it, and say what there is to know of it."""
+    wanted = config.ensemble.proxies or tuple(p.name for p in proxies)
+    empty = [name for name in wanted if name in trials and not np.isfinite(trials[name]).any()]
+    notes = [f"The ensemble is without {name}, which has no value at all." for name in empty]
+    try:
+        ensemble = fit_ensemble(
+            trials,
+            tuple(name for name in wanted if name not in empty),
+            target=config.benchmark.metric,
+            model=config.ensemble.model,
+            feature_set=config.ensemble.features,
+            fit_on=config.ensemble.fit_on,
+            folds=config.ensemble.folds,
+            repeats=config.ensemble.repeats,
+            seed=config.ensemble.seed,
+            directions=_directions(proxies),
+            metadata={
+                "dataset": config.space.dataset,
+                "accuracies": benchmark.provenance,
+                "scores": settings_of(config)
+                | {"name": folder.path.name, "data.fingerprint": study.user_attrs.get(DATA)},
+                "definitions": {p.name: p.definition for p in proxies},
+            },
+        )
+    except EnsembleError as error:
+        return None, [*notes, f"No ensemble: {error}"]
+    return ensemble, [*notes, *ensemble.notes]
 
 
 def _pareto(trials: pd.DataFrame, config: Config) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from zc_search.search.study import (
     open_study,
     set_aside,
 )
-from zc_search.search.table import trials_table
+from zc_search.search.table import missing_values, trials_table
 
 __all__ = [
     "CONFIG",
@@ -34,6 +34,7 @@ __all__ = [
     "installed_versions",
     "load_ensembles",
     "make_sampler",
+    "missing_values",
     "open_storage",
     "open_study",
     "run_trials",

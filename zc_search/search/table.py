@@ -30,6 +30,21 @@ def trials_table(study: Study) -> pd.DataFrame:
     return table.astype({"repeat_of": "Int64", "reason": "string", "feasible": bool})
 
 
+def missing_values(study: Study) -> list[str]:
+    """Say of each proxy for how many architectures it has no finite value, with a reason."""
+    records = [record for t in finished_trials(study) if (record := TrialRecord.of(t))]
+    scored = {record.architecture: record for record in records if record.proxies}
+    failed: dict[str, list[TrialRecord]] = {}
+    for record in scored.values():
+        for name in record.failures:
+            failed.setdefault(name, []).append(record)
+    return [
+        f"{name} has no value for {len(those):,} of {len(scored):,} architectures, such as "
+        f"{those[0].architecture}: {those[0].failures[name]}"
+        for name, those in failed.items()
+    ]
+
+
 def _row(trial: FrozenTrial, pareto: bool, clock: Clock) -> dict[str, object] | None:
     record = TrialRecord.of(trial)
     if record is None:
