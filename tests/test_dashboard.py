@@ -34,6 +34,7 @@ from zc_search.passwords import without_passwords
 from zc_search.results import SearchResult
 from zc_search.run_folder import RunFolder
 from zc_search.search import RECORD, TrialRecord
+from zc_search.search import open_storage as connect_storage
 
 optuna_dashboard = pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")
 
@@ -264,6 +265,14 @@ def test_runs_that_are_not_there_are_answered_with_those_that_are(result: Search
     with pytest.raises(StudyError, match=r"there is no file '.*missing.db'"):
         open_source(f"sqlite:///{missing}")
     assert not missing.exists()
+
+
+def test_a_journal_is_named_by_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "s.journal"
+    with pytest.raises(StudyError, match=r"there is no file '.*s.journal'"):
+        open_source(str(path))
+    optuna.create_study(study_name="s", storage=connect_storage(str(path)))
+    assert [*open_source(str(path)).studies] == ["s"]
 
 
 def test_a_database_without_studies_is_not_filled(tmp_path: Path) -> None:

@@ -866,8 +866,13 @@ def test_a_search_without_accuracies_ranks_by_the_aggregate() -> None:
     best = rows["architecture"][logs.idxmax()]
     assert ranked["architecture"][0] == best
     assert any(f"no percentage. First is {best}." in note for note in result.notes)
-    with pytest.raises(EnsembleError, match=r"runs/mine has no accuracies: benchmark.name = 'non"):
+    with pytest.raises(
+        EnsembleError,
+        match=r"runs/mine has no accuracies: benchmark.name = 'none'.*; --set benchmark.name=nasb",
+    ):
         invoke("fit", "runs/mine")
+    with pytest.raises(EnsembleError, match=r"rank by the accuracy-free aggregate$"):
+        invoke("fit", "runs/mine", "--dataset", "digits")
     said = invoke("fit", "runs/mine", "--set", "benchmark.name=nasbench201")
     assert "wrote ensemble.toml" in said
 

@@ -639,8 +639,10 @@ def test_files_that_are_no_scores(tmp_path: Path, store: Store) -> None:
     with pytest.raises(ScoresError, match="other: no such file; `zc-search score --out"):
         load_scores(path)
     path.write_text("architecture,snip\n")
-    with pytest.raises(ScoresError, match="is no Parquet file, or damaged"):
+    with pytest.raises(ScoresError, match=r"is no Parquet file, or damaged \([^)]*\)$"):
         load_scores(path)
+    with pytest.raises(ScoresError, match=r"; move it out of the way to compute it anew$"):
+        score_space(SOME, configured(), path)
     pq.write_table(pa.table({"architecture": ["a"]}), path)
     with pytest.raises(ScoresError, match="a Parquet file, but not one of `zc-search score`"):
         load_scores(path)
@@ -757,6 +759,7 @@ def test_the_command_scores_a_sample_and_has_nothing_to_do_again(tmp_path: Path)
     written = out.read_bytes()
     assert "starting" not in invoke(*command, "--file", str(listed))
     assert out.read_bytes() == written
+    assert "next" not in invoke(*command, f"--file={listed}", "--set=benchmark.name=none")
     with pytest.raises(ScoresError, match="a sample of 16,000"):
         invoke(*command, "--sample=16000")
 

@@ -33,11 +33,15 @@ def export(
     string --config says channels, cells and images; without, those of `zc-search init`.
     """
     from zc_search.config import load_config, parse_config, starter
+    from zc_search.errors import ZcSearchError
     from zc_search.exporting import export_network, subject_of_cell, subject_of_run
+    from zc_search.spaces.reading import is_written
 
     console = plain_console()
     with console.status("exporting"):
-        if "|" in what:
+        if not Path(what).exists() and is_written(what):
+            if architecture:
+                raise ZcSearchError("--architecture chooses from a run, and a cell is given")
             chosen = (
                 load_config(config, settings or ())
                 if config
@@ -45,6 +49,11 @@ def export(
             )
             subject = subject_of_cell(what, chosen)
         else:
+            if config or settings:
+                raise ZcSearchError(
+                    f"{'--config' if config else '--set'}: a run's network is exported with its "
+                    "own settings; Allowed: for an architecture string"
+                )
             subject = subject_of_run(Path(what), architecture)
         exported = export_network(subject, to, onnx=onnx)
     console.print(f"{subject.architecture}", soft_wrap=True)

@@ -98,7 +98,8 @@ def score(
             f"{failed.iloc[0]}",
             soft_wrap=True,
         )
-    console.print(f"next: zc-search evaluate {out}", soft_wrap=True)
+    if chosen.benchmark.name != "none":
+        console.print(f"next: zc-search evaluate {out}", soft_wrap=True)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from zc_search.errors import StudyError, ZcSearchError
 from zc_search.passwords import without_passwords
 from zc_search.report import load_result
 from zc_search.run_folder import RunFolder, storage_url
+from zc_search.search.storage import journal_path
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ def open_source(source: str) -> Opened:
     """Open a run's folder or a storage; the study of a finished run is dressed anew.
 
     Args:
-        source: Path of a folder, or URL of a storage.
+        source: Path of a folder or of a journal, or URL of a storage.
 
     Raises:
         StudyError: There is no such run or storage, or it cannot be read.
         ConfigError: The run's ``config.toml`` is of another version.
     """
-    if "://" in source:
+    if "://" in source or journal_path(source) is not None:
         storage = open_storage(source)
         return Opened(storage, without_passwords(source), _studies(storage))
     folder = Path(source)

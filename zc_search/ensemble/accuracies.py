@@ -8,10 +8,12 @@ import pandas as pd
 
 from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.config import Config
+from zc_search.datasets import DATASETS
 from zc_search.ensemble.sources import Source
 from zc_search.ensemble.splits import draw_rows
 from zc_search.ensemble.tables import finite, flags, function_keys
 from zc_search.errors import EnsembleError, unknown_name
+from zc_search.spaces import CellSpace
 
 
 def open_accuracies(source: Source, config: Config, dataset: str | None = None) -> Benchmark:
@@ -27,9 +29,13 @@ def open_accuracies(source: Source, config: Config, dataset: str | None = None) 
         BenchmarkError: A benchmark, data set or metric that cannot be had.
     """
     if config.benchmark.name == "none":
+        known = (
+            source.config.space.name == CellSpace.name and (dataset or source.dataset) in DATASETS
+        )
         raise EnsembleError(
             f"{source.path} has no accuracies: benchmark.name = 'none'. Without any, rank by the "
-            "accuracy-free aggregate; --set benchmark.name=nasbench201 looks accuracies up"
+            "accuracy-free aggregate"
+            + ("; --set benchmark.name=nasbench201 looks accuracies up" if known else "")
         )
     benchmark = open_benchmark(
         config.benchmark.name, dataset or source.dataset, config.benchmark.path

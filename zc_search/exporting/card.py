@@ -38,7 +38,8 @@ def model_card(
     weights = (
         "The weights are trained."
         if trained
-        else "**The weights are random**: the network was not trained; `zc-search train` does it."
+        else "**The weights are random**: the network was not trained"
+        + ("." if config.data.generated else "; `zc-search train` does it.")
     )
     return f"""# A network for {_cell(task.name)}
 

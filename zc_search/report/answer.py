@@ -102,8 +102,9 @@ def answer(result: SearchResult, trials: Trials, held_out: pd.DataFrame | None) 
         return Answer(
             f"First by the {ranked[0]}",
             str(row["architecture"]),
-            "No accuracy of these images is known, so no percentage is predicted and nothing here "
-            "was checked: `zc-search train` trains the first few against random ones.",
+            "No accuracy is known, so no percentage is predicted and nothing here was checked: "
+            + ("on images of your own, " if result.config.data.generated else "")
+            + "`zc-search train` trains the first few against random ones.",
             None,
             _facts(trials, str(row["architecture"])),
             effort,

@@ -9,6 +9,11 @@ from zc_search.spaces.nats_sss import EXAMPLE as SIZE_EXAMPLE
 from zc_search.spaces.nats_sss import SizeArchitecture
 
 
+def is_written(text: str) -> bool:
+    """Whether a text has the form of an architecture, of whichever search space."""
+    return "|" in text or SizeArchitecture.is_written(text) or ModelSpec.is_written(text)
+
+
 def read_architecture(text: str) -> AnyArchitecture:
     """Read the text form of an architecture; its form says of which space it is.
 

@@ -119,7 +119,10 @@ class Store:
         return table
 
     def _mine(self, source: Path | BytesIO, path: Path) -> pa.Table:
-        table, said = read_table(source, path)
+        try:
+            table, said = read_table(source, path)
+        except ScoresError as error:
+            raise ScoresError(f"{error}; move it out of the way to compute it anew") from error
         before, now = said["settings"], self._said["settings"]
         differences = [
             f"{key}: {before.get(key)!r} before, {now.get(key)!r} now"

@@ -164,9 +164,6 @@ def read_table(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, 
     try:
         return read_scores_file(source)
     except DamagedFileError as error:
-        raise ScoresError(
-            f"{path} is no Parquet file, or damaged ({error}); "
-            "move it out of the way to compute it anew"
-        ) from error
+        raise ScoresError(f"{path} is no Parquet file, or damaged ({error})") from error
     except ForeignFileError as error:
         raise ScoresError(f"{path} {error}") from error
