@@ -1,8 +1,6 @@
 """Any torch ``Dataset``, named as ``module:object``: pairs of an image and a label."""
 
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from zc_search.data.arrays import image_set
 from zc_search.data.fitting import Color, Fit, as_array, is_grey
 from zc_search.data.image_set import ImageSet
 from zc_search.errors import DataError
+from zc_search.importing import import_here
 
 
 def read_dataset(
@@ -67,12 +66,8 @@ def read_dataset(
 
 def _import(name: str, path: Path | None) -> Any:
     module, _, attribute = name.partition(":")
-    here = str(Path.cwd())
-    added = here not in sys.path
-    if added:  # a console script, other than python -m, does not look there
-        sys.path.insert(0, here)
     try:
-        found: Any = import_module(module)
+        found: Any = import_here(module)
         for part in attribute.split("."):
             found = getattr(found, part)
         if (callable(found) and not hasattr(found, "__getitem__")) or isinstance(found, type):
@@ -82,7 +77,4 @@ def _import(name: str, path: Path | None) -> Any:
         raise DataError(
             f"data.source = {name!r} cannot be had: {type(error).__name__}: {error}"
         ) from error
-    finally:
-        if added and here in sys.path:
-            sys.path.remove(here)
     return found

@@ -1,7 +1,6 @@
 """Models by name, all linear in the features but those that a user imports."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from inspect import signature
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from zc_search.config.types import MODELS
 from zc_search.ensemble.ridge import fit_ridge, gaps_to_ceiling, ridge_covariance
 from zc_search.ensemble.scales import RECORD, Floats
 from zc_search.errors import EnsembleError, unknown_name
+from zc_search.importing import import_here
 
 _ALPHAS = np.logspace(-2, 4, 13)
 
@@ -237,7 +237,7 @@ def make_model(name: str, directions: Mapping[str, str] | None, seed: int) -> An
     if not colon:
         raise EnsembleError(f"{unknown_name('model', name, MODELS)}, or module:Class")
     try:
-        regressor = getattr(import_module(module), attribute)
+        regressor = getattr(import_here(module), attribute)
         seeded = "random_state" in signature(regressor).parameters
         model = regressor(random_state=seed) if seeded else regressor()
     except (ImportError, AttributeError, TypeError, ValueError) as error:

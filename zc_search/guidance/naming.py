@@ -14,6 +14,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from zc_search.config.messages import KINDS
 from zc_search.errors import StudyError, ZcSearchError, unknown_name
 from zc_search.guidance.building import local_search, predictor_guided, regularized_evolution
+from zc_search.importing import import_here
 from zc_search.spaces import AnySpace
 
 OPTUNA: Mapping[str, type[BaseSampler]] = {
@@ -51,7 +52,7 @@ def find_sampler(name: str) -> type[BaseSampler]:
     if not attribute:
         raise StudyError(f"{unknown_name('sampler', name, SAMPLERS)}, module:Class")
     try:
-        kind = getattr(import_module(module), attribute)
+        kind = getattr(import_here(module), attribute)
     except (ImportError, AttributeError) as error:
         raise StudyError(f"cannot import {name!r}: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, BaseSampler)):

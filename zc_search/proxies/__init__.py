@@ -7,10 +7,10 @@ theirs, named ``module:function`` or announced under the entry point group `ENTR
 import inspect
 from collections.abc import Iterable
 from dataclasses import replace
-from importlib import import_module
 from importlib.metadata import entry_points
 
 from zc_search.errors import ProxyError, unknown_name
+from zc_search.importing import import_here
 from zc_search.proxies.az_nas import (
     az_complexity,
     az_expressivity,
@@ -139,7 +139,7 @@ def _import(name: str, place: str) -> object:
     if not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
         raise ProxyError(f"proxy {name!r}: {place!r} is not of the form 'module:function'")
     try:
-        value: object = import_module(module_name)
+        value: object = import_here(module_name)
     except ImportError as error:
         raise ProxyError(f"proxy {name!r}: cannot import {module_name!r} ({error})") from error
     except Exception as error:  # the module is anybody's code
