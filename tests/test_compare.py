@@ -27,7 +27,7 @@ from zc_search.compare.significance import holm, mean_ranks, pairwise_tests
 from zc_search.compare.table import table_of
 from zc_search.errors import ConfigError, StudyError, ZcSearchError
 from zc_search.report.search_figures import plot_tests, search_drawings
-from zc_search.report.searches import answer, render_searches
+from zc_search.report.searches import answer, render_searches, shown_summary
 from zc_search.report.tables import ReportError
 from zc_search.spaces import Architecture
 
@@ -69,7 +69,10 @@ def test_changes_replace_what_the_file_says() -> None:
     [
         ("[compare]\nseeds = 0\n[algorithms]\nrandom = {}", r"compare\.seeds: 0 is given"),
         ("[compare]\nseed = 1\n[algorithms]\nrandom = {}", r"did you mean 'seeds'\?"),
-        ("[compare]\ndatasets = ['cifar']\n[algorithms]\nrandom={}", r"compare\.datasets\[0\]"),
+        (
+            "[compare]\ndatasets = ['cifar']\n[algorithms]\nrandom={}",
+            r"1 setting is wrong\n  compare\.datasets\[0\]: unknown dataset 'cifar'; did you mean ",
+        ),
         ("[algorithm]\nrandom = {}", r"did you mean 'algorithms'\?"),
         ("[compare]\nseeds = 3", r"algorithms: missing; Allowed: one at least, such as"),
         ("[compare]\ndatasets = []\n[algorithms]\nrandom = {}", r"compare\.datasets: missing"),
@@ -318,6 +321,12 @@ def test_the_summary_by_hand() -> None:
     assert np.isnan(a["at 31 s"])  # two of them had ended
     assert np.isnan(b["nearly_accuracies"])
     assert (chosen["accuracies"], chosen["at 1"], chosen["at 31 s"]) == (0.0, 75.0, 75.0)
+
+
+def test_one_search_has_no_deviation() -> None:
+    table = summarise(HAND[HAND["seed"] == 0], {"d": 100.0}, [1], [])
+    assert table["sd"].isna().all()
+    assert shown_summary(table, "d")["mean"].tolist() == ["100.00", "75.00", "70.00"]
 
 
 def test_trajectories_by_hand() -> None:

@@ -356,6 +356,8 @@ def test_fetching_checks_and_unpacks(
     assert (where / "train").read_bytes() == b"abcd"
     (folder / "cifar-100-python.tar.gz").unlink()
     assert fetching.fetch("cifar100", tmp_path / "data") == where  # nothing is loaded again
+    with pytest.raises(DataError, match=r"'mirror/x\.tar\.gz' is no URL; Allowed: such as 'http"):
+        fetching.fetch("cifar100", tmp_path / "elsewhere", "mirror/x.tar.gz")
     with pytest.raises(DataError, match="cifar100 cannot be fetched from http"):
         fetching.fetch("cifar100", tmp_path / "elsewhere", url)
 

@@ -6,9 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from zc_search.commands.proxies import proxies
+from zc_search.commands.proxies import _options, proxies
 from zc_search.errors import ProxyError
-from zc_search.proxies import PROXIES
+from zc_search.proxies import PROXIES, resolve_proxy
 from zc_search.proxy_names import DEFAULT_DIRECTIONS
 
 app = typer.Typer()
@@ -19,6 +19,18 @@ def said(*arguments: str) -> str:
     result = CliRunner(env={"COLUMNS": "80"}).invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     return result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("fisher", "weighted=true, mode=train (or eval), as in fisher[weighted=true]"),
+        ("jacov[mode=eval]", "constant=1e-05, mode=train (or eval), as in jacov[constant=1e-05]"),
+    ],
+)
+def test_the_example_of_an_option_can_be_used(name: str, said: str) -> None:
+    assert _options(resolve_proxy(name)) == said
+    resolve_proxy(said.rpartition("as in ")[2])
 
 
 def test_the_list_names_every_proxy_and_fits_a_terminal() -> None:
@@ -42,7 +54,9 @@ def test_each_is_explained(name: str) -> None:
 
 
 def test_options_are_listed_with_their_defaults() -> None:
-    assert "options: constant=1e-05, mode=train (or eval), as in jacov[...]" in said("jacov")
+    assert "options: constant=1e-05, mode=train (or eval), as in jacov[constant=1e-05]" in said(
+        "jacov"
+    )
     assert "options: weighted=true, mode=train (or eval), as in fisher[...]" in said("fisher")
     assert "options: none" in said("zen")
 

@@ -152,7 +152,7 @@ def _table(summary: "pd.DataFrame", dataset: str) -> "Table":
         padding=(0, 2, 0, 0),
         pad_edge=False,
     )
-    table.add_column("algorithm", overflow="fold", max_width=20)
+    table.add_column("algorithm", overflow="fold", max_width=22)
     for heading in (*marks, "mean", "sd", "opti-\nmum", "99.9\n%"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     for _, row in own.iterrows():
@@ -160,7 +160,7 @@ def _table(summary: "pd.DataFrame", dataset: str) -> "Table":
             Text(str(row["algorithm"])),
             *(_percent(row[mark]) for mark in marks),
             _percent(row["mean"]),
-            f"{row['sd']:.2f}",
+            _percent(row["sd"]),
             f"{100 * row['optimum']:.0f} %",
             "-"
             if row["nearly_accuracies"] != row["nearly_accuracies"]

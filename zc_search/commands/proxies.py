@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zc_search.commands.printing import plain_console
+from zc_search.proxy_names import split_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -83,7 +84,10 @@ def _options(proxy: "Proxy") -> str:
     options = [f"{name}={str(value).lower()}" for name, value in proxy.defaults.items()]
     if proxy.both_modes:
         options.append("mode=train (or eval)")
-    return ", ".join(options) + f", as in {proxy.name}[...]" if options else "none"
+    if not options:
+        return "none"
+    example = options[0].removesuffix(" (or eval)")
+    return f"{', '.join(options)}, as in {split_options(proxy.name)[0]}[{example}]"
 
 
 def _cost(proxy: "Proxy") -> str:

@@ -193,4 +193,4 @@ def _median(values: Sequence[float]) -> float:
 
 
 def _deviation(values: Floats) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return float(values.std(ddof=1)) if len(values) > 1 else np.nan

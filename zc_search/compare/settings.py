@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -13,7 +13,7 @@ from zc_search.config.messages import dotted, report, unknown_key
 from zc_search.config.sections import Section
 from zc_search.config.types import Count, FrozenTable, StudyName, Table
 from zc_search.datasets import DatasetName
-from zc_search.errors import ConfigError, nearest
+from zc_search.errors import ConfigError, nearest, unknown_name
 
 Budget = Annotated[float, Field(gt=0)]
 Counts = Annotated[tuple[Count, ...], Field(strict=False)]
@@ -118,7 +118,12 @@ def load_comparison(
     try:
         return Comparison.model_validate(settings)
     except ValidationError as error:
-        lines = dict.fromkeys(map(_line, error.errors()))
+        lines = dict.fromkeys(
+            _line(detail)
+            for detail in error.errors()
+            # A list whose items are all wrong is counted as empty too, which it is not.
+            if not (detail["type"] == "too_short" and detail["input"])
+        )
         raise ConfigError(report(str(path), [*lines])) from error
 
 
@@ -133,6 +138,8 @@ def _line(detail: ErrorDetails) -> str:
         reason = unknown_key(key, list(model.model_fields))
     elif detail["type"] in ("missing", "too_short"):
         reason = f"missing; Allowed: {_EXAMPLES.get(location, 'one at least')}"
+    elif detail["type"] == "literal_error" and detail["loc"][1:2] == ("datasets",):
+        reason = unknown_name("dataset", str(detail["input"]), get_args(DatasetName))
     elif detail["type"] != "value_error":
         reason = f"{detail['input']!r} is given; {reason}"
     return f"{location}: {reason}" if location else reason

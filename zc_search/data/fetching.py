@@ -47,6 +47,8 @@ def fetch(name: str, folder: str | Path, url: str | None = None) -> Path:
         raise DataError(unknown_name("data set to fetch", name, ARCHIVES))
     archive, folder = ARCHIVES[name], Path(folder).expanduser()
     address = url or archive.url
+    if "://" not in address:
+        raise DataError(f"{address!r} is no URL; Allowed: such as {archive.url!r}")
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel("WARNING")

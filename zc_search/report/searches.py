@@ -77,10 +77,7 @@ def shown_summary(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     own = summary[summary["dataset"] == dataset].sort_values("mean", ascending=False)
     shown = pd.DataFrame(index=own["algorithm"])
     shown["looked at"] = [f"{n:.0f}" for n in own["accuracies"]]
-    shown["mean"] = [
-        f"{mean:.2f} \N{PLUS-MINUS SIGN} {sd:.2f}"
-        for mean, sd in zip(own["mean"], own["sd"], strict=True)
-    ]
+    shown["mean"] = _with_deviations(own["mean"], own["sd"])
     shown["median [middle half]"] = [
         f"{row.median_} [{row.low_}, {row.high_}]"
         for row in own.assign(
@@ -90,10 +87,7 @@ def shown_summary(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
         ).itertuples()
     ]
     if "test_mean" in own:
-        shown["test"] = [
-            f"{mean:.2f} \N{PLUS-MINUS SIGN} {sd:.2f}"
-            for mean, sd in zip(own["test_mean"], own["test_sd"], strict=True)
-        ]
+        shown["test"] = _with_deviations(own["test_mean"], own["test_sd"])
     shown["optimum"] = [f"{100 * share:.0f} %" for share in own["optimum"]]
     shown["99.9 % of it"] = [f"{100 * share:.0f} %" for share in own["nearly"]]
     shown["after accuracies"] = own["nearly_accuracies"].map(_count).to_list()
@@ -101,6 +95,14 @@ def shown_summary(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     for column in own.columns[own.columns.str.startswith("at ")]:
         shown[column] = own[column].map(_percent).to_list()
     return shown
+
+
+def _with_deviations(means: pd.Series, deviations: pd.Series) -> list[str]:
+    """Return texts; of one search there is no deviation."""
+    return [
+        f"{mean:.2f}" + ("" if pd.isna(sd) else f" \N{PLUS-MINUS SIGN} {sd:.2f}")
+        for mean, sd in zip(means, deviations, strict=True)
+    ]
 
 
 def _share(share: float, seeds: int) -> str:
