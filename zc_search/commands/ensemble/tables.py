@@ -202,7 +202,9 @@ def _ensembles_first(predictors: pd.Series) -> list[str]:
 def _around(
     row: Mapping[Hashable, Any], name: str, shown: Callable[[float], str], between: str = " "
 ) -> str:
-    """Write a mean with half the width of its interval, if there is one."""
+    """Write a mean with half the width of its interval; without one, or without both, less."""
+    if pd.isna(row[name]):
+        return "-"
     reach = row[f"{name}_high"] - row[name]
     return shown(row[name]) + ("" if pd.isna(reach) else f"{between}±{shown(reach)}")
 
