@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     )
     from zc_search.report.loading import load_result
     from zc_search.report.page import render_report, write_report
-    from zc_search.report.pareto import plot_parallel_coordinates, plot_pareto
+    from zc_search.report.parallel import plot_parallel_coordinates
+    from zc_search.report.pareto import plot_pareto
     from zc_search.report.predictions import held_out_predictions
     from zc_search.report.progress import plot_progress
     from zc_search.report.tables import ReportError
@@ -70,7 +71,7 @@ _HOMES = {
     "plot_hypervolume": "effort",
     "plot_kendall_tau": "correlations",
     "plot_learning_curve": "ensemble_figures",
-    "plot_parallel_coordinates": "pareto",
+    "plot_parallel_coordinates": "parallel",
     "plot_pareto": "pareto",
     "plot_predicted_against_true": "ensemble_figures",
     "plot_progress": "progress",

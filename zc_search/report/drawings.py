@@ -24,7 +24,8 @@ from zc_search.report.ensemble_figures import (
     plot_residuals,
     plot_weights,
 )
-from zc_search.report.pareto import plot_parallel_coordinates, plot_pareto
+from zc_search.report.parallel import plot_parallel_coordinates
+from zc_search.report.pareto import plot_pareto
 from zc_search.report.predictions import held_out_predictions
 from zc_search.report.progress import SHORT_AGAINST, Against, plot_progress
 from zc_search.report.tables import ReportError, Trials, as_trials
