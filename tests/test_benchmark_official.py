@@ -79,6 +79,11 @@ def test_one_seed_is_is_random_with_that_seed(benchmark_of, api):
             expected = api.get_more_info(index, benchmark_of.dataset, hp="200", is_random=seed)
             by_place = benchmark_of.query(api[index], seed=place)
             assert dict(by_place) == dict(benchmark_of.query(api[index], seed=seed))
+            one_by_one = {
+                name: benchmark_of.query(api[index], seed=seed, metrics=[name])[name]
+                for name in by_place
+            }
+            assert dict(by_place) == one_by_one
             assert (by_place.seed, by_place.seeds) == (place, 1)
             for name, figure in expected.items():
                 assert agree(by_place[ALIASES[name]], figure)

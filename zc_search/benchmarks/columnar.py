@@ -161,11 +161,13 @@ class Group:
     Attributes:
         seeds: Training seed of each row, as the benchmark names it.
         starts: First row of each architecture, (architectures + 1,); it has those up to the next.
+        keys: Of architecture and seed, one a row, ascending.
     """
 
     def __init__(self, columns: Mapping[str, NDArray[Any]], architectures: int) -> None:
         self._columns = columns
         self.seeds: NDArray[np.int32] = columns["seed"]
+        self.keys = columns["architecture"].astype(np.int64) * 2**32 + columns["seed"]
         self._starts = np.searchsorted(columns["architecture"], np.arange(architectures + 1))
         self.starts: list[int] = self._starts.tolist()
         self._means: dict[str, NDArray[np.float64]] = {}

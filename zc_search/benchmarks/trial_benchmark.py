@@ -252,6 +252,8 @@ class TrialBenchmark(Benchmark):
                 self._figures.after(row, ALIASES.get(name, name), seed, epochs, after)
                 for name in names
             ]
+        elif seed is not None and metrics is None:
+            values = self._figures.of_training(row, seed, epochs)
         elif seed is not None:
             values = [
                 self._figures.of_seed(row, ALIASES.get(name, name), seed, epochs) for name in names

@@ -31,6 +31,7 @@ class Figures:
         self._dataset = dataset
         self._columns: dict[tuple[str, int], NDArray[np.float64]] = {}
         self._all: dict[int, NDArray[np.float64]] = {}
+        self._trainings: dict[int, NDArray[np.float64]] = {}
         self._groups: dict[tuple[str, int], Group] = {}
         self._read: dict[int, list[dict[str, Any]]] = {}  # the last architecture's curves
 
@@ -97,6 +98,25 @@ class Figures:
                 value = float(group.rows(origin.figure)[at])
                 return value / epochs if origin.per_epoch else value
         return float("nan")
+
+    def of_training(self, row: int, seed: int, epochs: int) -> list[float]:
+        """Return every metric of one training, in the order of `origins`; `seed` is its name."""
+        if epochs not in self._trainings:
+            self._trainings[epochs] = self._aligned(epochs)
+        first = self.group(self._dataset, epochs).starts[row]
+        at = first + self.seeds(row, epochs).index(seed)
+        return self._trainings[epochs][at].tolist()  # type: ignore[no-any-return]
+
+    def _aligned(self, epochs: int) -> NDArray[np.float64]:
+        """Return trainings x metrics: some metrics are of trainings on another data set."""
+        wanted = self.group(self._dataset, epochs).keys
+        columns = []
+        for origin in self.origins.values():
+            group = self.group(origin.trained, epochs)
+            values = group.rows(origin.figure) / (epochs if origin.per_epoch else 1)
+            at = np.minimum(np.searchsorted(group.keys, wanted), len(group.keys) - 1)
+            columns.append(np.where(group.keys[at] == wanted, values[at], np.nan))
+        return np.stack(columns, axis=1)
 
     def after(self, row: int, metric: str, seed: int | None, epochs: int, after: int) -> float:
         """Return a metric after so many epochs of a training, NaN where it is not known.
