@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import pty
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import termios
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from small_search import SMALL
 
 from zc_search.report.document import result_document
 from zc_search.report.notation import compact
-from zc_search.report.terminal import TerminalListener, print_result
+from zc_search.report.terminal import TerminalListener, logged_to, print_result
 from zc_search.report.terminal_tables import pareto, quality
 from zc_search.results import SearchResult
 
@@ -171,6 +173,19 @@ def test_json_has_names_for_what_json_lacks() -> None:
     assert document["ensemble"] is None
     empty = replace(result, trials=pd.DataFrame(), pareto=pd.DataFrame())
     assert json.loads(result_document(empty))["trials"] == 0
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_warnings_are_always_said(verbose: bool) -> None:
+    console = Console(file=StringIO(), width=40)
+    logger = logging.getLogger("zc_search")
+    with logged_to(console, verbose=verbose):
+        logger.warning("the storage does not answer [yet]; trying for 60 s")
+    logger.warning("nobody shows this")
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 1
+    said = "the storage does not answer [yet]; trying for 60 s"
+    assert lines[0].endswith(f"WARNING {said}" if verbose else f"zc-search: {said}")
 
 
 def test_quiet_prints_nothing_but_the_log_that_is_asked_for(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from zc_search.errors import StudyError
 from zc_search.joining import custom_code, join_study
 from zc_search.proxies import Probe
 from zc_search.run_folder import RunFolder
-from zc_search.search import CONFIG, VERSIONS, TrialRecord, open_storage, presence, turns
+from zc_search.search import CONFIG, VERSIONS, TrialRecord, identity, open_storage, presence, turns
 from zc_search.search.identity import Identity, has_ended, this_process
 from zc_search.search.presence import WORKER, Presence
 from zc_search.search.study import open_study
@@ -160,27 +160,27 @@ LINUX = {**this_process(), "host": "h", "boot": "b", "namespace": "n", "machine"
         ({"started": "1"}, True),  # its number was given again
         ({"pid": 2**22 + 1}, True),
         ({"pid": 2**22 + 1, "host": "i", "machine": "k"}, True),  # containers share the kernel
-        ({"pid": 2**22 + 1, "namespace": "o"}, False),  # where that number may be another's
+        ({"pid": 2**22 + 1, "namespace": "o"}, None),  # where that number may be another's
         ({"boot": "c"}, True),  # the machine was started anew
         ({"boot": "c", "pid": 1}, True),
-        ({"boot": "c", "machine": "k"}, False),  # another one, which has the name too
-        ({"boot": "c", "machine": None}, False),
-        ({"boot": "c", "host": "i"}, False),
-        ({"boot": None, "host": "i"}, False),
-        ({"pid": "1"}, False),
+        ({"boot": "c", "machine": "k"}, None),  # another one, which has the name too
+        ({"boot": "c", "machine": None}, None),
+        ({"boot": "c", "host": "i"}, None),
+        ({"boot": None, "host": "i"}, None),
+        ({"pid": "1"}, None),
     ],
 )
-def test_a_process_is_known_by_more_than_its_number(differs: Identity, ended: bool) -> None:
+def test_a_process_is_known_by_more_than_its_number(differs: Identity, ended: bool | None) -> None:
     other = {k: v for k, v in {**LINUX, **differs}.items() if v is not None}
     assert has_ended(other, LINUX) is ended
 
 
 def test_without_proc_a_number_on_the_same_host_is_looked_for() -> None:
     here = {"host": "h", "pid": os.getpid()}
-    assert not has_ended(here, here)
+    assert has_ended(here, here) is None  # it may be another one of the same number
     assert has_ended({"host": "h", "pid": 2**22 + 1}, here)
-    assert not has_ended({"host": "i", "pid": 2**22 + 1}, here)
-    assert not has_ended("junk", here)
+    assert has_ended({"host": "i", "pid": 2**22 + 1}, here) is None
+    assert has_ended("junk", here) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -206,7 +206,59 @@ def test_processes_that_cannot_see_each_other_wait_for_the_beats() -> None:
         pytest.skip(f"namespaces are not allowed here: {said.stderr}")
     other = ast.literal_eval(said.stdout)
     assert other["pid"] == 1
-    assert not has_ended(other, this_process())  # though it has, and 1 is another here
+    assert has_ended(other, this_process()) is None  # though it has, and 1 is another here
+
+
+def test_a_search_waits_for_those_that_it_cannot_see(
+    study: Study, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        clock.now += seconds
+        if len(waited) == beats_after:
+            says(study, "elsewhere:1:a", beat=2)
+
+    monkeypatch.setattr(presence.time, "sleep", sleep)
+    beats_after = 7
+    Presence(study).settle()  # nobody is there
+    says(study, "elsewhere:1:a")
+    Presence(study).settle()  # nothing is in anybody's hands
+    assert not waited
+    study.ask()
+    says(study, "here:2:b", process=this_process() | {"pid": os.getppid(), "started": parent()})
+    me = Presence(study)
+    me.settle()  # until it beats
+    assert sum(waited) == 7
+    assert me.others() == ["elsewhere:1:a", "here:2:b"]
+    (said,) = caplog.messages
+    assert said.startswith("waiting up to 45 s for a sign of life from elsewhere:1, where trials ")
+    waited.clear()
+    beats_after = -1
+    me = Presence(study)
+    me.settle()  # until it is clear that it is dead
+    assert sum(waited) == 46
+    assert me.others() == []
+
+
+def parent() -> str | None:
+    return identity._started(os.getppid()) if sys.platform == "linux" else None
+
+
+def test_what_a_machine_that_is_gone_had_in_hand_is_taken_up_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zc_search.run_search(configured(tmp_path, n_trials=3))
+    config = configured(tmp_path, n_trials=6)
+    study = optuna.load_study(study_name="s", storage=open_storage(str(config.study.storage)))
+    study.set_user_attr(f"{WORKER}gone:1:a", {"beat": 7, "trials": [3]})
+    study.ask()  # by that one, which was killed
+    monkeypatch.setattr(Presence.__init__, "__kwdefaults__", {"every": 10.0, "grace": 1.0})
+    zc_search.run_search(config)
+    told = [t.datetime_complete for t in study.get_trials(deepcopy=False)]
+    assert len(told) == 6
+    assert told == sorted(told)
 
 
 def test_it_beats_and_says_what_it_has_in_hand(study: Study) -> None:

@@ -85,7 +85,7 @@ def search(
     plan = err if as_json else out
     with (
         nullcontext(Silence()) if quiet else TerminalListener(plan, err) as listener,
-        logged_to(err) if verbose else nullcontext(),
+        logged_to(err, verbose=verbose),
     ):
         result = run_search(chosen, fresh=fresh, listener=listener)
     if as_json:

@@ -84,15 +84,16 @@ class TerminalListener:
 
 
 @contextmanager
-def logged_to(console: Console) -> Iterator[None]:
-    """Show the log of zc-search, a line a message."""
+def logged_to(console: Console, *, verbose: bool) -> Iterator[None]:
+    """Show warnings of zc-search, a line each; if verbose, all of its log."""
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
 
-    handler = Lines()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler = Lines(logging.INFO if verbose else logging.WARNING)
+    written = "%(asctime)s %(levelname)s %(message)s" if verbose else "zc-search: %(message)s"
+    handler.setFormatter(logging.Formatter(written))
     logger = logging.getLogger("zc_search")
     logger.addHandler(handler)
     try:

@@ -37,34 +37,35 @@ def this_process() -> Identity:
     return said
 
 
-def has_ended(other: object, here: Identity) -> bool:
-    """Whether a process is known to have ended.
+def has_ended(other: object, here: Identity) -> bool | None:
+    """Whether a process has ended.
 
     Args:
         other: What `this_process` returned there.
         here: What it returns here.
 
     Returns:
-        False where it cannot be known, as of one on another machine or in a container of its own.
+        None where it cannot be known, as of one on another machine or in a container of its own.
     """
     if not isinstance(other, dict) or not isinstance(other.get("pid"), int) or os.name != "posix":
-        return False
+        return None
 
     def same(*keys: str) -> bool:
         return all(here.get(key) and here.get(key) == other.get(key) for key in keys)
 
     if "boot" not in here or "boot" not in other:
-        return same("host") and not _is_there(other["pid"])
+        # If it is there, it may still be another one that was given the number.
+        return (same("host") and not _is_there(other["pid"])) or None
     if not same("boot"):
-        return same("host", "machine")  # which was started anew since then
+        return same("host", "machine") or None  # which was started anew since then
     if not same("namespace"):
-        return False
+        return None
     if not _is_there(other["pid"]):
         return True
     try:
         return _started(other["pid"]) != other.get("started")
     except OSError:
-        return False
+        return None
 
 
 def _is_there(pid: int) -> bool:

@@ -73,6 +73,7 @@ def run_trials(
         Presence(study) as presence,
         scoring(scorer, config.study.workers, config.proxies.timeout) as submit,
     ):
+        presence.settle()
         catch_up = partial(known.catch_up, study, on_trial)
         turns = Turns(study, config, space, clock, presence, catch_up)
         in_hand: deque[tuple[Trial, AnyArchitecture]] = deque()

@@ -57,6 +57,7 @@ class Presence:
         self._seen: dict[str, tuple[object, float]] = {}
         self._loose_since: dict[int, float] = {}
         self._others: dict[str, dict[str, Any]] = {}
+        self._unsure: set[str] = set()
         self._looked = -float("inf")
         self._over = Event()
         self._thread = Thread(target=self._beat, daemon=True)
@@ -122,14 +123,39 @@ class Presence:
         if not isinstance(said, dict) or said.get("left"):
             return False
         process = said.get("process")
+        ended = has_ended(process, self._here)
         # One of our own that does not say that it left ended with an error.
-        if has_ended(process, self._here) or (process == self._here and name not in _ours):
+        if ended or (process == self._here and name not in _ours):
             return False
-        beat, since = self._seen.get(name, (None, now))
+        if ended is None and name not in self._seen:
+            self._unsure.add(name)
+        beat, since = self._seen.get(name, (said.get("beat"), now))
         if beat != said.get("beat"):
             beat, since = said.get("beat"), now
+            self._unsure.discard(name)
         self._seen[name] = beat, since
         return now - since <= self._grace
+
+    def settle(self) -> None:
+        """Wait until it is known which processes are alive, if trials may be in their hands.
+
+        So that what a process on another machine had in hand when it died is taken up before new
+        trials are begun, which would be drawn otherwise. One that is alive shows it within `every`
+        seconds, and one of this machine at once.
+        """
+        told = False
+        while unsure := self._unsure.intersection(self.others(within=0.0)):
+            if not self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                return
+            if not told:
+                names = sorted({name.rpartition(":")[0] for name in unsure})
+                logger.warning(
+                    "waiting up to %g s for a sign of life from %s, where trials may be in hand",
+                    self._grace,
+                    ", ".join(names),
+                )
+                told = True
+            time.sleep(min(1.0, self._grace / 10))
 
     def abandoned(self) -> list[FrozenTrial]:
         """Return the trials that were begun and that no living process has in hand.
