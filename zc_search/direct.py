@@ -4,10 +4,12 @@ import logging
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from zc_search.data import Batch, load_batch
 from zc_search.datasets import DatasetName, Task
+from zc_search.errors import ProxyError
 from zc_search.evaluating import evaluate_proxies, make_probe
 from zc_search.proxies import resolve_proxies
 from zc_search.scoring import Scorer
@@ -22,7 +24,8 @@ def score_network(
     """Score any network on one batch.
 
     Args:
-        module: Maps ``images`` to logits; left as it was.
+        module: Maps ``images`` to logits, float32; left as it was. Activation functions and
+            layers are seen where they are modules: `nn.ReLU` is, ``F.relu`` is not.
         proxies: Names of proxies, or ``module:function``.
         images: float32, N x C x H x W, normalised.
         labels: int64, N.
@@ -32,10 +35,16 @@ def score_network(
 
     Raises:
         DataError: Images or labels of another shape or type.
-        ProxyError: An unknown proxy, or one that failed.
+        ProxyError: An unknown proxy, or one that failed; a network of another type.
     """
     batch = Batch.from_tensors(images, labels)
     chosen = resolve_proxies(_listed(proxies))
+    kinds = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    if other := kinds - {torch.float32}:
+        raise ProxyError(
+            f"the network has parameters of {min(map(str, other))}; Allowed: torch.float32, as the "
+            "images are: copy.deepcopy(network).float()"
+        )
     probe = make_probe(module, batch, chosen)
     values, _ = evaluate_proxies(chosen, probe, strict=True)
     return values

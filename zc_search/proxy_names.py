@@ -166,16 +166,16 @@ def read_options(
                 raise ValueError(unknown_name(f"{key} of {name}", text, _TRUTH))
             values[key] = _TRUTH[text]
         else:
-            values[key] = _number(f"{key} of {name}", text)
+            values[key] = _number(f"{key} of {name}", text, defaults[key])
     return values
 
 
-def _number(what: str, text: str) -> float:
+def _number(what: str, text: str, default: float) -> float:
     try:
         number = float(text)
     except ValueError:
         number = float("nan")
-    if not 0 < number < float("inf"):
+    if number != default and not 0 < number < float("inf"):
         raise ValueError(f"{what}: {text!r} is given; Allowed: a number above 0")
     return number
 

@@ -55,7 +55,7 @@ class Scorer:
 
     Raises:
         DataError: The batch has labels that the networks have no class for.
-        ProxyError: The device is not there; fewer than one repeat.
+        ProxyError: The device is not there; fewer than one repeat, channel or cell.
     """
 
     def __init__(
@@ -72,8 +72,10 @@ class Scorer:
         cache: ScoreCache | None = None,
     ) -> None:
         task = task_of(dataset)
-        if repeats < 1:
-            raise ProxyError(f"proxies.repeats: {repeats} is given; at least 1 is needed")
+        counts = {"proxies.repeats": repeats, "space.channels": channels, "space.cells": cells}
+        for key, count in counts.items():
+            if count is not None and count < 1:
+                raise ProxyError(f"{key}: {count} is given; at least 1 is needed")
         if batch.images.shape[1] != task.channels:
             raise DataError(
                 f"the networks take {task.channels} channels, the images have "
@@ -194,9 +196,11 @@ def torch_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
         allowed = ("auto", "cpu", "cuda", "cuda:N")
-        raise ProxyError(f"proxies.device: {unknown_name('device', name, allowed)}") from error
+        raise ProxyError(f"proxies.device: {unknown_name('device', name, allowed)}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ProxyError(
             f"proxies.device: {name!r} is not there, torch {torch.__version__} sees "

@@ -11,7 +11,7 @@ def primary_blocks(network: nn.Module) -> dict[str, nn.Module]:
     They are the outermost modules below containers that are made of modules themselves: the cells
     and residual blocks of NAS-Bench-201, the residual blocks of a ResNet. A network that wraps a
     single such module has that one's blocks; in one without any, a chain of plain layers, each
-    convolution is a block.
+    convolution is a block. A block that is used twice is there once, as it is among the modules.
     """
     found = _composites(network, "")
     while len(found) == 1:
@@ -20,7 +20,10 @@ def primary_blocks(network: nn.Module) -> dict[str, nn.Module]:
         if not inner:
             break
         found = inner
-    return found or {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d)}
+    if not found:
+        return {name: m for name, m in network.named_modules() if isinstance(m, nn.Conv2d)}
+    first = {id(block): name for name, block in reversed(found.items())}
+    return {name: block for name, block in found.items() if first[id(block)] == name}
 
 
 def blocks_before(network: nn.Module) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from zc_search.proxies import passes
 from zc_search.proxies.kernel import padded, with_constant_statistics
@@ -55,7 +56,7 @@ def _logit_jacobian(
     shared_names: dict[Tensor, str] = {}
 
     def observe(name: str, module: nn.Module, given: Tensor, output: Tensor) -> Tensor | None:
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, _BatchNorm):
             return with_constant_statistics(module, given)
         # Layers that share a weight share its column.
         name = shared_names.setdefault(cast(Tensor, module.weight), name)
@@ -75,7 +76,7 @@ def _logit_jacobian(
         classes = passes.call(network, constants, images[:1]).shape[1]
     with (
         passes.mode(network, training=True, graph=True, seed=seed),
-        passes.observed(network, (*passes.WEIGHTED, nn.BatchNorm2d), observe),
+        passes.observed(network, (*passes.WEIGHTED, _BatchNorm), observe),
     ):
         # Gradients by the images make the backward pass visit every layer, and no weight.
         images = images[: max(2, _JACOBIAN_ROWS // classes)].detach().requires_grad_()

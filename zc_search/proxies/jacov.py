@@ -18,9 +18,9 @@ def jacov(probe: Probe, *, constant: float = 1e-5) -> Scalar:
     """Minus the sum over eigenvalues v of ln(v + k) + 1/(v + k), k the option constant.
 
     v are the eigenvalues of the correlation matrix of the N rows of the input Jacobian (the
-    gradient of the sum of an image's logits by its pixels). Near 0 means uncorrelated rows; NaN
-    where an image has no gradient. Sign and constant as in Abdelfattah et al. 2021;
-    where a paper has the opposite sign, it minimises.
+    gradient of the sum of an image's logits by its pixels). Uncorrelated rows have the most, -N;
+    NaN where an image has no gradient. Sign and constant as in Abdelfattah et al. 2021; where a
+    paper has the opposite sign, it minimises.
     """
     correlations = torch.corrcoef(probe.input_jacobian.double())
     undefined = 0 * correlations.sum()  # NaN if any is, without waiting for a device

@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from zc_search.proxies import passes
 from zc_search.proxies.measurements import Measurement
 
-_LAYERS = (*passes.WEIGHTED, nn.BatchNorm2d)
+_LAYERS = (*passes.WEIGHTED, _BatchNorm)
 
 _Consumer = Callable[[str, Tensor], None]
 """Called with a layer's name and each image's gradient by its weight, N x weights."""
@@ -90,7 +91,7 @@ class _Layers:
     def observe(self, name: str, module: nn.Module, given: Tensor, output: Tensor) -> Tensor | None:
         """Note one call of a layer; return what it should hand on instead, if anything."""
         replaced = None
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, _BatchNorm):
             replaced = output = with_constant_statistics(module, given)
         if module.weight is None:
             return replaced
@@ -160,13 +161,13 @@ class _Backward:
         return on_gradient
 
 
-def with_constant_statistics(norm: nn.BatchNorm2d, given: Tensor) -> Tensor:
+def with_constant_statistics(norm: _BatchNorm, given: Tensor) -> Tensor:
     """Normalise by the batch's statistics without a gradient through them."""
     mean, variance = _statistics(norm, given)
     return F.batch_norm(given, mean, variance, norm.weight, norm.bias, eps=norm.eps)
 
 
-def _statistics(norm: nn.BatchNorm2d, given: Tensor) -> tuple[Tensor, Tensor]:
+def _statistics(norm: _BatchNorm, given: Tensor) -> tuple[Tensor, Tensor]:
     # The normalisation's own kernel finds them several times faster than torch.var_mean.
     _, mean, inverse_std = torch.native_batch_norm(
         given.detach(), None, None, None, None, True, 0.0, norm.eps
@@ -177,11 +178,15 @@ def _statistics(norm: nn.BatchNorm2d, given: Tensor) -> tuple[Tensor, Tensor]:
 def _weight_gradients(module: nn.Module, given: Tensor, gradient: Tensor) -> Tensor:
     """Return each image's gradient by the module's weight, N x weights."""
     match module:
-        case nn.BatchNorm2d():
+        case _BatchNorm():
             normalised, _, _ = torch.native_batch_norm(
                 given, None, None, None, None, True, 0.0, module.eps
             )
-            return (gradient * normalised).sum((2, 3))
+            return (
+                (gradient * normalised).flatten(2).sum(2)
+                if given.dim() > 2
+                else (gradient * normalised)
+            )
         case nn.Conv2d():
             # With the images as groups of channels it is one convolution's weight gradient.
             given, padding = padded(module, given)

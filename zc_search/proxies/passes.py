@@ -25,6 +25,7 @@ def mode(network: nn.Module, *, training: bool, graph: bool, seed: int = 0) -> I
         seed: Of what the network itself draws, as dropout does.
     """
     before = [(module, module.training) for module in network.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     network.train(training)
     try:
         # What is made in inference mode cannot be differentiated later.
@@ -33,6 +34,11 @@ def mode(network: nn.Module, *, training: bool, graph: bool, seed: int = 0) -> I
     finally:
         for module, flag in before:
             module.training = flag
+        # `call` keeps them out of the forward pass, but not out of a backward pass that runs part
+        # of it again, as gradient checkpointing does.
+        for buffer, copy in buffers:
+            with torch.inference_mode(buffer.is_inference()), torch.no_grad():
+                buffer.copy_(copy)
 
 
 @contextmanager
@@ -89,15 +95,23 @@ def watched(modules: Mapping[str, nn.Module], observer: Observer) -> Iterator[No
     """Let `observer` see every call of these modules that maps a tensor to a tensor."""
 
     def hook_for(name: str) -> Callable[..., Tensor | None]:
-        def hook(module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor | None:
-            given = inputs[0] if inputs else None
+        def hook(
+            module: nn.Module,
+            inputs: tuple[object, ...],
+            named: Mapping[str, object],
+            output: object,
+        ) -> Tensor | None:
+            given = next(iter((*inputs, *named.values())), None)
             if isinstance(given, Tensor) and isinstance(output, Tensor):
                 return observer(name, module, given, output)
             return None
 
         return hook
 
-    handles = [module.register_forward_hook(hook_for(name)) for name, module in modules.items()]
+    handles = [
+        module.register_forward_hook(hook_for(name), with_kwargs=True)
+        for name, module in modules.items()
+    ]
     try:
         yield
     finally:
@@ -107,11 +121,10 @@ def watched(modules: Mapping[str, nn.Module], observer: Observer) -> Iterator[No
 
 @contextmanager
 def entered(
-    network: nn.Module,
-    kinds: tuple[type[nn.Module], ...],
+    modules: Mapping[str, nn.Module],
     observer: Callable[[str, nn.Module, Tensor], Tensor | None],
 ) -> Iterator[None]:
-    """Let `observer` see, and replace, the input of modules of these kinds before each call."""
+    """Let `observer` see, and replace, the input of these modules before each call."""
 
     def hook_for(name: str) -> Callable[..., tuple[object, ...] | None]:
         def hook(module: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...] | None:
@@ -122,10 +135,7 @@ def entered(
 
         return hook
 
-    handles = [
-        module.register_forward_pre_hook(hook_for(name))
-        for name, module in modules_of(network, kinds).items()
-    ]
+    handles = [module.register_forward_pre_hook(hook_for(name)) for name, module in modules.items()]
     try:
         yield
     finally:
@@ -134,9 +144,12 @@ def entered(
 
 
 def call(network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """Return the network's output with other parameters and with buffers that are thrown away."""
+    """Return the network's output with other parameters and with buffers that are thrown away.
+
+    The images are a copy, since some networks normalise their input in place.
+    """
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    return functional_call(network, {**parameters, **buffers}, (images,))  # type: ignore[no-any-return]
+    return functional_call(network, {**parameters, **buffers}, (images.clone(),))  # type: ignore[no-any-return]
 
 
 def gradients(

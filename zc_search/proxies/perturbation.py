@@ -41,7 +41,7 @@ def gaussian_perturbation(
         size: Of the change, ``x + size * e``.
 
     Raises:
-        ValueError: No module returns feature maps.
+        ValueError: No module returns feature maps, or a weight is no parameter but computed.
     """
     gaussian = _gaussian_parameters(network, parameters, seed)
     random = torch.Generator().manual_seed(seed)
@@ -75,11 +75,14 @@ def _gaussian_parameters(
     network: nn.Module, parameters: Mapping[str, Tensor], seed: int
 ) -> dict[str, Tensor]:
     drawn = {name: parameter.detach() for name, parameter in parameters.items()}
+    own = {id(parameter) for parameter in network.parameters()}
     for name, module in network.named_modules():
         prefix = f"{name}." if name else ""
         weight, bias = f"{prefix}weight", f"{prefix}bias"
         if not isinstance(module, (*passes.WEIGHTED, *_NORMS)):
             continue
+        if module.weight is not None and id(module.weight) not in own:
+            raise ValueError(f"the weight of layer {name!r} is not a parameter of the network")
         if weight not in drawn:  # it has none, or another layer's, who draws it
             pass
         elif isinstance(module, _NORMS):

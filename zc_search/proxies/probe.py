@@ -19,7 +19,7 @@ from zc_search.proxies.kernel import per_image_pass
 from zc_search.proxies.measurements import PER_IMAGE, SHARED, Measurement
 from zc_search.proxies.patterns import Agreement
 from zc_search.proxies.perturbation import Perturbation, gaussian_perturbation
-from zc_search.proxies.shared_pass import SharedPass
+from zc_search.proxies.shared_pass import OF_LOSS, SharedPass
 from zc_search.proxies.synaptic_flow import synaptic_flow
 from zc_search.proxies.timing import forward_milliseconds
 
@@ -176,16 +176,22 @@ class Probe:
 
     def _from_shared_pass(self, name: str, kind: type[_T]) -> _T:
         def run(wanted: frozenset[Measurement]) -> dict[str, object]:
-            return SharedPass(
-                self.network,
-                self.parameters,
-                self.weights,
-                self.images,
-                self.labels,
-                wanted,
-                self.seed,
-                training=self._training,
-            ).run()
+            for copying in (False, True):
+                shared = SharedPass(
+                    self.network,
+                    self.parameters,
+                    self.weights if wanted & OF_LOSS else {},
+                    self.images,
+                    self.labels,
+                    wanted,
+                    self.seed,
+                    training=self._training,
+                    copying=copying,
+                )
+                measured = shared.run()
+                if not shared.spoilt:
+                    break
+            return measured
 
         return self._from(run, SHARED, name, kind)
 

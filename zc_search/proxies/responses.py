@@ -37,11 +37,15 @@ class Responses:
             self.add(given.detach(), weights[name])
             if not given.requires_grad:
                 return None
+            hook = self._hook(weights[name])
+            if getattr(module, "inplace", False):
+                # The hook gets the gradient of what stands there before it is overwritten. A copy
+                # would not be overwritten for others that read the tensor afterwards.
+                given.register_hook(hook)  # type: ignore[no-untyped-call]
+                return None
             # Others may read the same tensor; the gradient is to be that of this use alone.
-            # A view that is overwritten in place loses its hook.
-            in_place = getattr(module, "inplace", False)
-            own = given.clone() if in_place else given.view_as(given)
-            own.register_hook(self._hook(weights[name]))  # type: ignore[no-untyped-call]
+            own = given.view_as(given)
+            own.register_hook(hook)  # type: ignore[no-untyped-call]
             return own
 
         return observe

@@ -16,7 +16,7 @@ from zc_search.proxies.patterns import Agreement, UnitPatterns, codes
 from zc_search.proxies.responses import Responses
 from zc_search.proxies.statistics import Blocks, ChannelCorrelations
 
-_OF_LOSS: frozenset[Measurement] = frozenset(
+OF_LOSS: frozenset[Measurement] = frozenset(
     {"loss_gradients", "channel_saliency", "gradient_curvature", "response_correlations"}
 )
 
@@ -33,6 +33,8 @@ class SharedPass:
         wanted: What to measure; nothing else is collected.
         seed: Of what the measurements and the network draw.
         training: Whether the network is in training mode.
+        copying: Whether outputs are copied that the backward pass looks at. That takes time, and
+            is needed for networks that change them in place.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class SharedPass:
         seed: int = 0,
         *,
         training: bool = True,
+        copying: bool = False,
     ) -> None:
         self._network = network
         self._parameters = parameters
@@ -56,6 +59,8 @@ class SharedPass:
         self._seed = seed
         self._training = training
         self._scale = images.new_ones((), requires_grad=True)
+        self._scaled: set[Tensor] = set()
+        self._copying = copying
         self._saliency = _Saliency()
         self._units = Agreement(len(images), images.device)
         self._unit_patterns = UnitPatterns(len(images), images.device)
@@ -104,6 +109,11 @@ class SharedPass:
         # What was not asked for was not collected, and must not be mistaken for a measurement.
         return {k: v for k, v in measured.items() if k in self._wanted or k == "logits"}
 
+    @property
+    def spoilt(self) -> bool:
+        """Whether the network changed in place what the backward pass looked at."""
+        return self._saliency.spoilt
+
     def _observe(self, observers: ExitStack) -> None:
         wanted, network = self._wanted, self._network
         if "gradient_curvature" in wanted:
@@ -116,13 +126,16 @@ class SharedPass:
         if "response_correlations" in wanted:
             before = blocks_before(network)
             observe = self._responses.observer({name: 2.0**n for name, n in before.items()})
-            observers.enter_context(passes.entered(network, passes.ACTIVATIONS, observe))
+            activations = passes.modules_of(network, passes.ACTIVATIONS)
+            observers.enter_context(passes.entered(activations, observe))
         if wanted & {"layer_agreement", "channel_saliency"}:
             observers.enter_context(passes.observed(network, passes.WEIGHTED, self._observe_layer))
         if wanted & {"smallest_eigenvalues", "sampled_eigenvalues"}:
             observers.enter_context(passes.watched(_map_makers(network), self._observe_maps))
         if wanted & {"block_entropies", "block_jacobian_norms"}:
-            observers.enter_context(passes.watched(primary_blocks(network), self._blocks.observe))
+            blocks = primary_blocks(network)
+            observers.enter_context(passes.entered(blocks, self._blocks.enter))
+            observers.enter_context(passes.watched(blocks, self._blocks.observe))
 
     def _normalise(self, _: str, norm: nn.Module, given: Tensor, __: Tensor) -> Tensor | None:
         """Replace a batch normalisation's output by one that is cheap to differentiate twice."""
@@ -132,6 +145,7 @@ class SharedPass:
 
     def _scale_weight(self, _: str, layer: nn.Module, __: Tensor, output: Tensor) -> Tensor:
         """Let the output be that of the layer with its weight times `_scale`, which is 1."""
+        self._scaled.add(cast(Tensor, layer.weight))
         if layer.bias is None:
             return output * self._scale
         bias = cast(Tensor, layer.bias)
@@ -146,7 +160,7 @@ class SharedPass:
             self._unit_patterns.add_codes(bits)
 
     def _observe_layer(self, name: str, layer: nn.Module, _: Tensor, output: Tensor) -> None:
-        activation = output.detach()
+        activation = output.detach().clone() if self._copying else output.detach()
         if "layer_agreement" in self._wanted:
             if name not in self._layers:
                 self._layers[name] = Agreement(len(activation), activation.device)
@@ -160,7 +174,7 @@ class SharedPass:
         self._correlations.add(output)
 
     def _backwards(self, logits: Tensor) -> dict[str, object]:
-        if not self._wanted & _OF_LOSS:
+        if not self._wanted & OF_LOSS:
             return {}
         measured: dict[str, object] = {}
         second_order = "gradient_curvature" in self._wanted
@@ -175,6 +189,9 @@ class SharedPass:
         return measured
 
     def _curvature(self, gradients: Mapping[str, Tensor]) -> Tensor:
+        for layer, gradient in gradients.items():
+            if self._weights[layer] not in self._scaled and gradient.any():
+                raise ValueError(f"the weight of layer {layer!r} is used without calling the layer")
         # With all weights times s the gradient by them is s dL/dw(s w), which changes by g + H w
         # at s = 1. Differentiated by s alone, the second pass needs no product for any weight.
         zero = self._scale.new_zeros(())
@@ -195,11 +212,15 @@ class _Saliency:
 
     def __init__(self) -> None:
         self.collecting = False
+        self.spoilt = False
         self.by_layer: dict[str, Tensor] = {}
 
     def hook(self, name: str, activation: Tensor, channels: int) -> Callable[[Tensor], None]:
+        version = activation._version
+
         def keep(gradient: Tensor) -> None:
             if self.collecting:
+                self.spoilt |= activation._version != version
                 product = (activation * gradient.detach()).movedim(channels, 1)
                 summed = product.flatten(2).sum(2) if product.dim() > 2 else product
                 earlier = self.by_layer.get(name)

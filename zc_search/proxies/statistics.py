@@ -1,10 +1,12 @@
 """What the shared pass notes down about feature maps: correlations, spectra, Jacobians."""
 
 from collections import defaultdict
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 _SAMPLE = 8  # channels, as in MeCo_opt
 
@@ -72,6 +74,20 @@ def _correlations(maps: Tensor) -> Tensor:
     return torch.nan_to_num(matrix, nan=0.0)
 
 
+class _End(NamedTuple):
+    """Where a block begins or ends in the graph, whatever later becomes of the tensor there."""
+
+    shape: torch.Size
+    edge: GradientEdge | None
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Self:
+        return cls(tensor.shape, get_gradient_edge(tensor) if tensor.requires_grad else None)
+
+
+_NOTHING = _End(torch.Size(), None)
+
+
 class Blocks:
     """What the primary blocks of a network do to the features that pass through.
 
@@ -86,18 +102,26 @@ class Blocks:
         self._wants_entropies = entropies
         self._wants_jacobians = jacobians
         self._entropies: list[Tensor] = []
-        self._ends: list[tuple[Tensor, Tensor]] = []
+        self._begun: dict[str, tuple[_End, Tensor | None]] = {}
+        self._ends: list[tuple[_End, _End]] = []
         self._signs: dict[torch.Size, Tensor] = {}
 
-    def observe(self, _: str, __: nn.Module, given: Tensor, output: Tensor) -> None:
+    def enter(self, name: str, _: nn.Module, given: Tensor) -> None:
+        """Take in what a block is called with, which it may change in place."""
+        first = self._wants_entropies and not self._entropies and given.dim() == 4
+        self._begun[name] = _End.of(given), _spectral_entropy(given.detach()) if first else None
+
+    def observe(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
         """Take in one call of a block; calls without feature maps are passed over."""
-        if given.dim() != 4 or output.dim() != 4:
+        given, entropy = self._begun.pop(name, (_NOTHING, None))
+        if len(given.shape) != 4 or output.dim() != 4:
             return
         if self._wants_entropies:
-            maps = (output,) if self._entropies else (given, output)
-            self._entropies += [_spectral_entropy(m.detach()) for m in maps]
+            self._entropies += [] if entropy is None else [entropy]
+            self._entropies.append(_spectral_entropy(output.detach()))
         if self._wants_jacobians:
-            self._ends.append((given, output))
+            self._ends.append((given, _End.of(output)))
+            self._like = output.new_empty(0)
 
     def entropies(self) -> Tensor:
         """Entropy of the features before the first block and after each one, float64."""
@@ -111,19 +135,20 @@ class Blocks:
         norms = [self._jacobian_norm(*ends) for ends in self._ends]
         return torch.stack(norms) if norms else torch.zeros(0)
 
-    def _jacobian_norm(self, given: Tensor, output: Tensor) -> Tensor:
+    def _jacobian_norm(self, given: _End, output: _End) -> Tensor:
         if output.shape not in self._signs:  # blocks of one shape share them: drawing takes time
             signs = torch.empty(output.shape).bernoulli_(generator=self._generator)
-            signs = signs.mul_(2).sub_(1).to(output, memory_format=torch.channels_last)
+            signs = signs.mul_(2).sub_(1).to(self._like, memory_format=torch.channels_last)
             self._signs[output.shape] = signs
         signs = self._signs[output.shape]
-        if output.requires_grad and given.requires_grad:
+        back = None
+        if output.edge is not None and given.edge is not None:
             (back,) = torch.autograd.grad(
-                output, given, signs, retain_graph=True, allow_unused=True, materialize_grads=True
+                output.edge, given.edge, signs, retain_graph=True, allow_unused=True
             )
-        else:
-            back = torch.zeros_like(given)
-        matrix = _channels_last(_folded(back, output)).T @ _channels_last(signs)
+        if back is None:
+            back = signs.new_zeros(given.shape)
+        matrix = _channels_last(_folded(back, output.shape)).T @ _channels_last(signs)
         norm: Tensor = torch.linalg.matrix_norm(matrix.double() / signs[:, 0].numel(), 2)
         if back.shape == signs.shape:
             norm = norm.masked_fill((back == signs).all(), torch.inf)
@@ -142,8 +167,16 @@ def _channels_last(maps: Tensor) -> Tensor:
     return maps.permute(0, 2, 3, 1).flatten(0, 2)
 
 
-def _folded(maps: Tensor, like: Tensor) -> Tensor:
-    """Turn the positions that one position of `like` stands for into channels."""
-    stride = -(-maps.shape[2] // like.shape[2])
-    below, right = (stride * like.shape[i] - maps.shape[i] for i in (2, 3))
-    return F.pixel_unshuffle(F.pad(maps, (0, right, 0, below)), stride)
+def _folded(maps: Tensor, shape: torch.Size) -> Tensor:
+    """Turn the positions that one position of maps of that shape stands for into channels."""
+    height, width = shape[2:]
+    down, across = -(-maps.shape[2] // height), -(-maps.shape[3] // width)
+    below, right = down * height - maps.shape[2], across * width - maps.shape[3]
+    if maps.shape[2] < height or maps.shape[3] < width:
+        raise ValueError(
+            f"a block makes maps of {height} x {width} of {maps.shape[2]} x {maps.shape[3]}; "
+            "Jacobians are of blocks that keep or reduce the resolution"
+        )
+    padded = F.pad(maps, (0, right, 0, below))
+    split = padded.reshape(len(maps), -1, height, down, width, across)
+    return split.permute(0, 1, 3, 5, 2, 4).reshape(len(maps), -1, height, width)

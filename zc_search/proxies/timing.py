@@ -18,11 +18,13 @@ def forward_milliseconds(network: nn.Module, images: Tensor, *, repeats: int = 5
         repeats: Passes that are timed.
     """
     seconds = []
-    with passes.mode(network, training=False, graph=False), torch.inference_mode():
+    # Not in inference mode: what a module keeps from its first pass could never be trained with.
+    with passes.mode(network, training=False, graph=False):
         for _ in range(1 + repeats):
+            given = images.clone()  # which some networks change in place
             _wait_for(images.device)
             start = time.perf_counter()
-            network(images)
+            network(given)
             _wait_for(images.device)
             seconds.append(time.perf_counter() - start)
     return 1000 * statistics.median(seconds[1:])

@@ -50,7 +50,7 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         matrix = _checked_matrix(self.matrix)
-        ops = tuple(self.ops) if not isinstance(self.ops, str) else ()
+        ops = tuple(self.ops) if _is_row(self.ops) else ()
         if len(ops) != len(matrix):
             raise ArchitectureError(
                 f"ops: {self.ops!r} is given; Allowed: {len(matrix)} names, as many as the matrix "

@@ -5,7 +5,7 @@ after the first down-sampling, in and after the second one.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, ClassVar, Self
@@ -34,11 +34,11 @@ class SizeArchitecture:
     space: ClassVar[str] = "nats_sss"
 
     def __post_init__(self) -> None:
-        channels = tuple(self.channels)
+        channels = tuple(self.channels) if isinstance(self.channels, Iterable) else ()
         if len(channels) != len(STAGES):
             raise ArchitectureError(
                 f"an architecture of the size space has {len(STAGES)} numbers of channels, such as "
-                f"{EXAMPLE}, got {channels!r}"
+                f"{EXAMPLE}, got {self.channels!r}"
             )
         for stage, count in zip(STAGES, channels, strict=True):
             if count not in CHANNELS:
