@@ -357,7 +357,8 @@ def test_a_trial_cut_off_while_it_was_told_keeps_what_was_stored(
 
     def slow(self: Scorer, architecture: Architecture) -> Scores:
         scores = score(self, architecture)
-        return replace(scores, values={**scores.values, "latency[images=1]": 5.0})
+        values = {**scores.values, "latency[images=1]": 5.0}
+        return replace(scores, values=values, seconds=7.0)
 
     def dying(self: optuna.Study, *args: object, **options: object) -> None:
         raise StopError
@@ -374,6 +375,7 @@ def test_a_trial_cut_off_while_it_was_told_keeps_what_was_stored(
     assert record is not None
     assert record.proxies["latency[images=1]"] == 5.0
     assert record.infeasible == "5 ms, above max_latency_ms = 1"
+    assert record.seconds["proxies"] == 7.0
     assert not trials_table(study)["feasible"][0]
     assert len(others) == 3
 
@@ -387,3 +389,19 @@ def test_trials_that_a_user_enqueued_are_among_those_asked_for(run: Run) -> None
     assert [t.state.is_finished() for t in again.trials] == [True] * 6
     assert again.trials[2].params == wanted
     assert again.trials[3].params["op_1_0"] == "skip_connect"
+    again.enqueue_trial({"op_1_0": "bogus"})
+    last = run(configured(study__n_trials=7))
+    assert [t.state.name for t in last.trials[6:]] == ["FAIL", "COMPLETE"]
+
+
+def test_a_grid_that_was_looked_at_stays_as_it_is(run: Run) -> None:
+    grid = {edge: ["nor_conv_3x3"] for edge in CellSpace().choices}
+    grid["op_1_0"] = ["nor_conv_3x3", "skip_connect"]
+    settings = {key: dict(table) for key, table in BASE.items()}
+    settings["study"] |= {
+        "sampler": "optuna.samplers:GridSampler",
+        "sampler_options": {"search_space": grid},
+        "n_trials": 5,
+    }
+    for _ in range(2):
+        assert len(run(parse_config(settings)).trials) == 2

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import optuna
 import pytest
@@ -161,24 +162,29 @@ for _write in WRITES:
     setattr(Killing, _write, _dying(_write))
 
 
-def go_on(storage: Killing, name: str, options: dict[str, object], *, distinct: bool) -> None:
-    """Bring a study to 11 trials, whatever of it is there."""
+def go_on(
+    storage: Killing, name: str, options: dict[str, object], trials: int, *, distinct: bool
+) -> None:
+    """Bring a study to its number of trials, whatever of it is there."""
     space = CellSpace()
     sampler = make_sampler(name, options, seed=1, space=space, distinct=distinct)
     study = optuna.load_study(study_name="s", storage=storage, sampler=sampler)
     for trial in taken_up(study, study.get_trials(states=(TrialState.RUNNING,)), len(EDGES)):
         study.tell(trial, objective(trial))
-    while len(study.trials) < 11:
+    while len(study.trials) < trials:
         trial = study.ask()
         study.tell(trial, objective(trial))
 
 
 @pytest.mark.parametrize("distinct", [False, True])
-@pytest.mark.parametrize("name", ["random", "tpe", "nsgaii", "nsgaiii", "qmc", "brute_force"])
+@pytest.mark.parametrize("name", ["random", "tpe", "nsgaii", "nsgaiii", "qmc", "brute_force", "gp"])
 def test_a_study_killed_before_any_write_goes_on_as_if_it_had_not_been(
     name: str, distinct: bool
 ) -> None:
     options = {"population_size": 4} if name.startswith("nsga") else {}
+    trials = 11
+    if name == "gp":
+        options, trials = {"n_startup_trials": 3}, 6
 
     def begun() -> Killing:
         storage = Killing()
@@ -190,16 +196,16 @@ def test_a_study_killed_before_any_write_goes_on_as_if_it_had_not_been(
 
     whole = begun()
     whole.left = 10_000
-    go_on(whole, name, options, distinct=distinct)
+    go_on(whole, name, options, trials, distinct=distinct)
     writes = 10_000 - whole.left
-    assert writes >= 11 * 8
+    assert writes >= trials * 8
     for before in range(0, writes, 1 if name.startswith("nsga") else 3):
         cut = begun()
         cut.left = before
         with pytest.raises(KilledError):
-            go_on(cut, name, options, distinct=distinct)
+            go_on(cut, name, options, trials, distinct=distinct)
         cut.left = -1
-        go_on(cut, name, options, distinct=distinct)
+        go_on(cut, name, options, trials, distinct=distinct)
         assert params(cut) == params(whole), before
 
 
@@ -303,7 +309,19 @@ def test_any_importable_sampler_serves() -> None:
         ("nsgaii", {"mutation_prob": "x"}, "mutation_prob: 'x' is given; Allowed: a number"),
         ("nsgaii", {"mutation_prob": 1}, None),
         ("tpe", {"multivariate": 1}, "multivariate: 1 is given; Allowed: true or false"),
-        ("nsgaii", {"crossover": "uniform"}, "crossover: 'uniform' is given; Allowed: "),
+        ("nsgaii", {"crossover": "uniform"}, "'uniform' is not a valid crossover"),
+        ("tpe", {"gamma": 0.25}, "gamma: 0.25 is given; Allowed: "),
+        (
+            "optuna.samplers:GridSampler",
+            {"search_space": ["x"]},
+            r"search_space: \['x'\] is given; Allowed: ",
+        ),
+        (
+            "optuna.samplers:GridSampler",
+            {"search_space": {"op_1_0": ["none"]}},
+            "the grid lacks op_2_0, op_2_1, op_3_0, op_3_1, op_3_2; Allowed: a search_space",
+        ),
+        (f"{__name__}:Relaxed", {"scale": 2.0, "file": "a.txt"}, None),
         (
             "regularized_evolution",
             {"warmup": 10, "aggregate": "meco"},
@@ -319,6 +337,41 @@ def test_wrong_samplers_are_explained(
 ) -> None:
     with pytest.raises(ZcSearchError, match=message) if message else nullcontext():
         make_sampler(name, options, seed=0)
+
+
+class Relaxed(optuna.samplers.RandomSampler):
+    """A sampler of somebody's own whose options say little of themselves."""
+
+    def __init__(self, scale=1.0, file: Path = Path(), seed=None):  # type: ignore[no-untyped-def]
+        super().__init__(seed)
+
+
+class OwnQMC(optuna.samplers.QMCSampler):
+    """A quasi-random sequence of somebody's own."""
+
+
+def test_a_sequence_of_ones_own_is_one_sequence_too() -> None:
+    study = a_study(make_sampler(f"{__name__}:OwnQMC", {"scramble": True}, seed=0))
+    study.optimize(objective, n_trials=5)
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    assert len([key for key in attributes if key.startswith("qmc:")]) == 1
+
+
+def test_a_grid_is_looked_at_once_by_itself() -> None:
+    grid = {"search_space": {edge: ["none"] for edge in EDGES}}
+    with pytest.raises(StudyError, match=r"study\.distinct: a grid looks at no point twice"):
+        make_sampler("optuna.samplers:GridSampler", grid, seed=0, distinct=True)
+
+
+@pytest.mark.parametrize("name", ["local_search", "regularized_evolution", "tpe", "qmc"])
+def test_what_a_user_fixed_stays_and_repeats_no_function(name: str) -> None:
+    study = optuna.create_study(sampler=make_sampler(name, {}, seed=0, distinct=True))
+    fixed = dict.fromkeys(EDGES[:4], "nor_conv_3x3")
+    for _ in range(12):
+        study.enqueue_trial(fixed)
+    study.optimize(one_of_them, n_trials=12)
+    assert all(t.params[edge] == "nor_conv_3x3" for t in study.trials for edge in fixed)
+    assert len({function_key(t.params) for t in study.trials}) == 12
 
 
 def test_nothing_is_guided_where_no_signal_arrives() -> None:

@@ -149,7 +149,13 @@ def test_a_process_of_this_machine_that_died_or_left_is_known_at_once(study: Stu
     assert me.others(within=0) == []
 
 
-LINUX = {**this_process(), "host": "h", "boot": "b", "namespace": "n", "machine": "m"}
+LINUX = {
+    **this_process(),
+    "host": "h",
+    "boot": "b",
+    "namespace": "pid:[4026531836]",
+    "machine": "m",
+}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -165,6 +171,8 @@ LINUX = {**this_process(), "host": "h", "boot": "b", "namespace": "n", "machine"
         ({"boot": "c", "pid": 1}, True),
         ({"boot": "c", "machine": "k"}, None),  # another one, which has the name too
         ({"boot": "c", "machine": None}, None),
+        ({"boot": "c", "namespace": "n"}, None),  # in a container that has the name of its image
+        ({"boot": None, "pid": 2**22 + 1}, None),  # where /proc is another namespace's
         ({"boot": "c", "host": "i"}, None),
         ({"boot": None, "host": "i"}, None),
         ({"pid": "1"}, None),
@@ -240,6 +248,9 @@ def test_a_search_waits_for_those_that_it_cannot_see(
     me.settle()  # until it is clear that it is dead
     assert sum(waited) == 46
     assert me.others() == []
+    waited.clear()
+    Presence(study).settle()  # which is known from then on
+    assert not waited
 
 
 def parent() -> str | None:

@@ -1,5 +1,6 @@
 """``zc-search export``: a network taken along, in formats that need no zc-search."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,7 @@ def export(
 
     console = plain_console()
     with console.status("exporting"):
-        if not Path(what).exists() and is_written(what):
+        if is_written(what) and not os.path.exists(what):  # noqa: PTH110  which may be too long
             if architecture:
                 raise ZcSearchError("--architecture chooses from a run, and a cell is given")
             chosen = (

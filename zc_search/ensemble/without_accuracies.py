@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from zc_search.config import Config
@@ -76,7 +77,10 @@ def rank_without_accuracies(
         )
         notes += check_definitions(ensemble, definitions)
         return ranked, notes + setting_differences(ensemble, settings_of(config), config.study.name)
-    proxies = aggregated(config, list(definitions))
+    proxies, without = with_values(aggregated(config, list(definitions)), trials, "aggregate")
+    notes += without
+    if not proxies:
+        return pd.DataFrame(), notes
     ranked = aggregate_ranking(trials, proxies, directions)
     notes.append(
         "ranking.csv is by the accuracy-free aggregate, the mean of the logarithms of the "
@@ -97,8 +101,17 @@ def aggregated(config: Config, computed: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in computed if split_options(name)[0] not in slow)
 
 
+def with_values(
+    proxies: Sequence[str], trials: pd.DataFrame, what: str
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the proxies that have a value anywhere, and a sentence for each other one."""
+    empty = [name for name in proxies if name in trials and not np.isfinite(trials[name]).any()]
+    said = [f"The {what} is without {name}, which has no value at all." for name in empty]
+    return tuple(name for name in proxies if name not in empty), said
+
+
 def nothing_feasible(trials: pd.DataFrame) -> str:
-    """Say that no architecture can be ranked, with the most frequent reason."""
+    """Say that no architecture can be ranked, with the first reason."""
     reasons = trials["reason"].dropna() if "reason" in trials else pd.Series(dtype="string")
     why = f"; the first one: {reasons.iloc[0]}" if len(reasons) else ""
     return f"None of the {len(trials):,} trials is feasible, so nothing is ranked{why}."

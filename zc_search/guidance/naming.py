@@ -1,11 +1,13 @@
 """Samplers by name: Optuna's, those of this project, and any that can be imported."""
 
+import builtins
+import collections.abc
 import inspect
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from inspect import formatannotation
-from types import SimpleNamespace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import SimpleNamespace, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -35,6 +37,13 @@ OWN: Mapping[str, Callable[..., BaseSampler]] = {
 """Made for a space and a seed. They resume exactly and repeat no function by themselves."""
 
 SAMPLERS = (*OPTUNA, *OWN)
+
+# What a value of a TOML file can be, and callables, which it cannot be; with other types a class
+# may take text or lists for what they stand for.
+_SAYABLE = {
+    *(bool, int, float, str, list, dict, tuple, type(None), Literal),
+    *(collections.abc.Sequence, collections.abc.Mapping, collections.abc.Callable),
+}
 
 
 def find_sampler(name: str) -> type[BaseSampler]:
@@ -84,17 +93,32 @@ def check_options(name: str, kind: Callable[..., object], options: Mapping[str, 
 
 
 def _resolved(annotation: Any, kind: Callable[..., object]) -> Any:
-    """Return the type that an annotation means; any where only a type checker knows."""
+    """Return the type that an annotation means; any type where there is none or it is not known."""
+    if annotation is inspect.Parameter.empty:
+        return Any
     try:
         return get_type_hints(
             SimpleNamespace(__annotations__={"option": annotation}),
             vars(import_module(kind.__module__)),
+            _ForTypeCheckers(),
         )["option"]
     except Exception:  # annotations are anybody's code
         return Any
 
 
+class _ForTypeCheckers(dict[str, Any]):
+    """Names that a module imports for type checkers alone: those of collections.abc, and any."""
+
+    def __missing__(self, name: str) -> Any:
+        if hasattr(builtins, name):
+            raise KeyError(name)
+        return getattr(collections.abc, name, Any)
+
+
 def _is_of(value: object, hint: Any) -> bool:
+    either = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if not {get_origin(part) or part for part in either} <= _SAYABLE:
+        return True
     try:
         checker = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticUserError:

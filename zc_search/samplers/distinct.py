@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from .memory import Key, Memory, RememberingSampler
-from .moves import Params, Space
+from .moves import Params, Space, fixed_in
 
 
 class DistinctSampler(RememberingSampler[Memory]):
@@ -99,7 +99,7 @@ class DistinctSampler(RememberingSampler[Memory]):
         together = self._sampler.sample_relative(study, trial, relative)
         # Some samplers look at what the trial has been given so far. Of a trial that was cut off
         # that is what this very point had, so they begin anew; what the user fixed stays.
-        fixed = {k: v for k, v in trial.system_attrs.get("fixed_params", {}).items() if k in space}
+        fixed = fixed_in(space, trial)
         so_far = copy(trial)
         so_far.params, so_far.distributions = dict(fixed), {name: space[name] for name in fixed}
         params: Params = {}

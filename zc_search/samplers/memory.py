@@ -7,7 +7,7 @@ the trials again.
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from threading import Lock
 from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
@@ -21,7 +21,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from .moves import Params, Space, contains, draw, draw_value, neighbours
+from .moves import Params, Space, contains, draw, draw_value, fixed_in, neighbours
 
 Key = Callable[[Mapping[str, Any]], Hashable]
 """From a point to what is the same for all points that count as one, such as isomorphic cells."""
@@ -111,22 +111,29 @@ class Memory:
                 return params
         return self.nearest_new(params, rng)
 
-    def nearest_new(self, params: Params, rng: np.random.Generator) -> Params:
-        """Return a new point as few steps from `params` as can be; `params` if there is none."""
+    def nearest_new(
+        self, params: Params, rng: np.random.Generator, fixed: Collection[str] = ()
+    ) -> Params:
+        """Return a new point as few steps from `params` as can be; `params` if there is none.
+
+        What is `fixed` stays.
+        """
         if self._exhausted:
             return params
+        free = {name: kind for name, kind in self.space.items() if name not in fixed}
         reached = {tuple(params.values())}
         ring = deque([params])
         for _ in range(_EXPANSIONS):
             if not ring:
                 break
-            for point in neighbours(ring.popleft(), self.space, rng):
+            for moved in neighbours(ring.popleft(), free, rng):
+                point = {**params, **moved}
                 if self.is_new(point):
                     return point
                 if (values := tuple(point.values())) not in reached:
                     reached.add(values)
                     ring.append(point)
-        self._exhausted = not ring
+        self._exhausted = not ring and not fixed
         return params
 
     def learn(self, outcome: Outcome) -> None:
@@ -221,7 +228,12 @@ class RememberingSampler(BaseSampler, ABC, Generic[M]):
             if memory is None or memory.space != search_space:
                 memory = self._memories[study] = self._new_memory(study, search_space)
             memory.refresh(study, trial.number)
-            params = self._choose(study, trial, memory, self._rng(trial.number))
+            rng = self._rng(trial.number)
+            params = self._choose(study, trial, memory, rng)
+            if fixed := fixed_in(memory.space, trial):
+                params = {**params, **fixed}
+                if not memory.is_new(params):
+                    params = memory.nearest_new(params, rng, fixed)
             memory.claim(trial.number, params)
             return params
 

@@ -11,6 +11,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import FrozenTrial
 
 Params = dict[str, Any]
 """A point: the value of each parameter."""
@@ -61,6 +62,13 @@ def neighbours(
 def is_neighbour(params: Mapping[str, Any], other: Mapping[str, Any], space: Space) -> bool:
     """Return whether two points differ in no more than one parameter."""
     return len([name for name in space if params[name] != other[name]]) <= 1
+
+
+def fixed_in(space: Space, trial: FrozenTrial) -> Params:
+    """Return which values of a space a trial has from the user who enqueued it."""
+    fixed = trial.system_attrs.get("fixed_params", {})
+    names = [name for name in space if name in fixed]
+    return {n: fixed[n] for n in names if contains({n: space[n]}, {n: fixed[n]})}
 
 
 def contains(space: Space, params: Mapping[str, Any]) -> bool:

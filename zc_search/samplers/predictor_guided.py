@@ -190,7 +190,7 @@ class PredictorGuidedSampler(RememberingSampler[Evidence]):
         self, study: Study, trial: FrozenTrial, memory: Evidence, rng: np.random.Generator
     ) -> Params:
         rows = memory.candidates
-        if not memory.valued or memory.valued + memory.under_way < self._startup:
+        if memory.valued < self._startup:
             order = self._by_prior(rows, rng)
         else:
             self._fit(memory)

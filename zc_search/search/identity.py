@@ -7,8 +7,10 @@ from pathlib import Path
 from platform import node
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_SELF = Path("/proc/self")
 _NAMESPACE = Path("/proc/self/ns/pid")
 _MACHINE = Path("/etc/machine-id")
+_FIRST_NAMESPACE = "pid:[4026531836]"  # the kernel's own; containers have others
 
 Identity = Mapping[str, str | int]
 """What tells a process from all others; see `this_process`."""
@@ -26,6 +28,8 @@ def this_process() -> Identity:
     said: dict[str, str | int] = {"host": node(), "pid": os.getpid()}
     if sys.platform == "linux":
         try:
+            if str(_SELF.readlink()) != str(os.getpid()):
+                return said  # it shows the processes of another namespace
             said |= {
                 "boot": _BOOT.read_text().strip(),
                 "namespace": str(_NAMESPACE.readlink()),
@@ -53,11 +57,15 @@ def has_ended(other: object, here: Identity) -> bool | None:
     def same(*keys: str) -> bool:
         return all(here.get(key) and here.get(key) == other.get(key) for key in keys)
 
-    if "boot" not in here or "boot" not in other:
+    if ("boot" in here) is not ("boot" in other):
+        return None
+    if "boot" not in here:
         # If it is there, it may still be another one that was given the number.
         return (same("host") and not _is_there(other["pid"])) or None
     if not same("boot"):
-        return same("host", "machine") or None  # which was started anew since then
+        # The machine was started anew since then; or two containers have its names from one image.
+        first = here.get("namespace") == other.get("namespace") == _FIRST_NAMESPACE
+        return (first and same("host", "machine")) or None
     if not same("namespace"):
         return None
     if not _is_there(other["pid"]):

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,8 @@ def run_trials(
                 repeat_of=first_of.get(key),
                 data=scorer.batch.fingerprint,
             )
+            if stored := TrialRecord.of(trial):
+                record = replace(record, seconds=stored.seconds)
             record = with_predictions(record, ensembles)
             known.count(trial.number, record)
             try:

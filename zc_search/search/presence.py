@@ -134,7 +134,11 @@ class Presence:
             beat, since = said.get("beat"), now
             self._unsure.discard(name)
         self._seen[name] = beat, since
-        return now - since <= self._grace
+        if now - since <= self._grace:
+            return True
+        # So that nobody waits for it again; its next beat takes this back if it was only slow.
+        self._study.set_user_attr(WORKER + name, {**said, "left": True})
+        return False
 
     def settle(self) -> None:
         """Wait until it is known which processes are alive, if trials may be in their hands.

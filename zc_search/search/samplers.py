@@ -83,6 +83,7 @@ class ResumableSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """See `BaseSampler`."""
+        _forget_drawn(study, trial)
         # Who draws first in a generation selects its parents, with random numbers, and stores
         # them. That is done by a sampler of its own, so that the draw is the same for who comes
         # back to a trial that was cut off behind it.
@@ -118,6 +119,16 @@ class ResumableSampler(BaseSampler):
         self._samplers.pop(trial.number, None)
         for param_name in trial.params:
             self._asked.pop((trial.number, param_name), None)
+
+
+def _forget_drawn(study: Study, trial: FrozenTrial) -> None:
+    """Blank what a sampler noted of this very trial before it was cut off.
+
+    Optuna's GP sampler takes every running trial with such a note for another one's.
+    """
+    for key in study._storage.get_trial_system_attrs(trial._trial_id):
+        if "relative_params" in key:
+            study._storage.set_trial_system_attr(trial._trial_id, key, "")
 
 
 class NumberedQMCSampler(optuna.samplers.QMCSampler):
@@ -156,7 +167,7 @@ class NumberedQMCSampler(optuna.samplers.QMCSampler):
 
 
 # A sequence is one sequence, and a grid one order: the seed must be the same for all trials.
-_ONE_SEED_FOR_ALL = (NumberedQMCSampler, optuna.samplers.GridSampler)
+_ONE_SEED_FOR_ALL = (optuna.samplers.QMCSampler, optuna.samplers.GridSampler)
 
 
 def make_sampler(
@@ -188,9 +199,21 @@ def make_sampler(
         sampler = _make_resumable(name, options, seed, distributions(space))
     except StudyError as error:
         raise StudyError(f"study.sampler: {error}") from error
+    if isinstance(sampler, optuna.samplers.GridSampler):
+        _check_grid(options, space, distinct=distinct)
     if not distinct:
         return sampler
     return DistinctSampler(sampler, search_space=distributions(space), key=key_of(space), seed=seed)
+
+
+def _check_grid(options: Mapping[str, Any], space: AnySpace, *, distinct: bool) -> None:
+    if distinct:
+        raise StudyError("study.distinct: a grid looks at no point twice; Allowed: false")
+    if lacking := [name for name in space.choices if name not in options["search_space"]]:
+        raise StudyError(
+            f"study.sampler: the grid lacks {', '.join(lacking)}; Allowed: a search_space with a "
+            "list for each parameter"
+        )
 
 
 def _make_resumable(
@@ -210,7 +233,7 @@ def _make_resumable(
 
     try:
         sampler = make(seed)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise StudyError(f"options of {name!r}: {error}") from error
     if "seed" not in parameters or isinstance(sampler, _ONE_SEED_FOR_ALL):
         return sampler

@@ -1,10 +1,12 @@
 """Which trials this process scores next, and when there are no more, alone or among others."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import GridSampler
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
@@ -16,6 +18,8 @@ from zc_search.search.presence import Presence
 from zc_search.search.record import TrialRecord
 from zc_search.search.study import finished_trials, taken_up
 from zc_search.spaces import AnyArchitecture, AnySpace, read_architecture
+
+logger = logging.getLogger("zc_search")
 
 Begun = tuple[Trial, AnyArchitecture]
 """A trial to be scored, and its architecture."""
@@ -136,7 +140,7 @@ class Turns:
                 if _is_surplus(self._study, trial, self._n_trials):
                     self._study.tell(trial, state=TrialState.FAIL)
                     break
-                begun.append((trial, suggest(trial, self._space)))
+                begun += self._suggested(trial)
             left = 0 if self._study._stop_flag else self._clock.left(self._config, self._most)
             if begun or in_hand or not left:
                 return begun
@@ -151,6 +155,7 @@ class Turns:
             and in_hand + self._beside < self._clock.left(self._config, self._most + self._beside)
             and self._asked < self._n_trials
             and not self._study._stop_flag  # a sampler has nothing left to suggest
+            and not _is_exhausted(self._study)
         )
 
     def _is_time(self) -> bool:
@@ -162,14 +167,32 @@ class Turns:
         return True
 
     def _cut_off(self) -> list[Begun]:
-        begun = []
+        begun: list[Begun] = []
         abandoned = self._presence.abandoned()
         for trial in taken_up(self._study, abandoned, len(self._space.choices)):
-            try:
-                begun.append((trial, suggest(trial, self._space)))
-            except UpdateFinishedTrialError:  # by somebody who was thought to be dead
-                continue
+            begun += self._suggested(trial)
         return begun
+
+    def _suggested(self, trial: Trial) -> list[Begun]:
+        """Return a trial with its architecture, if it has one."""
+        try:
+            return [(trial, suggest(trial, self._space))]
+        except UpdateFinishedTrialError:  # by somebody who was thought to be dead
+            return []
+        except ValueError as error:
+            stored = self._study._storage.get_trial(trial._trial_id)
+            if "fixed_params" not in stored.system_attrs:
+                raise
+            logger.warning("enqueued trial %d is not of the space: %s", trial.number, error)
+            self._study.tell(trial, state=TrialState.FAIL)
+            self._asked -= 1
+            return []
+
+
+def _is_exhausted(study: Study) -> bool:
+    """Whether the sampler, one of a grid, has suggested all there is; also in an earlier run."""
+    sampler = study.sampler
+    return isinstance(sampler, GridSampler) and sampler.is_exhausted(study)
 
 
 def _asked(states: Sequence[TrialState]) -> int:
