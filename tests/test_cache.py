@@ -233,6 +233,15 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert open_cache("user").folder == tmp_path / "scores"
 
 
+def test_files_of_others_are_neither_counted_nor_removed(tmp_path: Path) -> None:
+    for name in ("01/annotations.json", f"a2/{'b' * 64}.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("{}")
+    assert ScoreCache(tmp_path).info().entries == 0
+    assert ScoreCache(tmp_path).clear() == 0
+    assert len([*tmp_path.rglob("*.json")]) == 2
+
+
 def command(*arguments: str) -> str:
     done = CliRunner().invoke(app, ["cache", *arguments])
     if isinstance(done.exception, ZcSearchError):

@@ -21,6 +21,7 @@ from zc_search.config import (
     starter,
 )
 from zc_search.errors import ConfigError
+from zc_search.passwords import stripped, without_passwords
 from zc_search.proxy_names import DEFAULT_DIRECTIONS
 from zc_search.vocabulary import OPERATIONS, PARAMETERS
 
@@ -179,6 +180,10 @@ OPERATION_LIST = "none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3"
         ("study.seed=-1", "study.seed: -1 is given; Allowed: a whole number, at least 0, at most"),
         ("study.storage=''", "study.storage: is empty; Allowed: text"),
         ("study.sampler=my.module:", "study.sampler: unknown sampler 'my.module:'"),
+        (
+            "proxies.compute='params'",
+            "proxies.compute: 'params' is given; Allowed: a list of",
+        ),
         ("study.sampler_options=3", "study.sampler_options: 3 is given; Allowed: a table such as"),
         ("study.sum_objectives=1", "study.sum_objectives: 1 is given; Allowed: true or false"),
         ("space.op_1_0=[]", "space.op_1_0: is empty; Allowed: a list of one or more of none, skip"),
@@ -459,3 +464,42 @@ class TestDifferences:
         assert config_differences(one, two) == [
             "objectives: order snip, zico before, zico, snip now"
         ]
+
+
+@pytest.mark.parametrize(
+    ("override", "name", "scale"),
+    [
+        ("objectives.fisher[weighted=false]=maximize", "fisher[weighted=false]", 1.0),
+        ("objectives.'reg_swap[mu=0.9,sigma=0.5]'=maximize", "reg_swap[mu=0.9,sigma=0.5]", 1.0),
+        ("objectives.reg_swap[mu=0.9].scale = 2", "reg_swap[mu=0.9]", 2.0),
+    ],
+)
+def test_names_with_options_can_be_set(override: str, name: str, scale: float) -> None:
+    config = parse_config({"objectives": {"snip": "maximize"}}, [override])
+    assert (config.objectives[-1].name, config.objectives[-1].scale) == (name, scale)
+
+
+def test_one_metric_in_two_spellings_is_refused() -> None:
+    twice = {"val_accuracy": "maximize", "valid-accuracy": "minimize"}
+    with pytest.raises(ConfigError, match="objectives: 'val_accuracy' is there in two spellings"):
+        parse_config({"objectives": twice})
+
+
+@pytest.mark.parametrize("text", ["x = " + "[" * 5000, f"[study]\nn_trials = {'9' * 5000}"])
+def test_deep_and_long_files_end_in_a_sentence(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"search\.toml: "):
+        load_config(path)
+
+
+@pytest.mark.parametrize("password", ["lovelace", "love'lace", 'pa"ss', "pa ss", "a@b", "a:b"])
+def test_no_password_is_shown(password: str) -> None:
+    address = f"postgresql+psycopg://ada:{password}@host:5/db?sslmode=require"
+    for text in (address, f"study.storage={address}"):
+        assert without_passwords(text) == text.replace(password, "***")
+    assert stripped(address) == address.replace(f":{password}", "")
+    if " " not in password:
+        assert password not in without_passwords(f"cannot open {address!r}: no answer")
+    assert without_passwords("mssql://h/db?pwd=secret") == "mssql://h/db?pwd=***"
+    assert without_passwords("sqlite:////a:b@c.db") == "sqlite:////a:b@c.db"

@@ -339,3 +339,20 @@ def test_junk_raises_nothing_but_a_config_error(
         warnings.simplefilter("ignore", ConfigWarning)
         with suppress(ConfigError):
             parse_config(raw | {"accelerator": junk})
+
+
+@pytest.mark.parametrize("direction", [{}, {"direction": "default"}])
+@pytest.mark.parametrize(
+    ("metric", "name", "expected"),
+    [
+        ("synflow", "synflow", "minimize"),
+        ("valid-accuracy", "val_accuracy", "minimize"),
+        ("train_loss", "train_loss", "maximize"),
+    ],
+)
+def test_a_negative_scale_turns_the_usual_direction_round(
+    direction: dict[str, str], metric: str, name: str, expected: str
+) -> None:
+    config = quietly(changed(metrics={metric: {"scale": -1.0, **direction}}))
+    (objective,) = (o for o in config.objectives if o.name == name)
+    assert (objective.direction, objective.scale) == (expected, 1.0)

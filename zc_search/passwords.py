@@ -2,8 +2,10 @@
 
 import re
 
-_IN_ADDRESS = re.compile(r"(://[^/\s:@\"']*):[^\s\"']*@")
-_IN_QUERY = re.compile(r"([?&][\w-]*(?:pass|passwd|password|token|secret)=)[^&\s\"']+", re.I)
+# In a text an address ends with the next blank; of a text that is one, nothing is known to be none.
+_IN_TEXT = re.compile(r"(://[^/\s:@\"']*):\S*@")
+_ALONE = re.compile(r"\A((?:[\w.]+=)?[\"']?[\w+.-]+://[^/\s:@\"']*):.*@", re.DOTALL)
+_IN_QUERY = re.compile(r"([?&][\w-]*(?:pass|passwd|password|pwd|token|secret)=)[^&\s\"']+", re.I)
 
 
 def without_passwords(text: str) -> str:
@@ -12,7 +14,7 @@ def without_passwords(text: str) -> str:
     >>> without_passwords("postgresql://ada:lovelace@host/db?sslpassword=x")
     'postgresql://ada:***@host/db?sslpassword=***'
     """
-    return _IN_QUERY.sub(r"\1***", _IN_ADDRESS.sub(r"\1:***@", text))
+    return _IN_QUERY.sub(r"\1***", _hidden(text, r"\1:***@"))
 
 
 def stripped(address: str) -> str:
@@ -23,6 +25,10 @@ def stripped(address: str) -> str:
     >>> stripped("postgresql://ada:lovelace@host/db?sslpassword=x&sslmode=require")
     'postgresql://ada@host/db?sslmode=require'
     """
-    before, mark, query = _IN_ADDRESS.sub(r"\1@", address).partition("?")
+    before, mark, query = _hidden(address, r"\1@").partition("?")
     kept = [item for item in query.split("&") if not _IN_QUERY.match(f"&{item}")]
     return f"{before}{mark if kept and query else ''}{'&'.join(kept)}"
+
+
+def _hidden(text: str, replacement: str) -> str:
+    return _IN_TEXT.sub(replacement, _ALONE.sub(replacement, text))

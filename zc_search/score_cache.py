@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from zc_search.benchmarks.packaged import cache_folder
 from zc_search.errors import ZcSearchError
 from zc_search.files import umask
 from zc_search.proxies import Proxy
+
+_KEY = re.compile("[0-9a-f]{64}")
 
 logger = logging.getLogger("zc_search")
 
@@ -77,7 +80,11 @@ class ScoreCache:
         return CacheView(self.folder, known, definitions)
 
     def _files(self) -> Iterator[Path]:
-        return self.folder.glob("[0-9a-f][0-9a-f]/*.json")
+        return (
+            path
+            for path in self.folder.glob("[0-9a-f][0-9a-f]/*.json")
+            if _KEY.fullmatch(path.stem) and path.stem.startswith(path.parent.name)
+        )
 
     def info(self) -> CacheInfo:
         """Read every entry and count."""

@@ -1,5 +1,6 @@
 """From a file, a text or a mapping to a `Config`, with every fault reported at once."""
 
+import re
 import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
@@ -105,22 +106,29 @@ def _read(path: Path) -> str:
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         return tomlkit.parse(text).unwrap()
-    except TOMLKitError as error:
-        fault: ValueError | TOMLKitError = error
+    except (TOMLKitError, ValueError, RecursionError) as error:
+        fault: Exception = error
     try:
         # The standard library says more clearly what is wrong and where.
         tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         fault = error
     raise ConfigError(f"{source}: no valid TOML: {fault}")
+
+
+_WITHIN = r"\[[^\]]*\]|\"[^\"]*\"|'[^']*'"
+_OVERRIDE = re.compile(rf"((?:[^=\[\]\"']|{_WITHIN})+)=(.*)", re.DOTALL)
+_NAME = re.compile(rf"(?:[^.\[\]\"']|{_WITHIN})+")
 
 
 def _override(settings: dict[str, Any], override: str, origins: dict[Location, str]) -> list[str]:
     """Write one ``section.key=value`` into `settings`; return what is wrong with it, if anything.
 
-    Not split at every dot, since a user's own proxy, ``package.module:function``, is one name.
+    Not split at every dot and sign, since a user's own proxy, ``package.module:function``, is one
+    name, and so is ``proxy[option=0.5]``.
     """
-    key, _, text = (part.strip() for part in override.partition("="))
+    split = _OVERRIDE.fullmatch(override)
+    key, text = (part.strip() for part in split.groups()) if split else (override, "")
     section, _, name = key.partition(".")
     if not (section and name and text):
         return [f"--set {override!r}: Allowed: section.key=value, such as study.n_trials=20"]
@@ -128,7 +136,7 @@ def _override(settings: dict[str, Any], override: str, origins: dict[Location, s
     if section == "objectives" and ":" in name:
         names = [head, last] if dot and last in Objective.model_fields else [name]
     else:
-        names = name.split(".")
+        names = _NAME.findall(name)
     location = [section, *(part.strip("\"'") for part in names)]
     origins.pop(tuple(location), None)
     table = settings

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zc_search.config.messages import Location, dotted, unknown_key
+from zc_search.config.types import metric_direction
 from zc_search.datasets import DATASETS
 from zc_search.errors import unknown_name
 from zc_search.proxy_names import DEFAULT_DIRECTIONS
@@ -210,7 +211,9 @@ def _metrics(result: Translation, table: Mapping[str, Any], setup: Mapping[str, 
                 result.ignore((*origin, "direction"), f"the sum is to {common}")
             objective["direction"] = common
         if isinstance(scale, int | float) and scale < 0:
-            upwards = objective.get("direction", DEFAULT_DIRECTIONS.get(name)) == "maximize"
+            usual = DEFAULT_DIRECTIONS.get(name) or metric_direction(name)
+            given = objective.get("direction", "default")
+            upwards = (usual if given == "default" else given) == "maximize"
             objective |= {"scale": -scale, "direction": "minimize" if upwards else "maximize"}
         result.put(("objectives", name), objective, origin)
 

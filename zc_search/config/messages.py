@@ -158,6 +158,8 @@ def _allowed(field: FieldInfo | None) -> str:
             kinds.add(kind.__origin__)
             bounds += [b for info in kind.__metadata__ for b in getattr(info, "metadata", ())]
     words = [next((word for kind, word in KINDS.items() if kind in kinds), "a list of names")]
+    if any(get_origin(kind) is tuple for kind in kinds):
+        words = ["a list of names"]
     if choices := _choices(annotation):
         words = [f"a list of one or more of {', '.join(choices)}"]
     for bound in bounds:

@@ -175,6 +175,9 @@ class Config(Section):
     ) -> tuple[Objective, ...]:
         if not objectives:
             raise ValueError("missing; Allowed: at least one, such as naswot_relu = 'maximize'")
+        names = [objective.name for objective in objectives]
+        if again := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{again!r} is there in two spellings; Allowed: one")
         if not any(objective.scale for objective in objectives):
             raise ValueError("every scale is 0; Allowed: at least one scale above 0")
         benchmark = info.data.get("benchmark")

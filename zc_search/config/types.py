@@ -131,6 +131,11 @@ def proxy_name(value: Any) -> str:
     return _scored("proxy", value, installed_proxies())
 
 
+def metric_direction(name: str) -> Direction | None:
+    """Return which way of a benchmark's metric is better, in whichever spelling; None of others."""
+    return METRIC_DIRECTIONS.get(_ALIASES.get(name, name))
+
+
 def objective_name(value: Any) -> str:
     """Accept what `proxy_name` accepts, and the benchmark's metrics."""
     if isinstance(value, str) and _ALIASES.get(value, value) in METRIC_DIRECTIONS:
