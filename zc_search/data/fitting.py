@@ -1,19 +1,21 @@
 """Images of any size and mode brought to one: square, of one resolution, grey or colour."""
 
+from math import prod
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from zc_search.errors import DataError
+
 Fit = Literal["crop", "pad", "stretch"]
 Color = Literal["grey", "rgb"]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-"""What is decoded, whatever a file's name ends in: Pillow's rarer decoders meet no foreign file."""
+LARGEST_SIDE = 64
+"""Pixels of a resolution that nobody chose: small networks train in an afternoon."""
 
-UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
-"""What Pillow raises for an image that it cannot read, at once or when the pixels are asked for."""
+_MOST_BYTES = 8 * 2**30
 
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 
@@ -21,6 +23,21 @@ _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 def is_grey(image: Image.Image) -> bool:
     """Whether an image has no colour, by its mode."""
     return image.mode in _GREY_MODES
+
+
+def room_for(count: int, resolution: int, color: Color) -> NDArray[np.uint8]:
+    """Return an array for images to be written to, (count, channels, resolution, resolution).
+
+    Raises:
+        DataError: It would take more memory than is reasonable.
+    """
+    shape = (count, 1 if color == "grey" else 3, resolution, resolution)
+    if (size := prod(shape)) > _MOST_BYTES:
+        raise DataError(
+            f"{count:,} images of {resolution} x {resolution} pixels need {size / 2**30:.0f} GiB "
+            "of memory; set a smaller data.resolution"
+        )
+    return np.empty(shape, np.uint8)
 
 
 def as_array(image: Image.Image, resolution: int, fit: Fit, color: Color) -> NDArray[np.uint8]:
@@ -36,22 +53,7 @@ def as_array(image: Image.Image, resolution: int, fit: Fit, color: Color) -> NDA
         color: ``grey`` for one channel, ``rgb`` for three.
     """
     image = _plain(image, "L" if color == "grey" else "RGB")
-    width, height = image.size
-    if fit == "stretch":
-        size = (resolution, resolution)
-    else:
-        side = min(width, height) if fit == "crop" else max(width, height)
-        size = (
-            max(1, round(width * resolution / side)),
-            max(1, round(height * resolution / side)),
-        )
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    left, top = (size[0] - resolution) // 2, (size[1] - resolution) // 2
-    if (left, top) != (0, 0) or image.size != (resolution, resolution):
-        # Beyond the image, Pillow's crop is black, which is what padding wants.
-        image = image.crop((left, top, left + resolution, top + resolution))
-    array = np.asarray(image, np.uint8)
+    array = np.asarray(_fitted(image, resolution, fit), np.uint8)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
@@ -67,7 +69,8 @@ def fit_arrays(
         return pixels
     fitted = np.empty((count, channels, resolution, resolution), np.float32)
     for place in np.ndindex(count, channels):
-        fitted[place] = _fit_floats(pixels[place].astype(np.float32), resolution, fit)
+        image = Image.fromarray(pixels[place].astype(np.float32))
+        fitted[place] = np.asarray(_fitted(image, resolution, fit))
     return _as_given(fitted, pixels)
 
 
@@ -102,17 +105,20 @@ def _plain(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _fit_floats(values: NDArray[np.float32], resolution: int, fit: Fit) -> NDArray[np.float32]:
-    image = Image.fromarray(values)
+def _fitted(image: Image.Image, resolution: int, fit: Fit) -> Image.Image:
+    """Return an image scaled to a square; nothing larger than it is made on the way."""
     width, height = image.size
-    side = min(width, height) if fit == "crop" else max(width, height)
-    size = (
-        (resolution, resolution)
-        if fit == "stretch"
-        else (max(1, round(width * resolution / side)), max(1, round(height * resolution / side)))
-    )
-    image = image.resize(size, Image.Resampling.BILINEAR)
+    bilinear, square = Image.Resampling.BILINEAR, (resolution, resolution)
+    if fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        return image.resize(square, bilinear, (left, top, left + side, top + side))
+    if fit == "stretch":
+        if width < resolution < height:  # Pillow would widen all the height of a strip first
+            image = image.resize((width, resolution), bilinear)
+        return image.resize(square, bilinear)
+    scale = resolution / max(width, height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
     left, top = (size[0] - resolution) // 2, (size[1] - resolution) // 2
-    return np.asarray(
-        image.crop((left, top, left + resolution, top + resolution)), dtype=np.float32
-    )
+    # Beyond the image, Pillow's crop is black.
+    return image.resize(size, bilinear).crop((left, top, left + resolution, top + resolution))

@@ -1,25 +1,24 @@
 """A folder of images, one sub-folder a class, as cameras and archives leave them."""
 
+import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from zc_search.data.fitting import FORMATS, UNREADABLE, Color, Fit, as_array, is_grey
-from zc_search.data.image_set import SMALLEST_SIDE, ImageSet
+from zc_search.data.fitting import LARGEST_SIDE, Color, Fit, as_array, is_grey, room_for
+from zc_search.data.image_set import SMALLEST_SIDE, ImageSet, printable
+from zc_search.data.reading import FORMATS, reachable, reason, upright
 from zc_search.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-_LARGEST = 64  # pixels of a resolution that nobody chose: small networks train in an afternoon
-_MOST_BYTES = 8 * 2**30
 _NAMED = 3
 
 
@@ -53,33 +52,29 @@ def read_folder(
         max_unreadable: Most images that may be left out because they cannot be read.
 
     Raises:
-        DataError: No folder, fewer than two classes, or more unreadable images than allowed.
+        DataError: No folder, one that may not be looked into, fewer than two classes, or more
+            unreadable images than allowed.
     """
-    classes = _classes(path)
+    classes, passed_over = _classes(path)
     files = [file for found in classes.values() for file in found]
     looks = _each(files, _look)
     seen = [look for look in looks if isinstance(look, _Look)]
     _refuse_many(path, looks, files, max_unreadable)
-    side = round(median(look.side for look in seen)) if seen else _LARGEST
+    side = round(median(look.side for look in seen)) if seen else LARGEST_SIDE
     if resolution is None and side < SMALLEST_SIDE:
         raise DataError(
             f"the images in {path} are {side} pixels high or wide, but the networks halve them "
             f"twice and need {SMALLEST_SIDE}; data.resolution = {SMALLEST_SIDE} or more enlarges "
             "them"
         )
-    size = resolution or min(side, _LARGEST)
+    size = resolution or min(side, LARGEST_SIDE)
     chosen: Color = color or ("grey" if seen and all(look.grey for look in seen) else "rgb")
-    pixels = np.empty((len(files), 1 if chosen == "grey" else 3, size, size), np.uint8)
-    if pixels.nbytes > _MOST_BYTES:
-        raise DataError(
-            f"{len(files):,} images of {size} x {size} pixels need {pixels.nbytes / 2**30:.0f} GiB "
-            "of memory; set a smaller data.resolution"
-        )
+    pixels = room_for(len(files), size, chosen)
 
     def read(place: int) -> None:
         with Image.open(files[place], formats=FORMATS) as image:
             image.draft(image.mode, (size, size))  # a JPEG is decoded no larger than needed
-            pixels[place] = as_array(ImageOps.exif_transpose(image), size, fit, chosen)
+            pixels[place] = as_array(upright(image), size, fit, chosen)
 
     results = _each(range(len(files)), read)
     notes = _refuse_many(path, results, files, max_unreadable)
@@ -88,19 +83,23 @@ def read_folder(
     for label, name in enumerate(classes):
         if not readable[labels == label].any():
             raise DataError(f"no image of class {name!r} in {path} can be read")
-    names, odd = _printable(list(classes))
-    return ImageSet(path.name, pixels[readable], labels[readable], names, (*odd, *notes))
+    names, odd = printable(list(classes))
+    notes = (*odd, *passed_over, *notes)
+    return ImageSet(path.name, pixels[readable], labels[readable], names, notes)
 
 
-def _classes(path: Path) -> dict[str, list[Path]]:
-    """Return the images of each class by its folder's name, all sorted."""
-    if not path.is_dir():
-        raise DataError(f"data.path = {str(path)!r} is no folder")
-    found = {
-        folder.name: _images_in(folder)
-        for folder in sorted(path.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".")
-    }
+def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
+    """Return the images of each class by its folder's name, all sorted, and what is no class."""
+    with reachable(path):
+        if not path.is_dir():
+            raise DataError(f"data.path = {str(path)!r} is no folder")
+        below = {
+            folder.name: _files_in(folder)
+            for folder in sorted(path.iterdir())
+            if folder.is_dir() and not folder.name.startswith(".")
+        }
+        beside = [file for file in path.iterdir() if _is_image(file) and file.is_file()]
+    found = {name: list(filter(_is_image, files)) for name, files in below.items()}
     classes = {name: files for name, files in found.items() if files}
     if classes and {name.lower() for name in classes} <= _SPLITS:
         best = next((name for name in classes if name.lower().startswith("train")), min(classes))
@@ -110,21 +109,46 @@ def _classes(path: Path) -> dict[str, list[Path]]:
         )
     if len(classes) < 2:
         here = "one sub-folder with images" if classes else "no sub-folder with images"
-        loose = len(_images_in(path)) - sum(map(len, classes.values()))
-        extra = f" ({loose:,} images lie beside)" if loose else ""
+        extra = f" ({len(beside):,} images lie beside)" if beside else ""
         raise DataError(
             f"{path} has {here}{extra}; it must hold one sub-folder a class, two or more, with "
             f"images ending in {', '.join(SUFFIXES)}"
         )
-    return classes
+    without = {name: len(files) for name, files in below.items() if files and not found[name]}
+    return classes, _passed_over(without)
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _passed_over(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a note on sub-folders that hold files but no image."""
+    if not counts:
+        return ()
+    names, _ = printable(list(counts))
+    listed = [
+        f"{name!r} ({count:,} files)" for name, count in zip(names, counts.values(), strict=True)
+    ]
+    more = f" and {len(listed) - _NAMED:,} more" if len(listed) > _NAMED else ""
+    return (
+        f"Sub-folders without an image ending in {', '.join(SUFFIXES)} are left out and are no "
+        f"classes: {', '.join(listed[:_NAMED])}{more}.",
+    )
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files below a folder whose names do not begin with a dot, sorted."""
     return sorted(
         file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+        for place, _, names in os.walk(folder, onerror=_raise)
+        for file in (Path(place, name) for name in names)
+        if not file.name.startswith(".") and file.is_file()
     )
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
 
 
 def _look(file: Path) -> _Look:
@@ -138,10 +162,10 @@ def _each(items: Sequence[Any], task: Callable[[Any], _R]) -> list[_R | Exceptio
     def attempt(item: object) -> _R | Exception:
         try:
             return task(item)
-        except UNREADABLE as error:
+        except Exception as error:  # Pillow's decoders raise nearly anything
             return error
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(cpu_count()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter("ignore")  # of odd metadata
         return list(pool.map(attempt, items))
 
@@ -151,7 +175,7 @@ def _refuse_many(
 ) -> tuple[str, ...]:
     """Return a note that names what cannot be read, or raise where that is too much."""
     broken = [
-        f"{file.relative_to(path)} ({_reason(result)})"
+        f"{file.relative_to(path)} ({reason(result)})"
         for file, result in zip(files, results, strict=True)
         if isinstance(result, Exception)
     ]
@@ -165,23 +189,3 @@ def _refuse_many(
             f"data.max_unreadable = {most} allows fewer: {said}"
         )
     return (f"{len(broken):,} of {len(files):,} images cannot be read and are left out: {said}.",)
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).partition("\n")[0]
-    return "no image" if "cannot identify" in text else text[:80] or type(error).__name__
-
-
-def _printable(names: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return names that every file and terminal can show, and a note on those that were changed."""
-    shown = tuple(
-        name
-        if name.isprintable()
-        else name.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for name in names
-    )
-    changed = [new for old, new in zip(names, shown, strict=True) if old != new]
-    if not changed:
-        return shown, ()
-    listed = ", ".join(map(repr, changed))
-    return shown, (f"Class names with characters that cannot be shown are written as {listed}.",)

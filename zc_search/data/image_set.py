@@ -1,5 +1,7 @@
 """A labelled set of images in memory: what it is, what is held out, and the batch to score on."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,7 @@ class ImageSet:
         name: What messages call it.
         pixels: uint8 from 0 to 255, or float32 in units of the source; (N, channels, H, W).
         labels: int64, (N,), each the place of a class in `class_names`.
-        class_names: As the source calls them.
+        class_names: As the source calls them, each another.
         notes: A sentence for each thing that was noticed while reading.
     """
 
@@ -45,6 +47,11 @@ class ImageSet:
                 "to tell apart"
                 if self.class_names
                 else f"{self.name} has no class"
+            )
+        twice = [name for name, count in Counter(self.class_names).items() if count > 1]
+        if twice:
+            raise DataError(
+                f"{self.name} has more than one class {twice[0]!r}; give each a name of its own"
             )
         if min(height, width) < SMALLEST_SIDE:
             raise DataError(
@@ -163,3 +170,24 @@ class ImageSet:
         if high >= _UNEVEN * low:
             said += f", {high / low:.1f} times as many"
         return said
+
+
+def printable(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return names that can be shown and told apart, and a note on those that were changed.
+
+    ImageNet has two classes "crane", a bird and a machine.
+    """
+    seen: Counter[str] = Counter()
+    shown = []
+    for name in names:
+        if not name.isprintable():
+            name = name.encode("unicode_escape", "backslashreplace").decode("ascii")
+        seen[name] += 1
+        shown.append(f"{name} ({seen[name]})" if seen[name] > 1 else name)
+    changed = [new for old, new in zip(names, shown, strict=True) if old != new]
+    if not changed:
+        return tuple(shown), ()
+    listed = ", ".join(map(repr, changed))
+    return tuple(shown), (
+        f"Class names that cannot be shown or told apart are written as {listed}.",
+    )

@@ -14,8 +14,9 @@ import pyarrow as pa
 from PIL import Image
 
 from zc_search.data.arrays import image_set
-from zc_search.data.fitting import FORMATS, UNREADABLE, Color, Fit, as_array, is_grey
+from zc_search.data.fitting import LARGEST_SIDE, Color, Fit, as_array, is_grey, room_for
 from zc_search.data.image_set import ImageSet
+from zc_search.data.reading import FORMATS, reachable, reason, upright
 from zc_search.errors import DataError, unknown_name
 
 
@@ -33,40 +34,41 @@ def read_saved(
 
     Args:
         path: The folder.
-        resolution: None for the first image's own shorter side.
+        resolution: None for the first image's own shorter side, at most 64.
         color: None for grey where the first image is.
         fit: See `as_array`.
 
     Raises:
-        DataError: No such folder, or without images and labels.
+        DataError: No such folder, a closed or damaged one, or without images and labels.
     """
-    folder = _split(path)
-    state, info = _json(folder / "state.json"), _json(folder / "dataset_info.json")
-    features = info.get("features") or {}
+    with reachable(path):
+        folder = _split(path)
+    info = _json(folder / "dataset_info.json")
+    features = info.get("features")
+    features = features if isinstance(features, dict) else {}
     images, labels = _columns(path, features)
+    names = _class_names(folder, features[labels])
     encoded: list[Any] = []
-    numbers: list[int] = []
-    for entry in state.get("_data_files", ()):
-        table = _table(folder / str(entry["filename"]))
-        if missing := {images, labels} - set(table.column_names):
-            raise DataError(f"{folder} has no column {min(missing)!r}")
-        encoded += table[images].to_pylist()
-        numbers += table[labels].to_pylist()
+    numbers: list[Any] = []
+    for file in _files(folder):
+        more_images, more_labels = _read(file, images, labels)
+        encoded += more_images
+        numbers += more_labels
     if not encoded:
         raise DataError(f"{folder} holds no images")
     first = _open(encoded, 0, folder)
-    size = resolution or min(first.size)
+    size = resolution or min(*first.size, LARGEST_SIDE)
     chosen: Color = color or ("grey" if is_grey(first) else "rgb")
-    pixels = np.stack(
-        [as_array(_open(encoded, row, folder), size, fit, chosen) for row in range(len(encoded))]
-    )
-    names = features[labels].get("names")
+    pixels = room_for(len(encoded), size, chosen)
+    for row in range(len(encoded)):
+        pixels[row] = as_array(_open(encoded, row, folder), size, fit, chosen)
     return image_set(path.name, pixels, np.array(numbers), names)
 
 
 def _split(path: Path) -> Path:
     if (path / "dataset_dict.json").is_file():
-        splits = [str(name) for name in _json(path / "dataset_dict.json").get("splits", ())]
+        splits = _json(path / "dataset_dict.json").get("splits")
+        splits = list(map(str, splits)) if isinstance(splits, list) else []
         if "train" not in splits:
             raise DataError(f"{path}: {unknown_name('split', 'train', splits)}")
         return path / "train"
@@ -94,12 +96,49 @@ def _columns(path: Path, features: dict[str, Any]) -> tuple[str, str]:
     return images[0], label
 
 
-def _table(file: Path) -> pa.Table:
+def _class_names(folder: Path, feature: Any) -> list[str] | None:
+    names = feature.get("names") if isinstance(feature, dict) else None
+    if names is None or (isinstance(names, list) and all(isinstance(n, str) for n in names)):
+        return names
+    raise DataError(
+        f"{folder / 'dataset_info.json'} names its classes by {type(names).__name__}; a list of "
+        "texts is needed"
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    entries = _json(folder / "state.json").get("_data_files")
+    listed = entries if isinstance(entries, list) else [None]
+    names = [entry.get("filename") if isinstance(entry, dict) else None for entry in listed]
+    if not all(isinstance(name, str) for name in names):
+        raise DataError(
+            f"{folder / 'state.json'} does not name its files; save the data set again with "
+            "`save_to_disk`"
+        )
+    return [folder / str(name) for name in names]
+
+
+def _read(file: Path, images: str, labels: str) -> tuple[list[Any], list[Any]]:
+    """Return the values of two columns, validated: Arrow itself trusts whatever offset it reads."""
     try:
         with pa.memory_map(str(file)) as source:
-            return pa.ipc.open_stream(source).read_all()
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
+            table = pa.ipc.open_stream(source).read_all()
+            table.validate(full=True)
+            return _values(file, table, images), _values(file, table, labels, nested=False)
+    except DataError:
+        raise
+    except Exception as error:  # Arrow's: its own, of texts that are no UTF-8, and others
+        raise DataError(f"{file} cannot be read: {reason(error)}") from error
+
+
+def _values(file: Path, table: pa.Table, column: str, *, nested: bool = True) -> list[Any]:
+    if column not in table.column_names:
+        raise DataError(f"{file} has no column {column!r}")
+    kind = table[column].type
+    if pa.types.is_nested(kind) and not nested:
+        raise DataError(f"the column {column!r} of {file} must hold one label a row, given {kind}")
+    values: list[Any] = table[column].to_pylist()
+    return values
 
 
 def _open(encoded: list[Any], row: int, folder: Path) -> Image.Image:
@@ -110,15 +149,17 @@ def _open(encoded: list[Any], row: int, folder: Path) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         image.load()  # a file that was cut short is found out only now
-    except UNREADABLE as error:
-        raise DataError(f"{folder}: the image in row {row:,} cannot be read: {error}") from error
-    return image
+        return upright(image)
+    except Exception as error:  # Pillow's decoders raise nearly anything
+        raise DataError(
+            f"{folder}: the image in row {row:,} cannot be read: {reason(error)}"
+        ) from error
 
 
 def _json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{file} holds no table")

@@ -46,7 +46,7 @@ def read_dataset(
             f"{type(error).__name__}: {error}"
         ) from error
     classes = getattr(dataset, "classes", None)
-    names = [str(c) for c in classes] if isinstance(classes, list | tuple) else None
+    names = list(classes) if isinstance(classes, list | tuple) else None
     if all(isinstance(image, Image.Image) for image in images):
         size = resolution or min(images[0].size)
         chosen: Color = color or ("grey" if all(map(is_grey, images)) else "rgb")
