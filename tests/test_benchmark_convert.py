@@ -1,6 +1,7 @@
 """Converting a benchmark's file: what is refused, and that nothing half-written is left."""
 
 import bz2
+import math
 import os
 import pickle
 import shutil
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import nasbench201_fixture as fixture
+import pyarrow as pa
 import pytest
 import torch
 
@@ -35,6 +37,14 @@ def file(content, tmp_path_factory) -> Path:
 DEEP: tuple = ()
 for _ in range(400):
     DEEP = (DEEP,)
+
+DOUBLING: list = []  # its repr takes 2 to the power of 60 steps
+for _ in range(60):
+    DOUBLING = [DOUBLING, DOUBLING]
+
+
+def result(content):
+    return content["arch2infos"][1]["full"]["all_results"]["cifar10", 777]
 
 
 def unnamed(folder: Path, content, *, zipped=False) -> Path:
@@ -107,7 +117,7 @@ def test_a_truncated_file_is_refused_and_leaves_nothing(file, tmp_path, share):
         ),
         (
             lambda c: c["arch2infos"][1]["full"]["dataset_seed"].__setitem__("cifar10", [DEEP]),
-            "a training seed must be an int, not <class 'tuple'>",
+            "a training seed must be an int below 2,147,483,648, not tuple",
         ),
         (
             lambda c: c["arch2infos"][1]["full"]["all_results"]["cifar10", 777].__setitem__(
@@ -115,6 +125,18 @@ def test_a_truncated_file_is_refused_and_leaves_nothing(file, tmp_path, share):
             ),
             "a training of 1000000000 epochs is listed under 200",
         ),
+        (lambda c: result(c).__setitem__("epochs", DOUBLING), "a training of list epochs"),
+        (lambda c: result(c).__setitem__("flop", 10**400), "OverflowError"),
+        (lambda c: result(c)["train_acc1es"].__setitem__(3, 10**400), "OverflowError"),
+        (
+            lambda c: c["arch2infos"][1]["full"]["dataset_seed"].__setitem__("cifar10", [2**40]),
+            "a training seed must be an int below 2,147,483,648, not 1099511627776",
+        ),
+        (
+            lambda c: c["arch2infos"].__setitem__(2**40, c["arch2infos"].pop(1)),
+            "an architecture's number must be an int below 2,147,483,648, not 1099511627776",
+        ),
+        (lambda c: c["arch2infos"].__setitem__(1, {math.inf: {}}), "must be a dict of budgets"),
         (
             lambda c: c["arch2infos"][1]["full"].pop("dataset_seed"),
             "not as the benchmark writes them",
@@ -254,9 +276,31 @@ def test_killed_it_leaves_no_table_and_the_next_one_tidies_up(file, tmp_path):
         process.send_signal(signal.SIGKILL)
     left = list(tmp_path.iterdir())
     assert len(left) == 1
-    assert left[0].name.startswith(".t.")
+    assert left[0].name.startswith(".zc-search-convert-t.")
     convert_archive(file, tmp_path / "t.arrow")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t-curves.parquet", "t.arrow"]
+
+
+@pytest.mark.parametrize("stem", ["data", "*", "[d]ata"])
+def test_hidden_files_and_folders_of_others_are_let_be(file, tmp_path, stem):
+    theirs = [
+        tmp_path / ".data.backup",
+        tmp_path / ".git.d",
+        tmp_path / f".zc-search-convert-{stem}.x",
+    ]
+    for folder in theirs:
+        folder.mkdir()
+        (folder / "thesis.txt").write_text("precious")
+    (tmp_path / f".zc-search-convert-{stem}.Ab12Cd").touch()  # of an interrupted rsync, say
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "lock").touch()
+    (tmp_path / f".zc-search-convert-{stem}.link").symlink_to(elsewhere)
+    before = set(tmp_path.iterdir())
+    done = convert_archive(file, tmp_path / f"{stem}.arrow")
+    assert set(tmp_path.iterdir()) == before | {done.table, done.curves}
+    assert [(folder / "thesis.txt").read_text() for folder in theirs] == ["precious"] * 3
+    assert (elsewhere / "lock").exists()
 
 
 def test_what_cannot_be_streamed_is_read_at_once(content, file, tmp_path, monkeypatch):
@@ -292,6 +336,36 @@ def test_a_damaged_table_is_an_error(file, tmp_path, share):
     table.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(BenchmarkError, match=r"v1_1.arrow is (damaged or cut short|no table)"):
         open_benchmark(path=table)
+
+
+@pytest.mark.parametrize("value", [1, 7, 255])
+def test_a_table_with_a_row_of_another_data_set_is_an_error(file, tmp_path, value):
+    table = convert_archive(file, tmp_path / "NAS-Bench-201-v1_1.arrow").table
+    with pa.memory_map(str(table)) as source:
+        datasets = pa.ipc.open_file(source).get_batch(0).column("dataset").to_numpy()
+    whole = bytearray(table.read_bytes())
+    whole[whole.index(datasets.tobytes())] = value
+    table.write_bytes(whole)
+    with pytest.raises(BenchmarkError, match=r"v1_1.arrow is damaged .*convert the benchmark's fi"):
+        open_benchmark(path=table)
+
+
+@pytest.mark.parametrize(
+    ("place", "at", "value"),
+    [
+        (b"PK\x01\x02", 6, 255),  # version needed
+        (b"PK\x01\x02", 10, 99),  # method
+        (b"PK\x01\x02", 28, 255),  # length of the name
+        (b"PK\x06\x07", 4, 1),  # number of the disk
+    ],
+)
+def test_a_zip_archive_with_a_damaged_directory_is_an_error(content, tmp_path, place, at, value):
+    path = unnamed(tmp_path, content, zipped=True)
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(place) + at] = value
+    path.write_bytes(whole)
+    with pytest.raises((BenchmarkError, DataError), match=r"v1_1.pth is a? ?damaged"):
+        convert_archive(path)
 
 
 def test_curves_that_are_gone_or_anothers_are_an_error(content, file, tmp_path):

@@ -250,6 +250,22 @@ def test_what_the_file_lacks_is_an_error_and_never_a_number(table):
     assert np.isnan(benchmark.column("val_accuracy")[500])
 
 
+def test_an_untrained_architecture_has_no_rank(table):
+    benchmark = TrialBenchmark(table, "cifar10")
+    with pytest.raises(
+        BenchmarkError, match=r"has no val_accuracy of \|.*on cifar10, so it has no"
+    ):
+        benchmark.rank(benchmark.architecture(500))
+
+
+def test_ranks_and_the_best_are_found_by_mases_names(table):
+    benchmark = TrialBenchmark(table, "cifar10")
+    best = benchmark.best("val_accuracy")
+    assert benchmark.best("valid-accuracy") == best
+    assert benchmark.rank(best[0], "valid-accuracy") == 1
+    assert benchmark.best("test-all-time") == benchmark.best("test_seconds")
+
+
 def test_columns_are_read_only_means(table):
     benchmark = TrialBenchmark(table, "cifar100")
     column = benchmark.column("test_accuracy", 12)
@@ -299,3 +315,16 @@ def test_every_source_names_what_can_be_imported(tmp_path):
         for name in (*(file.name for file in source.files), source.table):
             (tmp_path / name).touch()
             assert zc_benchmarks.source_of(tmp_path / name) is source
+
+
+def test_a_path_that_cannot_be_looked_at_is_an_error(table, monkeypatch):
+    def closed(self, **_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", closed)
+    with pytest.raises(BenchmarkError, match=r"arrow' cannot be read: Permission denied; choose"):
+        open_benchmark("nasbench201", path=table)
+    with pytest.raises(BenchmarkError, match="cannot be read: Permission denied"):
+        zc_benchmarks.source_of(table)
+    with pytest.raises(BenchmarkError, match="cannot be read: Permission denied"):
+        open_benchmark("nasbench201")

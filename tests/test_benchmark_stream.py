@@ -128,7 +128,7 @@ class Attack:
         (pickle.dumps([Attack(os.system, "true")], 4), f"it asks for {os.name}.system"),
         (pickle.dumps(np.arange(3), 2), r"it asks for numpy\.(_core|core)\.multiarray\._reconstr"),
         (pickle.dumps(ValueError("x"), 2), "it asks for (builtins|exceptions).ValueError"),
-        (b"\x80\x02c__builtin__\nset\n}b.", "it changes a _Callable"),
+        (b"\x80\x02c__builtin__\nset\n}b.", "it changes a Named"),
         (b"\x80\x02K\x01)R.", "it calls what is no function"),
         (b"\x80\x02K\x01Q.", "it uses opcode b'Q'"),
         (b"\x80\x02}2s.", "it uses opcode b'2'"),
@@ -214,3 +214,24 @@ def test_random_bytes_are_read_or_an_error_but_never_another(content):
         stream(content).load()
     except DataError as error:
         assert "some.pickle" in str(error)  # noqa: PT017
+
+
+def test_calls_that_copy_one_value_again_and_again_are_refused(monkeypatch):
+    text = b"X" + (1000).to_bytes(4, "little") + b"a" * 1000
+    content = b"\x80\x02c_codecs\nencode\nq\x01" + text + b"X\x06\x00\x00\x00latin1\x86q\x0300("
+    content += b"h\x01h\x03R" * 200 + b"t."
+    assert stream(content).load() == (b"a" * 1000,) * 200
+    monkeypatch.setattr("zc_search.pickles.limits._LEAST", 1000)
+    with pytest.raises(
+        DataError, match=r"not safe to load: its calls build more than [\d,]+ bytes"
+    ):
+        stream(content).load()
+
+
+def test_what_is_named_by_a_list_that_doubles_is_refused_at_once():
+    found: list = ["lol"]
+    for _ in range(60):
+        found = [found, found]
+    content = pickle.dumps(found, 2)[:-1] + b"\x8c\x03set\x93."
+    with pytest.raises(DataError, match="it names something by other than a text"):
+        stream(content).load()

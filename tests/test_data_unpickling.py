@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from zc_search.data.cifar import read_official
 from zc_search.errors import DataError
-from zc_search.pickles import NUMPY_ARRAYS, load_restricted
+from zc_search.pickles import NUMPY_ARRAYS, limits, load_restricted
+from zc_search.pickles.limits import shown
 from zc_search.pickles.numpy_arrays import _reconstruct
 
 
@@ -260,3 +262,59 @@ def test_a_file_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.read_bytes", locked)
     with pytest.raises(DataError, match="locked cannot be read: Permission denied"):
         load_restricted(path, {})
+
+
+# What costs more than the file ------------------------------------------------------------------
+
+TEXT = b"X" + (1000).to_bytes(4, "little") + b"a" * 1000 + b"q\x02"
+LATIN1 = b"X\x06\x00\x00\x00latin1"
+ENCODED = b"\x80\x02c_codecs\nencode\nq\x01" + TEXT + LATIN1 + b"\x86q\x0300("
+ENCODED += b"h\x01h\x03R" * 200 + b"l."
+FILLED = (
+    b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nK\x00\x85X\x01\x00\x00\x00b"
+    b"\x87q\x01cnumpy\ndtype\nX\x02\x00\x00\x00u1K\x00K\x01\x87Rq\x04(K\x01M\xe8\x03\x85h\x04\x89"
+    + TEXT
+    + b"tq\x050000("
+    + b"h\x00h\x01Rh\x05b" * 200
+    + b"l."
+)
+
+
+@pytest.mark.parametrize("content", [ENCODED, FILLED])
+def test_calls_that_copy_one_value_again_and_again_are_refused(load, monkeypatch, content):
+    assert len(load(content)) == 200
+    assert len(load(content)[0]) == 1000
+    monkeypatch.setattr(limits, "_LEAST", 1000)
+    with pytest.raises(
+        DataError, match=r"not safe to load: its calls build more than [\d,]+ bytes"
+    ):
+        load(content)
+
+
+def doubling(levels: int = 60) -> list:
+    """A list whose `repr` takes 2 to the power of its levels steps."""
+    found: list = ["lol"]
+    for _ in range(levels):
+        found = [found, found]
+    return found
+
+
+def test_a_list_that_doubles_is_never_written_out(load):
+    assert shown(doubling()) == "list"
+    assert shown(10**5000) == "int"
+    assert shown("a" * 1000) == repr("a" * 40)
+    assert (shown(777), shown(b"x"), shown(None)) == ("777", "b'x'", "NoneType")
+    bomb = pickle.dumps(doubling(), 2)[2:-1]
+    encode = b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00a" + bomb + b"\x86R."
+    with pytest.raises(DataError, match="bytes are written as latin1, not as list"):
+        load(encode)
+    with pytest.raises(DataError, match="list is no code of a numpy type"):
+        load(b"\x80\x02cnumpy\ndtype\n" + bomb + b"\x85R.")
+
+
+@pytest.mark.parametrize("names", [[doubling()] * 10, [*map(str, range(9)), 10**5000], [3] * 10])
+def test_class_names_that_are_no_texts_are_numbers(tmp_path, names):
+    images = {"data": np.zeros((10, 3072), np.uint8), "labels": list(range(10))}
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps(images, 2))
+    (tmp_path / "batches.meta").write_bytes(pickle.dumps({"label_names": names}, 2))
+    assert read_official("cifar10", tmp_path).names == tuple("0123456789")

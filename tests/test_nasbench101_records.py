@@ -21,6 +21,7 @@ from test_spaces_nasbench101 import ANSWERED, CONV1, CONV3, FIRST, INCEPTION, PO
 
 import zc_search
 from zc_search.benchmarks import open_benchmark
+from zc_search.benchmarks.asking import ask
 from zc_search.benchmarks.nasbench101 import NASBench101
 from zc_search.benchmarks.nasbench101_records import FIGURES, masked_crc32c, read_trainings
 from zc_search.benchmarks.nasbench101_table import convert_records
@@ -234,6 +235,37 @@ def test_what_it_does_not_hold_is_named(
 ) -> None:
     with pytest.raises(kind, match=message):
         ask(benchmark101)
+
+
+def test_a_budget_that_a_cell_was_not_trained_with_is_named(tmp_path: Path) -> None:
+    figures = (1.0, 0.1, 0.2, 0.3), (2.0, 0.4, 0.5, 0.6)
+    rows = [row(FIRST, 108, metrics(108, 9, *figures)), row(FIRST, 12, metrics(12, 9, *figures))]
+    rows.append(row(ANSWERED, 12, metrics(12, 9, *figures)))
+    benchmark = NASBench101(convert_records(write(tmp_path / "nasbench_full.tfrecord", rows)).table)
+    rng, message = np.random.default_rng(0), r"nasbench_full.tfrecord has no training of .* 108 ep"
+    for look in (benchmark.query, lambda spec: benchmark.spend(spec, rng)):
+        with pytest.raises(BenchmarkError, match=message):
+            look(ANSWERED)
+    with pytest.raises(BenchmarkError, match=message):
+        benchmark.query(ANSWERED, seed=0)
+    assert benchmark.total_epochs_spent == 0
+    with pytest.raises(BenchmarkError, match="so it has no place among the others"):
+        benchmark.rank(ANSWERED)
+    assert ask(benchmark, FIRST, epochs=108).ranks == ask(benchmark, FIRST).ranks != {}
+    assert ask(benchmark, FIRST, epochs=12).ranks == {}
+
+
+def test_a_table_with_a_damaged_cell_is_an_error(file: Path, tmp_path: Path) -> None:
+    table = convert_records(file, tmp_path / "nasbench_full.arrow").table
+    lengths = [len(str(spec)) for spec in map(NASBench101(table).architecture, range(len(cells())))]
+    whole = bytearray(table.read_bytes())
+    offsets = whole.index(np.cumsum([0, *lengths]).astype("<i4").tobytes())
+    whole[offsets + 7] = 16  # a gigabyte of which the file has nothing
+    table.write_bytes(whole)
+    with pytest.raises(
+        BenchmarkError, match=r"full.arrow is damaged .*convert the benchmark's fil"
+    ):
+        NASBench101(table)
 
 
 def test_it_is_found_by_its_place(

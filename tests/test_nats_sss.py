@@ -14,6 +14,7 @@ from nats_bench.api_size import NATSsize
 import zc_search
 from zc_search.benchmarks import open_benchmark
 from zc_search.benchmarks.converting import convert_archive
+from zc_search.benchmarks.listing import show_architecture
 from zc_search.benchmarks.nats_sss import SizeBenchmark
 from zc_search.config import parse_config
 from zc_search.errors import ArchitectureError, BenchmarkError, ConfigError, DataError
@@ -217,3 +218,10 @@ def test_only_its_own_keys_are_written() -> None:
     assert "op_1_0" not in text
     assert "\nchannels" not in text
     assert parse_config(text) == parse_config(SEARCH)
+
+
+def test_all_that_is_known_of_an_architecture_is_shown(table: Path) -> None:
+    rows, facts = show_architecture(SizeBenchmark(table), NARROW[0])
+    assert {row["data set"] for row in rows} == set(CLASSES)
+    assert [row["epochs"] for row in rows[:3]] == ["1", "12", "90"]
+    assert facts["number"] == "0 of 32,768"

@@ -194,6 +194,18 @@ def test_a_number_needs_a_benchmark():
         find_architecture(None, "7")
 
 
+@pytest.mark.parametrize("text", ["9" * 5000, "0,0,0,0,0," + "9" * 5000])
+def test_a_number_of_thousands_of_digits_is_no_architecture(text):
+    with pytest.raises(ArchitectureError, match=r"a number of 5,000 digits is no architecture's"):
+        find_architecture(open_benchmark(), text)
+
+
+def test_the_longest_training_has_ranks_however_it_is_asked_for():
+    benchmark = open_benchmark()
+    cell = benchmark.architecture(5)
+    assert ask(benchmark, cell, epochs=200).ranks == ask(benchmark, cell).ranks != {}
+
+
 def test_ask_says_where_a_split_is_not_known():
     benchmark = open_benchmark()
     with pytest.raises(BenchmarkError, match="unknown split 'test'; Allowed: val, train"):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from zc_search.benchmarks.base import Benchmark, Direction, Result
 from zc_search.benchmarks.nasbench201 import PackagedNASBench201
-from zc_search.benchmarks.registry import SOURCES, resolve, source_of
+from zc_search.benchmarks.registry import SOURCES, is_there, resolve, source_of
 from zc_search.errors import BenchmarkError, unknown_name
 
 __all__ = ["BENCHMARKS", "SOURCES", "Benchmark", "Direction", "Result", "open_benchmark"]
@@ -52,7 +52,7 @@ def open_benchmark(
 
 
 def _open_path(path: Path, name: str, dataset: str) -> Benchmark:
-    if not path.exists():
+    if not is_there(path):
         raise BenchmarkError(
             f"path={str(path)!r}: there is no such file. Leave path out to take the packaged table"
         )

@@ -13,9 +13,10 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 from zc_search.errors import BenchmarkError
+from zc_search.pickles.limits import shown
 from zc_search.pickles.stream import PickleStream
 
 Results = dict[int, dict[str, Any]]
@@ -25,6 +26,7 @@ _BUDGETS = {"less": 12, "full": 200}
 _CHECKSUM = re.compile(r"-([0-9a-f]{5,6})\.(?:pth|pickle\.pbz2)$")
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _KEYS = ("meta_archs", "arch2infos", "evaluated_indexes")
+_NUMBERS = range(2**31)
 
 
 class Entry(NamedTuple):
@@ -115,20 +117,26 @@ class Archive:
         meta = _load(self.path / "meta.pickle.pbz2")
         self._take_strings(meta)
         for done, file in enumerate(self._files, start=1):
-            yield Entry(_number(file), self._budgets(_load(file)), done)
+            yield self._entry(_number(file), _load(file), done)
 
     def _of_file(self) -> Iterator[Entry]:
         with _opened(self.path) as (file, position):
             stream = PickleStream(file, str(self.path), forget=self.forget)
-            if self.path.suffix == ".pth" and not zipfile.is_zipfile(self.path):
+            if self.path.suffix == ".pth" and not _is_zip(self.path):
                 _skip_torch_header(stream, self.path)
             for index, results in stream.entries("arch2infos"):
                 if not self.strings and "meta_archs" in stream.rest:
                     self._take_strings(stream.rest)
-                if type(index) is not int:
-                    raise BenchmarkError(f"{self.path}: an architecture's number must be an int")
-                yield Entry(index, self._budgets(results), position())
+                yield self._entry(index, results, position())
             self._take_strings(stream.rest)
+
+    def _entry(self, index: object, results: object, done: int) -> Entry:
+        if type(index) is not int or index not in _NUMBERS:
+            raise BenchmarkError(
+                f"{self.path}: an architecture's number must be an int below {_NUMBERS.stop:,}, "
+                f"not {shown(index)}"
+            )
+        return Entry(index, self._budgets(results), done)
 
     def _take_strings(self, meta: object) -> None:
         strings = meta.get("meta_archs") if isinstance(meta, dict) else None
@@ -146,7 +154,7 @@ class Archive:
                 for name, state in results.items()  # type: ignore[attr-defined]
                 if state is not None
             }
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
             raise BenchmarkError(
                 f"{self.path}: an architecture's results must be a dict of budgets such as "
                 f"'less' and 'full', or '12' and '200', not {type(results).__name__}"
@@ -158,8 +166,9 @@ def _load(file: Path) -> Any:
         return PickleStream(content, str(file)).load()  # type: ignore[arg-type]
 
 
-def _number(file: Path) -> int:
-    return int(file.name.partition(".")[0])
+def _number(file: Path) -> object:
+    name = file.name.partition(".")[0]
+    return int(name) if name.isdecimal() else name
 
 
 @contextmanager
@@ -171,16 +180,32 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
     if path.suffix == ".pbz2":
         with path.open("rb") as file, bz2.open(file) as content:
             yield content, file.tell  # type: ignore[misc]
-    elif zipfile.is_zipfile(path):
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            if len(names) != 1:
-                raise BenchmarkError(f"{path} is a zip archive, but not one that torch wrote")
-            with archive.open(names[0]) as member:
-                yield member, file.tell  # type: ignore[misc]
+    elif _is_zip(path):
+        with path.open("rb") as file, _pickle_in_zip(file, path) as member:
+            yield member, file.tell  # type: ignore[misc]
     else:
         with path.open("rb") as file:
             yield file, file.tell
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True  # a damaged one
+
+
+def _pickle_in_zip(file: BinaryIO, path: Path) -> IO[bytes]:
+    try:
+        archive = zipfile.ZipFile(file)
+        names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(names) == 1:
+            return archive.open(names[0])
+    except Exception as error:  # of a damaged archive zipfile raises whatever it comes upon
+        raise BenchmarkError(
+            f"{path} is a damaged zip archive ({type(error).__name__}: {error}); download it anew"
+        ) from error
+    raise BenchmarkError(f"{path} is a zip archive, but not one that torch wrote")
 
 
 def _skip_torch_header(stream: PickleStream, path: Path) -> None:

@@ -24,8 +24,8 @@ class Answer(NamedTuple):
         split: What it was judged on.
         means: Each metric's mean over the seeds; none where one seed was asked for.
         seeds: Each metric by the name of the training seed; only the seed that was asked for.
-        ranks: Each metric's place among all architectures, 1 being best; none where one seed or
-            another moment than the end was asked for.
+        ranks: Each metric's place among all architectures, 1 being best; none where one seed,
+            another moment than the end or another training than the longest was asked for.
     """
 
     architecture: AnyArchitecture
@@ -56,9 +56,9 @@ def find_architecture(
     if text.isdecimal():
         if benchmark is None:
             raise ArchitectureError(f"{text!r}: a number has to say of which benchmark")
-        return benchmark.architecture(int(text))
+        return benchmark.architecture(_integer(text))
     if codes := _CODES.fullmatch(text):
-        numbers = tuple(int(code) for code in re.findall(r"\d+", codes[1]))
+        numbers = tuple(_integer(code) for code in re.findall(r"\d+", codes[1]))
         if notation == "mase":
             return Architecture.from_mase(numbers)
         if notation == "naslib":
@@ -120,7 +120,7 @@ def ask(
         result = benchmark.query(architecture, seed=at, **options)
         by_seed[_seed_name(benchmark, architecture, result)] = figures(result)
     means = figures(mean) if seed is None else {}
-    at_the_end = after is None and epochs in (None, _longest(benchmark))
+    at_the_end = after is None and mean.epochs == benchmark.budgets[-1]
     return Answer(
         mean.architecture,
         benchmark.index(architecture),
@@ -133,8 +133,13 @@ def ask(
     )
 
 
-def _longest(benchmark: Benchmark) -> int | None:
-    return benchmark.budgets[-1] if isinstance(benchmark, TrialBenchmark) else None
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # Python reads some thousands
+        raise ArchitectureError(
+            f"a number of {len(digits):,} digits is no architecture's"
+        ) from None
 
 
 def _seed_name(benchmark: Benchmark, architecture: AnyArchitecture, result: Result) -> str:

@@ -54,12 +54,17 @@ class Benchmark(ABC):
     Attributes:
         name: The benchmark's name.
         directions: The metrics, and which way each one is better.
+        aliases: Other names that metrics are known by.
+        budgets: The lengths of the trainings that there are, in epochs; the last one is the
+            default.
         dataset: The data set's name.
         provenance: One sentence: what was trained on what, judged on what, with how many seeds.
     """
 
     name: ClassVar[str]
     directions: ClassVar[Mapping[str, Direction]]
+    aliases: ClassVar[Mapping[str, str]] = {}
+    budgets: tuple[int, ...]
     dataset: str
     provenance: str
 
@@ -136,19 +141,35 @@ class Benchmark(ABC):
         """Return how many architectures the benchmark holds."""
 
     def rank(self, architecture: AnyArchitecture | str, metric: str = "val_accuracy") -> int:
-        """Return an architecture's place among all: 1 is best, ties share the better place."""
+        """Return an architecture's place among all: 1 is best, ties share the better place.
+
+        Raises:
+            ArchitectureError: A string that names no architecture.
+            BenchmarkError: A metric that the benchmark does not hold, or not of this architecture.
+        """
         values = self.column(metric)
         own = values[self.index(architecture)]
-        better = values > own if self.directions[metric] == "maximize" else values < own
+        if np.isnan(own):
+            raise BenchmarkError(
+                f"the benchmark has no {metric} of {architecture} on {self.dataset}, so it has no "
+                "place among the others"
+            )
+        better = values > own if self._direction(metric) == "maximize" else values < own
         return 1 + int(np.count_nonzero(better))
 
     def best(self, metric: str = "val_accuracy") -> tuple[AnyArchitecture, float]:
-        """Return the architecture that is best in a metric (of ties the first), and its figure."""
+        """Return the architecture that is best in a metric (of ties the first), and its figure.
+
+        Raises:
+            BenchmarkError: A metric that the benchmark does not hold.
+        """
         values = self.column(metric)
-        at = int(
-            np.nanargmax(values) if self.directions[metric] == "maximize" else np.nanargmin(values)
-        )
+        upwards = self._direction(metric) == "maximize"
+        at = int(np.nanargmax(values) if upwards else np.nanargmin(values))
         return self.architecture(at), float(values[at])
+
+    def _direction(self, metric: str) -> Direction:
+        return self.directions[self.aliases.get(metric, metric)]
 
     def table(self) -> "pd.DataFrame":
         """Return every architecture's metrics, means of its seeds.

@@ -74,17 +74,7 @@ class TrialTable:
             with pa.memory_map(str(path)) as source:  # the batch keeps the mapping open
                 reader = pa.ipc.open_file(source)
                 metadata: Mapping[bytes, bytes] = reader.schema.metadata or {}
-                if ABOUT not in metadata:
-                    raise BenchmarkError(
-                        f"{path} is no table that `zc-search benchmark convert` wrote"
-                    )
-                about = json.loads(metadata[ABOUT])
-                if about.pop("schema") != SCHEMA:
-                    raise BenchmarkError(
-                        f"{path} was converted by zc-search {about['zc_search']}, whose tables "
-                        "differ; convert the benchmark's file again"
-                    )
-                self.about = About(**about)
+                self.about = _about(path, metadata)
                 batch = reader.get_batch(0)
                 self.order = np.frombuffer(metadata[_ORDER], "<i4").astype(np.int64)
                 # pyarrow's own to_numpy imports pandas, which takes longer than all the rest
@@ -92,12 +82,14 @@ class TrialTable:
                     name: np.frombuffer(batch.column(name).buffers()[1], kind, batch.num_rows)
                     for name, kind in FIELDS
                 }
-        except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+                self._groups = self._find_groups()
+        except BenchmarkError:
+            raise
+        except Exception as error:  # of an altered file Arrow and JSON raise what they come upon
             raise BenchmarkError(
                 f"{path} is damaged or cut short ({type(error).__name__}: {error}); convert the "
                 "benchmark's file again"
             ) from error
-        self._groups = self._find_groups()
 
     def budgets(self, dataset: str) -> tuple[int, ...]:
         """Return the lengths of the trainings on a data set, ascending."""
@@ -147,6 +139,8 @@ class TrialTable:
         """Return the rows of each data set and budget."""
         datasets = self._columns["dataset"].astype(np.int64)
         keys = datasets * 10_000 + self._columns["epochs"]
+        if (np.diff(keys) < 0).any() or not np.isin(datasets, range(len(DATASETS))).all():
+            raise ValueError("its rows are of unknown data sets, or not sorted by them")
         found, starts = np.unique(keys, return_index=True)
         ends = [*starts[1:], len(keys)]
         return {
@@ -205,6 +199,18 @@ def curves_schema(about: About) -> "pa.Schema":
     fields: list[tuple[str, Any]] = [(name, _type(kind)) for name, kind in KEYS]
     fields += [(name, pa.list_(pa.float64())) for name in CURVES]
     return pa.schema(fields, metadata=_metadata(about))
+
+
+def _about(path: Path, metadata: Mapping[bytes, bytes]) -> About:
+    if ABOUT not in metadata:
+        raise BenchmarkError(f"{path} is no table that `zc-search benchmark convert` wrote")
+    about = json.loads(metadata[ABOUT])
+    if about.pop("schema") != SCHEMA:
+        raise BenchmarkError(
+            f"{path} was converted by zc-search {about['zc_search']}, whose tables differ; convert "
+            "the benchmark's file again"
+        )
+    return About(**about)
 
 
 def _metadata(about: About) -> dict[bytes, bytes]:

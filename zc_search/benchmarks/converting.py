@@ -5,6 +5,7 @@ they come. Both files get their names when everything has been read and checked,
 a table that is there is whole.
 """
 
+import glob
 import os
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from zc_search.benchmarks.archive import Archive, Entry
 from zc_search.benchmarks.columnar import KEYS, About, curves_schema, table_schema
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _TOGETHER = 1000  # trainings in a piece of the file of curves: some 10 MB, read to get at one
 
+_WORK = ".zc-search-convert-"  # begins the name of a work folder, so that no other is taken for one
 _LOCK = "lock"  # in the work folder, held by the process that works there
 
 OnProgress = Callable[[str, int, int], None]
@@ -185,12 +187,11 @@ def work_folder(table: Path) -> Iterator[Path]:
 
     A process that was killed could not remove its own: that is done here, by the next one.
     """
-    prefix = f".{table.stem}."
+    prefix = f"{_WORK}{table.stem}."
     try:
         table.parent.mkdir(parents=True, exist_ok=True)
-        for left in table.parent.glob(f"{prefix}*"):
-            with suppress(Timeout), FileLock(left / _LOCK, timeout=0):
-                shutil.rmtree(left, ignore_errors=True)
+        for left in table.parent.glob(f"{glob.escape(prefix)}*"):
+            _remove_left(left)
         folder = Path(tempfile.mkdtemp(dir=table.parent, prefix=prefix))
     except OSError as error:
         raise BenchmarkError(f"cannot write to {table.parent}: {error.strerror}") from error
@@ -201,6 +202,15 @@ def work_folder(table: Path) -> Iterator[Path]:
         raise BenchmarkError(f"cannot write {table}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove a work folder whose process is gone."""
+    lock = folder / _LOCK
+    with suppress(OSError):  # in use, or another user's: let it be
+        if lock.is_file() and not folder.is_symlink():
+            with FileLock(lock, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _version() -> str:

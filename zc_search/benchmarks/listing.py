@@ -144,7 +144,7 @@ def _on_every_dataset(benchmark: Benchmark) -> list[Benchmark]:
         opened = []
         for dataset in ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120"):
             try:
-                opened.append(TrialBenchmark(benchmark.path, dataset))
+                opened.append(type(benchmark)(benchmark.path, dataset))
             except BenchmarkError:  # none was trained on it
                 continue
         return list(opened)

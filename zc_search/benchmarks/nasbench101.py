@@ -46,7 +46,6 @@ class NASBench101(Benchmark):
         dataset: ``cifar10``.
 
     Attributes:
-        budgets: The lengths of the trainings that there are; the last one is the default.
         training_time_spent: Seconds of the trainings that `spend` looked at.
         total_epochs_spent: Their epochs.
 
@@ -98,17 +97,13 @@ class NASBench101(Benchmark):
         """
         spec = self._spec(architecture)
         row, epochs = self._row(spec), self._budget(epochs)
-        repeats = self._repeats(row, epochs)
+        repeats = self._some_repeats(row, epochs)
         if seed is not None and seed not in range(repeats):
             raise BenchmarkError(
                 f"seed={seed!r}: it was trained {repeats} times for {epochs} epochs, "
                 f"0 to {repeats - 1}"
             )
         picked = range(repeats) if seed is None else [seed]
-        if not picked:
-            raise BenchmarkError(
-                f"{self._table.about.source} has no training of {spec} of {epochs} epochs"
-            )
         if metrics is None:
             metrics = self.metrics
         names = (metrics,) if isinstance(metrics, str) else metrics
@@ -136,7 +131,7 @@ class NASBench101(Benchmark):
             BenchmarkError: See `query`.
         """
         epochs = self._budget(epochs)
-        seed = int(rng.integers(self._repeats(self.index(architecture), epochs)))
+        seed = int(rng.integers(self._some_repeats(self.index(architecture), epochs)))
         found = self.query(architecture, seed=seed, epochs=epochs)
         prefix = "halfway_" if stop_halfway else ""
         figures = {name: found[f"{prefix}{name}"] for name in _OURS}
@@ -248,6 +243,19 @@ class NASBench101(Benchmark):
         for repeat in range(self._table.about.repeats):
             trained += not isnan(self._table.figure(epochs, repeat, _TIME)[row])
         return trained
+
+    def _some_repeats(self, row: int, epochs: int) -> int:
+        """Return how often a cell was trained, at least once.
+
+        Raises:
+            BenchmarkError: Never.
+        """
+        if not (repeats := self._repeats(row, epochs)):
+            raise BenchmarkError(
+                f"{self._table.about.source} has no training of {self._table.spec(row)} of "
+                f"{epochs} epochs"
+            )
+        return repeats
 
     def _figure(self, metric: str, row: int, epochs: int, repeats: Sequence[int]) -> float:
         if metric == "model_size":

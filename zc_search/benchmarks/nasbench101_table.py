@@ -88,6 +88,8 @@ class SpecTable:
                     )
                 self.about = About(**{**about, "budgets": tuple(about["budgets"])})
                 self._batch = reader.get_batch(0)
+                self._batch.validate()  # lengths only, as reading every figure would take long
+                self._batch.column("spec").validate(full=True)  # Arrow trusts its offsets
             self._columns: dict[str, NDArray[Any]] = {}
             self._high: NDArray[np.uint64] = self.column("hash_high")
             self._low: NDArray[np.uint64] = self.column("hash_low")

@@ -88,6 +88,7 @@ class PackagedNASBench201(Benchmark):
         "latency_seconds": "minimize",
         "model_size": "minimize",
     }
+    budgets = (_EPOCHS,)
 
     def __init__(self, dataset: str = "cifar10") -> None:
         if dataset not in _SOURCES:

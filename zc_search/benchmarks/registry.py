@@ -64,13 +64,13 @@ class Source(NamedTuple):
     def converted(self) -> Path | None:
         """Where its converted table lies, or None."""
         path = third_party() / self.table
-        return path if path.is_file() else None
+        return path if is_there(path) and path.is_file() else None
 
     @property
     def original(self) -> Path | None:
         """Where one of its files lies, or None; converted it may be gone."""
         for file in self.files:
-            if (path := third_party() / file.name).exists():
+            if is_there(path := third_party() / file.name):
                 return path
         return None
 
@@ -222,6 +222,20 @@ def third_party() -> Path:
     return Path(os.environ.get("ZC_SEARCH_THIRD_PARTY") or "third_party").expanduser()
 
 
+def is_there(path: Path) -> bool:
+    """Return whether there is such a file or folder.
+
+    Raises:
+        BenchmarkError: That cannot be told: a folder above it is closed to the user.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise BenchmarkError(
+            f"{str(path)!r} cannot be read: {error.strerror}; choose another path or permit it"
+        ) from error
+
+
 def resolve(reference: str) -> Callable[..., Any]:
     """Import what a `Source` names as ``module:attribute``."""
     module, _, attribute = reference.partition(":")
@@ -232,9 +246,9 @@ def source_of(path: Path) -> Source:
     """Return which benchmark a file or folder is of: by its name, a table by what it says.
 
     Raises:
-        BenchmarkError: There is no such file, or its name says of no benchmark.
+        BenchmarkError: There is no such file, it cannot be read, or its name says of no benchmark.
     """
-    if not path.exists():
+    if not is_there(path):
         raise BenchmarkError(f"{str(path)!r}: there is no such file or folder")
     name = (path.suffix == ".arrow" and _converted_from(path)) or path.name
     for source in SOURCES.values():

@@ -53,7 +53,6 @@ class TrialBenchmark(Benchmark):
 
     Attributes:
         path: The table.
-        budgets: The lengths of the trainings that there are; the last one is the default.
 
     Raises:
         BenchmarkError: An unknown data set, or no sound table.
@@ -62,6 +61,7 @@ class TrialBenchmark(Benchmark):
     name = "nasbench201"
     kind: ClassVar[type[Any]] = Architecture
     directions: ClassVar[Mapping[str, Direction]] = DIRECTIONS
+    aliases: ClassVar[Mapping[str, str]] = ALIASES
 
     def __init__(self, path: str | Path, dataset: str = "cifar10") -> None:
         if dataset not in SPLITS:

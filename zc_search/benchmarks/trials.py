@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from zc_search.errors import BenchmarkError
+from zc_search.pickles.limits import shown
 
 DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 """What was trained on, in the benchmark's names; a trial's data set is a number into these."""
@@ -29,6 +30,7 @@ FIGURES = (*CURVES, *COSTS)
 
 _NAN = float("nan")
 _LONGEST = 10_000  # epochs; more are a damaged file's
+_SEEDS = range(2**31)
 
 
 class Trial(NamedTuple):
@@ -62,24 +64,37 @@ def trials_of(budget: int, state: Mapping[str, Any], text: str) -> Iterator[Tria
     """
     try:
         if state["arch_str"] != text:
-            raise BenchmarkError(f"its results are of {state['arch_str']!r:.99}")
+            raise BenchmarkError(f"its results are of {shown(state['arch_str'])}")
         for dataset, seeds in state["dataset_seed"].items():
             if dataset not in DATASETS:
-                raise BenchmarkError(f"it was trained on {dataset!r}, not on one of {DATASETS}")
+                raise BenchmarkError(
+                    f"it was trained on {shown(dataset)}, not on one of {DATASETS}"
+                )
             for seed in seeds:
-                if type(seed) is not int:  # a nest of tuples could not even be looked up
-                    raise BenchmarkError(f"a training seed must be an int, not {type(seed)}")
+                # a nest of tuples could not even be looked up
+                if type(seed) is not int or seed not in _SEEDS:  # tuples may nest without an end
+                    raise BenchmarkError(
+                        f"a training seed must be an int below {_SEEDS.stop:,}, not {shown(seed)}"
+                    )
                 yield _trial(budget, dataset, seed, state["all_results"][dataset, seed])
-    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
         raise BenchmarkError(
-            f"its results are not as the benchmark writes them ({type(error).__name__}: {error})"
+            "its results are not as the benchmark writes them "
+            f"({type(error).__name__}: {str(error)[:200]})"
         ) from error
 
 
 def _trial(budget: int, dataset: str, seed: int, result: Mapping[str, Any]) -> Trial:
     epochs = result["epochs"]
     if type(epochs) is not int or epochs != budget or not 1 <= epochs <= _LONGEST:
-        raise BenchmarkError(f"a training of {epochs!r:.40} epochs is listed under {budget}")
+        raise BenchmarkError(f"a training of {shown(epochs)} epochs is listed under {budget}")
     curves: list[list[float] | None] = [
         _curve(result[key], range(epochs))
         for key in ("train_losses", "train_acc1es", "train_times")

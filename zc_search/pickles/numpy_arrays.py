@@ -13,7 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zc_search.pickles.limits import Allowance, shown
+
 _PLAIN_KINDS = "biufcSU"
+_LONGEST_CODE = 40  # such as "<U12"
 
 
 class Dtype:
@@ -33,8 +36,14 @@ class Dtype:
         return dtype.newbyteorder(self._order)  # type: ignore[arg-type]
 
 
-class _Array(np.ndarray[Any, Any]):
-    """An array that takes from a pickle no more than plain values that fill its shape."""
+class PickledArray(np.ndarray[Any, Any]):
+    """An array that takes from a pickle no more than plain values that fill its shape.
+
+    Attributes:
+        allowance: What it is counted in; None outside a pickle.
+    """
+
+    allowance: Allowance | None = None
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         _, shape, dtype, fortran, values = state
@@ -42,11 +51,13 @@ class _Array(np.ndarray[Any, Any]):
         # A numpy type proper can only come from a copy of this array, never from a file.
         plain = dtype.resolve() if isinstance(dtype, Dtype) else dtype
         super().__setstate__((1, shape, plain, fortran, values))
+        if self.allowance is not None:
+            self.allowance.count(self)
 
 
-def _reconstruct(subtype: object, shape: object, code: object) -> _Array:
+def _reconstruct(subtype: object, shape: object, code: object) -> PickledArray:
     """Return an empty array for BUILD to fill; a shape from the file could be of any size."""
-    return _Array(0)
+    return PickledArray(0)
 
 
 def _frombuffer(
@@ -75,7 +86,7 @@ def _scalar(dtype: Dtype, values: bytes | str) -> Any:
 def _encode(text: str, encoding: str) -> bytes:
     """Return the bytes that Python 3 wrote in a protocol of Python 2."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes are written as latin1, not as {encoding!r}")
+        raise pickle.UnpicklingError(f"bytes are written as latin1, not as {shown(encoding)}")
     return text.encode("latin1")
 
 
@@ -84,7 +95,10 @@ def _empty_bytes() -> bytes:
     return b""
 
 
-def _text(value: str | bytes) -> str:
+def _text(value: object) -> str:
+    """Return the code of a type, or of a byte order."""
+    if not isinstance(value, str | bytes) or len(value) > _LONGEST_CODE:
+        raise pickle.UnpicklingError(f"{shown(value)} is no code of a numpy type")
     return value.decode("ascii") if isinstance(value, bytes) else value
 
 

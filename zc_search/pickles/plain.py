@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from zc_search.pickles.limits import RefusedError
 from zc_search.pickles.numpy_arrays import NUMPY_ARRAYS
 
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
@@ -20,8 +21,13 @@ TABLES: Mapping[tuple[str, str], object] = {
 """What a table of plain Python values and numpy's numbers may name; ordered dicts become dicts."""
 
 
-class RefusedError(Exception):
-    """The pickle is readable but asks for more than data."""
+class Named:
+    """What a pickle named, out of reach of everything but a call."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, target: Any) -> None:
+        self.target = target
 
 
 def check_keys(keys: list[Any]) -> None:

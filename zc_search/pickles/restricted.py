@@ -14,16 +14,14 @@ from types import FunctionType
 from typing import Any, Literal
 
 from zc_search.errors import DataError
+from zc_search.pickles.limits import Allowance, RefusedError, allowed_object
+from zc_search.pickles.numpy_arrays import PickledArray
 
 # EXT reaches objects past find_class; no pickler writes DUP, which only a bomb needs.
 _REFUSED_OPCODES = frozenset({"EXT1", "EXT2", "EXT4", "DUP"})
 _MAX_NESTED_TUPLES = 1000
 _MAX_UNPACKED = 256 * 2**20
 _COMPRESSED = frozenset({".pbz2", ".bz2"})
-
-
-class _Refused(pickle.UnpicklingError):
-    """The pickle is readable but asks for more than data."""
 
 
 def load_restricted(
@@ -59,7 +57,7 @@ def load_restricted(
         if bounded:
             _check_opcodes(content)
         return _RestrictedUnpickler(content, allowed, encoding).load()
-    except _Refused as error:
+    except RefusedError as error:
         raise DataError(f"{path} is not safe to load: {error}") from error
     except Exception as error:  # a damaged pickle may raise anything, as the docs of pickle say
         raise DataError(
@@ -72,7 +70,7 @@ def _decompress(content: bytes) -> bytes:
     with bz2.BZ2File(io.BytesIO(content)) as file:
         unpacked = file.read(_MAX_UNPACKED + 1)
     if len(unpacked) > _MAX_UNPACKED:
-        raise _Refused(f"it unpacks to more than {_MAX_UNPACKED:,} bytes")
+        raise RefusedError(f"it unpacks to more than {_MAX_UNPACKED:,} bytes")
     return unpacked
 
 
@@ -80,28 +78,35 @@ class _RestrictedUnpickler(pickle.Unpickler):
     def __init__(self, content: bytes, allowed: Mapping[tuple[str, str], object], encoding: str):
         super().__init__(io.BytesIO(content), encoding=encoding)
         self._allowed = allowed
+        self._allowance = Allowance()
+        self._allowance.grow(len(content))
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._allowed:
-            names = ", ".join(".".join(pair) for pair in self._allowed) or "nothing"
-            raise _Refused(f"it asks for {module}.{name}; allowed: {names}")
-        found = self._allowed[module, name]
-        return _Sealed(found) if isinstance(found, FunctionType) else found
+        found = allowed_object(self._allowed, module, name)
+        return _Sealed(found, self._allowance) if isinstance(found, FunctionType) else found
 
 
 class _Sealed:
-    """A function that can be called and not changed: BUILD would set attributes on a bare one."""
+    """A function that can be called and not changed: BUILD would set attributes on a bare one.
 
-    __slots__ = ("_function",)
+    Its results are counted; an array is again when BUILD fills it.
+    """
 
-    def __init__(self, function: Callable[..., Any]):
+    __slots__ = ("_allowance", "_function")
+
+    def __init__(self, function: Callable[..., Any], allowance: Allowance):
         self._function = function
+        self._allowance = allowance
 
     def __call__(self, *arguments: Any) -> Any:
-        return self._function(*arguments)
+        result = self._function(*arguments)
+        self._allowance.count(result)
+        if isinstance(result, PickledArray):
+            result.allowance = self._allowance
+        return result
 
     def __setstate__(self, state: object) -> None:
-        raise _Refused("it changes a function")
+        raise RefusedError("it changes a function")
 
 
 def _check_opcodes(content: bytes) -> None:
@@ -118,13 +123,13 @@ def _check_opcodes(content: bytes) -> None:
     for opcode, argument, _ in pickletools.genops(content):
         name, before = opcode.name, opcode.stack_before
         if name in _REFUSED_OPCODES:
-            raise _Refused(f"it uses opcode {name}")
+            raise RefusedError(f"it uses opcode {name}")
         if name == "MARK":
             marks.append(len(stack))
         elif name == "MEMOIZE" or name.endswith("PUT"):
             index: Any = len(memo) if name == "MEMOIZE" else argument
             if index > len(content):
-                raise _Refused(f"it numbers a value {index}, the file has {len(content)} bytes")
+                raise RefusedError(f"it numbers a value {index}, the file has {len(content)} bytes")
             memo[index] = stack[-1]
         elif name.endswith("GET"):
             stack.append(memo[argument])
@@ -137,5 +142,5 @@ def _check_opcodes(content: bytes) -> None:
                 first = len(stack) - len(before)
             tuples = 1 + sum(stack[first:]) if name.startswith("TUPLE") else 0
             if tuples > _MAX_NESTED_TUPLES:
-                raise _Refused(f"it nests more than {_MAX_NESTED_TUPLES} tuples in one another")
+                raise RefusedError(f"it nests more than {_MAX_NESTED_TUPLES} tuples in one another")
             stack[first:] = [tuples] * len(opcode.stack_after)

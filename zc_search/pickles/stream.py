@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zc_search.errors import DataError
+from zc_search.pickles.limits import Allowance, RefusedError, allowed_object
 from zc_search.pickles.memo import ForgottenError, Memo
 from zc_search.pickles.numpy_arrays import Dtype
-from zc_search.pickles.plain import TABLES, RefusedError, check_keys
+from zc_search.pickles.plain import TABLES, Named, check_keys
 from zc_search.pickles.runs import NUMBERS, RECALLED, Run, text_run
 from zc_search.pickles.window import AHEAD, Window
 
@@ -88,6 +89,7 @@ class PickleStream(Window):
         self._stack: list[Any] = []
         self._outer: list[list[Any]] = []
         self._memo = Memo(self._forget)
+        self._allowance = Allowance()
         self._strings: dict[bytes, str] = {}
         self._keys: dict[tuple[int, bytes], list[str]] = {}
         target: list[Any] | None = None
@@ -217,40 +219,31 @@ class PickleStream(Window):
     # Calls ------------------------------------------------------------------------------------
 
     def _global(self, module: object, name: object) -> None:
-        if (module, name) not in self._allowed:
-            names = ", ".join(".".join(pair) for pair in self._allowed) or "nothing"
-            raise RefusedError(f"it asks for {module}.{name}; allowed: {names}")
-        self._push(_Callable(self._allowed[module, name]))  # type: ignore[index]
+        self._push(Named(allowed_object(self._allowed, module, name)))
 
     def _stack_global(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
-        self._global(str(module), str(name))
+        self._global(module, name)
 
     def _reduce(self) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
-        if type(function) is not _Callable or type(arguments) is not tuple:
+        if type(function) is not Named or type(arguments) is not tuple:
             raise RefusedError("it calls what is no function")
         if function.target is set:
             check_keys(*arguments)
         elif function.target is dict:
             for pair in arguments[0] if arguments else ():
                 check_keys([pair[0]])
-        self._push(function.target(*arguments))
+        built = function.target(*arguments)
+        self._allowance.grow(self.bytes_read)
+        self._allowance.count(built)
+        self._push(built)
 
     def _build(self) -> None:
         state, value = self._stack.pop(), self._stack[-1]
         if type(value) is not Dtype:
             raise RefusedError(f"it changes a {type(value).__name__}")
         value.__setstate__(state)
-
-
-class _Callable:
-    """What a pickle named, out of reach of everything but a call."""
-
-    __slots__ = ("target",)
-
-    def __init__(self, target: Any) -> None:
-        self.target = target
 
 
 _ACTS: Mapping[bytes, Callable[[PickleStream], Any]] = {
