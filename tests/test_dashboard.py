@@ -51,6 +51,8 @@ def study_of(result: SearchResult) -> optuna.Study:
     )
 
 
+CELL = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+
 # What a study carries -----------------------------------------------------------------------------
 
 
@@ -96,6 +98,17 @@ def test_dressing_again_renews_and_adds_nothing(result: SearchResult) -> None:
     after = study._storage.get_study_system_attrs(study._study_id)
     assert set(after) == set(before)
     assert len(list((result.folder / "artifacts").iterdir())) == 2
+
+
+def test_an_ensemble_of_an_earlier_end_is_not_handed_out(tmp_path: Path) -> None:
+    study, run = optuna.create_study(), made_up_run(30, folder=tmp_path)
+    (tmp_path / "ensemble.toml").write_text("an ensemble")
+    dress_study(study, run)
+    (kept,) = (tmp_path / "artifacts").iterdir()
+    assert kept.read_text() == "an ensemble"
+    dress_study(study, replace(run, ensemble=None))
+    assert kept.read_text() == "# This run no longer has such a file.\n"
+    assert "[ensemble.toml]" not in optuna_dashboard.get_note(study)
 
 
 def test_what_a_user_wrote_into_the_note_stays() -> None:
@@ -186,9 +199,28 @@ def test_everything_else_is_the_storages_own() -> None:
     assert storage.get_all_studies() == []
 
 
+def test_a_trial_in_place_of_a_deleted_one_shows_its_own() -> None:
+    record = {"architecture": CELL, "function_key": "", "proxies": {"jacov": 1.0}}
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage)
+    study.add_trial(optuna.trial.create_trial(value=0.0, user_attrs={RECORD: record}))
+    shown = readable_storage(storage)
+    assert shown.get_trial(0).user_attrs["jacov"] == 1.0
+    storage._get_trial(0).user_attrs[RECORD] = {**record, "proxies": {"jacov": 2.0}}
+    assert shown.get_trial(0).user_attrs["jacov"] == 2.0
+
+
+def test_a_record_that_is_none_of_ours_is_shown_as_it_is() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage)
+    study.add_trial(optuna.trial.create_trial(value=0.0, user_attrs={RECORD: {"theirs": 1}}))
+    (trial,) = readable_storage(storage).get_all_trials(study._study_id)
+    assert trial.user_attrs == {RECORD: {"theirs": 1}}
+
+
 def test_what_is_not_finite_is_named() -> None:
     record = TrialRecord(
-        "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|",
+        CELL,
         "",
         proxies={"snip": float("inf"), "jacov": 1 / 3},
         infeasible="cut off",

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from zc_search.config import parse_config
 from zc_search.datasets import Task
 from zc_search.errors import StudyError
 from zc_search.exporting import export_network, subject_of_cell, writing
-from zc_search.exporting.formats import load_module
+from zc_search.exporting.formats import load_module, multiply_adds
 from zc_search.exporting.source import exported_name, kept, network_source
 from zc_search.networks import build_network
 from zc_search.spaces import Architecture
@@ -86,6 +87,28 @@ def test_large_colour_images_get_their_stem(tmp_path: Path) -> None:
     images = torch.randn(1, 3, 100, 60)
     with torch.no_grad():
         torch.testing.assert_close(theirs(images), ours(images), rtol=1e-4, atol=1e-5)
+
+
+def test_flops_are_those_of_the_edges_that_are_there(tmp_path: Path) -> None:
+    task = Task("any", 4, 1, 9, 7)
+    ours, theirs, _ = exported_module(tmp_path, Architecture.from_string(CELL), task)
+    assert multiply_adds(theirs, task) == ours.multiply_adds(9, 7)
+
+
+def test_the_card_counts_what_is_exported(tmp_path: Path) -> None:
+    cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+    subject = subject_of_cell(cell, parse_config(SETTINGS))
+    export_network(subject, tmp_path / "out", onnx=False)
+    lean = Architecture.from_string(cell.replace("nor_conv_3x3", "none"))
+    network = build_network(lean, subject.task, channels=2, cells=1)
+    said = f"| FLOPs | {network.multiply_adds(8, 8) / 1e6:.4g} million"
+    assert said in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_weights_of_other_images_are_refused(tmp_path: Path) -> None:
+    subject = replace(subject_of_cell(CELL, parse_config(SETTINGS)), weights={"stem": 0})
+    with pytest.raises(StudyError, match="the trained weights are of a network for other images"):
+        export_network(subject, tmp_path / "out", onnx=False)
 
 
 @pytest.fixture(scope="module")

@@ -184,6 +184,8 @@ def test_the_table_filters(page: Any) -> None:
     page.uncheck("#filters [name=feasible]")
     page.fill("#filters [name=words]", "jacobi>3")
     assert page.text_content("#count").startswith("There is no column jacobi.")
+    page.fill("#filters [name=words]", "synflow[log=false]>1e30")
+    assert page.text_content("#count").startswith("There is no column synflow[log=false].")
     page.fill("#filters [name=words]", "jacov>high")
     assert page.text_content("#count").startswith("high is no number.")
 
@@ -235,7 +237,7 @@ def test_progress_is_shown_against_what_is_chosen(page: Any) -> None:
     button.click()
     assert button.get_attribute("aria-pressed") == "true"
     assert page.locator("#progress [aria-pressed=true]").count() == 1
-    assert page.text_content("#progress .xtitle") == "time of the search (seconds)"
+    assert page.text_content("#progress .xtitle") == "seconds, summed over trials"
 
 
 BACKGROUND = "() => getComputedStyle(document.body).backgroundColor"

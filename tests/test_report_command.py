@@ -109,7 +109,7 @@ def test_pictures_are_written_without_a_network(tmp_path: Path) -> None:
         "progress-trials.png",
         "progress-accuracies.png",
         "progress-simulated-training.png",
-        "progress-real-time.png",
+        "progress-trial-seconds.png",
     ]
     with Image.open(files[0]) as picture:
         assert picture.size == (2000, 2 * plot_weights(result).layout.height)

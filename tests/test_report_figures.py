@@ -34,8 +34,10 @@ from zc_search.report import (
     plot_weights,
 )
 from zc_search.report.cell import dead_edges
+from zc_search.report.drawings import run_drawings
+from zc_search.report.search_figures import plot_ends
 from zc_search.report.style import accuracy_range, axis
-from zc_search.report.tables import as_trials, short
+from zc_search.report.tables import Trials, as_trials, short
 from zc_search.spaces import Architecture
 
 CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|none~2|"
@@ -201,6 +203,23 @@ def test_parallel_coordinates_need_two_columns() -> None:
         plot_parallel_coordinates(run, ["snip"])
 
 
+def test_an_isomorph_on_the_front_is_shown_in_place_of_an_earlier_one() -> None:
+    table = pd.DataFrame(
+        {
+            "architecture": ["dear", "cheap", "other"],
+            "function_key": ["f", "f", "g"],
+            "pareto": [False, True, True],
+            "params": [2.0, 1.0, 0.5],
+            "snip": [3.0, 3.0, 1.0],
+        }
+    )
+    assert as_trials(table).distinct["architecture"].tolist() == ["cheap", "other"]
+    assert sorted(np.concatenate([t.x for t in plot_pareto(table, "params", "snip").data])) == [
+        0.5,
+        1.0,
+    ]
+
+
 # Proxies ------------------------------------------------------------------------------------------
 
 
@@ -244,6 +263,20 @@ def test_alike_columns_stand_together() -> None:
     )
     with pytest.raises(ReportError, match="rank correlations need two columns"):
         plot_rank_correlations(table, ["a", "flat"])
+
+
+def test_columns_that_share_no_three_architectures_are_refused() -> None:
+    table = pd.DataFrame({"architecture": list("abc"), "p": [1, 2, None], "q": [None, 1, 2]})
+    with pytest.raises(ReportError, match="no two columns have values for the same three"):
+        plot_rank_correlations(table)
+
+
+def test_values_that_an_ensemble_predicted_are_not_called_unseen() -> None:
+    assert "nothing here is in-sample" in plot_kendall_tau(run).layout.meta["caption"]
+    table = run.trials.rename(columns={"jacov": "ensemble:e.toml"})
+    caption = plot_kendall_tau(table).layout.meta["caption"]
+    assert "ensemble:e.toml: predicted, maybe by a fit to these very accuracies" in caption
+    assert "in-sample" not in caption
 
 
 # Ensemble -----------------------------------------------------------------------------------------
@@ -355,13 +388,35 @@ def test_best_so_far_never_falls_and_ends_at_the_best() -> None:
     best = traces(plot_progress(run, optimum=91.607))
     line = np.asarray(best["best so far"].y)
     assert (np.diff(line) >= 0).all()
-    assert line[-1] == run.trials["val_accuracy"].max()
+    feasible = run.trials[run.trials["feasible"]]
+    assert line[-1] == feasible["val_accuracy"].max()
     # Drawn as steps from the points that change it, it is the running maximum at every trial.
-    x, running = np.asarray(best["best so far"].x), run.trials["val_accuracy"].cummax()
-    drawn = line[np.searchsorted(x, np.arange(1, len(running) + 1), side="right") - 1]
+    x, running = np.asarray(best["best so far"].x), feasible["val_accuracy"].cummax()
+    drawn = line[np.searchsorted(x, running.index + 1, side="right") - 1]
     np.testing.assert_array_equal(drawn, running)
     assert best["best so far"].line.shape == "hv"
     assert "best of the benchmark, 91.61" in best
+
+
+def test_an_infeasible_trial_takes_time_and_is_never_the_best() -> None:
+    table = trials_table(6).assign(feasible=[True, False, True, True, True, True])
+    table.loc[1, "val_accuracy"] = 99.0
+    parts = traces(plot_progress(table, "accuracies"))
+    assert list(parts["each trial"].x) == [1, 3, 4, 5, 6]
+    assert max(parts["best so far"].y) < 99
+    with pytest.raises(ReportError, match="no feasible trial has a finite val_accuracy"):
+        plot_progress(table.assign(feasible=False))
+
+
+def test_several_workers_leave_out_the_clock_that_adds_their_waiting() -> None:
+    several = run_drawings(made_up_run(20, workers=2), None)["progress"]
+    assert set(several.draws) < set(run_drawings(made_up_run(20), None)["progress"].draws)
+
+
+def test_progress_of_a_search_by_an_ensemble_does_not_say_it_saw_proxies_alone() -> None:
+    predicted = Trials(run.trials, {"ensemble:e.toml": "maximize"}, "val_accuracy")
+    assert "it looked at proxies" in plot_progress(run).layout.meta["caption"]
+    assert "it looked at proxies" not in plot_progress(predicted).layout.meta["caption"]
 
 
 def test_progress_without_accuracies_follows_the_first_objective() -> None:
@@ -388,11 +443,21 @@ def test_distinct_counts_architectures_and_functions() -> None:
         plot_distinct(pd.DataFrame({"snip": [1.0]}))
 
 
+@pytest.mark.parametrize(
+    ("seeds", "said"), [(3, "One point a seed."), (60, "Points are seeds far")]
+)
+def test_the_points_beside_a_box_are_named_as_they_are_drawn(seeds: int, said: str) -> None:
+    looks = pd.DataFrame(
+        {"algorithm": "random", "dataset": "d", "seed": range(seeds), "best": range(seeds)}
+    )
+    assert plot_ends(looks, "d").layout.meta["caption"].startswith(said)
+
+
 def test_time_adds_up() -> None:
     figure = plot_time(run)
     spent = dict(zip(figure.data[0].y, figure.data[0].x, strict=True))
     assert spent["proxies"] == pytest.approx(run.trials["seconds_proxies"].sum())
-    trials = spent["proxies"] + spent["benchmark"] + spent["sampler and storage"]
+    trials = spent["proxies"] + spent["benchmark"] + spent["waiting, sampler and storage"]
     assert trials == pytest.approx(run.trials["duration"].sum())
     assert "search" not in spent
     with pytest.raises(ReportError, match="no trial has its times"):

@@ -9,10 +9,12 @@ import optuna
 import pandas as pd
 import pytest
 from report_runs import made_up_run
+from small_search import SMALL
 
-from zc_search.config import config_to_toml
+from zc_search.config import config_to_toml, parse_config
 from zc_search.errors import StudyError
 from zc_search.outputs import write_outputs
+from zc_search.pipeline import run_search
 from zc_search.report import ReportError, compare_runs, load_result, render_report
 from zc_search.report.comparison import get_comparison, get_differences
 from zc_search.report.comparison_figures import (
@@ -47,6 +49,29 @@ def test_a_result_comes_back_from_its_folder(tmp_path: Path) -> None:
         back.ranking, result.ranking.reset_index(drop=True), check_exact=True, check_dtype=False
     )
     assert len(back.pareto) == len(result.pareto)
+
+
+def test_an_ensemble_of_an_earlier_model_is_not_this_runs(tmp_path: Path) -> None:
+    path = written(made_up_run(), tmp_path / "run")
+    config = path / "config.toml"
+    forest = 'model = "sklearn.ensemble:RandomForestRegressor"'
+    config.write_text(config.read_text().replace('model = "linear"', forest))
+    assert load_result(path).ensemble is None
+
+
+def test_a_search_that_fits_nothing_leaves_no_earlier_ensemble(tmp_path: Path) -> None:
+    folder = f"output.folder={json.dumps(str(tmp_path))}"
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "ensemble.toml").write_text("of an earlier end")
+    run_search(parse_config(SMALL, [folder, "study.n_trials=1"]))
+    assert not (tmp_path / "small" / "ensemble.toml").exists()
+
+
+def test_the_manifest_counts_accuracies_that_were_looked_at(tmp_path: Path) -> None:
+    result = made_up_run(30)
+    result.trials.loc[:4, "val_accuracy"] = np.nan
+    manifest = json.loads((written(result, tmp_path / "run") / "manifest.json").read_text())
+    assert manifest["accuracies_looked_at"] == 25
 
 
 def test_the_same_report_comes_from_the_folder(tmp_path: Path) -> None:
@@ -121,6 +146,16 @@ def test_answers_stand_side_by_side() -> None:
     assert table.loc["accuracies looked at"].iloc[2] == ""
 
 
+def test_the_best_looked_at_is_a_feasible_one() -> None:
+    table = runs[0].trials.copy()
+    table.loc[~table["feasible"], "val_accuracy"] = 99.0
+    best = table.loc[table["feasible"], "val_accuracy"].max()
+    row = get_comparison([replace(runs[0], trials=table), runs[1]]).loc[
+        "best feasible accuracy looked at"
+    ]
+    assert row.iloc[0] == f"{best:.2f} %"
+
+
 def test_only_settings_that_differ_are_listed() -> None:
     differences = get_differences(runs[:2])
     assert {"study.sampler", "study.n_trials", "objectives.synflow"} <= set(differences.index)
@@ -134,7 +169,7 @@ def test_compared_figures_have_a_trace_a_run_that_has_what_they_show() -> None:
         assert [trace.name for trace in plot(runs).data] == run_names(runs)[:2]
     figure = plot_compared_progress(runs[:2])
     assert [max(trace.y) for trace in figure.data] == [
-        result.trials["val_accuracy"].max() for result in runs[:2]
+        result.trials.loc[result.trials["feasible"], "val_accuracy"].max() for result in runs[:2]
     ]
     assert len({(trace.line.color, trace.line.dash) for trace in figure.data}) == 2
 

@@ -1,5 +1,6 @@
 """The page: whole, self-contained, safe, and honest where something is missing."""
 
+import base64
 import json
 import re
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from report_runs import PROXIES, made_up_run
 
 from zc_search.ensemble import learning_curve
 from zc_search.errors import StudyError
-from zc_search.report import render_report, write_report
+from zc_search.report import render_report, style, write_report
 from zc_search.report.answer import duration
 from zc_search.report.payload import embed, figure_json, page_data, plain
 from zc_search.report.progress import plot_progress
@@ -109,6 +111,28 @@ def test_the_answer_comes_first_and_says_what_it_rests_on() -> None:
     assert "Fitted without it, in cross-validation, the prediction was" in text
 
 
+def test_an_architecture_that_is_not_drawn_is_named_all_the_same() -> None:
+    result = made_up_run()
+    assert result.best is not None
+    sizes = replace(result, best=replace(result.best, architecture="24:32:48:64:64"))
+    for shown in (result, sizes):
+        html = render_report(shown).partition('<section id="front"')[0]
+        text = Page(html.partition('<section id="answer"')[2]).text
+        assert shown.best is not None
+        assert text.count(shown.best.architecture) == 1
+
+
+def test_a_ranking_that_was_trained_is_not_called_unchecked(tmp_path: Path) -> None:
+    run = made_up_run(benchmark=False, folder=tmp_path)
+    first = run.trials[run.trials["feasible"]].head(1)
+    run = replace(run, ranking=first.assign(aggregate=1.0))
+    assert "nothing here was checked" in page(run).text
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "notes.json").write_text("{}")
+    assert "what training the first few gave is among the notes" in page(run).text
+    assert "nothing here was checked" not in page(run).text
+
+
 def test_a_prediction_that_was_held_out_is_called_so() -> None:
     result = made_up_run(100)
     assert result.ensemble is not None
@@ -127,8 +151,11 @@ def test_a_better_one_among_those_looked_at_is_not_hidden() -> None:
     result = made_up_run()
     assert result.best is not None
     lesser = replace(result, best=replace(result.best, true=80.0))
-    top = result.trials["val_accuracy"].max()
-    assert f"looked at is {top:.2f} %, {top - 80:.2f} points above" in page(lesser).text
+    top = result.trials.loc[result.trials["feasible"], "val_accuracy"].max()
+    assert (
+        f"the feasible ones looked at is {top:.2f} %, {top - 80:.2f} points above"
+        in page(lesser).text
+    )
 
 
 def test_figures_stand_in_the_sections_of_their_subject() -> None:
@@ -262,6 +289,18 @@ def test_the_page_holds_every_cell_of_the_table_exactly() -> None:
             check_names=False,
             check_dtype=False,
         )
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [([1.5, 0.0, np.nan, np.inf], "f4"), ([4e41, 1.0], "f8"), ([-1e-50, 1.0], "f8")],
+)
+def test_packed_numbers_stay_finite_and_apart_from_zero(values: list[float], kind: str) -> None:
+    figure = style.figure([go.Scatter(x=np.array(values))], title="", alt="", caption="")
+    packed = figure_json(figure)["data"][0]["x"]
+    assert packed["dtype"] == kind
+    back = np.frombuffer(base64.b64decode(packed["bdata"]), f"<{kind}")
+    np.testing.assert_allclose(back, values)
 
 
 def test_points_lead_to_their_trials() -> None:

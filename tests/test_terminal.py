@@ -17,14 +17,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from report_runs import made_up_run
+from report_runs import PROXIES, made_up_run, trials_table
 from rich.console import Console
 from small_search import SMALL
 
+from zc_search.config import parse_config
+from zc_search.ensemble import fit_ensemble
 from zc_search.report.document import result_document
 from zc_search.report.notation import compact
 from zc_search.report.terminal import TerminalListener, logged_to, print_result
-from zc_search.report.terminal_tables import pareto, quality
+from zc_search.report.terminal_tables import pareto, quality, weights
 from zc_search.results import SearchResult
 
 ALONE = SMALL.replace("12", "4") + '[benchmark]\nname = "none"\n'
@@ -125,6 +127,28 @@ def test_undefined_correlations_are_called_so() -> None:
         console.print(quality(table))
     assert captured.get().count("undefined") == 1
     assert "nan" not in captured.get()
+
+
+def test_options_in_a_proxys_name_are_no_markup() -> None:
+    name = "synflow[log=false]"
+    front = trials_table(4, 1, (name,))
+    result = made_up_run(20, 1, proxies=("synflow",))
+    objectives = parse_config({"objectives": {name: "maximize"}})
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(pareto(replace(result, pareto=front, config=objectives), 5, 120))
+    assert name in captured.get()
+
+
+def test_importances_are_not_called_percent_accuracy() -> None:
+    fitted = fit_ensemble(
+        trials_table(40), PROXIES, model="sklearn.linear_model:Ridge", repeats=1, n_bootstrap=20
+    )
+    console = Console(width=160)
+    with console.capture() as captured:
+        console.print(weights(fitted))
+    assert "Kendall's tau lost" in captured.get()
+    assert "percent accuracy" not in captured.get()
 
 
 def test_cells_in_nine_characters() -> None:

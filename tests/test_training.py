@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -235,10 +236,41 @@ def test_the_trained_network_is_the_one_exported(trained, tmp_path: Path) -> Non
     exported = export_network(subject, tmp_path / "out", onnx=False)
     assert exported.trained
     card = (tmp_path / "out" / "README.md").read_text()
-    assert f"{means.max():.2f} % of the validation images after 1 epochs, one training" in card
+    assert f"{means.max():.2f} % of the validation images after 1 epoch, one training" in card
     assert "in-sample: the ensemble was fitted to its accuracy too" in card
     assert "| Proxies | " in card
     assert "The weights are trained." in card
+
+
+def test_the_card_names_the_images_that_the_weights_were_trained_on(
+    trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = trained[0]
+    benchmark = result.config.benchmark.model_copy(update={"name": "nasbench201"})
+    config = result.config.model_copy(update={"benchmark": benchmark})
+    assert not config.data_decides
+    monkeypatch.setattr(
+        "zc_search.exporting.subject.load_result", lambda run: replace(result, config=config)
+    )
+    subject = subject_of_run(result.folder)
+    assert subject.weights is not None
+    assert subject.task == read_digits().task
+    assert len(subject.mean) == 1
+    assert subject.known["Data"] == read_digits().described()
+
+
+def test_a_training_killed_before_its_result_was_written_is_not_repeated(
+    trained, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained[0].folder, run)
+    before = pd.read_csv(run / "training" / "results.csv")
+    before.iloc[:-1].to_csv(run / "training" / "results.csv", index=False)
+    steps = []
+    after = train_run(run, top=5, on_step=steps.append).results
+    assert len([step for step in steps if step.epoch]) == 1
+    assert after["accuracy"].tolist() == before["accuracy"].tolist()
+    assert not list((run / "training" / "weights").glob("*.part"))
 
 
 def test_other_recipes_and_other_images_are_not_mixed(trained) -> None:
@@ -261,11 +293,23 @@ def test_too_few_accuracies_fit_nothing(tmp_path: Path) -> None:
         study={"name": "few", "n_trials": 6, "sampler": "random"},
         constraints={"max_params": 3000},
     )
+    stale = [result.folder / "training" / name for name in ("ensemble.toml", "ranking.csv")]
+    stale[0].parent.mkdir()
+    for file in stale:
+        file.write_text("of an earlier call with more entrants")
     outcome = train_run(result.folder, top=1, seeds=2)
     assert outcome.ensemble is None
+    assert not any(file.exists() for file in stale)
     assert "too few to refit the ensemble: 10 are needed" in outcome.notes[-1]
     assert outcome.results.groupby("architecture")["seed"].nunique().tolist() == [2] * len(
         outcome.results["architecture"].unique()
+    )
+    subject = subject_of_run(result.folder, result.ranking["architecture"].iloc[0])
+    mine = outcome.results[outcome.results["architecture"] == str(subject.architecture)]["accuracy"]
+    assert subject.known["Predicted"].startswith("place 1 of")
+    assert subject.known["Reached"].startswith(
+        f"{mine.max():.2f} % of the validation images after 1 epoch, the best of 2 trainings, "
+        f"{mine.mean():.2f} % on average"
     )
     entrants = pd.read_csv(outcome.folder / "entrants.csv")
     for text in entrants["architecture"]:  # the random ones keep the constraint too

@@ -14,6 +14,7 @@ from zc_search.dashboard import dress_study, is_installed
 from zc_search.passwords import without_passwords
 from zc_search.report import write_report
 from zc_search.report.loading import stored_learning_curve
+from zc_search.report.tables import as_trials
 from zc_search.results import SearchResult
 from zc_search.run_folder import RunFolder
 from zc_search.search import DATA, DEFINITIONS
@@ -68,9 +69,7 @@ def _manifest(result: SearchResult, study: optuna.Study) -> dict[str, Any]:
         "fingerprints": {"batch": study.user_attrs.get(DATA)},
         "definitions": study.user_attrs.get(DEFINITIONS),
         "trials": len(result.trials),
-        "accuracies_looked_at": int(result.trials["architecture"].nunique())
-        if not result.trials.empty and config.benchmark.name != "none"
-        else 0,
+        "accuracies_looked_at": as_trials(result).looked_at,
         "seconds": dict(result.seconds),
         "best": asdict(result.best) if result.best else None,
         "notes": list(result.notes),

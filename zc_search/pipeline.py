@@ -4,8 +4,8 @@ import logging
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import optuna
 import pandas as pd
 
@@ -13,7 +13,11 @@ from zc_search.benchmarks import Benchmark
 from zc_search.config import Config, config_to_toml, public
 from zc_search.ensemble import Ensemble, fit_ensemble, ranking
 from zc_search.ensemble.sources import COSTLY, settings_of
-from zc_search.ensemble.without_accuracies import nothing_feasible, rank_without_accuracies
+from zc_search.ensemble.without_accuracies import (
+    nothing_feasible,
+    rank_without_accuracies,
+    with_values,
+)
 from zc_search.errors import EnsembleError
 from zc_search.outputs import write_outputs
 from zc_search.passwords import without_passwords
@@ -188,11 +192,7 @@ def _conclude(
     if ensemble is not None:
         ranked = ranking(ensemble, trials)
     notes += missing_values(study)
-    if ensemble is not None:
-        try:
-            ensemble.save(folder.path / "ensemble.toml")
-        except EnsembleError as error:  # a regressor of scikit-learn's has no weights to write
-            notes.append(f"No ensemble.toml: {error}")
+    notes += _save(ensemble, folder.path / "ensemble.toml")
     pareto = _pareto(trials, config)
     result = SearchResult(
         config=config,
@@ -223,12 +223,11 @@ def _fit(
 ) -> tuple[Ensemble | None, list[str]]:
     """Fit the ensemble, if the trials allow it, and say what there is to know of it."""
     wanted = config.ensemble.proxies or tuple(p.name for p in proxies)
-    empty = [name for name in wanted if name in trials and not np.isfinite(trials[name]).any()]
-    notes = [f"The ensemble is without {name}, which has no value at all." for name in empty]
+    seen, notes = with_values(wanted, trials, "ensemble")
     try:
         ensemble = fit_ensemble(
             trials,
-            tuple(name for name in wanted if name not in empty),
+            seen,
             target=config.benchmark.metric,
             model=config.ensemble.model,
             feature_set=config.ensemble.features,
@@ -248,6 +247,19 @@ def _fit(
     except EnsembleError as error:
         return None, [*notes, f"No ensemble: {error}"]
     return ensemble, [*notes, *ensemble.notes]
+
+
+def _save(ensemble: Ensemble | None, path: Path) -> list[str]:
+    """Write the ensemble, or remove that of an earlier end of this run; say why there is none."""
+    said = []
+    if ensemble is not None:
+        try:
+            ensemble.save(path)
+        except EnsembleError as error:  # a regressor of scikit-learn's has no weights to write
+            said.append(f"No ensemble.toml: {error}")
+    if ensemble is None or said:
+        path.unlink(missing_ok=True)
+    return said
 
 
 def _pareto(trials: pd.DataFrame, config: Config) -> pd.DataFrame:

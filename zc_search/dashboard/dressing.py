@@ -5,7 +5,7 @@ and not among them: plain Optuna does not notice.
 """
 
 from importlib.util import find_spec
-from pathlib import Path
+from io import BytesIO
 
 import optuna
 import plotly.graph_objects as go
@@ -39,23 +39,25 @@ def dress_study(study: optuna.Study, result: SearchResult) -> None:
         result: What it found; report and ensemble are taken from its folder.
     """
     trials, held_out = as_trials(result), held_out_or_none(result)
-    links = _upload(study, result.folder)
+    links = _upload(study, result)
     write_note(study, result, answer(result, trials, held_out), links)
     _save_figures(study, result, trials)
 
 
-def _upload(study: optuna.Study, folder: Path) -> dict[str, str]:
+def _upload(study: optuna.Study, result: SearchResult) -> dict[str, str]:
     """Store report and ensemble as artifacts; return the dashboard's path to each."""
     from optuna_dashboard.artifact import get_artifact_path
 
-    kept = folder / ARTIFACTS
+    kept = result.folder / ARTIFACTS
     kept.mkdir(exist_ok=True)
     store = FileSystemArtifactStore(kept)
     known = {meta.filename: meta.artifact_id for meta in get_all_artifact_meta(study)}
     links = {}
     for name in _FILES:
-        path = folder / name
-        if not path.exists():
+        path = result.folder / name
+        if not path.exists() or (name == "ensemble.toml" and result.ensemble is None):
+            if identity := known.get(name):  # of an earlier end: Optuna can take none back
+                store.write(identity, BytesIO(b"# This run no longer has such a file.\n"))
             continue
         if identity := known.get(name):
             with path.open("rb") as file:

@@ -80,7 +80,7 @@ class _ReadableStorage(BaseStorage):
 
     def __init__(self, storage: BaseStorage) -> None:
         self._storage = storage
-        self._readable: dict[int, dict[str, Any]] = {}
+        self._readable: dict[int, tuple[Any, dict[str, Any]]] = {}
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """See `BaseStorage`."""
@@ -99,14 +99,20 @@ class _ReadableStorage(BaseStorage):
         record = trial.user_attrs.get(RECORD)
         if record is None:
             return trial
-        if trial._trial_id not in self._readable:
-            found = TrialRecord.of(trial)
+        # A storage gives the number of a trial that was deleted to another.
+        before, parts = self._readable.get(trial._trial_id, (None, {}))
+        if before != record:
+            try:
+                found = TrialRecord.of(trial)
+            except StudyError:  # it is shown as its writer left it
+                return trial
             if found is None:
                 return trial
-            self._readable[trial._trial_id] = readable(found)
+            parts = readable(found)
+            self._readable[trial._trial_id] = record, parts
         others = {key: value for key, value in trial.user_attrs.items() if key != RECORD}
         shown = copy.copy(trial)
-        shown.user_attrs = {**self._readable[trial._trial_id], **others}
+        shown.user_attrs = {**parts, **others}
         return shown
 
 

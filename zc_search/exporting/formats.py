@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from zc_search.datasets import Task
 from zc_search.errors import StudyError
@@ -97,6 +98,13 @@ def largest_difference(network: nn.Module, task: Task, folder: Path) -> dict[str
                 "exporter"
             )
     return found
+
+
+def multiply_adds(network: nn.Module, task: Task) -> int:
+    """Count multiply-accumulates of convolutions and linear layers as they run for one image."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(_images(task, 1))
+    return int(counter.get_total_flops()) // 2
 
 
 def _outputs(folder: Path, images: Tensor) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from zc_search.config import Config
 from zc_search.data.choosing import open_images
 from zc_search.datasets import DATASETS, Task, task_of
 from zc_search.errors import StudyError
-from zc_search.report.loading import load_result
+from zc_search.report.loading import load_result, read_table
 from zc_search.spaces import Architecture, read_architecture
 from zc_search.training.outcome import by_architecture
 from zc_search.training.running import FOLDER, read_results, weights_file
@@ -107,7 +107,7 @@ def _subject(
     known: Mapping[str, str],
     weights: Mapping[str, Any] | None = None,
 ) -> Subject:
-    if not config.data_decides:
+    if weights is None and not config.data_decides:
         info = DATASETS[config.space.dataset]
         task = task_of(config.space.dataset)
         names = tuple(str(number) for number in range(task.classes))
@@ -133,7 +133,7 @@ def _cell(text: str) -> Architecture:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, engine="python") if path.exists() else pd.DataFrame()
+    return read_table(path) if path.exists() else pd.DataFrame()
 
 
 def _facts(
@@ -166,14 +166,19 @@ def _facts(
 
 
 def _reached(mine: pd.DataFrame, means: pd.Series, text: str) -> str:
-    epochs, seeds = int(mine["epochs"].max()), len(mine)
+    """Say what the exported weights reached, which are of the best training of several."""
+    epochs, trainings = int(mine["epochs"].max()), len(mine)
     said = (
-        f"{means[text]:.2f} % of the validation images after {epochs} epochs, "
-        f"{'one training' if seeds == 1 else f'mean of {seeds} trainings'}"
+        f"{mine['accuracy'].max():.2f} % of the validation images after {epochs} "
+        f"epoch{'s' * (epochs != 1)}, "
     )
-    if len(means) > 1 and means.index[0] == text:
-        said += (
-            f"; the best of the {len(means)} trained, chosen by these same images, so expect a "
-            "little less on new ones"
-        )
+    said += (
+        "one training"
+        if trainings == 1
+        else f"the best of {trainings} trainings, {means[text]:.2f} % on average"
+    )
+    if first := len(means) > 1 and means.index[0] == text:
+        said += f"; the best of the {len(means)} networks trained"
+    if first or trainings > 1:
+        said += "; chosen by these same images, so expect a little less on new ones"
     return said

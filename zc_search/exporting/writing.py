@@ -1,7 +1,11 @@
 """`export`: a folder with the network in every format, checked, and its model card."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from zc_search.errors import StudyError
 from zc_search.exporting.card import model_card
@@ -10,6 +14,7 @@ from zc_search.exporting.formats import (
     largest_difference,
     load_module,
     missing,
+    multiply_adds,
     write_onnx,
     write_program,
     write_weights,
@@ -72,7 +77,7 @@ def _write(subject: Subject, folder: Path, onnx: bool) -> dict[str, float]:
     sizes = {"channels": config.space.channels or _CHANNELS, "cells": config.space.cells or _CELLS}
     reference = build_network(cell, task, seed=config.proxies.seed, **sizes)
     if subject.weights is not None:
-        reference.load_state_dict(dict(subject.weights))
+        _load(reference, subject.weights)
     reference.eval()
     source = network_source(
         cell,
@@ -100,9 +105,19 @@ def _write(subject: Subject, folder: Path, onnx: bool) -> dict[str, float]:
     differences = largest_difference(reference, task, folder)
     costs = {
         "params": sum(p.numel() for p in network.parameters()) / 1e6,
-        "flops": reference.multiply_adds(task.height, task.width) / 1e6,
+        "flops": multiply_adds(network, task) / 1e6,
     }
     write_atomically(folder / "cell.svg", str(draw_cell(cell)))
     card = model_card(subject, costs, differences, subject.weights is not None)
     write_atomically(folder / "README.md", card)
     return differences
+
+
+def _load(network: nn.Module, weights: Mapping[str, Any]) -> None:
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise StudyError(
+            "the trained weights are of a network for other images than the run's section data "
+            "names now; train again with zc-search train RUN --fresh"
+        ) from error

@@ -102,9 +102,7 @@ def answer(result: SearchResult, trials: Trials, held_out: pd.DataFrame | None) 
         return Answer(
             f"First by the {ranked[0]}",
             str(row["architecture"]),
-            "No accuracy is known, so no percentage is predicted and nothing here was checked: "
-            + ("on images of your own, " if result.config.data.generated else "")
-            + "`zc-search train` trains the first few against random ones.",
+            _unchecked(result),
             None,
             _facts(trials, str(row["architecture"])),
             effort,
@@ -125,6 +123,16 @@ def answer(result: SearchResult, trials: Trials, held_out: pd.DataFrame | None) 
         effort,
         tuple(caveats),
     )
+
+
+def _unchecked(result: SearchResult) -> str:
+    """Say what a ranking without accuracies is worth, before and after training the first few."""
+    said = "No accuracy was known to the ranking, so no percentage is predicted"
+    if (result.folder / "training" / "notes.json").exists():
+        return f"{said}; what training the first few gave is among the notes."
+    where = "on images of your own, " if result.config.data.generated else ""
+    advice = f"{where}`zc-search train` trains the first few against random ones."
+    return f"{said} and nothing here was checked: {advice}"
 
 
 def accuracy_provenance(result: SearchResult) -> str:
@@ -166,11 +174,8 @@ def _effort(result: SearchResult, trials: Trials) -> tuple[Fact, ...]:
                 f"{functions:,} distinct functions" if functions else "",
             )
         )
-    looked = 0
-    if trials.metric:
-        known = table[np.isfinite(trials.true(table))]
-        looked = known["architecture"].nunique() if "architecture" in known else len(known)
-    facts.append(Fact("accuracies looked at", f"{looked:,}", "" if looked else "no benchmark"))
+    note = "" if trials.looked_at else "no benchmark"
+    facts.append(Fact("accuracies looked at", f"{trials.looked_at:,}", note))
     if len(result.pareto):
         facts.append(Fact("on the Pareto front", f"{len(result.pareto):,}", "distinct functions"))
     if "duration" in table:
@@ -255,9 +260,9 @@ def _regret(result: SearchResult, trials: Trials) -> list[str]:
     values = trials.true(trials.feasible)
     top = float(np.nanmax(values))
     if top <= result.best.true:
-        return ["No architecture that was looked at has a higher true accuracy."]
+        return ["No feasible architecture that was looked at has a higher true accuracy."]
     return [
-        f"The highest true accuracy among those looked at is {top:.2f} %, "
+        f"The highest true accuracy among the feasible ones looked at is {top:.2f} %, "
         f"{top - result.best.true:.2f} points above this one's."
     ]
 

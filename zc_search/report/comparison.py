@@ -77,9 +77,10 @@ def _summary(result: SearchResult) -> dict[str, str]:
         "on the Pareto front": f"{len(result.pareto):,}",
     }
     if trials.metric:
-        known = table[np.isfinite(trials.true(table))]
-        summary["accuracies looked at"] = f"{known['architecture'].nunique():,}"
-        summary["best accuracy looked at"] = f"{np.nanmax(trials.true(table)):.2f} %"
+        summary["accuracies looked at"] = f"{trials.looked_at:,}"
+        reached = trials.true(trials.feasible)
+        if np.isfinite(reached).any():
+            summary["best feasible accuracy looked at"] = f"{np.nanmax(reached):.2f} %"
     if best is not None:
         summary["predicted for the best"] = (
             f"{best.predicted:.2f} % ({best.low:.2f} to {best.high:.2f})"

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from zc_search.report import style
 from zc_search.report.correlations import get_kendall_info
 from zc_search.report.drawings import Draw, Drawing
-from zc_search.report.progress import AGAINST, SHORT_AGAINST, Against, get_progress_info
+from zc_search.report.progress import AGAINST, Against, choices, get_progress_info
 from zc_search.report.tables import METRICS, ReportError, as_trials
 
 if TYPE_CHECKING:
@@ -39,11 +39,12 @@ def comparison_drawings(results: Sequence[SearchResult]) -> list[Drawing]:
     def progress(against: Against) -> Draw:
         return lambda: plot_compared_progress(results, against)
 
+    workers = max(result.config.study.workers for result in results)
     return [
         Drawing(
             "progress",
             "Best so far",
-            {label: progress(key) for key, label in SHORT_AGAINST.items()},
+            {label: progress(key) for key, label in choices(workers).items()},
         ),
         Drawing("tau", "Kendall's tau of the proxies", {"": lambda: plot_compared_tau(results)}),
         Drawing("quality", "How well they rank", {"": lambda: plot_compared_quality(results)}),

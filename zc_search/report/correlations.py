@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from zc_search.config import ensemble_file
 from zc_search.evaluation import BASELINES, bootstrap_interval, kendall_tau, spearman
 from zc_search.report import style
 from zc_search.report.tables import Floats, ReportError, Trials, as_trials
@@ -134,6 +135,7 @@ def plot_kendall_tau(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
         if len(part)
     ]
     best = info.iloc[-1]
+    predicted = [name for name in info["proxy"] if ensemble_file(name)]
     return style.figure(
         traces,
         title="Kendall's tau with the true accuracy",
@@ -141,8 +143,13 @@ def plot_kendall_tau(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
         + ", ".join(f"{r.proxy} {r.kendall_tau:+.2f}" for r in info[::-1].itertuples())
         + ".",
         caption=f"Over {int(best['n']):,} distinct functions of this search, which are no "
-        f"random sample; bars hold {100 * LEVEL:.0f} % of bootstrap resamples. Every value was "
-        "computed without an accuracy, so nothing here is in-sample.",
+        f"random sample; bars hold {100 * LEVEL:.0f} % of bootstrap resamples. "
+        + (
+            f"{', '.join(predicted)}: predicted, maybe by a fit to these very accuracies. The "
+            "others were computed without an accuracy."
+            if predicted
+            else "Every value was computed without an accuracy, so nothing here is in-sample."
+        ),
         height=110 + 30 * len(info),
         xaxis={"title": {"text": "Kendall's tau"}, "zeroline": True},
         yaxis={"categoryorder": "array", "categoryarray": list(info["proxy"]), "ticksuffix": " "},
@@ -194,7 +201,7 @@ def plot_rank_correlations(
         columns: What to correlate; all proxies and the accuracy unless named.
 
     Raises:
-        ReportError: Fewer than two columns that vary over three architectures.
+        ReportError: Fewer than two columns that vary over the same three architectures.
     """
     info = _get_rank_correlations(as_trials(source), columns)
     many = len(info.names) > MANY
@@ -248,6 +255,8 @@ def _get_rank_correlations(
     for i, first in enumerate(names):
         for j in range(i):
             matrix[i, j] = matrix[j, i] = spearman(values[first], values[names[j]])
+    if np.isnan(matrix[np.triu_indices_from(matrix, 1)]).all():
+        raise ReportError("no two columns have values for the same three architectures")
     distance = 1 - abs(np.nan_to_num(matrix))
     np.fill_diagonal(distance, 0)
     order = leaves_list(linkage(squareform(distance, checks=False), "average"))

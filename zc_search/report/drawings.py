@@ -27,7 +27,7 @@ from zc_search.report.ensemble_figures import (
 from zc_search.report.parallel import plot_parallel_coordinates
 from zc_search.report.pareto import plot_pareto
 from zc_search.report.predictions import held_out_predictions
-from zc_search.report.progress import SHORT_AGAINST, Against, plot_progress
+from zc_search.report.progress import Against, choices, plot_progress
 from zc_search.report.tables import ReportError, Trials, as_trials
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def run_drawings(
         Drawing(
             "progress",
             "Best so far",
-            {label: progress(key) for key, label in SHORT_AGAINST.items()},
+            {label: progress(key) for key, label in choices(result.config.study.workers).items()},
         ),
         _one("hypervolume", "Hypervolume", lambda: plot_hypervolume(trials), "half"),
         _one("distinct", "Distinct architectures", lambda: plot_distinct(trials), "half"),

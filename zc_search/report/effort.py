@@ -154,8 +154,9 @@ def plot_time(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
         [trace],
         title="Where the time went",
         alt="Seconds spent: " + ", ".join(f"{k} {v:.3g}" for k, v in info.items()) + ".",
-        caption=f"{total:,.0f} seconds in all. Trials of several workers run at once, and their "
-        "seconds are added up; set-up and ensemble are of the last start of this run.",
+        caption=f"{total:,.0f} seconds in all. Trials of several workers run at once and wait "
+        "for one another, and their seconds are added up; set-up and ensemble are of the last "
+        "start of this run.",
         height=110 + 38 * len(info),
         xaxis={"title": {"text": "seconds"}},
         yaxis={"ticksuffix": " "},
@@ -171,7 +172,7 @@ def _get_time(source: SearchResult | pd.DataFrame | Trials) -> pd.Series[float]:
             spent[name] = float(np.nansum(trials.numbers(column)))
     if "duration" in trials.table:
         rest = float(np.nansum(trials.numbers("duration"))) - sum(spent.values())
-        spent["sampler and storage"] = max(rest, 0.0)
+        spent["waiting, sampler and storage"] = max(rest, 0.0)
     stages: Mapping[str, float] = getattr(source, "seconds", {})
     spent |= {name: seconds for name, seconds in stages.items() if name != "search"}
     if not spent or trials.table.empty:

@@ -35,16 +35,17 @@ def load_result(folder: str | Path) -> SearchResult:
     folder = Path(folder)
     manifest = _manifest(folder)
     config = load_config(folder / "config.toml")
-    trials, pareto, ranking = (_table(folder / f"{n}.csv") for n in ("trials", "pareto", "ranking"))
+    trials, pareto, ranking = (
+        read_table(folder / f"{n}.csv") for n in ("trials", "pareto", "ranking")
+    )
     known = {field.name for field in fields(Best)}
     best = manifest.get("best")
-    has_ensemble = (folder / "ensemble.toml").exists() and not ranking.empty
     return SearchResult(
         config=config,
         folder=folder,
         trials=trials,
         pareto=pareto,
-        ensemble=Ensemble.load(folder / "ensemble.toml") if has_ensemble else None,
+        ensemble=_ensemble(folder, config.ensemble.model) if best else None,
         ranking=ranking,
         best=Best(**{k: v for k, v in best.items() if k in known}) if best else None,
         notes=(*manifest.get("notes", ()), *_training_notes(folder)),
@@ -59,7 +60,14 @@ def stored_learning_curve(folder: Path) -> pd.DataFrame | None:
         StudyError: It cannot be read.
     """
     path = folder / "curve" / "draws.csv"
-    return _table(path) if path.exists() else None
+    return read_table(path) if path.exists() else None
+
+
+def _ensemble(folder: Path, model: str) -> Ensemble | None:
+    """Return the ensemble of a run, None where none was saved or only one of an earlier model."""
+    path = folder / "ensemble.toml"
+    loaded = Ensemble.load(path) if path.exists() else None
+    return loaded if loaded is not None and loaded.model == model else None
 
 
 def _training_notes(folder: Path) -> tuple[str, ...]:
@@ -94,7 +102,12 @@ def _unfinished(folder: Path) -> str:
     return f"{said}; there are {', '.join(sorted(map(str, near)))}" if near else said
 
 
-def _table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Return a table that a run wrote, with the types it had.
+
+    Raises:
+        StudyError: It is not there or cannot be read.
+    """
     try:
         # Python's parser gives back what was written; pandas' own was an ulp off before 3.1.
         table = pd.read_csv(path, engine="python")

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from zc_search.ensemble.tables import flags
 from zc_search.errors import unknown_name
 from zc_search.report import style
 from zc_search.report.hypervolume import nondominated
@@ -179,8 +180,7 @@ def default_axes(trials: Trials, x: str | None = None, y: str | None = None) -> 
 def study_front(trials: Trials, rows: pd.DataFrame) -> NDArray[np.bool_]:
     """Return which rows are on the study's front: as recorded, else of the objectives."""
     if "pareto" in rows:
-        recorded: NDArray[np.bool_] = rows["pareto"].eq(True).fillna(False).to_numpy(dtype=bool)
-        return recorded
+        return flags(rows, "pareto", default=False)
     names = [name for name in trials.objectives if name in trials.table]
     if not names:
         return np.zeros(len(rows), dtype=bool)

@@ -52,7 +52,7 @@ def plain(value: Any) -> Any:
 def figure_json(made: go.Figure) -> dict[str, Any]:
     """Return a figure for the page, which adds template, title and what is hovered over.
 
-    Numbers are single-precision and packed, a quarter of the size of their digits.
+    Numbers are packed, single-precision where that can hold them: a quarter of their digits' size.
     """
     spec = _packed(made.to_plotly_json())
     margin = spec["layout"]["margin"]
@@ -76,13 +76,20 @@ def _packed(value: Any) -> Any:
         return {key: _packed(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray):
         if value.ndim == 1 and value.dtype.kind == "f":
-            return _base64(value.astype("<f4"), "f4")
+            kind = "f4" if _fits_single(value) else "f8"
+            return _base64(value.astype(f"<{kind}"), kind)
         if value.ndim == 1 and value.dtype.kind in "iu":
             return _base64(value.astype("<i4"), "i4")
         return _packed(value.tolist())
     if isinstance(value, list | tuple):
         return [_packed(inner) for inner in value]
     return plain(value)
+
+
+def _fits_single(values: np.ndarray[Any, Any]) -> bool:
+    """Whether single precision makes none of the numbers infinite or zero."""
+    sizes, single = abs(values[np.isfinite(values) & (values != 0)]), np.finfo(np.float32)
+    return bool(((sizes >= single.tiny) & (sizes <= single.max)).all())
 
 
 def _base64(array: np.ndarray[Any, Any], dtype: str) -> dict[str, str]:

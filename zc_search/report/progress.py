@@ -10,6 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from zc_search.config import ensemble_file
+from zc_search.ensemble.tables import flags
 from zc_search.errors import unknown_name
 from zc_search.evaluation import best_so_far
 from zc_search.report import style
@@ -24,7 +26,7 @@ AGAINST: Mapping[Against, str] = {
     "trials": "trials",
     "accuracies": "distinct accuracies looked at",
     "simulated_seconds": "training them would have taken (hours, simulated)",
-    "seconds": "time of the search (seconds)",
+    "seconds": "seconds, summed over trials",
 }
 
 
@@ -32,16 +34,21 @@ SHORT_AGAINST: Mapping[Against, str] = {
     "trials": "trials",
     "accuracies": "accuracies",
     "simulated_seconds": "simulated training",
-    "seconds": "real time",
+    "seconds": "trial seconds",
 }
 """What a button says."""
+
+
+def choices(workers: int) -> dict[Against, str]:
+    """Return the axes to choose from; trials of several workers wait while their seconds run."""
+    return {key: said for key, said in SHORT_AGAINST.items() if key != "seconds" or workers == 1}
 
 
 class ProgressInfo(NamedTuple):
     """What was reached by when.
 
     Attributes:
-        rows: The trials that have a value, in order.
+        rows: The feasible trials that have a value, in order.
         x: Trials, accuracies, hours or seconds, after each of these trials.
         value: The trial's accuracy, or first objective where there is no accuracy.
         best: The best value so far.
@@ -69,7 +76,7 @@ def plot_progress(
     against: Against = "trials",
     optimum: float | None = None,
 ) -> go.Figure:
-    """Plot the best accuracy so far; of a search without accuracies, the first objective.
+    """Plot the best feasible accuracy so far; without accuracies, the first objective.
 
     Args:
         source: A result or a table of trials.
@@ -120,9 +127,9 @@ def plot_progress(
     high = float(np.quantile(info.value, 1 if info.maximize else 0.9))
     top = max(high, optimum or high) if info.name == trials.metric else high
     pad = 0.06 * (top - low) or 1.0
-    seen = info.name in trials.objectives
+    seen = info.name in trials.objectives or any(map(ensemble_file, trials.objectives))
     caption = (
-        f"{name} of every trial. "
+        f"{name} of every feasible trial. "
         + ("" if seen else "The search itself did not see it: it looked at proxies. ")
         + "Values in the worst tenth may lie outside; double-click to see them."
         if info.name == trials.metric
@@ -148,15 +155,16 @@ def get_progress_info(trials: Trials, against: str = "trials") -> ProgressInfo:
         raise ReportError("progress needs an accuracy or an objective, and the table has neither")
     table = trials.table
     value = trials.numbers(name)
-    has = np.isfinite(value)
+    looked = np.isfinite(value)
+    has = looked & flags(table, "feasible", default=True)
     if not has.any():
-        raise ReportError(f"no trial has a finite {name}")
+        raise ReportError(f"no feasible trial has a finite {name}")
     key = "architecture" if "architecture" in table else None
     first = ~table[key].duplicated().to_numpy() if key else np.ones(len(table), dtype=bool)
     if against == "trials":
         x = np.arange(1, len(table) + 1, dtype=float)
     elif against == "accuracies":
-        x = np.cumsum(first & has).astype(float)
+        x = np.cumsum(first & looked).astype(float)
     elif against == "simulated_seconds":
         x = np.cumsum(np.where(first, np.nan_to_num(trials.numbers("train_seconds")), 0)) / 3600
     else:

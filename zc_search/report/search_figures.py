@@ -22,6 +22,7 @@ CLOCKS = {
 }
 
 _DASHES = ("solid", "dash", "dot")
+_POINTS = 50  # beyond, a point a seed would hide the box
 _ALPHA = 0.05
 
 
@@ -132,13 +133,15 @@ def plot_ends(looks: pd.DataFrame, dataset: str) -> go.Figure:
     places = _places(own)
     ends = own.drop_duplicates(["algorithm", "seed"], keep="last")
     found = {name: ends["best"][ends["algorithm"] == name] for name in places}
+    all_points = max(map(len, found.values())) <= _POINTS
+    points = "One point a seed" if all_points else "Points are seeds far from the rest"
     traces = [
         go.Box(
             x=found[name],
             y=[name] * len(found[name]),
             name=name,
             orientation="h",
-            boxpoints="all" if len(found[name]) <= 50 else "outliers",
+            boxpoints="all" if all_points else "outliers",
             jitter=0.6,
             pointpos=0,
             marker={"color": _line(places[name])["color"], "size": 4, "opacity": 0.6},
@@ -155,7 +158,7 @@ def plot_ends(looks: pd.DataFrame, dataset: str) -> go.Figure:
         traces,
         title=f"Found at the end, {dataset}",
         alt=f"Median over the seeds of the best found, {dataset}: {'; '.join(said)}.",
-        caption="One point a seed. " + style.OUTSIDE,
+        caption=f"{points}. {style.OUTSIDE}",
         height=110 + 34 * len(found),
         xaxis={"title": {"text": style.label("val_accuracy")}, "range": [low - pad, high + pad]},
         yaxis={"ticksuffix": " "},

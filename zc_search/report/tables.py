@@ -15,6 +15,7 @@ from zc_search.benchmarks.nasbench101 import NASBench101
 from zc_search.benchmarks.nasbench201 import PackagedNASBench201
 from zc_search.benchmarks.trial_benchmark import TrialBenchmark
 from zc_search.config import METRIC_DIRECTIONS
+from zc_search.ensemble.tables import distinct, flags
 from zc_search.errors import ZcSearchError, unknown_name
 from zc_search.proxy_names import DEFAULT_DIRECTIONS, Direction
 
@@ -95,17 +96,13 @@ class Trials:
     @cached_property
     def feasible(self) -> pd.DataFrame:
         """The trials that have objective values."""
-        if "feasible" not in self.table:
-            return self.table
-        return self.table[self.table["feasible"].eq(True).fillna(False).to_numpy(dtype=bool)]
+        return self.table[flags(self.table, "feasible", default=True)]
 
     @cached_property
     def distinct(self) -> pd.DataFrame:
-        """The feasible trials, of those that compute the same function the first."""
-        for key in ("function_key", "architecture"):
-            if key in self.table:
-                return self.feasible.drop_duplicates(key)
-        return self.feasible
+        """The feasible trials, of those that compute the same function the first of the front."""
+        named = {"function_key", "architecture"} & set(self.table)
+        return distinct(self.feasible) if named else self.feasible
 
     @property
     def scored(self) -> pd.DataFrame:
@@ -117,6 +114,12 @@ class Trials:
         if self.distinct.empty:
             raise ReportError("no trial was feasible")
         return self.distinct
+
+    @cached_property
+    def looked_at(self) -> int:
+        """How many architectures have an accuracy, feasible or not."""
+        known = self.table[np.isfinite(self.true(self.table))]
+        return known["architecture"].nunique() if "architecture" in known else len(known)
 
     def direction(self, name: str) -> Direction:
         """Return which way of a column is better: as searched for, else as is usual."""

@@ -56,7 +56,7 @@ def pareto(result: SearchResult, rows: int, width: int) -> Group:
     number = _fitting([*first, *columns], width) - 2
     table = _table()
     for place, (heading, _) in enumerate([*first, *columns[:number]]):
-        table.add_column(heading, justify="left" if place == 1 else "right", no_wrap=True)
+        table.add_column(Text(heading), justify="left" if place == 1 else "right", no_wrap=True)
     for row in zip(*(texts for _, texts in [*first, *columns[:number]]), strict=True):
         table.add_row(*map(Text, row))
     more = f", the first {rows}; all in pareto.csv" if len(front) > rows else ""
@@ -95,9 +95,10 @@ def weights(ensemble: Ensemble, rows: int = 12) -> Group:
             for c in frame.columns[1:]
         )
         table.add_row(Text(str(row["feature"])), *cells)
+    scale = f"{ensemble.unit}; 90 % intervals" if "weight" in frame else "Kendall's tau lost"
     return _titled(
         f"Ensemble: {ensemble.model}, fitted to {ensemble.rows} architectures "
-        f"({ensemble.fit_on}); {ensemble.unit}; 90 % intervals",
+        f"({ensemble.fit_on}); {scale}",
         table,
         *(
             [Text(), Text(f"and {left_out} of less weight: see ensemble.toml", "dim")]

@@ -14,7 +14,6 @@ import torch
 from zc_search.config import Config, Training
 from zc_search.data.choosing import batch_and_task, open_images
 from zc_search.data.image_set import ImageSet
-from zc_search.datasets import Task
 from zc_search.errors import StudyError
 from zc_search.files import write_atomically
 from zc_search.networks import build_network
@@ -111,7 +110,7 @@ def train_run(
         space = make_space(config.space)
         entrants = choose_entrants(result, space, top, recipe.seed, allowed)
         folder.write_table("entrants.csv", pd.DataFrame(entrants))
-        results = _train_all(folder, config, recipe, images, task, entrants, seeds, place, on_step)
+        results = _train_all(folder, config, recipe, images, entrants, seeds, place, on_step)
         scored = _scored(scorer, result, entrants)
         if len(scored):
             folder.write_table("scores.csv", scored)
@@ -120,9 +119,17 @@ def train_run(
         ensemble, ranked, notes = refit(config, table, results, proxies, batch.fingerprint)
         if (said := verdict(groups)) is not None:
             notes.insert(0, said)
+        if not config.data_decides:
+            notes.append(
+                "The benchmark's data set gave the images that the proxies scored on: validation "
+                "images may be among them."
+            )
         if ensemble is not None:
             ensemble.save(folder.path / "ensemble.toml")
             folder.write_table("ranking.csv", ranked)
+        else:  # those of an earlier call with more entrants
+            for name in ("ensemble.toml", "ranking.csv"):
+                (folder.path / name).unlink(missing_ok=True)
         folder.write_table("groups.csv", groups)
         folder.write_json("notes.json", {"notes": notes})
     curve = stored_learning_curve(result.folder)
@@ -156,7 +163,6 @@ def _train_all(
     config: Config,
     recipe: Training,
     images: ImageSet,
-    task: Task,
     entrants: list[Entrant],
     seeds: int,
     device: torch.device,
@@ -186,12 +192,15 @@ def _train_all(
 
         network = build_network(
             read_architecture(text),
-            task,
+            images.task,
             channels=config.space.channels,
             cells=config.space.cells,
             seed=seed,
         )
         file = weights_file(folder.path, text, seed)
+        part = file.with_suffix(".part")
+        if file.exists() and not part.exists():  # killed before the result was written
+            file.replace(part)
         start = time.perf_counter()
         reached = train_network(
             network,
@@ -199,13 +208,13 @@ def _train_all(
             validation,
             recipe,
             seed=seed,
-            checkpoint=file.with_suffix(".part"),
+            checkpoint=part,
             on_epoch=on_epoch,
         )
         seconds = time.perf_counter() - start
         row = pd.DataFrame([(text, seed, recipe.epochs, reached[-1], seconds)], columns=_COLUMNS)
         # The weights first: a result without weights would never be trained again.
-        file.with_suffix(".part").replace(file)
+        part.replace(file)
         results = pd.concat([results, row], ignore_index=True) if len(results) else row
         folder.write_table("results.csv", results)
         done += 1

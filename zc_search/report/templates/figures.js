@@ -16,7 +16,7 @@ zc.isDark = () => {
 zc.unpack = (values) => {
   if (!values || values.bdata === undefined) return values;
   const bytes = Uint8Array.from(atob(values.bdata), (c) => c.charCodeAt(0));
-  const kinds = { f4: Float32Array, i4: Int32Array };
+  const kinds = { f4: Float32Array, f8: Float64Array, i4: Int32Array };
   return Array.from(new kinds[values.dtype](bytes.buffer));
 };
 

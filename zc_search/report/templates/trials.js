@@ -13,7 +13,7 @@ zc.filterRows = ({ words, front, feasible }) => {
   if (front) tests.push((row) => zc.column.get("pareto")?.[row]);
   if (feasible) tests.push((row) => zc.column.get("feasible")?.[row] ?? true);
   for (const word of words.toLowerCase().split(/\s+/).filter(Boolean)) {
-    const match = /^([^<>=]+)(<=|>=|<|>|=)(.+)$/.exec(word);
+    const match = /^(.+?)(<=|>=|<|>|=)([^<>=]+)$/.exec(word);
     if (!match) {
       tests.push((row) => zc.haystack[row].includes(word));
       continue;
