@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self, get_args
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from zc_search.config.messages import dotted, report, unknown_key
+from zc_search.config.messages import dotted, faults, report, unknown_key
 from zc_search.config.sections import Section
 from zc_search.config.types import Count, FrozenTable, StudyName, Table
 from zc_search.datasets import DatasetName
@@ -118,12 +118,7 @@ def load_comparison(
     try:
         return Comparison.model_validate(settings)
     except ValidationError as error:
-        lines = dict.fromkeys(
-            _line(detail)
-            for detail in error.errors()
-            # A list whose items are all wrong is counted as empty too, which it is not.
-            if not (detail["type"] == "too_short" and detail["input"])
-        )
+        lines = dict.fromkeys(map(_line, faults(error)))
         raise ConfigError(report(str(path), [*lines])) from error
 
 

@@ -34,12 +34,12 @@ def describe(
         settings: The values that were validated.
         origins: What the user's file calls a key, where that is not its dotted name.
     """
-    return [
-        _line(detail, settings, origins)
-        for detail in error.errors()
-        # A list whose items are all wrong is counted as empty too, which it is not.
-        if not (detail["type"] == "too_short" and detail["input"])
-    ]
+    return [_line(detail, settings, origins) for detail in faults(error)]
+
+
+def faults(error: ValidationError) -> list[ErrorDetails]:
+    """Return what is wrong; a list whose items all are is counted as empty too, which it is not."""
+    return [d for d in error.errors() if not (d["type"] == "too_short" and d["input"])]
 
 
 def report(source: str, lines: Sequence[str]) -> str:

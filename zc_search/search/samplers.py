@@ -83,12 +83,13 @@ class ResumableSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """See `BaseSampler`."""
-        _forget_drawn(study, trial)
-        # Who draws first in a generation selects its parents, with random numbers, and stores
-        # them. That is done by a sampler of its own, so that the draw is the same for who comes
-        # back to a trial that was cut off behind it.
         sampler = self._sampler(trial)
+        if isinstance(sampler, optuna.samplers.GPSampler):
+            _forget_drawn(study, trial)
         if isinstance(sampler, BaseGASampler):
+            # Who draws first in a generation selects its parents, with random numbers, and stores
+            # them. That is done by a sampler of its own, so that the draw is the same for who
+            # comes back to a trial that was cut off behind it.
             selecting = cast("BaseGASampler", self._make_for(trial.number))
             generation = selecting.get_trial_generation(study, trial)
             selecting.get_parent_population(study, generation)
