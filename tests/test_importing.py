@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from zc_search.data.torch_dataset import read_dataset
+from zc_search._utils.plugins import import_here
 from zc_search.ensemble.models import make_model
 from zc_search.errors import DataError, EnsembleError, ProxyError, StudyError
-from zc_search.guidance import find_sampler
-from zc_search.importing import import_here
+from zc_search.images.torch_dataset import read_dataset
 from zc_search.proxies import resolve_proxy
+from zc_search.samplers import find_sampler
 
 
 @pytest.fixture

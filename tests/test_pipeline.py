@@ -14,8 +14,8 @@ import zc_search
 from zc_search.config import Config, parse_config
 from zc_search.ensemble import Ensemble
 from zc_search.errors import BenchmarkError, EnsembleError, ProxyError, StudyError
-from zc_search.pipeline import _bounds
 from zc_search.proxies import Probe
+from zc_search.search import _bounds
 
 SMALL = """
 [study]
@@ -199,7 +199,7 @@ def test_one_trial_is_explained_not_fatal(tmp_path: Path) -> None:
 
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
-    from zc_search.run_folder import RunFolder
+    from zc_search.study.run_folder import RunFolder
 
     config = configured(tmp_path, "study.n_trials=1")
     with (
@@ -265,7 +265,7 @@ def test_the_command_explains_mistakes_and_exits_with_2(tmp_path: Path) -> None:
 
 def test_help_does_not_import_torch() -> None:
     code = (
-        "import sys; from zc_search.cli import app; "
+        "import sys; from zc_search.cli.app import app; "
         "from zc_search import Architecture, load_config, open_benchmark, fit_ensemble; "
         "sys.exit('torch' in sys.modules)"
     )

@@ -1,5 +1,5 @@
 """``python -m zc_search`` is the command ``zc-search``."""
 
-from zc_search.cli import main
+from zc_search.cli.app import main
 
 main()

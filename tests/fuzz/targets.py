@@ -20,18 +20,18 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from zc_search._utils.pickles import NUMPY_ARRAYS, load_restricted
 from zc_search.benchmarks import packaged
 from zc_search.config import ConfigWarning, config_to_toml, parse_config, starter
-from zc_search.data import Batch
 from zc_search.ensemble import Ensemble, fit_ensemble
 from zc_search.ensemble.sources import load_source
 from zc_search.errors import EnsembleError, ZcSearchError
-from zc_search.pickles import NUMPY_ARRAYS, load_restricted
-from zc_search.scoring import Scores
-from zc_search.search import RECORD, TrialRecord
+from zc_search.images import Batch
+from zc_search.scoring.scorer import Scores
+from zc_search.scoring.sweep import ScoresError, load_scores
+from zc_search.scoring.sweep.table import to_bytes, to_table
 from zc_search.spaces import Architecture, read_architecture
-from zc_search.sweep import ScoresError, load_scores
-from zc_search.sweep.table import to_bytes, to_table
+from zc_search.study import RECORD, TrialRecord
 
 Check = Callable[[bytes], bool]
 """Returns whether the bytes were accepted; raises whatever a user should never see."""
@@ -185,7 +185,7 @@ def _pickle(data: bytes) -> bool:
 def _assert_plain(value: object, depth: int = 0) -> None:
     # The stand-ins for NumPy's types hold data and do nothing.
     kind = value if isinstance(value, type) else type(value)
-    ours = kind.__module__.startswith("zc_search.pickles.") or kind is object
+    ours = kind.__module__.startswith("zc_search._utils.pickles.") or kind is object
     assert isinstance(value, _PLAIN) or ours, type(value)
     if depth < 50:
         for inner in (

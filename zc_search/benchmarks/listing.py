@@ -8,8 +8,8 @@ from zc_search.benchmarks.nasbench201 import PackagedNASBench201
 from zc_search.benchmarks.registry import SOURCES, third_party
 from zc_search.benchmarks.trial_benchmark import HYPERPARAMETERS, TrialBenchmark
 from zc_search.benchmarks.trial_metrics import SPLITS
-from zc_search.datasets import DATASETS
 from zc_search.errors import BenchmarkError
+from zc_search.images.datasets import DATASETS
 from zc_search.spaces import AnyArchitecture, Architecture
 
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zc_search.benchmarks.base import Benchmark, Direction, Result
-from zc_search.benchmarks.nasbench101_records import FIGURES, WHEN
-from zc_search.benchmarks.nasbench101_table import SpecTable
+from zc_search.benchmarks.files.nasbench101_records import FIGURES, WHEN
+from zc_search.benchmarks.files.nasbench101_table import SpecTable
 from zc_search.errors import ArchitectureError, BenchmarkError, unknown_name
 from zc_search.spaces import AnyArchitecture, ModelSpec
 

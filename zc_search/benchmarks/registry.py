@@ -87,9 +87,9 @@ class Source(NamedTuple):
 
 
 _DATASETS = ("cifar10", "cifar10-valid", "cifar100", "ImageNet16-120")
-_CELLS = "zc_search.benchmarks.converting:convert_archive"
+_CELLS = "zc_search.benchmarks.files.converting:convert_archive"
 _TRIALS = "zc_search.benchmarks.trial_benchmark:TrialBenchmark"
-_RECORDS = "zc_search.benchmarks.nasbench101_table:convert_records"
+_RECORDS = "zc_search.benchmarks.files.nasbench101_table:convert_records"
 _SPECS = "zc_search.benchmarks.nasbench101:NASBench101"
 _NB101_PAGE = "https://github.com/google-research/nasbench#download-the-dataset"
 _NB201_PAGE = "https://github.com/D-X-Y/NAS-Bench-201#preparation-and-download"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zc_search.benchmarks.base import Benchmark, Direction, Result
-from zc_search.benchmarks.columnar import TrialTable
+from zc_search.benchmarks.files.columnar import TrialTable
 from zc_search.benchmarks.trial_figures import Figures
 from zc_search.benchmarks.trial_metrics import ALIASES, DIRECTIONS, SPLITS, split_metrics
 from zc_search.errors import ArchitectureError, BenchmarkError, unknown_name

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zc_search.benchmarks.columnar import Group, TrialTable
+from zc_search.benchmarks.files.columnar import Group, TrialTable
 from zc_search.benchmarks.trial_metrics import DIRECTIONS, Origin, origins
 from zc_search.benchmarks.trials import COSTS, DATASETS
 from zc_search.errors import BenchmarkError, unknown_name

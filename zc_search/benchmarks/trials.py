@@ -11,8 +11,8 @@ from math import isnan
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from zc_search._utils.pickles.limits import shown
 from zc_search.errors import BenchmarkError
-from zc_search.pickles.limits import shown
 
 DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 """What was trained on, in the benchmark's names; a trial's data set is a number into these."""

@@ -8,7 +8,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
 from zc_search.errors import StudyError, ZcSearchError, unknown_name
-from zc_search.guidance import (
+from zc_search.samplers import (
     OWN,
     SAMPLERS,
     check_options,
@@ -18,7 +18,7 @@ from zc_search.guidance import (
     make_own,
     zero_cost,
 )
-from zc_search.samplers import DistinctSampler
+from zc_search.samplers.portable import DistinctSampler
 from zc_search.spaces import Architecture, CellSpace
 
 ZERO_COST = "zero_cost"

@@ -4,7 +4,7 @@ from zc_search.compare.algorithms import SPACE, ZERO_COST
 from zc_search.compare.running import describe_all
 from zc_search.compare.settings import Comparison
 from zc_search.compare.table import table_of
-from zc_search.guidance import FLOW_AGGREGATE, gather
+from zc_search.samplers import FLOW_AGGREGATE, gather
 
 _EPOCHS = 200
 _PUBLISHED_EPOCHS = 12

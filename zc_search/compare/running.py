@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import optuna
 
+from zc_search._utils.files import write_atomically
 from zc_search.compare.algorithms import Algorithm, describe, make_search, pick
 from zc_search.compare.searching import Search, search
 from zc_search.compare.settings import Comparison, Race
 from zc_search.compare.table import table_of
 from zc_search.errors import StudyError, ZcSearchError
-from zc_search.files import write_atomically
-from zc_search.workers import process_pool
+from zc_search.scoring.workers import process_pool
 
 _RULES = 1  # raised when what a search may do changes, so that old files are not taken for new ones
 

@@ -9,11 +9,11 @@ import numpy as np
 import optuna
 from optuna.trial import Trial
 
+from zc_search._utils.files import write_atomically
 from zc_search.compare.algorithms import SPACE, Algorithm, make_search, pick
 from zc_search.compare.settings import Race
 from zc_search.compare.table import Table, table_of
-from zc_search.files import write_atomically
-from zc_search.guidance import distributions
+from zc_search.samplers import distributions
 
 _TRIALS = 20
 """Trials for each accuracy that a search may use up before it counts as stuck."""

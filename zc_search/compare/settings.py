@@ -12,8 +12,8 @@ from pydantic_core import ErrorDetails
 from zc_search.config.messages import dotted, faults, report, unknown_key
 from zc_search.config.sections import Section
 from zc_search.config.types import Count, FrozenTable, StudyName, Table
-from zc_search.datasets import DatasetName
 from zc_search.errors import ConfigError, nearest, unknown_name
+from zc_search.images.datasets import DatasetName
 
 Budget = Annotated[float, Field(gt=0)]
 Counts = Annotated[tuple[Count, ...], Field(strict=False)]

@@ -3,9 +3,9 @@
 from io import BytesIO
 from pathlib import Path
 
+from zc_search._utils.files import write_atomically
 from zc_search.compare.outcomes import Outcomes
 from zc_search.errors import ZcSearchError
-from zc_search.files import write_atomically
 
 _LONG = ("looks",)
 """Tables too long to be read by anybody: Parquet alone."""

@@ -1,6 +1,6 @@
 """A search's settings: TOML in, frozen and validated values out.
 
-The file is described in ``zc_search/resources/search.toml``, which `starter` returns.
+The file is described in ``zc_search/config/search.toml``, which `starter` returns.
 """
 
 from zc_search.config.comparison import RESUMABLE, config_differences

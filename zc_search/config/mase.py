@@ -11,10 +11,10 @@ from typing import Any
 
 from zc_search.config.messages import Location, dotted, unknown_key
 from zc_search.config.types import metric_direction
-from zc_search.datasets import DATASETS
 from zc_search.errors import unknown_name
-from zc_search.proxy_names import DEFAULT_DIRECTIONS
-from zc_search.vocabulary import MASE_OPERATIONS, PARAMETERS
+from zc_search.images.datasets import DATASETS
+from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS
+from zc_search.spaces.vocabulary import MASE_OPERATIONS, PARAMETERS
 
 _SPACE: Location = ("search", "search_space", "nas_zero_cost", "config")
 _STRATEGY: Location = ("search", "strategy")

@@ -21,7 +21,7 @@ from zc_search.config.types import (
     Table,
     distinct,
 )
-from zc_search.datasets import FROM_FILES, GENERATED
+from zc_search.images.datasets import FROM_FILES, GENERATED
 
 
 class Section(BaseModel):

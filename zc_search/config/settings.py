@@ -20,9 +20,9 @@ from zc_search.config.sections import (
 )
 from zc_search.config.space import BENCHMARKS_OF, Space
 from zc_search.config.types import METRIC_DIRECTIONS, objective_name
-from zc_search.datasets import BENCHMARKED
 from zc_search.errors import unknown_name
-from zc_search.proxy_names import Direction, default_direction
+from zc_search.images.datasets import BENCHMARKED
+from zc_search.proxies.catalogue import Direction, default_direction
 
 DIRECTIONS = ("maximize", "minimize", "default")
 

@@ -11,8 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from zc_search.config.sections import Section
 from zc_search.config.types import Channels, Count, Operations, VertexOperations
-from zc_search.datasets import DatasetName
-from zc_search.vocabulary import CHANNELS, OPERATIONS, PARAMETERS, STAGES, VERTEX_OPERATIONS
+from zc_search.images.datasets import DatasetName
+from zc_search.spaces.vocabulary import CHANNELS, OPERATIONS, PARAMETERS, STAGES, VERTEX_OPERATIONS
 
 SPACE_KEYS: Mapping[str, Mapping[str, Any]] = {
     "nasbench201": {"channels": 16, "cells": 5} | dict.fromkeys(PARAMETERS, OPERATIONS),

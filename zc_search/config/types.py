@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator
 
-from zc_search.datasets import DATA_SOURCES
 from zc_search.errors import unknown_name
-from zc_search.proxy_names import (
+from zc_search.images.datasets import DATA_SOURCES
+from zc_search.proxies.catalogue import (
     DEFAULT_DIRECTIONS,
     Direction,
     check_options,
     installed_proxies,
 )
-from zc_search.vocabulary import CHANNELS, Operation, VertexOperation
+from zc_search.spaces.vocabulary import CHANNELS, Operation, VertexOperation
 
 SAMPLERS = (
     "random",

@@ -5,14 +5,14 @@ from typing import Any
 
 import tomlkit
 
+from zc_search._utils.passwords import stripped
 from zc_search.config.settings import Config, Objective
 from zc_search.config.types import FrozenTable, thawed
-from zc_search.passwords import stripped
 
 
 def starter() -> str:
     """Return a configuration to start from, in which every key is explained."""
-    return files("zc_search").joinpath("resources/search.toml").read_text(encoding="utf-8")
+    return files("zc_search.config").joinpath("search.toml").read_text(encoding="utf-8")
 
 
 def config_to_toml(config: Config, template: str = "") -> str:

@@ -10,15 +10,15 @@ from zc_search.ensemble.baselines import (
     az_nas,
     best_single_proxy,
 )
-from zc_search.ensemble.cell import CELL_FEATURES, cell_features
 from zc_search.ensemble.features import FeatureMap, Features, parse_feature_set
 from zc_search.ensemble.fitted import SCHEMA_VERSION, Ensemble
 from zc_search.ensemble.fitting import fit_ensemble, fit_pipeline
-from zc_search.ensemble.flow import FLOW_FEATURES, flow_features
 from zc_search.ensemble.judging import compare_pareto, judge, learning_curve
 from zc_search.ensemble.quality import HeldOut
 from zc_search.ensemble.ranking import aggregate_ranking, ranking
 from zc_search.ensemble.splits import judge_split, summarise
+from zc_search.spaces.nasbench201.cell import CELL_FEATURES, cell_features
+from zc_search.spaces.nasbench201.flow import FLOW_FEATURES, flow_features
 
 __all__ = [
     "CELL_FEATURES",

@@ -8,11 +8,11 @@ import pandas as pd
 
 from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.config import Config
-from zc_search.datasets import DATASETS
 from zc_search.ensemble.sources import Source
 from zc_search.ensemble.splits import draw_rows
 from zc_search.ensemble.tables import finite, flags, function_keys
 from zc_search.errors import EnsembleError, unknown_name
+from zc_search.images.datasets import DATASETS
 from zc_search.spaces import CellSpace
 
 

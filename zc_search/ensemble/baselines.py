@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from zc_search.ensemble.flow import FLOW_FEATURES, flow_features
 from zc_search.ensemble.scales import Floats
 from zc_search.ensemble.tables import numbers, require
 from zc_search.errors import EnsembleError, unknown_name
 from zc_search.evaluation import kendall_tau
-from zc_search.proxy_names import Direction
+from zc_search.proxies.catalogue import Direction
+from zc_search.spaces.nasbench201.flow import FLOW_FEATURES, flow_features
 
 Scorer = Callable[[pd.DataFrame], Floats]
 """From rows of a table to a score for each, higher meaning more accuracy."""

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field
 
-from zc_search.ensemble.cell import CELL_FEATURES, cell_features
-from zc_search.ensemble.flow import FLOW_FEATURES, flow_features
 from zc_search.ensemble.scales import RECORD, Floats, RankScale, Scale, SplineScale
 from zc_search.ensemble.tables import numbers
-from zc_search.proxy_names import Direction
+from zc_search.proxies.catalogue import Direction
+from zc_search.spaces.nasbench201.cell import CELL_FEATURES, cell_features
+from zc_search.spaces.nasbench201.flow import FLOW_FEATURES, flow_features
 
 
 class Column(BaseModel):

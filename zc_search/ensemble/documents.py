@@ -10,8 +10,8 @@ from typing import Any
 import tomlkit
 from pydantic import ValidationError
 
+from zc_search._utils.files import write_atomically
 from zc_search.errors import EnsembleError, unknown_name
-from zc_search.files import write_atomically
 
 SUFFIXES = (".toml", ".json")
 _KIND = "zc-search ensemble"

@@ -9,7 +9,6 @@ import pandas as pd
 from pydantic import BaseModel, model_validator
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from zc_search.ensemble.cell import CELL_FEATURES
 from zc_search.ensemble.columns import (
     Column,
     KeptColumns,
@@ -19,11 +18,12 @@ from zc_search.ensemble.columns import (
     plain_columns,
     products,
 )
-from zc_search.ensemble.flow import FLOW_FEATURES
 from zc_search.ensemble.scales import FIT_SCALE, RECORD, Floats, RankScale, Scale, SplineScale
 from zc_search.ensemble.tables import finite, numbers, require
 from zc_search.errors import EnsembleError, unknown_name
-from zc_search.proxy_names import Direction
+from zc_search.proxies.catalogue import Direction
+from zc_search.spaces.nasbench201.cell import CELL_FEATURES
+from zc_search.spaces.nasbench201.flow import FLOW_FEATURES
 
 EXTRAS = ("cell", "interactions", "flow", "aggregate")
 RANK_SCALES = ("rank", "spline")

@@ -12,11 +12,11 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, RegressorMixin, is_regressor
 from sklearn.linear_model import LinearRegression, RidgeCV
 
+from zc_search._utils.plugins import import_here
 from zc_search.config.types import MODELS
 from zc_search.ensemble.ridge import fit_ridge, gaps_to_ceiling, ridge_covariance
 from zc_search.ensemble.scales import RECORD, Floats
 from zc_search.errors import EnsembleError, unknown_name
-from zc_search.importing import import_here
 
 _ALPHAS = np.logspace(-2, 4, 13)
 

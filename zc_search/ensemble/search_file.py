@@ -5,12 +5,12 @@ from typing import Any
 
 import tomlkit
 
+from zc_search._utils.files import write_atomically
 from zc_search.config import ENSEMBLE, Config, config_to_toml, load_config, parse_config
 from zc_search.ensemble.compatibility import check_space, setting_differences
 from zc_search.ensemble.fitted import Ensemble
 from zc_search.ensemble.sources import same_dataset, settings_of
 from zc_search.errors import EnsembleError
-from zc_search.files import write_atomically
 
 
 def write_search_file(

@@ -15,8 +15,8 @@ import tomlkit
 from zc_search.config import Config, config_to_toml, load_config, parse_config
 from zc_search.ensemble.baselines import COSTS
 from zc_search.errors import EnsembleError, nearest
-from zc_search.proxy_names import default_direction
-from zc_search.scores_file import (
+from zc_search.proxies.catalogue import default_direction
+from zc_search.scoring.scores_file import (
     DamagedFileError,
     ForeignFileError,
     read_scores_file,

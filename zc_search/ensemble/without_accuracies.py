@@ -17,7 +17,7 @@ from zc_search.ensemble.fitted import Ensemble
 from zc_search.ensemble.ranking import aggregate_ranking, transfer_ranking
 from zc_search.ensemble.sources import COSTLY, settings_of
 from zc_search.ensemble.tables import flags
-from zc_search.proxy_names import split_options
+from zc_search.proxies.catalogue import split_options
 
 
 def load_transferred(config: Config, definitions: Mapping[str, str]) -> Ensemble | None:

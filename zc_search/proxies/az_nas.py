@@ -7,7 +7,7 @@ score: the sum (there: mean) of the logarithms of relative ranks.
 from torch import Tensor
 
 from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 _PAPER = "Lee and Ham 2024, AZ-NAS: Assembling Zero-Cost Proxies for Network Architecture Search"
 

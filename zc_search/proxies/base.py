@@ -8,9 +8,9 @@ from hashlib import sha256
 import torch
 from torch import Tensor
 
-from zc_search.proxies.measurements import Measurement, cost_class
-from zc_search.proxies.probe import Probe
-from zc_search.proxy_names import MODE, Direction, OptionValue
+from zc_search.proxies.catalogue import MODE, Direction, OptionValue
+from zc_search.proxies.probe.measurements import Measurement, cost_class
+from zc_search.proxies.probe.probe import Probe
 
 Scalar = float | Tensor
 """A number, or a tensor of one element so that a GPU is waited for once and not per proxy."""

@@ -1,7 +1,7 @@
 """What the network costs: the baselines that every proxy has to beat."""
 
 from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 
 @proxy("params", maximize=False, paper="baseline", counts_dead_edges=True)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 _MANY_CLASSES = 100
 

@@ -5,7 +5,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from zc_search.proxies.base import Scalar, proxy, total
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 
 @proxy(

@@ -1,7 +1,7 @@
 """Size of the loss gradient."""
 
 from zc_search.proxies.base import Scalar, norm, proxy, total
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 
 @proxy(

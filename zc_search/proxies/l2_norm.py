@@ -1,7 +1,7 @@
 """Size of the initial weights: a count of layers in disguise."""
 
 from zc_search.proxies.base import Scalar, norm, proxy, total
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 
 @proxy(

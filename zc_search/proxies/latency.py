@@ -1,8 +1,8 @@
 """What running the network costs on this machine."""
 
 from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe import Probe
-from zc_search.proxies.timing import forward_milliseconds
+from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies.probe.timing import forward_milliseconds
 
 
 @proxy(

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 _PAPER = "Jiang et al. 2023, MeCo: Zero-Shot NAS with One Data and Single Forward Pass"
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 _PAPER = "Mellor et al. 2021, Neural Architecture Search without Training, eq. 3"
 

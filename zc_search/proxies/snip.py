@@ -1,7 +1,7 @@
 """Connection sensitivity."""
 
 from zc_search.proxies.base import Scalar, proxy, total
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 
 @proxy(

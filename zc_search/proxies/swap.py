@@ -3,7 +3,7 @@
 import math
 
 from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 _PAPER = "Peng et al. 2024, SWAP-NAS: Sample-Wise Activation Patterns for Ultra-fast NAS"
 

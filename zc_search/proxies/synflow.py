@@ -3,7 +3,7 @@
 import torch
 
 from zc_search.proxies.base import Scalar, proxy, total
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 
 @proxy(

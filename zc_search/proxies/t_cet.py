@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from zc_search.proxies.base import Scalar, proxy, total
-from zc_search.proxies.patterns import Agreement
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.patterns import Agreement
+from zc_search.proxies.probe.probe import Probe
 
 
 @proxy(

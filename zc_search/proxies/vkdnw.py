@@ -5,7 +5,7 @@ from torch import Tensor
 
 from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.layers import count_layers
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 _PAPER = (
     "Tybl and Neumann 2025, Training-free NAS through Variance of Knowledge of Deep Network Weights"

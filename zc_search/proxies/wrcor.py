@@ -1,8 +1,8 @@
 """WRCor: weighted response correlation."""
 
 from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.patterns import log_determinant
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.patterns import log_determinant
+from zc_search.proxies.probe.probe import Probe
 
 
 @proxy(

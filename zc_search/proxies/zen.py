@@ -1,7 +1,7 @@
 """Zen-NAS: how strongly features react to a change of the input."""
 
 from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe import Probe
+from zc_search.proxies.probe.probe import Probe
 
 
 @proxy(

@@ -15,7 +15,7 @@ from zc_search.report.predictions import CROSS_VALIDATED
 from zc_search.report.tables import Trials
 
 if TYPE_CHECKING:
-    from zc_search.results import SearchResult
+    from zc_search.study.result import SearchResult
 
 
 class Fact(NamedTuple):

@@ -16,7 +16,7 @@ from zc_search.report.progress import AGAINST, Against, choices, get_progress_in
 from zc_search.report.tables import METRICS, ReportError, as_trials
 
 if TYPE_CHECKING:
-    from zc_search.results import SearchResult
+    from zc_search.study.result import SearchResult
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")

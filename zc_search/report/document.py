@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from zc_search.report.payload import plain
-from zc_search.results import SearchResult
+from zc_search.study.result import SearchResult
 
 
 def result_document(result: SearchResult) -> str:
@@ -15,7 +15,7 @@ def result_document(result: SearchResult) -> str:
     Its keys: ``study``, ``folder``, ``report``, ``trials``, ``feasible``, ``functions``,
     ``pareto`` (a row an architecture, as in ``pareto.csv``), ``ensemble`` (``model``,
     ``fit_on``, ``rows``, ``unit``, ``weights``, ``quality``; or null), ``best`` (see
-    `zc_search.results.Best`; or null), ``notes`` and ``seconds``. NaN is null, an infinity its
+    `zc_search.study.result.Best`; or null), ``notes`` and ``seconds``. NaN is null, an infinity its
     name.
     """
     trials, ensemble, best = result.trials, result.ensemble, result.best

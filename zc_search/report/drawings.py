@@ -31,7 +31,7 @@ from zc_search.report.progress import Against, choices, plot_progress
 from zc_search.report.tables import ReportError, Trials, as_trials
 
 if TYPE_CHECKING:
-    from zc_search.results import SearchResult
+    from zc_search.study.result import SearchResult
 
 Draw = Callable[[], go.Figure]
 Layout = Literal["wide", "half", "small"]

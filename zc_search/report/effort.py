@@ -15,7 +15,7 @@ from zc_search.report.hypervolume import hypervolume
 from zc_search.report.tables import ReportError, Trials, as_trials
 
 if TYPE_CHECKING:
-    from zc_search.results import SearchResult
+    from zc_search.study.result import SearchResult
 
 
 def plot_hypervolume(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:

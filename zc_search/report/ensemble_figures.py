@@ -15,7 +15,7 @@ from zc_search.report.tables import Floats, ReportError, short
 
 if TYPE_CHECKING:
     from zc_search.ensemble import Ensemble
-    from zc_search.results import SearchResult
+    from zc_search.study.result import SearchResult
 
 _LOOKS = {
     CROSS_VALIDATED: (style.BLUE, "circle"),

@@ -16,19 +16,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from zc_search._utils.files import write_atomically
+from zc_search._utils.passwords import without_passwords
 from zc_search.config import config_to_toml
 from zc_search.errors import StudyError
-from zc_search.files import write_atomically
-from zc_search.passwords import without_passwords
 from zc_search.report.answer import answer
-from zc_search.report.cell import drawing_or_none
 from zc_search.report.drawings import Drawing, held_out_or_none, run_drawings
 from zc_search.report.pareto import default_axes
 from zc_search.report.payload import embed, figure_json, page_data
 from zc_search.report.tables import ReportError, Trials, as_trials
+from zc_search.spaces.nasbench201.drawing import drawing_or_none
 
 if TYPE_CHECKING:
-    from zc_search.results import SearchResult
+    from zc_search.study.result import SearchResult
 
 
 @dataclass(frozen=True)

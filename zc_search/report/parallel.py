@@ -13,7 +13,7 @@ from zc_search.report import style
 from zc_search.report.tables import Floats, ReportError, Trials, as_trials, finite_rows
 
 if TYPE_CHECKING:
-    from zc_search.results import SearchResult
+    from zc_search.study.result import SearchResult
 
 
 class ParallelInfo(NamedTuple):

@@ -16,7 +16,7 @@ from zc_search.report.hypervolume import nondominated
 from zc_search.report.tables import Floats, ReportError, Trials, as_trials, finite_rows
 
 if TYPE_CHECKING:
-    from zc_search.results import SearchResult
+    from zc_search.study.result import SearchResult
 
 _ARROWS = {"maximize": "more is better", "minimize": "less is better"}
 

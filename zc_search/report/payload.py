@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from zc_search.errors import ArchitectureError
 from zc_search.report import style
-from zc_search.report.cell import NAMES, dead_edges
 from zc_search.report.pareto import study_front
 from zc_search.report.tables import BOOKKEEPING, Trials, short
 from zc_search.spaces import Architecture
+from zc_search.spaces.nasbench201.drawing import NAMES, dead_edges
 
 # None of these ends a script element, starts a comment in one, or breaks a line of JavaScript.
 _UNSAFE = {c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}

@@ -14,12 +14,12 @@ from zc_search.ensemble.tables import finite, function_keys, select_rows
 from zc_search.ensemble.validation import ROWS_IN_A_FOLD
 from zc_search.errors import EnsembleError
 from zc_search.evaluation import BASELINES
-from zc_search.proxy_names import DEFAULT_DIRECTIONS, Direction
+from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, Direction
 from zc_search.report.tables import Floats, ReportError, as_trials
 
 if TYPE_CHECKING:
     from zc_search.ensemble import Ensemble
-    from zc_search.results import SearchResult
+    from zc_search.study.result import SearchResult
 
 CROSS_VALIDATED = "cross-validated"
 NOT_FITTED_TO = "not fitted to"

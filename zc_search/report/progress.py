@@ -18,7 +18,7 @@ from zc_search.report import style
 from zc_search.report.tables import Floats, ReportError, Trials, as_trials
 
 if TYPE_CHECKING:
-    from zc_search.results import SearchResult
+    from zc_search.study.result import SearchResult
 
 Against = Literal["trials", "accuracies", "simulated_seconds", "seconds"]
 

@@ -17,10 +17,10 @@ from zc_search.benchmarks.trial_benchmark import TrialBenchmark
 from zc_search.config import METRIC_DIRECTIONS
 from zc_search.ensemble.tables import distinct, flags
 from zc_search.errors import ZcSearchError, unknown_name
-from zc_search.proxy_names import DEFAULT_DIRECTIONS, Direction
+from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, Direction
 
 if TYPE_CHECKING:  # a result brings the whole search with it, and a table needs none of it
-    from zc_search.results import SearchResult
+    from zc_search.study.result import SearchResult
 
 Floats = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from zc_search.report.terminal_tables import pareto, quality, weights
-from zc_search.results import Best, Progress, SearchResult
+from zc_search.study.result import Best, Progress, SearchResult
 
 _NARROW = 64
 """Columns below which a bar and its numbers leave no room to say more."""

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from zc_search.ensemble import Ensemble
-from zc_search.report.notation import compact, legend
-from zc_search.results import SearchResult
+from zc_search.spaces.nasbench201.notation import compact, legend
+from zc_search.study.result import SearchResult
 
 _HEADINGS = {
     "val_accuracy": "true %",

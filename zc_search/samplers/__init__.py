@@ -1,21 +1,48 @@
-"""Samplers for architectures and other categorical spaces, for any Optuna study.
+"""Samplers on cells, and what guides them: what is known before an accuracy is looked at."""
 
-They need NumPy and Optuna and nothing else of zc-search, and import each other by relative paths,
-so that this folder works wherever it is copied to.
-"""
-
-from .distinct import DistinctSampler
-from .evolution import RegularizedEvolutionSampler
-from .local_search import LocalSearchSampler
-from .memory import Memory, RememberingSampler
-from .predictor_guided import PredictorGuidedSampler, normal_scores
+from zc_search.samplers.building import local_search, predictor_guided, regularized_evolution
+from zc_search.samplers.cells import distributions, function_key, key_of
+from zc_search.samplers.knowledge import Knowledge, gather
+from zc_search.samplers.naming import (
+    OPTUNA,
+    OWN,
+    SAMPLERS,
+    check_options,
+    find_sampler,
+    make_own,
+)
+from zc_search.samplers.picking import zero_cost
+from zc_search.samplers.portable import (
+    DistinctSampler,
+    LocalSearchSampler,
+    PredictorGuidedSampler,
+    RegularizedEvolutionSampler,
+)
+from zc_search.samplers.prior import FLOW_AGGREGATE
+from zc_search.samplers.regressors import MODELS, Model, find_model
 
 __all__ = [
+    "FLOW_AGGREGATE",
+    "MODELS",
+    "OPTUNA",
+    "OWN",
+    "SAMPLERS",
     "DistinctSampler",
+    "Knowledge",
     "LocalSearchSampler",
-    "Memory",
+    "Model",
     "PredictorGuidedSampler",
     "RegularizedEvolutionSampler",
-    "RememberingSampler",
-    "normal_scores",
+    "check_options",
+    "distributions",
+    "find_model",
+    "find_sampler",
+    "function_key",
+    "gather",
+    "key_of",
+    "local_search",
+    "make_own",
+    "predictor_guided",
+    "regularized_evolution",
+    "zero_cost",
 ]

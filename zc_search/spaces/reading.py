@@ -2,11 +2,11 @@
 
 from zc_search.errors import ArchitectureError
 from zc_search.spaces.base import AnyArchitecture
-from zc_search.spaces.nasbench101 import EXAMPLE as SPEC_EXAMPLE
-from zc_search.spaces.nasbench101 import ModelSpec
-from zc_search.spaces.nasbench201 import Architecture
-from zc_search.spaces.nats_sss import EXAMPLE as SIZE_EXAMPLE
-from zc_search.spaces.nats_sss import SizeArchitecture
+from zc_search.spaces.nasbench101.architecture import EXAMPLE as SPEC_EXAMPLE
+from zc_search.spaces.nasbench101.architecture import ModelSpec
+from zc_search.spaces.nasbench201.architecture import Architecture
+from zc_search.spaces.nats_sss.architecture import EXAMPLE as SIZE_EXAMPLE
+from zc_search.spaces.nats_sss.architecture import SizeArchitecture
 
 
 def is_written(text: str) -> bool:

@@ -1,0 +1,156 @@
+"""From a scores file to the tables that judge its proxies."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from scipy import stats
+from typer.testing import CliRunner
+
+from zc_search.benchmarks import open_benchmark
+from zc_search.cli.evaluate import evaluate as evaluate_command
+from zc_search.config import parse_config
+from zc_search.errors import BenchmarkError, ZcSearchError
+from zc_search.evaluation import evaluate, judging
+from zc_search.scoring.scorer import Scores
+from zc_search.scoring.sweep import ScoresError, load_scores
+from zc_search.scoring.sweep.jobs import Scoring
+from zc_search.scoring.sweep.request import sample_space
+from zc_search.scoring.sweep.store import Store
+from zc_search.scoring.sweep.table import about
+from zc_search.spaces import CellSpace
+
+COUNT = 300
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scores file of made-up proxies: accuracy plus noise, less and less of it."""
+    config = parse_config(
+        {
+            "space": {"channels": 2, "cells": 1},
+            "data": {"source": "noise", "batch_size": 4},
+            "objectives": {"snip": "maximize", "jacov": "maximize"},
+        }
+    )
+    path = tmp_path_factory.mktemp("scores") / "scores.parquet"
+    store = Store(path, about(config, Scoring.of(config)))
+    rng = np.random.default_rng(0)
+    accuracy = open_benchmark().table()["val_accuracy"]
+    scores = []
+    for number, architecture in enumerate(sample_space(CellSpace(), COUNT, 0)):
+        true = accuracy[str(architecture)]
+        noise = rng.normal(size=4)
+        values = {
+            "snip": -true + noise[0],
+            "jacov": true + 8 * noise[1] if number >= 10 else math.nan,
+            "params": true + 20 * noise[2],
+            "flops": true + 40 * noise[3],
+        }
+        scores.append(Scores(architecture, values))
+    with store.locked():
+        store.append(scores)
+        store.finish()
+    return path
+
+
+app = typer.Typer()
+app.command()(evaluate_command)
+
+
+def invoke(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "80"})
+    if isinstance(result.exception, ZcSearchError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_tables_fit_a_terminal_and_begin_with_the_best(path: Path) -> None:
+    said = invoke(path, "--bootstrap=50")
+    assert max(map(len, said.splitlines())) <= 80
+    whole, half, top = (said.index(f"{subset}, cifar10") for subset in _SUBSETS)
+    assert whole < half < top
+    first = [line.split()[0] for line in said[:half].splitlines()[3:7]]
+    assert first == ["jacov", "params", "flops", "snip"]
+    assert "tau [interval]" in said
+    assert "on half of CIFAR-10's training set" in said
+    assert "judged on" in said
+
+
+_SUBSETS = ("all", "better half", "top 10 %")
+
+
+def test_numbers_are_scipys_and_directions_are_kept(path: Path, tmp_path: Path) -> None:
+    said = invoke(path, "--bootstrap=0", "--csv", tmp_path / "t.csv")
+    assert "wrote" in said
+    assert "[" not in said.replace("[interval]", "")
+    table = pd.read_csv(tmp_path / "t.csv").set_index(["proxy", "subset"])
+    assert table.index.get_level_values("subset").unique().tolist() == list(_SUBSETS)
+    assert table.index.get_level_values("proxy").unique().tolist() == [
+        *("params", "flops", "snip", "jacov")
+    ]
+    scores, _ = load_scores(path)
+    accuracy = open_benchmark().table()["val_accuracy"][scores.index]
+    for name in ("snip", "params", "flops"):
+        truth = stats.kendalltau(scores[name], accuracy).statistic
+        assert table.loc[(name, "all"), "kendall_tau"] == pytest.approx(truth)
+        assert table.loc[(name, "all"), "n"] == COUNT
+    assert table.loc[("snip", "all"), "kendall_tau"] < -0.5
+    assert table.loc[("params", "all"), "kendall_tau"] > 0
+    assert table.loc[("jacov", "all"), "dropped"] == 10
+    assert table["baseline"].groupby("proxy").first().to_dict() == {
+        "params": True,
+        "flops": True,
+        "snip": False,
+        "jacov": False,
+    }
+
+
+def test_json_says_what_was_judged(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "t.json"
+    said = invoke(path, "--dataset=cifar100", "--bootstrap=0", "--json", out, "--proxies=jacov")
+    assert "Scores computed for cifar10, judged on cifar100." in said
+    document = json.loads(out.read_text())
+    assert document["dataset"] == "cifar100"
+    assert document["scored"] == "cifar10"
+    assert document["metric"] == "val_accuracy"
+    assert document["n_bootstrap"] == 0
+    assert document["about"]["settings"]["data.source"] == "noise"
+    assert [row["proxy"] for row in document["rows"]] == [
+        name for name in ("params", "flops", "jacov") for _ in _SUBSETS
+    ]
+    assert document["rows"][0]["kendall_tau_low"] is None
+
+
+def test_processes_find_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, said = load_scores(path)
+    here = judging.judge(scores, said, n_bootstrap=20)
+    monkeypatch.setattr(judging, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(judging, "cpu_count", lambda: 2)
+    told: list[tuple[int, int]] = []
+    there = judging.judge(scores, said, n_bootstrap=20, on_proxy=lambda *now: told.append(now))
+    pd.testing.assert_frame_equal(here.table, there.table)
+    assert told == [(done, 4) for done in range(5)]
+    accuracy = open_benchmark().table()["val_accuracy"]
+    whole = evaluate(scores[["params", "flops", "snip", "jacov"]], accuracy, n_bootstrap=20)
+    pd.testing.assert_frame_equal(here.table, whole)
+
+
+def test_what_is_not_there_is_named_with_the_nearest(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(ScoresError, match=r"unknown column 'jacob'; did you mean 'jacov'\?"):
+        invoke(path, "--proxies=jacob")
+    with pytest.raises(ScoresError, match=r"unknown accuracy 'valaccuracy'; did you mean 'val_acc"):
+        invoke(path, "--metric=valaccuracy")
+    with pytest.raises(ScoresError, match="unknown accuracy 'train_seconds'"):
+        invoke(path, "--metric=train_seconds")
+    with pytest.raises(BenchmarkError, match=r"unknown dataset 'cifar'; did you mean 'cifar10'\?"):
+        invoke(path, "--dataset=cifar")
+    with pytest.raises(ScoresError, match="no such file"):
+        invoke(tmp_path / "other.parquet")
+    with pytest.raises(ZcSearchError, match=r"t\.csv cannot be written: No such file"):
+        invoke(path, "--bootstrap=0", "--csv", tmp_path / "no" / "t.csv")

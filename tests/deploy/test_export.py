@@ -1,0 +1,204 @@
+"""Exported networks: source alone, every format alike, on cells of every kind."""
+
+import ast
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from zc_search.cli.app import app
+from zc_search.config import parse_config
+from zc_search.deploy.export import export_network, subject_of_cell, writing
+from zc_search.deploy.export.formats import load_module, multiply_adds
+from zc_search.deploy.export.source import exported_name, kept, network_source
+from zc_search.errors import StudyError
+from zc_search.images.datasets import Task
+from zc_search.spaces import Architecture
+from zc_search.spaces.network import build_network
+
+CELL = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_3x3~2|"
+SETTINGS = {
+    "objectives": {"meco": "maximize"},
+    "space": {"channels": 2, "cells": 1},
+    "data": {"source": "digits"},
+    "benchmark": {"name": "none"},
+}
+
+
+def exported_module(folder: Path, cell: Architecture, task: Task, cells: int = 1):
+    """The module as generated, with the weights of our own network, and that network."""
+    source = network_source(
+        cell,
+        task,
+        channels=2,
+        cells=cells,
+        class_names=[str(n) for n in range(task.classes)],
+        mean=[0.5] * task.channels,
+        spread=[0.25] * task.channels,
+        values="from 0 to 1",
+    )
+    (folder / "network.py").write_text(source)
+    ours = build_network(cell, task, channels=2, cells=cells, seed=3)
+    for module in ours.modules():  # running statistics that differ between layers
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
+    theirs = load_module(folder / "network.py").Network()
+    theirs.load_state_dict(
+        {exported_name(n): t for n, t in ours.state_dict().items() if kept(cell, n)}
+    )
+    return ours.eval(), theirs.eval(), source
+
+
+@settings(max_examples=20)
+@given(index=st.integers(0, 15_624))
+def test_every_cell_is_written_as_it_computes(tmp_path_factory, index: int) -> None:
+    task = Task("any", 3, 1, 8, 8)
+    folder = tmp_path_factory.mktemp("cell")
+    ours, theirs, source = exported_module(folder, Architecture.from_index(index), task)
+    images = torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(images), ours(images), rtol=1e-4, atol=1e-5)
+    imported = {
+        name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
+        )
+    }
+    assert imported <= {"torch"}
+
+
+def test_large_colour_images_get_their_stem(tmp_path: Path) -> None:
+    task = Task("photographs", 4, 3, 100, 60)
+    ours, theirs, _ = exported_module(tmp_path, Architecture.from_string(CELL), task, cells=2)
+    images = torch.randn(1, 3, 100, 60)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(images), ours(images), rtol=1e-4, atol=1e-5)
+
+
+def test_flops_are_those_of_the_edges_that_are_there(tmp_path: Path) -> None:
+    task = Task("any", 4, 1, 9, 7)
+    ours, theirs, _ = exported_module(tmp_path, Architecture.from_string(CELL), task)
+    assert multiply_adds(theirs, task) == ours.multiply_adds(9, 7)
+
+
+def test_the_card_counts_what_is_exported(tmp_path: Path) -> None:
+    cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+    subject = subject_of_cell(cell, parse_config(SETTINGS))
+    export_network(subject, tmp_path / "out", onnx=False)
+    lean = Architecture.from_string(cell.replace("nor_conv_3x3", "none"))
+    network = build_network(lean, subject.task, channels=2, cells=1)
+    said = f"| FLOPs | {network.multiply_adds(8, 8) / 1e6:.4g} million"
+    assert said in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_weights_of_other_images_are_refused(tmp_path: Path) -> None:
+    subject = replace(subject_of_cell(CELL, parse_config(SETTINGS)), weights={"stem": 0})
+    with pytest.raises(StudyError, match="the trained weights are of a network for other images"):
+        export_network(subject, tmp_path / "out", onnx=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export") / "out"
+    export_network(subject_of_cell(CELL, parse_config(SETTINGS)), folder)
+    return folder
+
+
+def test_all_formats_agree_on_any_number_of_images(folder: Path) -> None:
+    network = load_module(folder / "network.py").Network().eval()
+    network.load_state_dict(load_file(folder / "weights.safetensors"))
+    program = torch.export.load(folder / "network.pt2").module()
+    session = onnxruntime.InferenceSession(folder / "network.onnx")
+    onnx.checker.check_model(onnx.load(folder / "network.onnx"))
+    for count in (1, 3, 8):
+        images = torch.randn(count, 1, 8, 8)
+        with torch.no_grad():
+            expected = network(images)
+            torch.testing.assert_close(program(images), expected)
+        logits = session.run(None, {"images": images.numpy()})[0]
+        np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_the_card_loads_the_network_as_it_says(folder: Path) -> None:
+    card = (folder / "README.md").read_text()
+    lines = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]
+    assert len(lines.strip().splitlines()) == 3
+    code = lines + "import torch; print(tuple(model(torch.zeros(2, 1, 8, 8)).shape))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "(2, 10)", done.stderr
+    for said in (CELL, "1,797 images of digits", "**The weights are random**", "cell.svg"):
+        assert said in card
+    assert (folder / "cell.svg").read_text().startswith("<svg")
+
+
+def test_a_format_that_computes_something_else_is_no_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = writing.write_program
+
+    def wrong(network, task, path):
+        torch.nn.init.constant_(network.classifier.bias, 7.0)
+        real(network, task, path)
+
+    monkeypatch.setattr(writing, "write_program", wrong)
+    with pytest.raises(StudyError, match=r"network\.pt2 does not compute what the network does"):
+        export_network(subject_of_cell(CELL, parse_config(SETTINGS)), tmp_path / "x", onnx=False)
+
+
+def test_a_folder_with_something_in_it_is_left_alone(folder: Path) -> None:
+    with pytest.raises(StudyError, match="is not empty; name another folder with --to"):
+        export_network(subject_of_cell(CELL, parse_config(SETTINGS)), folder)
+
+
+def test_missing_packages_are_named_with_what_installs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "missing", lambda *packages: packages[-1:])
+    message = r'an export needs onnxruntime: pip install "zc-search\[export\]"'
+    with pytest.raises(StudyError, match=message):
+        export_network(subject_of_cell(CELL, parse_config(SETTINGS)), tmp_path / "x")
+
+
+def test_odd_class_names_stay_text(tmp_path: Path) -> None:
+    names = ['"""', "a\\b", "é|<b>", "'); import os"]
+    source = network_source(
+        Architecture.from_string(CELL),
+        Task("any", 4, 1, 8, 8),
+        channels=2,
+        cells=1,
+        class_names=names,
+        mean=[0.0],
+        spread=[1.0],
+        values="from 0 to 1",
+    )
+    (tmp_path / "network.py").write_text(source)
+    assert list(load_module(tmp_path / "network.py").CLASSES) == names
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
+    for arguments, message in (
+        ((str(tmp_path / "nothing"), "--to", str(tmp_path / "a")), "is no finished run"),
+        (("|conv~0|", "--to", str(tmp_path / "b")), "not an architecture string"),
+        (("24:32:48:64:64", "--to", str(tmp_path / "a")), "only cells of NAS-Bench-201"),
+        ((str(tmp_path), "--to", str(tmp_path / "a"), "--set=space.cells=1"), "--set: a run's "),
+        ((CELL, "--to", str(tmp_path / "a"), "--architecture", CELL), "--architecture chooses"),
+    ):
+        done = CliRunner().invoke(app, ["export", *arguments])
+        assert message in str(done.exception)
+        assert not any((tmp_path / name).exists() for name in "ab")

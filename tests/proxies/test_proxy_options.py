@@ -1,0 +1,201 @@
+"""Proxies with options: other definitions that are in use, and how they are named."""
+
+import copy
+import math
+import pickle
+import re
+
+import naive_proxies as naive
+import pytest
+import torch
+from example_proxy import weighted_params
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from zc_search.config import parse_config
+from zc_search.errors import ConfigError, ProxyError
+from zc_search.proxies import PROXIES, Probe, resolve_proxy
+from zc_search.proxies.catalogue import (
+    BOTH_MODES,
+    OPTIONS,
+    read_options,
+    split_names,
+    split_options,
+)
+from zc_search.scoring.direct import score_architectures, score_network
+from zc_search.spaces import Architecture
+from zc_search.spaces.network import build_network
+
+CELL = (
+    "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|"
+    "+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|"
+)
+
+
+@pytest.fixture
+def case() -> tuple[nn.Module, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    network = build_network(Architecture.from_string(CELL), channels=4, cells=1)
+    images = torch.randn(10, 3, 8, 8, generator=generator)
+    return network.double(), images.double(), torch.arange(10) % 4
+
+
+def score(name: str, case: tuple[nn.Module, Tensor, Tensor]) -> float:
+    network, images, labels = case
+    return float(resolve_proxy(name)(Probe(network, images, labels)))
+
+
+def test_options_are_those_of_the_functions() -> None:
+    assert {n: p.defaults for n, p in PROXIES.items() if p.defaults} == OPTIONS
+    assert {n for n, p in PROXIES.items() if p.both_modes} == BOTH_MODES
+
+
+def test_other_definitions_are_those_of_a_naive_version(case) -> None:
+    gradients = [g for _, g in naive.weights_and_gradients(*case)]
+    flat = torch.cat([g.flatten() for g in gradients])
+    assert score("grad_norm[by_layer=false]", case) == pytest.approx(float(flat.norm()))
+    assert score("grad_norm[by_layer=true]", case) == score("grad_norm", case)
+    weights = torch.cat([layer.weight.detach().flatten() for layer in naive.layers(case[0])])
+    assert score("l2_norm[by_layer=false]", case) == pytest.approx(float(weights.norm()))
+    assert math.log(score("synflow[log=false]", case)) == pytest.approx(score("synflow", case))
+
+
+def test_fisher_without_the_number_of_weights() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    case = (network.double(), torch.randn(6, 3, 8, 8).double(), torch.arange(6) % 2)
+    output = network[0](case[1]).detach().requires_grad_()
+    logits = network[3](output.relu().flatten(1))
+    nn.functional.cross_entropy(logits, case[2]).backward()
+    convolution = (output * output.grad).sum((2, 3)).square().mean(0).sum() / 2
+    logits = logits.detach().requires_grad_()
+    nn.functional.cross_entropy(logits, case[2]).backward()
+    linear = (logits * logits.grad).square().mean(0).sum() / 2
+    convolution, linear = convolution.detach(), linear.detach()
+    expected = float(convolution + linear)
+    assert score("fisher[weighted=false]", case) == pytest.approx(expected)
+    weighted = float(convolution * 27 + linear * 144)
+    assert score("fisher", case) == pytest.approx(weighted)
+
+
+def test_the_constant_of_jacov(case) -> None:
+    network, images, _ = case
+    rows = images.clone().requires_grad_()
+    network.train()(rows).sum().backward()
+    eigenvalues = torch.linalg.eigvalsh(torch.corrcoef(rows.grad.flatten(1)))
+    expected = -float(((eigenvalues + 0.5).log() + 1 / (eigenvalues + 0.5)).sum())
+    assert score("jacov[constant=0.5]", case) == pytest.approx(expected)
+    assert score("epe_nas[constant=0.5]", case) != score("epe_nas", case)
+
+
+class Affine(nn.Module):
+    """What batch normalisation does in evaluation mode before any training."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.scale, self.shift, self.eps = norm.weight, norm.bias, norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale, shift = self.scale[:, None, None], self.shift[:, None, None]
+        return x / math.sqrt(1 + self.eps) * scale + shift
+
+
+@pytest.mark.parametrize("name", sorted(BOTH_MODES))
+def test_evaluation_mode_uses_running_statistics(name: str, case) -> None:
+    network, images, labels = case
+    plain = copy.deepcopy(network)
+    for module in list(plain.modules()):
+        for child, norm in list(module.named_children()):
+            if isinstance(norm, nn.BatchNorm2d):
+                setattr(module, child, Affine(norm))
+    before = [module.training for module in network.modules()]
+    found = score(f"{name}[mode=eval]", case)
+    assert found == pytest.approx(score(name, (plain, images, labels)))
+    assert [module.training for module in network.modules()] == before
+    assert score(f"{name}[mode=train]", case) == score(name, case)
+
+
+def test_both_modes_share_one_call(case) -> None:
+    network, images, labels = case
+    names = ["snip", "snip[mode=eval]", "grad_norm[mode=eval]"]
+    together = score_network(network.float(), names, images.float(), labels)
+    network.double()
+    assert list(together) == names
+    assert together["snip"] != together["snip[mode=eval]"]
+
+
+def test_a_search_and_a_table_take_them_by_name() -> None:
+    name = "reg_swap[mu=0.2,sigma=0.5]"
+    config = parse_config({"objectives": {name: "default", "table_latency": "default"}})
+    assert [(o.name, o.direction) for o in config.objectives] == [
+        (name, "maximize"),
+        ("latency_seconds", "minimize"),
+    ]
+    table = score_architectures([CELL], [name, "swap"], batch_size=4, channels=4, cells=1)
+    assert table[name].iloc[0] < table["swap"].iloc[0]
+    assert pickle.loads(pickle.dumps(resolve_proxy(name))).options == {"mu": 0.2, "sigma": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("jacov[konstant=1]", r"^unknown option of jacov 'konstant'; did you mean 'constant'\?"),
+        ("jacov[constant=x]", r"^constant of jacov: 'x' is given; Allowed: a number above 0$"),
+        ("reg_swap[sigma=0]", r"^sigma of reg_swap: '0' is given; Allowed: a number above 0$"),
+        ("snip[mode=evaluation]", r"^unknown mode of snip 'evaluation'.*Allowed: train, eval$"),
+        ("fisher[weighted=no]", r"^unknown weighted of fisher 'no'.*Allowed: true, false$"),
+        ("params[a=1]", r"^params has no options, but 'a' is given$"),
+        ("jacov[constant]", r"^'jacov\[constant\]': 'constant' is no option; Allowed: each option"),
+        ("jacov[constant=1,constant=2]", r"'constant=2' is no option; Allowed: each option once"),
+        ("jakov[constant=1]", r"^unknown proxy 'jakov'; did you mean 'jacov'\?"),
+    ],
+)
+def test_a_wrong_option_is_named(name: str, message: str) -> None:
+    with pytest.raises(ProxyError, match=message):
+        resolve_proxy(name)
+    with pytest.raises(ConfigError):
+        parse_config({"objectives": {name: "maximize"}})
+
+
+def test_ones_own_proxy_has_options_too(case) -> None:
+    own = resolve_proxy("test_proxy_options:scaled_logits[scale=3]")
+    probe = Probe(*case)
+    assert float(own(probe)) == pytest.approx(3 * float(scaled_logits(probe)))
+    with pytest.raises(ProxyError, match=r"^unknown option of test_proxy_options:scaled_logits"):
+        resolve_proxy("test_proxy_options:scaled_logits[size=3]")
+
+
+def scaled_logits(probe: Probe, *, scale: float = 1.0) -> Tensor:
+    return probe.logits.sum() * scale
+
+
+def test_a_definition_tells_values_apart_that_cannot_be_compared() -> None:
+    assert PROXIES["snip"].definition == "snip, version 1"
+    assert resolve_proxy("fisher[weighted=false]").definition == "fisher[weighted=false], version 1"
+    own = resolve_proxy("example_proxy:weighted_params").definition
+    assert own.startswith("example_proxy:weighted_params, source ")
+    assert own != resolve_proxy("example_proxy:bare").definition.replace("bare", "weighted_params")
+    assert weighted_params.definition.endswith(own[-12:])
+
+
+@given(
+    st.sampled_from(sorted(OPTIONS)),
+    st.dictionaries(
+        st.sampled_from(["constant", "mu", "log"]),
+        st.floats(1e-9, 1e9) | st.booleans(),
+        min_size=1,
+    ),
+)
+def test_options_round_trip(name: str, options: dict[str, float | bool]) -> None:
+    written = {k: str(v).lower() for k, v in options.items()}
+    text = f"{name}[{','.join(f'{k}={v}' for k, v in written.items())}]"
+    assert split_names(f"{text} , snip") == [text, "snip"]
+    base, found = split_options(text)
+    assert base == name
+    assert read_options(name, found, options, modes=False) == options
+
+
+@given(st.text("snip[]=,:. \n0", max_size=30))
+def test_junk_is_no_proxy(text: str) -> None:
+    with pytest.raises(ProxyError, match=re.compile("Allowed|form|import|option", re.DOTALL)):
+        resolve_proxy(f"jacov[{text}")

@@ -1,0 +1,397 @@
+"""Samplers by name, and the promise that a study goes on as if it had not been cut off."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import optuna
+import pytest
+import scipy.stats
+from optuna.distributions import CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+from zc_search.config import SAMPLERS as CONFIGURABLE
+from zc_search.errors import StudyError, ZcSearchError
+from zc_search.samplers import OWN, SAMPLERS, function_key
+from zc_search.samplers.optuna import recommendation
+from zc_search.spaces import CellSpace
+from zc_search.spaces.vocabulary import OPERATIONS as CHOICES
+from zc_search.spaces.vocabulary import PARAMETERS as EDGES
+from zc_search.study import advice, make_sampler
+from zc_search.study.study import taken_up
+
+
+def test_the_names_are_those_that_a_configuration_may_hold() -> None:
+    assert set(SAMPLERS) == set(CONFIGURABLE)
+
+
+def objective(trial: optuna.trial.Trial) -> tuple[float, float]:
+    codes = [CHOICES.index(trial.suggest_categorical(edge, CHOICES)) for edge in EDGES]
+    return float(sum(codes)), float(codes[0] * codes[1] - codes[2])
+
+
+def one_of_them(trial: optuna.trial.Trial) -> float:
+    return objective(trial)[0]
+
+
+def a_study(sampler: BaseSampler) -> optuna.Study:
+    return optuna.create_study(sampler=sampler, directions=["maximize", "minimize"])
+
+
+POPULATION = {"population_size": 10}
+OPTIONS: dict[str, dict[str, object]] = {
+    "nsgaii": POPULATION,
+    "nsgaiii": POPULATION,
+    "regularized_evolution": {**POPULATION, "warmup": 30, "moves": 3},
+    "predictor_guided": {"model": "linear", "refit_every": 3},
+}
+
+
+def run(name: str, parts: list[int], *, seed: int = 3, distinct: bool = False) -> optuna.Study:
+    """Run a study in parts, each with a sampler made anew, as a resumed search does."""
+    study = None
+    for n_trials in parts:
+        sampler = make_sampler(name, OPTIONS.get(name, {}), seed=seed, distinct=distinct)
+        if name in ("gp", "predictor_guided"):
+            study = study or optuna.create_study(direction="maximize")
+            study.sampler = sampler
+            study.optimize(one_of_them, n_trials=n_trials)
+        else:
+            study = study or a_study(sampler)
+            study.sampler = sampler
+            study.optimize(objective, n_trials=n_trials)
+    assert study is not None
+    return study
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_study_goes_on_as_if_it_had_not_been_cut_off(name: str, distinct: bool) -> None:
+    first, last = (11, 3) if name == "gp" else (17, 18)  # its ten first trials are random
+    whole, halves = (run(name, p, distinct=distinct) for p in ([first + last], [first, last]))
+    assert [t.params for t in whole.trials] == [t.params for t in halves.trials]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_seeds_give_different_studies(name: str) -> None:
+    first, second = (run(name, [12], seed=seed) for seed in (0, 1))
+    assert [t.params for t in first.trials] != [t.params for t in second.trials]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_distinct_study_repeats_no_function(name: str) -> None:
+    n_trials = 15 if name == "gp" else 60
+    study = run(name, [n_trials], distinct=True)
+    assert len({function_key(t.params) for t in study.trials}) == n_trials
+
+
+def test_a_sampler_of_our_own_keeps_to_the_space() -> None:
+    few = dict.fromkeys(EDGES, ("none", "nor_conv_3x3"))
+    few["op_3_0"] = ("skip_connect",)
+    space = CellSpace(few)
+    for name in OWN:
+        study = optuna.create_study(
+            sampler=make_sampler(name, {}, seed=0, space=space), direction="maximize"
+        )
+        for _ in range(10):
+            trial = study.ask()
+            for edge in EDGES:
+                assert trial.suggest_categorical(edge, few[edge]) in few[edge]
+            study.tell(trial, float(trial.number))
+
+
+def test_resumable_draws_follow_the_trial_number_not_the_instance() -> None:
+    sampler = make_sampler("random", {}, seed=0)
+    study = a_study(sampler)
+    study.optimize(objective, n_trials=40)
+    assert len({tuple(t.params.values()) for t in study.trials}) > 35
+
+
+def test_a_trial_cut_off_while_scored_keeps_its_parameters() -> None:
+    study = a_study(make_sampler("qmc", {}, seed=0))
+    study.optimize(objective, n_trials=5)
+    cut_off = study.ask()
+    params = {edge: cut_off.suggest_categorical(edge, CHOICES) for edge in EDGES}
+    sampler = study.sampler
+    (again,) = taken_up(study, [study.trials[-1]], len(EDGES))
+    assert {edge: again.suggest_categorical(edge, CHOICES) for edge in EDGES} == params
+    assert again.number == cut_off.number
+    assert study.sampler is sampler
+
+
+@pytest.mark.parametrize("name", ["nsgaii", "random", "tpe", "brute_force"])
+def test_a_trial_cut_off_while_asked_for_is_completed_by_the_sampler(name: str) -> None:
+    options = {"population_size": 4} if name == "nsgaii" else {}
+    study = a_study(make_sampler(name, options, seed=0))
+    study.optimize(objective, n_trials=9)
+    partly = study.ask()
+    partly.suggest_categorical(EDGES[0], CHOICES)
+    twin = a_study(make_sampler(name, options, seed=0))
+    twin.optimize(objective, n_trials=10)
+    (again,) = taken_up(study, [study.trials[-1]], len(EDGES))
+    params = {edge: again.suggest_categorical(edge, CHOICES) for edge in EDGES}
+    assert params == twin.trials[-1].params
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+class Killing(InMemoryStorage):
+    """Ends the process before it writes for the n-th time; never for -1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = -1
+
+
+def _dying(write: str) -> Callable[..., object]:
+    def method(self: Killing, *args: object, **options: object) -> object:
+        self.left -= 1
+        if self.left == -1:
+            raise KilledError
+        return getattr(InMemoryStorage, write)(self, *args, **options)
+
+    return method
+
+
+WRITES = ("create_new_trial", *(n for n in dir(InMemoryStorage) if n.startswith("set_")))
+for _write in WRITES:
+    setattr(Killing, _write, _dying(_write))
+
+
+def go_on(
+    storage: Killing, name: str, options: dict[str, object], trials: int, *, distinct: bool
+) -> None:
+    """Bring a study to its number of trials, whatever of it is there."""
+    space = CellSpace()
+    sampler = make_sampler(name, options, seed=1, space=space, distinct=distinct)
+    study = optuna.load_study(study_name="s", storage=storage, sampler=sampler)
+    for trial in taken_up(study, study.get_trials(states=(TrialState.RUNNING,)), len(EDGES)):
+        study.tell(trial, objective(trial))
+    while len(study.trials) < trials:
+        trial = study.ask()
+        study.tell(trial, objective(trial))
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+@pytest.mark.parametrize("name", ["random", "tpe", "nsgaii", "nsgaiii", "qmc", "brute_force", "gp"])
+def test_a_study_killed_before_any_write_goes_on_as_if_it_had_not_been(
+    name: str, distinct: bool
+) -> None:
+    options = {"population_size": 4} if name.startswith("nsga") else {}
+    trials, first = 11, 0
+    if name == "gp":
+        options, trials, first = {"n_startup_trials": 3}, 6, 24  # its model begins there
+
+    def begun() -> Killing:
+        storage = Killing()
+        optuna.create_study(study_name="s", storage=storage, directions=["maximize", "minimize"])
+        return storage
+
+    def params(storage: Killing) -> list[dict[str, object]]:
+        return [t.params for t in storage.get_all_trials(storage.get_study_id_from_name("s"))]
+
+    whole = begun()
+    whole.left = 10_000
+    go_on(whole, name, options, trials, distinct=distinct)
+    writes = 10_000 - whole.left
+    assert writes >= trials * 8
+    for before in range(first, writes, 1 if name.startswith("nsga") else 3):
+        cut = begun()
+        cut.left = before
+        with pytest.raises(KilledError):
+            go_on(cut, name, options, trials, distinct=distinct)
+        cut.left = -1
+        go_on(cut, name, options, trials, distinct=distinct)
+        assert params(cut) == params(whole), before
+
+
+def test_trials_follow_the_points_of_one_quasi_random_sequence() -> None:
+    study = a_study(make_sampler("qmc", {}, seed=5))
+    study.optimize(objective, n_trials=33)
+    points = scipy.stats.qmc.Sobol(len(EDGES), seed=5, scramble=True).random(64)
+    expected = [[CHOICES[int(5 * x)] for x in point] for point in points]
+    assert [[t.params[e] for e in EDGES] for t in study.trials] == expected[:33]
+    # Another process, whose sampler has given nothing yet, takes none of them again.
+    study.sampler = make_sampler("qmc", {}, seed=5)
+    study.optimize(objective, n_trials=1)
+    assert [study.trials[-1].params[e] for e in EDGES] == expected[33]
+
+
+class Unseeded(BaseSampler):
+    """A sampler of somebody else's, without a seed."""
+
+    def __init__(self, choice: str = "none") -> None:
+        self.choice = choice
+
+    def infer_relative_search_space(self, study, trial):  # type: ignore[no-untyped-def]
+        return {}
+
+    def sample_relative(self, study, trial, search_space):  # type: ignore[no-untyped-def]
+        return {}
+
+    def sample_independent(self, study, trial, param_name, param_distribution):  # type: ignore[no-untyped-def]
+        assert isinstance(param_distribution, CategoricalDistribution)
+        return self.choice
+
+
+def test_any_importable_sampler_serves() -> None:
+    study = a_study(make_sampler(f"{__name__}:Unseeded", {"choice": "avg_pool_3x3"}, seed=0))
+    study.optimize(objective, n_trials=2)
+    assert all(set(t.params.values()) == {"avg_pool_3x3"} for t in study.trials)
+    assert all(t.state == TrialState.COMPLETE for t in study.trials)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("nsgai", {}, r"study\.sampler: unknown sampler 'nsgai'; did you mean 'nsgaii'\?"),
+        ("optuna:NoSampler", {}, "cannot import 'optuna:NoSampler'"),
+        ("no_such_module_x:Y", {}, "cannot import 'no_such_module_x:Y'"),
+        ("pathlib:Path", {}, "'pathlib:Path' is no subclass of optuna.samplers.BaseSampler"),
+        (
+            "nsgaii",
+            {"populationsize": 9},
+            r"study\.sampler: unknown option of 'nsgaii' 'populationsize'; "
+            r"did you mean 'population_size'\?",
+        ),
+        ("nsgaii", {"population_size": 1}, "study.sampler: options of 'nsgaii'"),
+        (
+            "regularized_evolution",
+            {"population": 9},
+            r"study\.sampler: unknown option of 'regularized_evolution' 'population'; "
+            r"did you mean 'population_size'\?",
+        ),
+        (
+            "regularized_evolution",
+            {"population_size": 5, "tournament_size": 9},
+            "'regularized_evolution': tournament_size=9 is more than population_size=5",
+        ),
+        (
+            "regularized_evolution",
+            {"scores": "all.parquet"},
+            "scores and aggregate have no use without warmup or moves",
+        ),
+        ("local_search", {"restarts": 2}, "unknown option of 'local_search' 'restarts'"),
+        (
+            "predictor_guided",
+            {"model": "linaer"},
+            r"'predictor_guided': unknown model 'linaer'; did you mean 'linear'\?",
+        ),
+        ("predictor_guided", {"model": "numpy:ndarray"}, "is no scikit-learn regressor|cannot be"),
+        ("predictor_guided", {"kappa": -1.0}, r"kappa=-1\.0: Allowed: at least 0"),
+        (
+            "predictor_guided",
+            {"acquisition": "ubc"},
+            r"acquisition: unknown name 'ubc'; did you mean 'ucb'\? Allowed: ucb, thompson",
+        ),
+        (
+            "predictor_guided",
+            {"startup": "many"},
+            "'predictor_guided': startup: 'many' is given; Allowed: a whole number$",
+        ),
+        (
+            "predictor_guided",
+            {"model": "sklearn.neighbors:KNeighborsRegressor"},
+            "cannot be fitted to the first 4 accuracies: Expected n_neighbors <= n_samples_fit",
+        ),
+        (
+            "predictor_guided",
+            {"model": "sklearn.neighbors:KNeighborsRegressor", "startup": 9, "refit_every": 5},
+            None,
+        ),
+        ("predictor_guided", {"copies": 2.5}, "copies: 2.5 is given; Allowed: a whole number$"),
+        ("nsgaii", {"population_size": 5.5}, "population_size: 5.5 is given; Allowed: a whole"),
+        ("nsgaii", {"population_size": True}, "population_size: True is given; Allowed: a whole"),
+        ("nsgaii", {"mutation_prob": "x"}, "mutation_prob: 'x' is given; Allowed: a number"),
+        ("nsgaii", {"mutation_prob": 1}, None),
+        ("tpe", {"multivariate": 1}, "multivariate: 1 is given; Allowed: true or false"),
+        ("nsgaii", {"crossover": "uniform"}, "'uniform' is not a valid crossover"),
+        ("tpe", {"gamma": 0.25}, "gamma: 0.25 is given; Allowed: "),
+        (
+            "optuna.samplers:GridSampler",
+            {"search_space": ["x"]},
+            r"search_space: \['x'\] is given; Allowed: ",
+        ),
+        (
+            "optuna.samplers:GridSampler",
+            {"search_space": {"op_1_0": ["none"]}},
+            "the grid lacks op_2_0, op_2_1, op_3_0, op_3_1, op_3_2; Allowed: a search_space",
+        ),
+        (f"{__name__}:Relaxed", {"scale": 2.0, "file": "a.txt"}, None),
+        (
+            "regularized_evolution",
+            {"warmup": 10, "aggregate": "meco"},
+            "aggregate: 'meco' is given; Allowed: a list of names",
+        ),
+        ("predictor_guided", {"scores": "no.parquet"}, r"no\.parquet: no such file"),
+        ("predictor_guided", {"proxies": ["snip"]}, "proxies: there are no scores"),
+        ("predictor_guided", {"cell": False}, "cell = false: there are no scores"),
+    ],
+)
+def test_wrong_samplers_are_explained(
+    name: str, options: dict[str, object], message: str | None
+) -> None:
+    with pytest.raises(ZcSearchError, match=message) if message else nullcontext():
+        make_sampler(name, options, seed=0)
+
+
+class Relaxed(optuna.samplers.RandomSampler):
+    """A sampler of somebody's own whose options say little of themselves."""
+
+    def __init__(self, scale=1.0, file: Path = Path(), seed=None):  # type: ignore[no-untyped-def]
+        super().__init__(seed)
+
+
+class OwnQMC(optuna.samplers.QMCSampler):
+    """A quasi-random sequence of somebody's own."""
+
+
+def test_a_sequence_of_ones_own_is_one_sequence_too() -> None:
+    study = a_study(make_sampler(f"{__name__}:OwnQMC", {"scramble": True}, seed=0))
+    study.optimize(objective, n_trials=5)
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    assert len([key for key in attributes if key.startswith("qmc:")]) == 1
+
+
+def test_a_grid_is_looked_at_once_by_itself() -> None:
+    grid = {"search_space": {edge: ["none"] for edge in EDGES}}
+    with pytest.raises(StudyError, match=r"study\.distinct: a grid looks at no point twice"):
+        make_sampler("optuna.samplers:GridSampler", grid, seed=0, distinct=True)
+
+
+@pytest.mark.parametrize("name", ["local_search", "regularized_evolution", "tpe", "qmc"])
+def test_what_a_user_fixed_stays_and_repeats_no_function(name: str) -> None:
+    study = optuna.create_study(sampler=make_sampler(name, {}, seed=0, distinct=True))
+    fixed = dict.fromkeys(EDGES[:4], "nor_conv_3x3")
+    for _ in range(12):
+        study.enqueue_trial(fixed)
+    study.optimize(one_of_them, n_trials=12)
+    assert all(t.params[edge] == "nor_conv_3x3" for t in study.trials for edge in fixed)
+    assert len({function_key(t.params) for t in study.trials}) == 12
+
+
+def test_nothing_is_guided_where_no_signal_arrives() -> None:
+    space = CellSpace(dict.fromkeys(EDGES, ("none",)))
+    with pytest.raises(StudyError, match="in no cell of the search space does the input reach"):
+        make_sampler("predictor_guided", {}, seed=0, space=space)
+
+
+def test_advice_where_another_sampler_serves_better() -> None:
+    assert advice("tpe", 3) is None
+    assert advice("nsgaiii", 10) is None
+    assert advice("local_search", 1) is None
+    assert "nsgaiii" in (advice("tpe", 4) or "")
+    assert "predictor_guided is for one objective" in (advice("predictor_guided", 2) or "")
+    assert "predictor_guided" in (advice("nsgaii", 1) or "")
+
+
+@pytest.mark.parametrize("objectives", range(1, 12))
+def test_what_is_recommended_is_not_advised_against(objectives: int) -> None:
+    said = recommendation(objectives)
+    named = [name for name in SAMPLERS if f"'{name}'" in said]
+    assert named
+    assert all(advice(name, objectives) is None for name in named)

@@ -1,0 +1,263 @@
+"""Scores kept for other searches: the same to the last bit, checked, never in the way."""
+
+import json
+import logging
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from zc_search.cli.app import app
+from zc_search.config import parse_config
+from zc_search.errors import ZcSearchError
+from zc_search.images import load_batch
+from zc_search.proxies import Probe, resolve_proxies
+from zc_search.scoring.cache import VARIABLE, CacheView, ScoreCache, is_cacheable, open_cache
+from zc_search.scoring.scorer import Scorer, Scores
+from zc_search.scoring.sweep.jobs import Scoring
+from zc_search.spaces import Architecture
+from zc_search.study.preparing import prepare
+
+NAMES = ("snip", "jacov", "params", "l2_norm")
+ODD = Architecture.from_index(4321)
+UNREACHABLE = Architecture.from_index(0)
+BATCH = load_batch("noise", batch_size=4)
+
+
+def scorer(folder: Path | None, *names: str, **how: object) -> Scorer:
+    cache = None if folder is None else ScoreCache(folder)
+    settings = {"channels": 2, "cells": 1, **how}
+    return Scorer(resolve_proxies(names or NAMES), BATCH, cache=cache, **settings)
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The architectures for which a network was built."""
+    import zc_search.scoring.scorer
+
+    built: list[str] = []
+    build = zc_search.scoring.scorer.build_network
+
+    def counting(architecture: Architecture, **how: object) -> object:
+        built.append(str(architecture))
+        return build(architecture, **how)
+
+    monkeypatch.setattr(zc_search.scoring.scorer, "build_network", counting)
+    return built
+
+
+def alike(one: Scores, other: Scores) -> bool:
+    return repr((one.values, one.failures)) == repr((other.values, other.failures))
+
+
+@pytest.mark.parametrize("architecture", [ODD, UNREACHABLE], ids=["finite", "not finite"])
+def test_what_is_kept_is_not_computed_again(
+    tmp_path: Path, computed: list[str], architecture: Architecture
+) -> None:
+    fresh = scorer(None).score(architecture)
+    assert alike(scorer(tmp_path).score(architecture), fresh)
+    computed.clear()
+    assert alike(scorer(tmp_path).score(architecture), fresh)
+    assert computed == []
+    assert scorer(tmp_path, *NAMES, "grad_norm").score(architecture).values["snip"] == (
+        pytest.approx(fresh.values["snip"], nan_ok=True, abs=0)
+    )
+    assert len(computed) == 1  # for grad_norm alone
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"repeats": 2},
+        {"channels": 3},
+        {"cells": 2},
+        {"dataset": "cifar100"},
+    ],
+    ids=str,
+)
+def test_whatever_changes_a_value_changes_its_address(
+    tmp_path: Path, computed: list[str], other: dict[str, object]
+) -> None:
+    scorer(tmp_path).score(ODD)
+    computed.clear()
+    scorer(tmp_path, **other).score(ODD)
+    assert computed
+
+
+def test_code_images_and_definitions_are_part_of_the_address(
+    tmp_path: Path, computed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer(tmp_path).score(ODD)
+    for change in ("code", "images", "definition"):
+        computed.clear()
+        again = scorer(tmp_path)
+        if change == "code":
+            monkeypatch.setattr("zc_search.scoring.cache._code", lambda: "edited")
+            again = scorer(tmp_path)
+        elif change == "images":
+            other = load_batch("noise", batch_size=4, seed=1)
+            again = Scorer(
+                resolve_proxies(NAMES), other, channels=2, cells=1, cache=ScoreCache(tmp_path)
+            )
+        else:
+            again._kept._definitions = {n: f"{n}, version 9" for n in NAMES}
+        again.score(ODD)
+        assert computed, change
+
+
+def mine(probe: Probe) -> float:
+    """A user's proxy, which may call what is not seen here."""
+    return 1.0
+
+
+def test_what_may_differ_next_time_is_not_kept(tmp_path: Path, computed: list[str]) -> None:
+    own = f"{__name__}:mine"
+    proxies = resolve_proxies([own, "latency", "snip"])
+    assert [is_cacheable(p) for p in proxies] == [False, False, True]
+    scorer(tmp_path, own).score(ODD)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_value_that_went_wrong_is_not_kept(tmp_path: Path) -> None:
+    view = CacheView(tmp_path, {}, {"snip": "snip, version 1", "jacov": "jacov, version 1"})
+    view.write("a", {"snip": math.nan, "jacov": math.nan}, {"snip": "MemoryError: "})
+    assert list(view.read("a")) == ["jacov"]
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Path:
+    scorer(tmp_path, "snip").score(ODD)
+    (path,) = tmp_path.glob("*/*.json")
+    return path
+
+
+@given(at=st.integers(min_value=0), bit=st.integers(0, 7))
+def test_no_flipped_bit_goes_unnoticed(
+    tmp_path_factory: pytest.TempPathFactory, at: int, bit: int
+) -> None:
+    view = CacheView(tmp_path_factory.mktemp("flipped"), {"seed": 0}, {"snip": "snip, version 1"})
+    view.write("a", {"snip": 0.1}, {})
+    assert view.read("a") == {"snip": 0.1}
+    _, path = view._place("a")
+    data = bytearray(path.read_bytes())
+    data[at % len(data)] ^= 1 << bit
+    path.write_bytes(data)
+    assert view.read("a") == {}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: b"\xff\xfe" + data,
+        lambda data: b"[]\n" + b"4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945",
+    ],
+    ids=["cut short", "empty", "no text", "made up"],
+)
+def test_a_damaged_entry_is_reported_and_computed_again(
+    entry: Path, tmp_path: Path, damage: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = entry.read_bytes()
+    entry.write_bytes(damage(whole))  # type: ignore[operator]
+    with caplog.at_level(logging.WARNING):
+        again = scorer(tmp_path, "snip").score(ODD)
+    assert f"{entry} is damaged; what it held is computed again" in caplog.text
+    assert alike(again, scorer(None, "snip").score(ODD))
+    assert entry.read_bytes() == whole
+
+
+def test_an_entry_under_another_name_is_not_used(entry: Path, tmp_path: Path) -> None:
+    moved = entry.parent.parent / "00" / f"00{entry.stem[2:]}.json"
+    moved.parent.mkdir()
+    entry.rename(moved)
+    assert ScoreCache(tmp_path).info().corrupt == 1
+
+
+def test_many_may_write_at_once(tmp_path: Path) -> None:
+    names = {f"p{n}": f"p{n}, version 1" for n in range(8)}
+
+    def write(number: int) -> None:
+        view = CacheView(tmp_path, {}, names)
+        for architecture in "abc":
+            view.write(architecture, {f"p{number}": number / 7}, {})
+            assert set(view.read(architecture).items()) <= {(f"p{n}", n / 7) for n in range(8)}
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, [*range(8)] * 5))
+    assert ScoreCache(tmp_path).info().corrupt == 0
+    assert ScoreCache(tmp_path).info().entries == 3
+    assert not list(tmp_path.glob("*/.*"))
+
+
+def test_a_cache_that_cannot_be_written_is_said_once_and_in_nobodys_way(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    blocked = scorer(tmp_path / "file" / "cache", "snip")
+    with caplog.at_level(logging.WARNING):
+        blocked.score(ODD)
+        blocked.score(Architecture.from_index(77))
+    assert caplog.text.count("cannot be read: Not a directory") == 1
+
+
+def test_searches_and_sweeps_find_what_others_kept(tmp_path: Path, computed: list[str]) -> None:
+    settings = {
+        "space": {"channels": 2, "cells": 1},
+        "data": {"source": "noise", "batch_size": 4},
+        "proxies": {"cache": str(tmp_path / "cache")},
+        "objectives": {"snip": "maximize", "params": "minimize", "flops": "minimize"},
+    }
+    config = parse_config(settings)
+    first = prepare(config).scorer.score(ODD)
+    assert computed
+    computed.clear()
+    assert alike(prepare(config).scorer.score(ODD), first)
+    assert Scoring.of(config).scorer().score(ODD).values == first.values
+    assert not computed
+
+
+def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert open_cache("user") is None  # as the tests have it
+    assert open_cache("off") is None
+    assert open_cache("~/scores").folder == Path.home() / "scores"
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    assert open_cache("user").folder == tmp_path
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setenv("ZC_SEARCH_CACHE", str(tmp_path))
+    assert open_cache("user").folder == tmp_path / "scores"
+
+
+def test_files_of_others_are_neither_counted_nor_removed(tmp_path: Path) -> None:
+    for name in ("01/annotations.json", f"a2/{'b' * 64}.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("{}")
+    assert ScoreCache(tmp_path).info().entries == 0
+    assert ScoreCache(tmp_path).clear() == 0
+    assert len([*tmp_path.rglob("*.json")]) == 2
+
+
+def command(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["cache", *arguments])
+    if isinstance(done.exception, ZcSearchError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_the_command_counts_checks_and_clears(entry: Path, tmp_path: Path) -> None:
+    folder = ("--folder", str(tmp_path))
+    kept = tmp_path / "notes.txt"
+    kept.write_text("mine")
+    assert "1 architectures, 1 values, 0.0 MB, 0 damaged" in command("info", *folder)
+    entry.write_text(json.dumps({}))
+    assert "1 architectures, 0 values, 0.0 MB, 1 damaged" in command("info", *folder)
+    assert f"1 architectures removed from {tmp_path}" in command("clear", *folder)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+    assert "0 architectures, 0 values" in command("info", *folder)
+    assert command("info") == command("clear") == "the cache is off\n"

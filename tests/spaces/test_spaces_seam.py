@@ -1,0 +1,142 @@
+"""What works alike on every search space: reading, drawing samples, keys, notation, guards."""
+
+import numpy as np
+import pytest
+from test_spaces_nasbench101 import CONV3, FIRST, POOL
+
+from zc_search.benchmarks import open_benchmark
+from zc_search.config import SPACE_KEYS, Config, config_to_toml, parse_config
+from zc_search.config.space import BENCHMARKS_OF
+from zc_search.errors import ArchitectureError, ZcSearchError
+from zc_search.report.tables import short
+from zc_search.samplers import distributions, key_of, make_own
+from zc_search.scoring.sweep.errors import ScoresError
+from zc_search.scoring.sweep.request import sample_space, whole_space
+from zc_search.spaces import (
+    AnySpace,
+    Architecture,
+    CellSpace,
+    ModelSpec,
+    ModelSpecSpace,
+    SizeArchitecture,
+    SizeSpace,
+    read_architecture,
+)
+from zc_search.spaces.nasbench201.drawing import drawing_or_none
+from zc_search.spaces.nasbench201.notation import compact, legend
+from zc_search.study import make_sampler
+from zc_search.study.space import make_space
+
+SPACES: list[AnySpace] = [CellSpace(), SizeSpace(), ModelSpecSpace()]
+CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|avg_pool_3x3~1|nor_conv_1x1~2|"
+
+
+def configured(name: str) -> Config:
+    return parse_config(
+        f"[space]\nname = '{name}'\n[benchmark]\nname = 'none'\n[objectives]\nparams = 'minimize'"
+    )
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_a_space_keeps_its_promises(space: AnySpace) -> None:
+    rng = np.random.default_rng(0)
+    assert make_space(configured(space.name).space) == space
+    for _ in range(20):
+        drawn = space.sample(rng)
+        assert drawn.space == space.name
+        assert drawn in space
+        named = space.architecture(space.parameters(drawn))
+        assert named.function_key == drawn.function_key
+        assert read_architecture(drawn.to_string()) == drawn
+        assert drawn.representative().function_key == drawn.function_key
+        assert next(iter(space.neighbours(drawn))) in space
+        assert not any(drawn in other for other in SPACES if other is not space)
+    for name, distribution in distributions(space).items():
+        assert distribution.choices == space.choices[name]
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
+def test_a_configuration_has_the_keys_of_its_space(space: AnySpace) -> None:
+    config = configured(space.name)
+    text = config_to_toml(config)
+    assert parse_config(text) == config
+    others = {key for keys in SPACE_KEYS.values() for key in keys} - SPACE_KEYS[space.name].keys()
+    assert not any(f"\n{key} = " in text.split("[data]")[0] for key in others)
+    assert all(f"\n{key} = " in text for key in SPACE_KEYS[space.name])
+    assert set(BENCHMARKS_OF) == {space.name for space in SPACES}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [(CELL, Architecture), ("8:8:8:8:8", SizeArchitecture), ("1:", ModelSpec)]
+)
+def test_the_form_of_a_text_says_its_space(text: str, kind: type) -> None:
+    assert type(read_architecture(text)) is kind
+
+
+@pytest.mark.parametrize("text", ["", "foo", "8", "8,8,8", None, 3])
+def test_what_has_no_form_is_told_of_all(text: object) -> None:
+    with pytest.raises(ArchitectureError, match=r"such as \|.*, 24:32:48:64:64 or 11\.1:conv3x3-b"):
+        read_architecture(text)  # type: ignore[arg-type]
+
+
+def test_samples_are_distinct_and_a_larger_one_contains_a_smaller() -> None:
+    for space in SPACES:
+        many, few = sample_space(space, 40, seed=1), sample_space(space, 15, seed=1)
+        assert many[:15] == few
+        assert len(set(many)) == 40
+    assert len({a.function_key for a in sample_space(ModelSpecSpace(), 40, 0)}) == 40
+    assert whole_space(ModelSpecSpace()) is None
+    assert len(whole_space(SizeSpace()) or ()) == 32_768
+    with pytest.raises(
+        ScoresError, match="a sample of 30: 7 different architectures were found in"
+    ):
+        sample_space(ModelSpecSpace(3), 30, 0)
+
+
+def test_points_are_told_apart_by_function_and_infeasible_ones_are_one() -> None:
+    space = ModelSpecSpace(4, (CONV3, POOL))
+    key = key_of(space)
+    cell = ModelSpec.from_string(f"110.01.1:{CONV3},{POOL}")
+    turned = ModelSpec.from_string(f"110.01.1:{POOL},{CONV3}")
+    assert key(space.parameters(cell)) == key(space.parameters(turned)) == cell.function_key
+    assert key(space.parameters(ModelSpec.from_string("10.0:maxpool3x3"))) == ""
+    wide = ModelSpecSpace(6)
+    full = dict.fromkeys(wide.choices, 1) | {f"op_{v}": CONV3 for v in range(1, 5)}
+    assert key_of(wide)(full) == ""  # 15 edges
+    assert key_of(SizeSpace())(SizeSpace().parameters(SizeArchitecture((8,) * 5)))
+
+
+@pytest.mark.parametrize("space", SPACES[1:], ids=lambda space: space.name)
+def test_what_knows_cells_only_says_so(space: AnySpace) -> None:
+    for name, options in (("predictor_guided", {}), ("regularized_evolution", {"warmup": 5})):
+        with pytest.raises(ZcSearchError, match=f"cells of NAS-Bench-201 only.*'{space.name}'"):
+            make_own(name, options, 0, space)
+    for name in ("local_search", "regularized_evolution", "nsgaii"):
+        assert make_sampler(name, {}, 0, space=space, distinct=True)
+
+
+def test_notations_are_short_and_explained() -> None:
+    spec = "110.01.1:conv3x3-bn-relu,maxpool3x3"
+    assert [compact(text) for text in (CELL, "8:16:8:8:64", spec, "1:", "what")] == [
+        *("3|-s|-p1", "8:16:8:8:64", "3/0|p/0|/12", "/0", "what"),
+    ]
+    assert len(compact(str(FIRST))) <= 25
+    assert compact("110.00.1:maxpool3x3,conv1x1-bn-relu") == "1/0|/1"  # without the dead vertex
+    assert short(spec) == "110.01.1 · conv3,pool"
+    assert short("1:") == "1:"
+    assert short("8:16:8:8:64") == "8:16:8:8:64"
+    assert [legend([text])[:20] for text in (CELL, "8:16:8:8:64", spec)] == [
+        *("cell: edges into nod", "cell: channels of th", "cell: operation/sour"),
+    ]
+    assert drawing_or_none(CELL) is not None
+    assert drawing_or_none("8:8:8:8:8") is drawing_or_none(spec) is drawing_or_none("") is None
+
+
+def test_a_benchmark_says_what_it_holds() -> None:
+    benchmark = open_benchmark()
+    assert CELL in benchmark
+    assert Architecture.from_string(CELL) in benchmark
+    assert SizeArchitecture((8,) * 5) not in benchmark
+    assert FIRST not in benchmark
+    with pytest.raises(ArchitectureError, match="not an architecture string: '8:8:8:8:8'"):
+        benchmark.query(SizeArchitecture((8,) * 5))

@@ -1,0 +1,407 @@
+"""Trials end to end on small networks: records, constraints, repeats, interruptions."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from zc_search.benchmarks import Benchmark, open_benchmark
+from zc_search.config import Config, parse_config
+from zc_search.errors import ConfigError, StudyError
+from zc_search.images import load_batch
+from zc_search.proxies import resolve_proxies
+from zc_search.scoring.scorer import Scorer, Scores
+from zc_search.spaces import Architecture, CellSpace
+from zc_search.study import RECORD, TrialRecord, loop, open_study, run_trials, trials_table
+from zc_search.study import workers as workers_module
+
+BASE = {
+    "study": {"name": "t", "n_trials": 24, "sampler": "nsgaii", "seed": 5},
+    "space": {"channels": 2, "cells": 1},
+    "data": {"source": "noise", "batch_size": 4},
+    "objectives": {"snip": "maximize", "params": "minimize"},
+}
+
+
+def configured(**changes: object) -> Config:
+    settings = {key: dict(table) for key, table in BASE.items()}
+    for key, value in changes.items():
+        section, name = key.split("__")
+        settings.setdefault(section, {})[name] = value
+    settings["study"]["sampler_options"] = {"population_size": 6}
+    return parse_config(settings)
+
+
+@pytest.fixture(scope="module")
+def benchmark_table() -> Benchmark:
+    return open_benchmark()
+
+
+Run = Callable[..., optuna.Study]
+
+
+@pytest.fixture
+def run(tmp_path: Path, benchmark_table: Benchmark) -> Run:
+    def run(config: Config, name: str = "study.db", **options: object) -> optuna.Study:
+        batch = load_batch("noise", batch_size=4)
+        scorer = Scorer(resolve_proxies(config.proxies_to_compute), batch, channels=2, cells=1)
+        study = open_study(config, f"sqlite:///{tmp_path / name}", batch.fingerprint)
+        space = CellSpace(config.space.choices)
+        run_trials(study, config, space, scorer, benchmark_table, **options)
+        return study
+
+    return run
+
+
+def essence(study: optuna.Study) -> list[object]:
+    """What must not depend on how often a run was cut off."""
+    table = trials_table(study).drop(columns=["seconds_proxies", "seconds_benchmark", "duration"])
+    return [table.to_csv(), [t.values for t in study.trials], [t.params for t in study.trials]]
+
+
+def test_a_trial_records_everything_once(run: Run, benchmark_table: Benchmark) -> None:
+    study = run(configured())
+    assert [t.number for t in study.trials] == list(range(24))
+    assert study.metric_names == ["snip", "params"]
+    for trial in study.trials:
+        record = TrialRecord.from_json(trial.user_attrs[RECORD])
+        assert TrialRecord.from_json(record.to_json()) == record
+        architecture = Architecture.from_string(record.architecture)
+        assert tuple(trial.params.values()) == architecture.ops
+        assert record.benchmark == dict(benchmark_table.query(architecture))
+        if architecture.reaches_output:
+            assert trial.state == TrialState.COMPLETE
+            assert trial.values == [record.proxies["snip"], record.proxies["params"]]
+            assert trial.constraints == {"feasible": 0.0}
+        else:
+            assert trial.state == TrialState.PRUNED
+            assert record.infeasible == "the input does not reach the output"
+            assert trial.constraints == {"feasible": 1.0}
+
+
+def test_repeats_and_isomorphs_are_not_scored_again(run: Run) -> None:
+    choices = {f"space__op_{e}": ["none"] for e in ("1_0", "2_0", "2_1")}
+    config = configured(**choices, space__op_3_1=["none", "skip_connect"], study__n_trials=30)
+    table = trials_table(run(config))
+    repeats = table[table["repeat_of"].notna()]
+    firsts = table.set_index("number")
+    assert len(repeats) >= 20
+    for _, row in repeats.iterrows():
+        first = firsts.loc[row["repeat_of"]]
+        assert row["function_key"] == first["function_key"]
+        assert row["snip"] == first["snip"] or math.isnan(row["snip"])
+    fresh = table[table["repeat_of"].isna() & table["feasible"]]
+    again = repeats[repeats["feasible"] & (repeats["architecture"].duplicated())]
+    assert again["seconds_proxies"].median() < 0.1 * fresh["seconds_proxies"].median()
+
+
+def broken(probe: object) -> float:
+    """A proxy with no value for anything."""
+    return math.nan
+
+
+def test_a_broken_objective_makes_trials_infeasible_with_the_reason(run: Run) -> None:
+    config = parse_config(
+        {**BASE, "objectives": {"snip": "maximize", f"{__name__}:broken": "maximize"}}
+    )
+    study = run(config, "broken.db")
+    assert all(t.state == TrialState.PRUNED for t in study.trials)
+    reasons = {TrialRecord.from_json(t.user_attrs[RECORD]).infeasible for t in study.trials}
+    assert f"{__name__}:broken: the value is nan" in reasons
+    record = next(
+        r for t in study.trials if (r := TrialRecord.from_json(t.user_attrs[RECORD])).proxies
+    )
+    assert math.isnan(record.proxies[f"{__name__}:broken"])
+    assert math.isfinite(record.proxies["snip"])
+
+
+class StopError(Exception):
+    """Stands for whatever ends a process."""
+
+
+@pytest.mark.parametrize("sampler", ["nsgaii", "tpe", "qmc", "random", "local_search", "distinct"])
+@pytest.mark.parametrize("at", [0, 5, 9])
+def test_an_interrupted_study_equals_an_uninterrupted_one(
+    run: Run, monkeypatch: pytest.MonkeyPatch, sampler: str, at: int
+) -> None:
+    settings = configured(study__n_trials=12, study__distinct=sampler == "distinct")
+    if sampler not in ("nsgaii", "distinct"):
+        plain = {**BASE, "study": {**BASE["study"], "sampler": sampler, "n_trials": 12}}
+        settings = parse_config(plain)
+    whole = essence(run(settings, "whole.db"))
+    calls = 0
+    score = Scorer.score
+
+    def stopping(self: Scorer, architecture: Architecture) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == at + 1:
+            raise StopError
+        return score(self, architecture)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "score", stopping)
+        with pytest.raises(StopError):
+            run(settings, "cut.db")
+    assert essence(run(settings, "cut.db")) == whole
+
+
+def test_more_trials_go_on_where_fewer_ended(run: Run) -> None:
+    whole = essence(run(configured(), "whole.db"))
+    run(configured(study__n_trials=9), "two.db")
+    assert essence(run(configured(), "two.db")) == whole
+
+
+def test_workers_give_the_same_trials_again(run: Run) -> None:
+    config = configured(study__workers=2, study__n_trials=8)
+    first, second = (run(config, name) for name in ("a.db", "b.db"))
+    assert [t.params for t in first.trials] == [t.params for t in second.trials]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Score in this process, however many workers are asked for: the order is the same."""
+
+    def scoring(scorer: Scorer, workers: int, timeout: float | None) -> object:
+        return workers_module.scoring(scorer, 1)
+
+    monkeypatch.setattr(loop, "scoring", scoring)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_always_have_something_to_do(run: Run, workers: int) -> None:
+    study: list[optuna.Study] = []
+    running: list[int] = []
+
+    def on_trial(number: int, record: TrialRecord) -> None:
+        states = (TrialState.RUNNING,)
+        running.append(len(study[0].get_trials(deepcopy=False, states=states)))
+
+    config = configured(study__workers=workers, study__n_trials=8)
+    study.append(run(configured(study__workers=workers, study__n_trials=1)))
+    run(config, on_trial=on_trial)
+    assert running == {1: [0] * 7, 2: [3, 3, 3, 3, 2, 1, 0]}[workers]
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("at", [0, 1, 4, 9])
+def test_with_workers_too_an_interrupted_study_equals_an_uninterrupted_one(
+    run: Run, at: int
+) -> None:
+    config = configured(study__workers=2, study__n_trials=12)
+    whole = essence(run(config, "whole.db"))
+
+    def stopping(number: int, record: TrialRecord) -> None:
+        if number == at:
+            raise StopError
+
+    with pytest.raises(StopError):
+        run(config, "cut.db", on_trial=stopping)
+    assert essence(run(config, "cut.db")) == whole
+
+
+def test_a_search_ends_where_the_sampler_has_seen_everything(run: Run) -> None:
+    edges = {f"op_{e}": ["none"] for e in ("1_0", "2_0", "2_1", "3_1")}
+    few = {**edges, "op_3_0": ["skip_connect", "nor_conv_1x1"], "op_3_2": ["none"]}
+    config = parse_config(
+        {
+            **BASE,
+            "space": {**BASE["space"], **few},
+            "study": {"name": "b", "sampler": "brute_force", "n_trials": 6},
+        }
+    )
+    for _ in range(2):
+        assert [t.state.name for t in run(config, "few.db").trials] == ["COMPLETE"] * 2
+
+
+def test_who_tells_a_trial_late_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell, seen = loop.tell, []
+
+    def late(study: optuna.Study, trial: optuna.Trial, *rest: object) -> object:
+        if trial.number == 1:
+            study.tell(trial.number, [0.0, 0.0])  # another process, between two calls of ours
+        return tell(study, trial, *rest)
+
+    monkeypatch.setattr(loop, "tell", late)
+    study = run(configured(study__n_trials=3), on_trial=lambda number, record: seen.append(number))
+    assert len(study.trials) == 3
+    assert seen == [0, 2]
+
+
+def test_a_sampler_for_one_objective_says_so(run: Run) -> None:
+    config = parse_config({**BASE, "study": {"name": "g", "sampler": "predictor_guided"}})
+    with pytest.raises(StudyError, match="'predictor_guided' takes one objective, and there are 2"):
+        run(config)
+
+
+def test_a_weighted_sum_is_one_objective(run: Run) -> None:
+    config = configured(
+        study__sum_objectives=True,
+        objectives__params={"direction": "minimize", "scale": 2.0},
+    )
+    study = run(config)
+    assert study.metric_names == ["weighted_sum"]
+    for trial in study.trials:
+        if trial.state == TrialState.COMPLETE:
+            proxies = TrialRecord.from_json(trial.user_attrs[RECORD]).proxies
+            assert trial.value == pytest.approx(proxies["snip"] - 2 * proxies["params"])
+
+
+def test_a_timeout_ends_a_search_early(run: Run) -> None:
+    study = run(configured(study__timeout=1e-9))
+    assert len(study.trials) == 0
+
+
+def test_a_search_ends_with_its_accuracies(run: Run) -> None:
+    study = run(configured(study__max_accuracies=7, study__n_trials=50))
+    table = trials_table(study)
+    assert table["architecture"].nunique() == table["accuracies"].iloc[-1] == 7
+    assert list(table["accuracies"]) == [
+        table["architecture"].iloc[:n].nunique() for n in range(1, len(table) + 1)
+    ]
+
+
+def test_a_search_ends_with_its_simulated_seconds(run: Run) -> None:
+    table = trials_table(run(configured(study__max_simulated_seconds=9000.0)))
+    new = ~table["architecture"].duplicated()
+    assert list(table["simulated_seconds"]) == pytest.approx(
+        (table["train_seconds"] * new).cumsum().to_list()
+    )
+    assert table["simulated_seconds"].iloc[-2] < 9000 <= table["simulated_seconds"].iloc[-1]
+
+
+def test_a_bounded_search_that_is_cut_off_ends_as_if_it_had_not_been(run: Run) -> None:
+    bounds = {"study__max_accuracies": 9, "study__n_trials": 40}
+    whole = essence(run(configured(**bounds), "whole.db"))
+    run(configured(**{**bounds, "study__max_accuracies": 4}), "cut.db")
+    assert essence(run(configured(**bounds), "cut.db")) == whole
+
+
+def test_budgets_that_count_what_is_looked_up_need_a_benchmark() -> None:
+    for limit in ({"max_accuracies": 3}, {"max_simulated_seconds": 3.0}):
+        with pytest.raises(ConfigError, match=f"study.{next(iter(limit))} counts what is looked"):
+            parse_config({**BASE, "study": limit, "benchmark": {"name": "none"}})
+
+
+def test_a_search_guided_by_a_predictor_finds_much_with_little(run: Run) -> None:
+    study = run(
+        parse_config(
+            {
+                **BASE,
+                "study": {
+                    "name": "guided",
+                    "sampler": "predictor_guided",
+                    "sampler_options": {"model": "linear"},
+                    "n_trials": 25,
+                },
+                "objectives": {"val_accuracy": "maximize"},
+            }
+        )
+    )
+    table = trials_table(study)
+    assert table["function_key"].nunique() == 25
+    assert table["val_accuracy"].max() > 91
+
+
+def test_another_config_is_refused_with_its_differences(run: Run) -> None:
+    run(configured(study__n_trials=2))
+    with pytest.raises(StudyError, match=r"space\.channels: 2 before, 3 now"):
+        run(configured(study__n_trials=2, space__channels=3))
+
+
+def test_a_foreign_study_is_left_alone(run: Run, tmp_path: Path) -> None:
+    foreign = optuna.create_study(
+        study_name="t",
+        storage=f"sqlite:///{tmp_path / 'study.db'}",
+        directions=["maximize", "minimize"],
+    )
+    foreign.add_trial(optuna.trial.create_trial(values=[1.0, 2.0]))
+    with pytest.raises(StudyError, match="a study 't' that zc-search did not make"):
+        run(configured())
+
+
+def test_an_unreachable_storage_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"study\.storage: cannot open"):
+        open_study(configured(), f"sqlite:///{tmp_path}/no/such/folder/x.db", "f")
+
+
+def test_data_of_another_fingerprint_are_refused(tmp_path: Path) -> None:
+    open_study(configured(), f"sqlite:///{tmp_path}/x.db", "first")
+    with pytest.raises(StudyError, match="begun with other images"):
+        open_study(configured(), f"sqlite:///{tmp_path}/x.db", "second")
+
+
+def test_proxies_of_another_definition_are_refused(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/x.db"
+    open_study(configured(), storage, "f", {"snip": "snip, version 1"})
+    open_study(configured(), storage, "f", {"snip": "snip, version 1"})
+    message = r"another proxy 'snip' \('snip, version 1', now 'snip, version 2'\)"
+    with pytest.raises(StudyError, match=message):
+        open_study(configured(), storage, "f", {"snip": "snip, version 2"})
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_trial_cut_off_while_it_was_told_keeps_what_was_stored(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {key: dict(table) for key, table in BASE.items()}
+    settings["study"] |= {"n_trials": 4, "sampler": "random"}
+    settings["constraints"] = {"max_latency_ms": 1.0}
+    config = parse_config(settings)
+    score = Scorer.score
+
+    def slow(self: Scorer, architecture: Architecture) -> Scores:
+        scores = score(self, architecture)
+        values = {**scores.values, "latency[images=1]": 5.0}
+        return replace(scores, values=values, seconds=7.0)
+
+    def dying(self: optuna.Study, *args: object, **options: object) -> None:
+        raise StopError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "score", slow)
+        patch.setattr(optuna.Study, "tell", dying)
+        with pytest.raises(StopError):
+            run(config)
+    study = run(config)  # on a machine that is fast enough
+    first, *others = study.trials
+    assert first.constraints == {"feasible": 0.0, "max_latency_ms": 4.0}
+    record = TrialRecord.of(first)
+    assert record is not None
+    assert record.proxies["latency[images=1]"] == 5.0
+    assert record.infeasible == "5 ms, above max_latency_ms = 1"
+    assert record.seconds["proxies"] == 7.0
+    assert not trials_table(study)["feasible"][0]
+    assert len(others) == 3
+
+
+def test_trials_that_a_user_enqueued_are_among_those_asked_for(run: Run) -> None:
+    study = run(configured(study__n_trials=2))
+    wanted = dict.fromkeys(study.trials[0].params, "nor_conv_3x3")
+    study.enqueue_trial(wanted)
+    study.enqueue_trial({"op_1_0": "skip_connect"})
+    again = run(configured(study__n_trials=6))
+    assert [t.state.is_finished() for t in again.trials] == [True] * 6
+    assert again.trials[2].params == wanted
+    assert again.trials[3].params["op_1_0"] == "skip_connect"
+    again.enqueue_trial({"op_1_0": "bogus"})
+    last = run(configured(study__n_trials=7))
+    assert [t.state.name for t in last.trials[6:]] == ["FAIL", "COMPLETE"]
+
+
+def test_a_grid_that_was_looked_at_stays_as_it_is(run: Run) -> None:
+    grid = {edge: ["nor_conv_3x3"] for edge in CellSpace().choices}
+    grid["op_1_0"] = ["nor_conv_3x3", "skip_connect"]
+    settings = {key: dict(table) for key, table in BASE.items()}
+    settings["study"] |= {
+        "sampler": "optuna.samplers:GridSampler",
+        "sampler_options": {"search_space": grid},
+        "n_trials": 5,
+    }
+    for _ in range(2):
+        assert len(run(parse_config(settings)).trials) == 2

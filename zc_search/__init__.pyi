@@ -1,0 +1,36 @@
+from .benchmarks import open_benchmark
+from .config import Config, load_config
+from .ensemble import Ensemble, fit_ensemble
+from .errors import ZcSearchError
+from .evaluation import evaluate
+from .proxies import Probe, Proxy, proxy
+from .scoring.direct import score_architectures, score_network
+from .scoring.sweep import load_scores, score_space
+from .search import run_search
+from .spaces import Architecture, ModelSpec, SizeArchitecture, read_architecture
+from .spaces.network import build_network
+from .study.result import SearchResult
+
+__all__ = [
+    "Architecture",
+    "Config",
+    "Ensemble",
+    "ModelSpec",
+    "Probe",
+    "Proxy",
+    "SearchResult",
+    "SizeArchitecture",
+    "ZcSearchError",
+    "build_network",
+    "evaluate",
+    "fit_ensemble",
+    "load_config",
+    "load_scores",
+    "open_benchmark",
+    "proxy",
+    "read_architecture",
+    "run_search",
+    "score_architectures",
+    "score_network",
+    "score_space",
+]

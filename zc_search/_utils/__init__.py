@@ -1,0 +1,1 @@
+"""Atomic files, code named as ``module:name``, passwords, foreign pickles: one of each."""

@@ -1,0 +1,1 @@
+"""Benchmark files that others wrote: read, and converted to tables of ours."""

@@ -1,0 +1,4 @@
+"""The command ``zc-search``, a subcommand a file: they parse, print and exit.
+
+What they need is imported inside the functions, so that ``--help`` answers without torch.
+"""

@@ -1,0 +1,109 @@
+"""The command ``zc-search``: which subcommands there are, and how it ends."""
+
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from io import TextIOWrapper
+from types import FrameType
+from typing import Any
+
+import typer
+
+from zc_search._utils.passwords import without_passwords
+from zc_search.cli.benchmark import benchmark_app
+from zc_search.cli.cache import cache_app
+from zc_search.cli.compare import compare
+from zc_search.cli.dashboard import dashboard
+from zc_search.cli.data import data_app
+from zc_search.cli.ensemble import ensemble_app
+from zc_search.cli.evaluate import evaluate
+from zc_search.cli.export import export
+from zc_search.cli.init import init
+from zc_search.cli.proxies import proxies
+from zc_search.cli.query import query
+from zc_search.cli.report import report
+from zc_search.cli.score import score
+from zc_search.cli.search import search
+from zc_search.cli.train import train
+from zc_search.cli.worker import worker
+from zc_search.errors import ZcSearchError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM came: the command ends as after Ctrl-C, what it has being written down first."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and the tables shall be whole
+    raise TerminatedError
+
+
+def _resumable(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command that is interrupted or terminated say how to go on."""
+
+    @wraps(command)
+    def interruptible(*args: Any, **kwargs: Any) -> None:
+        before = signal.signal(signal.SIGTERM, _terminate)
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt as interrupt:
+            typer.echo("\nstopped; the same command goes on from here", err=True)
+            code = 128 + (
+                signal.SIGTERM if isinstance(interrupt, TerminatedError) else signal.SIGINT
+            )
+            raise typer.Exit(code) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    return interruptible
+
+
+app.callback(invoke_without_command=True)(_resumable(search))
+app.command()(init)
+app.command()(proxies)
+app.command()(_resumable(score))
+app.command()(evaluate)
+app.command()(query)
+app.command()(_resumable(worker))
+app.command()(_resumable(compare))
+app.command()(report)
+app.command()(_resumable(train))
+app.command()(export)
+app.command()(dashboard)
+app.add_typer(data_app, name="data")
+app.add_typer(benchmark_app, name="benchmark")
+app.add_typer(ensemble_app, name="ensemble")
+app.add_typer(cache_app, name="cache")
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in a sentence and exit code 2."""
+    warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What a terminal has no letter for is a question mark there, and no reason to end.
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        app()
+    except ZcSearchError as error:
+        typer.echo(f"zc-search: {without_passwords(str(error))}", err=True)
+        sys.exit(2)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    typer.echo(f"warning: {message}", err=True)

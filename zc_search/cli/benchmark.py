@@ -1,0 +1,208 @@
+"""``zc-search benchmark``: which tabular benchmarks there are, and a user's files made quick."""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zc_search.cli.printing import plain_console
+from zc_search.cli.query import Arch, BenchmarkName, Codes
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+benchmark_app = typer.Typer(
+    no_args_is_help=True,
+    help="List tabular benchmarks, convert their files, show what they hold.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@benchmark_app.command("list")
+def list_benchmarks(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List the benchmarks: what is here, what each knows, and how to have the others."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from zc_search.benchmarks.listing import list_all
+
+    listed = list_all()
+    if as_json:
+        typer.echo(json.dumps([entry._asdict() for entry in listed], indent=2))
+        return
+    console = plain_console()
+    for entry in listed:
+        here = "here" if entry.here else "not here"
+        console.print(Text.assemble((entry.name, "bold"), f"  {entry.title}: {here}"))
+        lines = {
+            "knows": entry.knows,
+            "on": ", ".join(entry.datasets),
+            "file": entry.file,
+            "use": entry.use,
+            "to have it": entry.next_step,
+        }
+        text = "\n".join(f"{key}: {value}" for key, value in lines.items() if value)
+        console.print(Padding(Text(text), (0, 0, 1, 2)))
+
+
+@benchmark_app.command()
+def convert(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="As its authors hand it out; by default one in third_party."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The table; by default it lies beside FILE.")
+    ] = None,
+) -> None:
+    """Convert a benchmark's file once, so that it opens at once from then on.
+
+    Its md5 is checked, and it is read without running anything in it.
+
+    Stopped half-way, this leaves nothing behind.
+    """
+    from zc_search.benchmarks.listing import file_to_convert
+    from zc_search.benchmarks.registry import resolve, source_of
+
+    file = file or file_to_convert()
+    console = plain_console()
+    start = time.perf_counter()
+    try:
+        with _progress(console) as on_progress:
+            done = resolve(source_of(file).convert)(file, to, on_progress)
+    except KeyboardInterrupt:
+        typer.echo(f"\nstopped; nothing was written, {file} is as it was", err=True)
+        raise typer.Exit(130) from None
+    for path in filter(None, (done.table, done.curves)):
+        size = path.stat().st_size / 1e6
+        console.print(f"wrote {path} ({size:,.1f} MB)", soft_wrap=True)
+    md5 = f"md5 {done.md5} as named" if done.md5 else "no md5 to compare with"
+    peak = _peak_megabytes()
+    memory = "" if peak is None else f", peak memory {peak:,.0f} MB"
+    console.print(
+        f"{done.architectures:,} architectures, {done.trials:,} trainings, {md5}, "
+        f"in {time.perf_counter() - start:,.1f} s{memory}",
+        soft_wrap=True,
+    )
+    console.print(f"next: zc-search query 0 -b {done.table}", soft_wrap=True)
+
+
+@benchmark_app.command()
+def show(
+    arch: Arch,
+    benchmark: BenchmarkName = None,
+    codes: Codes = "benchmark",
+) -> None:
+    """Show everything known of an architecture: all data sets, 12 and 200 epochs, the network."""
+    from zc_search.benchmarks.listing import show_architecture
+    from zc_search.cli.query import look_up
+
+    console = plain_console()
+    opened, architecture = look_up(arch, benchmark, "cifar10", codes)
+    rows, facts = show_architecture(opened, architecture)
+    console.print(str(architecture), soft_wrap=True)
+    console.print(_overview(rows))
+    for key, value in facts.items():
+        console.print(f"{key}: {value}", soft_wrap=True)
+
+
+@benchmark_app.command()
+def architectures(
+    benchmark: BenchmarkName = None,
+) -> None:
+    """Print number and string of every architecture, in the benchmark's own order."""
+    from zc_search.cli.query import look_up
+
+    opened, _ = look_up("0", benchmark, "cifar10", "benchmark")
+    for index in range(len(opened)):
+        sys.stdout.write(f"{index}\t{opened.architecture(index)}\n")
+
+
+@benchmark_app.command()
+def weights(
+    arch: Arch,
+    folder: Annotated[Path, typer.Argument(help="With 000000-FULL.pth and so on.")],
+    to: Annotated[Path, typer.Option("--to", help="File of torch that gets the state dict.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-d")] = "cifar10",
+    seed: Annotated[int, typer.Option("--seed", help="Of the training.")] = 777,
+    epochs: Annotated[int, typer.Option("--epochs", "-e", help="12 or 200.")] = 200,
+    codes: Codes = "benchmark",
+) -> None:
+    """Take the trained weights of an architecture out of NAS-Bench-201's archive."""
+    import torch
+
+    from zc_search.benchmarks.files.weights import trained_network
+    from zc_search.cli.query import look_up
+    from zc_search.errors import BenchmarkError
+
+    opened, architecture = look_up(arch, None, "cifar10", codes)
+    network = trained_network(folder, opened.index(architecture), dataset, seed, epochs)
+    part = to.with_name(f".{to.name}.part")
+    try:
+        torch.save(network.state_dict(), part)
+        part.replace(to)
+    except (OSError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        raise BenchmarkError(f"cannot write {to}: {error}") from error
+    count = sum(parameter.numel() for parameter in network.parameters())
+    typer.echo(f"wrote {to}: {count:,} trained parameters of {architecture}")
+    typer.echo(
+        f"to use them: zc_search.build_network(architecture, {dataset!r}).load_state_dict(...)"
+    )
+
+
+@contextmanager
+def _progress(console: "Console") -> Iterator[Callable[[str, int, int], None]]:
+    """Yield what shows the progress: a bar in a terminal, elsewhere a line a tenth."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), Remaining())
+    tasks: dict[str, Any] = {}
+    told: dict[str, int] = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+
+        def show(doing: str, done: int, total: int) -> None:
+            if doing not in tasks:
+                tasks[doing] = bar.add_task(doing, total=total)
+            bar.update(tasks[doing], completed=done)
+            tenth = 10 * done // max(total, 1)
+            if not console.is_terminal and tenth > told.get(doing, 0):
+                told[doing] = tenth
+                typer.echo(f"{doing}: {10 * tenth} %", err=True)
+
+        yield show
+
+
+def _overview(rows: "list[dict[str, str]]") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for at, heading in enumerate(rows[0]):
+        table.add_column(heading, justify="left" if at == 0 else "right")
+    for row in rows:
+        table.add_row(*row.values())
+    return table
+
+
+def _peak_megabytes() -> float | None:
+    """Return the most memory that this process has had, None where the system does not say."""
+    status = Path("/proc/self/status")  # what the resource module says includes the parent's
+    if status.is_file():
+        peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return None if peak is None else int(peak[1]) / 1e3
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -1,0 +1,47 @@
+"""``zc-search cache``: what scores are kept for other searches, and how to be rid of them."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from zc_search.scoring.cache import ScoreCache
+
+cache_app = typer.Typer(
+    no_args_is_help=True,
+    help="Show or clear the scores that are kept for other searches.",
+)
+
+Folder = Annotated[
+    str, typer.Option("--folder", help="Of the cache, if it is not the user's: proxies.cache.")
+]
+
+
+@cache_app.command()
+def info(folder: Folder = "user") -> None:
+    """Show where the cache is and what is in it; every entry is checked."""
+    cache = _open(folder)
+    if cache is None:
+        return
+    found = cache.info()
+    typer.echo(
+        f"{found.folder}\n{found.entries:,} architectures, {found.values:,} values, "
+        f"{found.bytes / 1e6:.1f} MB, {found.corrupt:,} damaged"
+    )
+
+
+@cache_app.command()
+def clear(folder: Folder = "user") -> None:
+    """Remove every score in the cache, and nothing else."""
+    cache = _open(folder)
+    if cache is not None:
+        typer.echo(f"{cache.clear():,} architectures removed from {cache.folder}")
+
+
+def _open(folder: str) -> "ScoreCache | None":
+    from zc_search.scoring.cache import open_cache
+
+    cache = open_cache(folder)
+    if cache is None:
+        typer.echo("the cache is off")
+    return cache

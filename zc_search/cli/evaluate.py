@@ -1,0 +1,144 @@
+"""``zc-search evaluate``: how well each proxy of a scores file orders architectures."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zc_search.cli.printing import plain_console
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from zc_search.compare.judging import Judgement
+
+_CAPTION = (
+    "tau: Kendall's tau-b with its 95 % bootstrap interval. top: which share of a proxy's first "
+    "10 % (or 64) are among the truly first 10 % (or 64). best of 10: the best accuracy among a "
+    "proxy's first 10. The better half and the top 10 % are cut by true accuracy."
+)
+
+
+def evaluate(
+    scores: Annotated[Path, typer.Argument(help="What `zc-search score` wrote.")],
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Whose accuracies; by default the scores' own.")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option("--metric", help="Which accuracy of the benchmark.")
+    ] = "val_accuracy",
+    proxies: Annotated[
+        str | None, typer.Option("--proxies", help="Only these and params, flops: snip,zico.")
+    ] = None,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Resamples an interval; 0 for no intervals.")
+    ] = 1000,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything to this file.")
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write the whole table to this file.")
+    ] = None,
+) -> None:
+    """Judge each proxy by what training gave: over the whole space, its better half, its top 10 %.
+
+    params and flops are always beside them: what does not beat them is not worth its price.
+    """
+    from zc_search.compare.judging import judge
+    from zc_search.proxies.catalogue import split_names
+    from zc_search.scoring.sweep import load_scores
+
+    names = None if proxies is None else split_names(proxies)
+    table, said = load_scores(scores)
+    console = plain_console()
+    with console.status("judging") as status:
+        judgement = judge(
+            table,
+            said,
+            dataset=dataset,
+            metric=metric,
+            proxies=names,
+            n_bootstrap=bootstrap,
+            on_proxy=lambda done, total: status.update(f"judged {done} of {total} proxies"),
+        )
+    judged = judgement.table
+    if csv_file is not None:
+        _write(csv_file, judged.to_csv(index=False))
+    if json_file is not None:
+        _write(json_file, _document(judgement, said, scores, bootstrap))
+
+    for subset in judged["subset"].unique():
+        console.print(_subset_table(judged[judged["subset"] == subset], judgement.dataset))
+        console.print()
+    console.print(_CAPTION)
+    console.print(judgement.provenance)
+    if judgement.scored != judgement.dataset:
+        console.print(
+            f"Scores computed for {judgement.scored}, judged on {judgement.dataset}.",
+        )
+    for path in filter(None, (csv_file, json_file)):
+        console.print(f"wrote {path}", soft_wrap=True)
+
+
+def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=f"{rows['subset'].iloc[0]}, {dataset}",
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("proxy", overflow="fold", max_width=18)
+    for heading in ("n", "tau [interval]", "Spear-\nman", "top\n10 %", "top\n64", "best\nof 10"):
+        table.add_column(Text(heading), justify="right", no_wrap=True)
+    for _, row in rows.sort_values("kendall_tau", ascending=False).iterrows():
+        table.add_row(
+            Text(str(row["proxy"]), style="bold" if row["baseline"] else ""),
+            f"{row['n']:,}",
+            _with_interval(row["kendall_tau"], row["kendall_tau_low"], row["kendall_tau_high"]),
+            _decimal(row["spearman"]),
+            _decimal(row["precision_top_10pct"]),
+            _decimal(row["precision_top_64"]),
+            _percent(row["best_of_top_10"]),
+        )
+    return table
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    interval = "" if low != low else f" [{_decimal(low)}, {_decimal(high)}]"
+    return f"{_decimal(value)}{interval}"
+
+
+def _percent(value: float) -> str:
+    return "-" if value != value else f"{value:.2f}"
+
+
+def _decimal(value: float) -> str:
+    """Write a number of -1 to 1 as papers do: ``.574``."""
+    if value != value:
+        return "-"
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.0f}"
+
+
+def _document(judgement: "Judgement", said: dict[str, object], scores: Path, bootstrap: int) -> str:
+    """Write all as JSON, in which what is not a number is null."""
+    document = {"scores": str(scores), **judgement._asdict(), "n_bootstrap": bootstrap}
+    document["rows"] = json.loads(
+        document.pop("table").to_json(orient="records", double_precision=15)
+    )
+    return json.dumps(document | {"about": said}, indent=2) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    from zc_search._utils.files import write_atomically
+    from zc_search.errors import ZcSearchError
+
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise ZcSearchError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,70 @@
+"""``zc-search export``: a network taken along, in formats that need no zc-search."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zc_search.cli.printing import plain_console
+from zc_search.cli.search import Config, Settings
+
+
+def export(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|ARCHITECTURE",
+            help="A run's folder, for its best network, or an architecture string.",
+            show_default=False,
+        ),
+    ],
+    to: Annotated[Path, typer.Option("--to", help="Folder to write; a new or an empty one.")],
+    architecture: Annotated[
+        str | None,
+        typer.Option("--architecture", help="Of a run: this one instead of the best."),
+    ] = None,
+    config: Config = None,
+    settings: Settings = None,
+    onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write ONNX too.")] = True,
+) -> None:
+    """Write a network as Python source, weights, torch and ONNX programs, with a model card.
+
+    Of a run it is the best of those trained, or else the first of the ranking. For an architecture
+    string --config says channels, cells and images; without, those of `zc-search init`.
+    """
+    from zc_search.config import load_config, parse_config, starter
+    from zc_search.deploy.export import export_network, subject_of_cell, subject_of_run
+    from zc_search.errors import ZcSearchError
+    from zc_search.spaces.reading import is_written
+
+    console = plain_console()
+    with console.status("exporting"):
+        if is_written(what) and not os.path.exists(what):  # noqa: PTH110  which may be too long
+            if architecture:
+                raise ZcSearchError("--architecture chooses from a run, and a cell is given")
+            chosen = (
+                load_config(config, settings or ())
+                if config
+                else parse_config(starter(), settings or (), source="settings")
+            )
+            subject = subject_of_cell(what, chosen)
+        else:
+            if config or settings:
+                raise ZcSearchError(
+                    f"{'--config' if config else '--set'}: a run's network is exported with its "
+                    "own settings; Allowed: for an architecture string"
+                )
+            subject = subject_of_run(Path(what), architecture)
+        exported = export_network(subject, to, onnx=onnx)
+    console.print(f"{subject.architecture}", soft_wrap=True)
+    for name, difference in exported.differences.items():
+        console.print(
+            f"{name:14} computes the same (largest difference {difference:.0e} of an output)",
+        )
+    if not exported.trained:
+        console.print("the weights are random: the network was not trained")
+    console.print(
+        f"wrote {', '.join(exported.files)} in {exported.folder}/",
+        soft_wrap=True,
+    )

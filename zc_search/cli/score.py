@@ -1,0 +1,131 @@
+"""``zc-search score``: proxies of many architectures, or of the whole space, into one file."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zc_search.cli.printing import clock, counting_bar, plain_console
+from zc_search.cli.search import Config, Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from zc_search.scoring.sweep import Progress
+
+
+def score(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Parquet file; it is gone on with if it is there.")
+    ] = Path("scores.parquet"),
+    everything: Annotated[
+        bool, typer.Option("--all", help="Score every architecture of the space.")
+    ] = False,
+    sample: Annotated[
+        int | None, typer.Option("--sample", min=1, help="Score as many, drawn at random.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the sample.")] = 0,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="Score those of a file: one a line, or a CSV's column."),
+    ] = None,
+    config: Config = None,
+    settings: Settings = None,
+    proxies: Annotated[
+        str | None,
+        typer.Option("--proxies", help="Compute these instead of the configuration's: snip,zico."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes; by default one a core.")
+    ] = None,
+    dask: Annotated[
+        str | None, typer.Option("--dask", help="Use the Dask cluster with this scheduler address.")
+    ] = None,
+) -> None:
+    """Score the whole space, a sample of it or a list of architectures.
+
+    Stop it or lose it at any time: the same command goes on from there. Without --config the
+    settings are those of `zc-search init`; params and flops are always among the proxies.
+    """
+    if sum((everything, sample is not None, file is not None)) != 1:
+        typer.echo("say what to score: one of --all, --sample N and --file FILE", err=True)
+        raise typer.Exit(2)
+
+    from zc_search.config import load_config, parse_config, starter
+    from zc_search.errors import ZcSearchError
+    from zc_search.proxies.catalogue import split_names
+    from zc_search.scoring.sweep import score_space
+    from zc_search.scoring.sweep.request import (
+        read_architectures,
+        sample_space,
+        whole_space,
+        with_proxies,
+    )
+    from zc_search.study.space import make_space
+
+    chosen = (
+        load_config(config, settings or ())
+        if config
+        else parse_config(starter(), settings or (), source="settings")
+    )
+    if proxies is not None:
+        chosen = with_proxies(chosen, split_names(proxies))
+    space = make_space(chosen.space)
+    if file is not None:
+        architectures = read_architectures(file)
+    elif sample is not None:
+        architectures = sample_space(space, sample, seed)
+    else:
+        everything_there = whole_space(space)
+        if everything_there is None:
+            raise ZcSearchError(
+                f"--all: the space {space.name!r} cannot be listed; Allowed: --sample N, --file"
+            )
+        architectures = everything_there
+    console = plain_console()
+    start = time.perf_counter()
+    with _progress_line(console) as on_progress:
+        table = score_space(
+            architectures, chosen, out, workers=workers, dask=dask, on_progress=on_progress
+        )
+    console.print(
+        f"{len(table):,} architectures, {table['function_key'].nunique():,} functions, "
+        f"in {out} after {clock(time.perf_counter() - start)}",
+        soft_wrap=True,
+    )
+    failed = table["failures"].dropna()
+    if len(failed):
+        console.print(
+            f"{len(failed):,} have a value that is not finite, such as {failed.index[0]}: "
+            f"{failed.iloc[0]}",
+            soft_wrap=True,
+        )
+    if chosen.benchmark.name != "none":
+        console.print(f"next: zc-search evaluate {out}", soft_wrap=True)
+
+
+@contextmanager
+def _progress_line(console: "Console") -> Iterator[Callable[["Progress"], None]]:
+    """Yield what shows the progress: a bar in a terminal, elsewhere a line a minute."""
+    told = -60.0
+
+    def show(progress: "Progress") -> None:
+        nonlocal told
+        status = "starting"
+        if progress.remaining is not None:
+            status = f"{progress.rate:.1f}/s, {clock(progress.remaining)} left"
+        if progress.failed:
+            status += f", {progress.failed:,} not finite"
+        update(progress.done, progress.total, status)
+        if not console.is_terminal and progress.seconds - told >= 60:
+            told = progress.seconds
+            console.print(
+                f"{progress.done:,} of {progress.total:,}, {status}",
+                soft_wrap=True,
+            )
+
+    with counting_bar(console, "scoring") as update:
+        yield show

@@ -1,0 +1,94 @@
+"""``zc-search --config FILE``: the main job."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Search file (TOML); see `zc-search init`.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Replace a setting: --set study.n_trials=20. May be repeated."),
+]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"zc-search {version('zc-search')}")
+        raise typer.Exit
+
+
+def _workers(count: int | None) -> list[str]:
+    return [] if count is None else [f"study.workers={count}"]
+
+
+def search(
+    context: typer.Context,
+    config: Config = None,
+    settings: Settings = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Set an earlier run of this name aside, start over.")
+    ] = False,
+    join: Annotated[
+        bool, typer.Option("--join", help="Help a run of this name that is going on.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Processes that score architectures.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and nothing else there.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print no plan, progress or tables.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the log as well, on standard error.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Search neural architectures without training them.
+
+    The search runs as the file says, or goes on where an earlier run of it was cut off.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if config is None:
+        typer.echo("name a search file: zc-search --config search.toml", err=True)
+        raise typer.Exit(2)
+
+    from zc_search.config import load_config
+
+    chosen = load_config(config, [*(settings or ()), *_workers(workers)])
+    # Only now, so that a wrong setting is said at once.
+    import optuna
+    from rich.console import Console
+
+    from zc_search.report.document import result_document
+    from zc_search.report.terminal import TerminalListener, logged_to, print_result
+    from zc_search.search import run_search
+    from zc_search.study.result import Silence
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if join:
+        from zc_search.cli.worker import help_run
+
+        help_run(chosen)
+        return
+    out, err = Console(), Console(stderr=True)
+    plan = err if as_json else out
+    with (
+        nullcontext(Silence()) if quiet else TerminalListener(plan, err) as listener,
+        logged_to(err, verbose=verbose),
+    ):
+        result = run_search(chosen, fresh=fresh, listener=listener)
+    if as_json:
+        typer.echo(result_document(result))
+    elif not quiet:
+        print_result(out, result)

@@ -1,0 +1,90 @@
+"""``zc-search worker``: one more process, on any machine, for a study that was begun elsewhere."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from zc_search.config import Config
+    from zc_search.study.joining import Local
+
+
+def worker(
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            help="Where the study is: postgresql+psycopg://..., grpc://host:13000, FILE.journal. "
+            "By default $ZC_SEARCH_STORAGE, which keeps a password off the command line.",
+        ),
+    ] = None,
+    study: Annotated[str, typer.Option("--study", help="Its name.")] = "search",
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes that score architectures.")
+    ] = 1,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Compute here instead: cpu, cuda, cuda:1.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of the images on this machine.")
+    ] = None,
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Load the code that the study names.")
+    ] = False,
+) -> None:
+    """Work on a study until it has its trials; start as many as you like, anywhere.
+
+    The settings are those of the study. The process that began it writes the tables.
+    """
+    address = storage or os.environ.get("ZC_SEARCH_STORAGE")
+    if not address:
+        typer.echo("name the storage: --storage URL, or $ZC_SEARCH_STORAGE", err=True)
+        raise typer.Exit(2)
+
+    from zc_search.study.joining import Local
+
+    place = str(images) if images else None
+    _work(address, study, Local(workers, device, place), allow_code, None)
+
+
+def help_run(config: "Config") -> None:
+    """Work on the study of a run that is going on, of which these are the settings."""
+    from zc_search.study.joining import Local
+    from zc_search.study.run_folder import run_path, storage_url
+
+    address = storage_url(config, run_path(config))
+    _work(address, config.study.name, Local(config.study.workers), True, config)
+
+
+def _work(address: str, name: str, local: "Local", allow_code: bool, own: "Config | None") -> None:
+    import optuna
+
+    from zc_search._utils.passwords import without_passwords
+    from zc_search.study import TrialRecord
+    from zc_search.study.joining import join_study
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    told = 0
+
+    def on_joined(config: "Config", trials: int) -> None:
+        typer.echo(
+            f"working on {name!r} in {without_passwords(address)}: {trials} trials so far, "
+            f"{config.study.n_trials} in all"
+        )
+
+    def on_trial(number: int, record: TrialRecord) -> None:
+        nonlocal told
+        told += 1
+
+    finished = join_study(
+        address,
+        name,
+        local=local,
+        allow_code=allow_code,
+        own=own,
+        on_joined=on_joined,
+        on_trial=on_trial,
+    )
+    typer.echo(f"{name!r} has {finished} finished trials; {told} of them since this worker came")

@@ -1,0 +1,184 @@
+"""Training one network: NAS-Bench-201's recipe, shortened, and able to go on after a kill."""
+
+import io
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zc_search._utils.files import write_atomically
+from zc_search.config import Training
+from zc_search.deploy.training.augmentation import augment
+from zc_search.images.image_set import ImageSet
+
+_MOMENTUM = 0.9
+_JUDGED_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images on a device, as they were read, with what normalises them.
+
+    Attributes:
+        pixels: N x C x H x W, uint8 or float32.
+        labels: int64, N.
+        mean: Of each channel of the images trained on, C.
+        spread: Their standard deviation, C.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    mean: Tensor
+    spread: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        images: ImageSet,
+        places: NDArray[np.int64],
+        trained_on: NDArray[np.int64],
+        device: str | torch.device,
+    ) -> Self:
+        """Take some images of a set; what normalises them comes from those trained on alone."""
+        mean, spread = images.statistics(trained_on)
+        return cls(
+            torch.from_numpy(np.ascontiguousarray(images.pixels[places])).to(device),
+            torch.from_numpy(images.labels[places]).to(device),
+            torch.from_numpy(mean).to(device),
+            torch.from_numpy(spread).to(device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def normalised(self, places: Tensor) -> Tensor:
+        """Return some of the images, float32, with zero mean and unit variance a channel."""
+        pixels = self.pixels[places].to(torch.float32)
+        return (pixels - self.mean[:, None, None]) / self.spread[:, None, None]
+
+
+def train_network(
+    network: nn.Module,
+    training: Examples,
+    validation: Examples,
+    recipe: Training,
+    *,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[int, float], None] = lambda epoch, accuracy: None,
+) -> list[float]:
+    """Train a network in place and judge it after each epoch.
+
+    SGD with Nesterov momentum 0.9, the learning rate falling to 0 along a cosine, cross-entropy;
+    bfloat16 where the examples are on a GPU that has it. What is random in an epoch depends on the
+    seed and the epoch alone, so that a run that goes on from a checkpoint sees the same.
+
+    Args:
+        network: Freshly initialised; it is moved to the examples' device.
+        training: To learn from, at least 2.
+        validation: To judge by; has no say in anything else.
+        recipe: Epochs, batch size, learning rate, weight decay, augmentation.
+        seed: Of order and augmentation.
+        checkpoint: Written after each epoch, gone on from if it is there.
+        on_epoch: Told each epoch, from 1, and its validation accuracy in percent.
+
+    Returns:
+        Validation accuracy in percent after each epoch, the last being the one that counts: the
+        best one would have been chosen on the images that it is judged by.
+    """
+    device = training.labels.device
+    network.to(device)
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=recipe.learning_rate,
+        momentum=_MOMENTUM,
+        weight_decay=recipe.weight_decay,
+        nesterov=True,
+    )
+    reached = _restore(checkpoint, network, optimizer, device)
+    for epoch in range(len(reached), recipe.epochs):
+        _epoch(network, optimizer, training, recipe, epoch, seed)
+        reached.append(accuracy(network, validation))
+        if checkpoint is not None:
+            _keep(checkpoint, network, optimizer, reached)
+        on_epoch(epoch + 1, reached[-1])
+    return reached
+
+
+def accuracy(network: nn.Module, examples: Examples) -> float:
+    """Return the share of examples whose class is recognised, in percent."""
+    was_training = network.training
+    network.eval()
+    right = 0
+    with torch.inference_mode(), _precision(examples.labels.device):
+        for first in range(0, len(examples), _JUDGED_AT_ONCE):
+            places = torch.arange(first, min(first + _JUDGED_AT_ONCE, len(examples)))
+            logits = network(examples.normalised(places))
+            right += int((logits.argmax(1) == examples.labels[places]).sum())
+    network.train(was_training)
+    return 100 * right / len(examples)
+
+
+def _epoch(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    training: Examples,
+    recipe: Training,
+    epoch: int,
+    seed: int,
+) -> None:
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    order = torch.randperm(len(training), generator=generator)
+    steps = max(1, len(training) // recipe.batch_size)  # what is left over waits for another epoch
+    network.train()
+    for step, places in enumerate(order[: steps * recipe.batch_size].tensor_split(steps)):
+        progress = (epoch + step / steps) / recipe.epochs
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+        images = augment(training.normalised(places), recipe.augment, generator)
+        with _precision(images.device):
+            loss = F.cross_entropy(network(images), training.labels[places])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def _precision(device: torch.device) -> Any:
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.autocast("cuda", torch.bfloat16)
+    return nullcontext()
+
+
+def _keep(
+    checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, reached: list[float]
+) -> None:
+    content = io.BytesIO()
+    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(state | {"reached": reached}, content)
+    write_atomically(checkpoint, content.getvalue())
+
+
+def _restore(
+    checkpoint: Path | None,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+) -> list[float]:
+    """Return the accuracies so far; none where there is no checkpoint or it is of no use."""
+    if checkpoint is None or not checkpoint.exists():
+        return []
+    try:
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        return [float(value) for value in state["reached"]]
+    except Exception:  # a damaged file costs the epochs it held, and nothing else
+        return []

@@ -1,0 +1,193 @@
+"""A labelled set of images in memory: what it is, what is held out, and the batch to score on."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zc_search.errors import DataError
+from zc_search.images.datasets import Task
+
+if TYPE_CHECKING:
+    from zc_search.images.batch import Batch
+
+SMALLEST_SIDE = 8
+"""Pixels below which the two halvings of a network leave nothing to convolve."""
+
+_UNEVEN = 3.0
+"""Times that the largest class may outnumber the smallest before it is worth a word."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images with their classes.
+
+    Attributes:
+        name: What messages call it.
+        pixels: uint8 from 0 to 255, or float32 in units of the source; (N, channels, H, W).
+        labels: int64, (N,), each the place of a class in `class_names`.
+        class_names: As the source calls them, each another.
+        notes: A sentence for each thing that was noticed while reading.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8] | NDArray[np.float32]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        height, width = self.pixels.shape[2:]
+        if len(self.class_names) < 2:
+            raise DataError(
+                f"{self.name} has one class, {self.class_names[0]!r}; a network needs two or more "
+                "to tell apart"
+                if self.class_names
+                else f"{self.name} has no class"
+            )
+        twice = [name for name, count in Counter(self.class_names).items() if count > 1]
+        if twice:
+            raise DataError(
+                f"{self.name} has more than one class {twice[0]!r}; give each a name of its own"
+            )
+        if min(height, width) < SMALLEST_SIDE:
+            raise DataError(
+                f"the images of {self.name} have {height} x {width} pixels, but the networks halve "
+                f"them twice and need {SMALLEST_SIDE} x {SMALLEST_SIDE}; data.resolution = "
+                f"{SMALLEST_SIDE} or more enlarges them"
+            )
+
+    @property
+    def task(self) -> Task:
+        """What a network for these images is built for."""
+        _, channels, height, width = self.pixels.shape
+        return Task(self.name, len(self.class_names), channels, height, width)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images by class."""
+        found = np.bincount(self.labels, minlength=len(self.class_names))
+        return dict(zip(self.class_names, map(int, found), strict=True))
+
+    def split(self, validation: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the places of the images to train on and of those to judge by, ascending.
+
+        Of each class the same share is held out, at least one image, and which is random.
+
+        Args:
+            validation: The share, within (0, 1).
+            seed: Of the draw.
+
+        Raises:
+            DataError: A class has fewer than two images.
+        """
+        few = [name for name, count in self.counts.items() if count < 2]
+        if few:
+            raise DataError(
+                f"{self.name}: class {few[0]!r} has {self.counts[few[0]]} readable images; at "
+                "least 2 are needed, one to train on and one to judge by"
+            )
+        rng = np.random.default_rng([seed, 1])
+        held_out = np.zeros(len(self.labels), bool)
+        for label in range(len(self.class_names)):
+            places = np.flatnonzero(self.labels == label)
+            count = min(max(1, round(validation * len(places))), len(places) - 1)
+            held_out[rng.choice(places, count, replace=False)] = True
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+    def statistics(self, places: NDArray[np.int64]) -> tuple[NDArray[np.float32], ...]:
+        """Return the mean and standard deviation of each channel of some images, (channels,).
+
+        A channel that is constant has a standard deviation of 1, so that it can be divided by.
+        """
+        count, total, squares = 0, np.zeros(1), np.zeros(1)
+        for part in np.array_split(places, max(1, len(places) // 256)):
+            values = self.pixels[part].astype(np.float64)
+            count += values[:, 0].size
+            total = total + values.sum(axis=(0, 2, 3))
+            squares = squares + (values**2).sum(axis=(0, 2, 3))
+        mean = total / count
+        spread = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+        constant = spread <= 1e-6 * np.maximum(np.abs(mean), 1.0)
+        return mean.astype(np.float32), np.where(constant, 1.0, spread).astype(np.float32)
+
+    def batch(self, size: int, seed: int, validation: float) -> "Batch":
+        """Return the batch to score on: images to train on, classes as even as they allow.
+
+        Args:
+            size: Images.
+            seed: Of the choice and of what is held out.
+            validation: See `split`.
+
+        Raises:
+            DataError: There are too few images.
+        """
+        import torch
+
+        from zc_search.images.batch import Batch
+
+        training, _ = self.split(validation, seed)
+        if len(training) < size:
+            raise DataError(
+                f"{self.name} has {len(self.labels)} images, {len(training)} of them to train on: "
+                f"fewer than data.batch_size = {size}; add images, or set a smaller batch_size"
+            )
+        rng = np.random.default_rng([seed, 2])
+        # Each class's images in random order; then first ones before second ones, and so on.
+        shuffled = rng.permutation(training)
+        labels = self.labels[shuffled]
+        turn = np.empty(len(shuffled), np.int64)
+        for label in range(len(self.class_names)):
+            mine = np.flatnonzero(labels == label)
+            turn[mine] = np.arange(len(mine))
+        tie = rng.permutation(len(self.class_names))[labels]
+        chosen = rng.permutation(shuffled[np.lexsort((tie, turn))[:size]])
+        mean, spread = self.statistics(training)
+        images = (self.pixels[chosen].astype(np.float32) - mean[:, None, None]) / spread[
+            :, None, None
+        ]
+        return Batch.from_tensors(
+            torch.from_numpy(images),
+            torch.from_numpy(self.labels[chosen]),
+            classes=len(self.class_names),
+            source=self.name,
+        )
+
+    def described(self) -> str:
+        """Return images, classes, size and imbalance in a line."""
+        _, channels, height, width = self.pixels.shape
+        counts = sorted(self.counts.items(), key=lambda item: item[1])
+        (least, low), (most, high) = counts[0], counts[-1]
+        said = (
+            f"{len(self.labels):,} images of {self.name}, {len(counts)} classes, "
+            f"{height} x {width} pixels, {'grey' if channels == 1 else 'colour'}"
+        )
+        if high > low:
+            said += f"; {low:,} of {least!r} to {high:,} of {most!r}"
+        if high >= _UNEVEN * low:
+            said += f", {high / low:.1f} times as many"
+        return said
+
+
+def printable(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return names that can be shown and told apart, and a note on those that were changed.
+
+    ImageNet has two classes "crane", a bird and a machine.
+    """
+    seen: Counter[str] = Counter()
+    shown = []
+    for name in names:
+        if not name.isprintable():
+            name = name.encode("unicode_escape", "backslashreplace").decode("ascii")
+        seen[name] += 1
+        shown.append(f"{name} ({seen[name]})" if seen[name] > 1 else name)
+    changed = [new for old, new in zip(names, shown, strict=True) if old != new]
+    if not changed:
+        return tuple(shown), ()
+    listed = ", ".join(map(repr, changed))
+    return tuple(shown), (
+        f"Class names that cannot be shown or told apart are written as {listed}.",
+    )

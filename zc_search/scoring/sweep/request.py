@@ -1,0 +1,103 @@
+"""What a sweep is asked for: which architectures, and which proxies."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tomlkit
+
+from zc_search.config import Config, config_to_toml, parse_config
+from zc_search.errors import ArchitectureError, ConfigError
+from zc_search.scoring.sweep.errors import ScoresError
+from zc_search.spaces import AnyArchitecture, AnySpace, Architecture, read_architecture
+
+
+def with_proxies(config: Config, names: Sequence[str]) -> Config:
+    """Return the settings with these proxies, params and flops in place of those it computes.
+
+    Raises:
+        ConfigError: No name, or one that is not a proxy's.
+    """
+    if not names:
+        raise ConfigError("--proxies names none; such as --proxies snip,naswot_relu,synflow")
+    settings = tomlkit.parse(config_to_toml(config)).unwrap()
+    settings["proxies"]["compute"] = list(names)
+    settings["objectives"] = {"params": "default"}  # a sweep optimises nothing
+    for fitted in ("proxies", "features"):  # of proxies that may not be computed now
+        settings["ensemble"].pop(fitted, None)
+    return parse_config(settings, source="--proxies")
+
+
+def sample_space(space: AnySpace, count: int, seed: int) -> list[AnyArchitecture]:
+    """Draw distinct architectures uniformly; a larger sample of one seed contains a smaller one.
+
+    Raises:
+        ScoresError: The space has fewer.
+    """
+    everything = whole_space(space)
+    if everything is None:
+        return _drawn(space, count, np.random.default_rng(seed))
+    if not 1 <= count <= len(everything):
+        raise ScoresError(f"a sample of {count:,}: the space has {len(everything):,} architectures")
+    drawn = np.random.default_rng(seed).permutation(len(everything))[:count]
+    return [everything[index] for index in drawn]
+
+
+def whole_space(space: AnySpace) -> list[AnyArchitecture] | None:
+    """Return every architecture; None for a space that cannot be listed."""
+    return list(space) if isinstance(space, Iterable) else None
+
+
+def _drawn(space: AnySpace, count: int, rng: np.random.Generator) -> list[AnyArchitecture]:
+    """Draw until as many functions are there; each is represented by one architecture."""
+    found: dict[str, AnyArchitecture] = {}
+    for _ in range(_DRAWS * count):
+        drawn: AnyArchitecture = space.sample(rng)
+        found.setdefault(drawn.function_key, drawn.representative())
+        if len(found) == count:
+            return list(found.values())
+    raise ScoresError(
+        f"a sample of {count:,}: {len(found):,} different architectures were found in "
+        f"{_DRAWS * count:,} draws; take fewer"
+    )
+
+
+def read_architectures(path: Path) -> list[AnyArchitecture]:
+    """Read architecture strings: one a line, or the column ``architecture`` of a ``.csv`` file.
+
+    Empty lines and those that begin with ``#`` are passed over.
+
+    Raises:
+        ArchitectureError: The file cannot be read, names none, or has a string that is none; the
+            message says in which line.
+    """
+    try:
+        if path.suffix == ".csv":
+            table = pd.read_csv(path, dtype=str)
+            if "architecture" not in table.columns:
+                raise ArchitectureError(
+                    f"{path} has no column 'architecture'; it has {', '.join(table.columns)}"
+                )
+            lines = table["architecture"].fillna("").tolist()
+            first = 2
+        else:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            first = 1
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ArchitectureError(f"{path} cannot be read: {reason}") from error
+    architectures = []
+    for number, line in enumerate(map(str.strip, lines), first):
+        if line and not line.startswith("#"):
+            try:
+                architectures.append(read_architecture(line))
+            except ArchitectureError as error:
+                raise ArchitectureError(f"{path}, line {number}: {error}") from error
+    if not architectures:
+        raise ArchitectureError(f"{path} names no architecture; one a line, such as {_EXAMPLE}")
+    return architectures
+
+
+_DRAWS = 50  # for each architecture wanted
+_EXAMPLE = str(Architecture.from_index(0))

@@ -1,0 +1,208 @@
+"""The NAS-Bench-201 cell as a value: six named operations, and every way the field writes them.
+
+A cell has four nodes; node ``t`` is the sum of one operation applied to each earlier node ``s``
+(Dong and Yang 2020, NAS-Bench-201, section 2.1).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import product
+from numbers import Integral
+from typing import ClassVar, Self
+
+from zc_search.errors import ArchitectureError, unknown_name
+from zc_search.spaces.nasbench201.forms import FunctionForm, function_form, pruned_form
+from zc_search.spaces.vocabulary import (
+    EDGES,
+    MASE_OPERATIONS,
+    NASLIB_OPERATIONS,
+    OPERATIONS,
+    PARAMETERS,
+)
+
+# NASLib lists its edges by source: (1,2) (1,3) (1,4) (2,3) (2,4) (3,4), its nodes counted from 1.
+_NASLIB_EDGES = tuple(
+    EDGES.index(edge) for edge in ((1, 0), (2, 0), (3, 0), (2, 1), (3, 1), (3, 2))
+)
+
+_STRING = re.compile(
+    r"\|([^|~]+)~0\|\+\|([^|~]+)~0\|([^|~]+)~1\|\+\|([^|~]+)~0\|([^|~]+)~1\|([^|~]+)~2\|"
+)
+_EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|none~0|avg_pool_3x3~1|nor_conv_1x1~2|"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One of the 15,625 cells: a frozen, hashable value.
+
+    Attributes:
+        ops: Six operation names, in the order of the architecture string (`EDGES`).
+
+    Raises:
+        ArchitectureError: Not six operations, or an unknown one.
+    """
+
+    ops: tuple[str, ...]
+
+    space: ClassVar[str] = "nasbench201"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.ops, str) or not isinstance(self.ops, Sequence) or len(self.ops) != 6:
+            raise ArchitectureError(
+                f"an architecture has six operations (edges {', '.join(PARAMETERS)}), "
+                f"got {self.ops!r}"
+            )
+        for edge, operation in zip(PARAMETERS, self.ops, strict=True):
+            if operation not in OPERATIONS:
+                raise ArchitectureError(
+                    f"{edge}: {unknown_name('operation', operation, OPERATIONS)}"
+                )
+        object.__setattr__(self, "ops", tuple(self.ops))
+
+    # Text -------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_string(cls, text: str) -> Self:
+        """Read the benchmark's notation, such as ``|nor_conv_3x3~0|+|none~0|...~1|+|...~2|``.
+
+        Raises:
+            ArchitectureError: Another form, or an unknown operation.
+        """
+        match = _STRING.fullmatch(text.strip()) if isinstance(text, str) else None
+        if match is None:
+            raise ArchitectureError(f"not an architecture string: {text!r}; such as {_EXAMPLE}")
+        return cls(match.groups())
+
+    def to_string(self) -> str:
+        """Write the benchmark's notation; the inverse of `from_string`."""
+        a, b, c, d, e, f = self.ops
+        return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
+
+    def __str__(self) -> str:
+        return self.to_string()
+
+    # Numbers ----------------------------------------------------------------------------------
+
+    @property
+    def index(self) -> int:
+        """Place among all cells, 0 to 15,624, the last edge changing fastest.
+
+        This is not the benchmark's own numbering, which `Benchmark.index` knows.
+        """
+        value = 0
+        for operation in self.ops:
+            value = value * len(OPERATIONS) + OPERATIONS.index(operation)
+        return value
+
+    @classmethod
+    def from_index(cls, index: int) -> Self:
+        """Return the cell at `index`.
+
+        Raises:
+            ArchitectureError: Outside 0 to 15,624.
+        """
+        count = len(OPERATIONS) ** len(EDGES)
+        if isinstance(index, bool) or not isinstance(index, Integral) or not 0 <= index < count:
+            raise ArchitectureError(f"architecture index {index!r} is not in 0 to {count - 1}")
+        index = int(index)
+        digits = []
+        for _ in EDGES:
+            index, digit = divmod(index, len(OPERATIONS))
+            digits.append(OPERATIONS[digit])
+        return cls(tuple(reversed(digits)))
+
+    @classmethod
+    def from_mase(cls, codes: Sequence[int]) -> Self:
+        """Read MASE's six integers, in the order of the architecture string."""
+        return cls(_decode(codes, MASE_OPERATIONS, "MASE"))
+
+    def to_mase(self) -> tuple[int, ...]:
+        """Write MASE's six integers; the inverse of `from_mase`."""
+        return tuple(MASE_OPERATIONS.index(operation) for operation in self.ops)
+
+    @classmethod
+    def from_naslib(cls, codes: Sequence[int]) -> Self:
+        """Read NASLib's tuple: edges (1,2) (1,3) (1,4) (2,3) (2,4) (3,4)."""
+        operations = _decode(codes, NASLIB_OPERATIONS, "NASLib")
+        by_edge = dict(zip(_NASLIB_EDGES, operations, strict=True))
+        return cls(tuple(by_edge[edge] for edge in range(len(EDGES))))
+
+    def to_naslib(self) -> tuple[int, ...]:
+        """Write NASLib's tuple; the inverse of `from_naslib`."""
+        return tuple(NASLIB_OPERATIONS.index(self.ops[edge]) for edge in _NASLIB_EDGES)
+
+    # What the cell computes -------------------------------------------------------------------
+
+    @cached_property
+    def form(self) -> FunctionForm:
+        """What the cell computes at initialisation, and which convolution plays which part."""
+        return function_form(self.ops)
+
+    @property
+    def function_key(self) -> str:
+        """Equal for two cells exactly if they compute the same function at initialisation.
+
+        Finer than `canonical`: it tells one convolution used twice from two convolutions.
+        """
+        return self.form.key
+
+    @property
+    def reaches_output(self) -> bool:
+        """Whether the cell's input influences its output at all."""
+        return bool(self.form.key)
+
+    @property
+    def infeasible(self) -> str | None:
+        """Why there is nothing to score; None where the input reaches the output."""
+        return None if self.reaches_output else "the input does not reach the output"
+
+    def canonical(self) -> "Architecture":
+        """Return the first cell, by `index`, that is isomorphic to this one.
+
+        Isomorphic by the benchmark's rule on strings with ``none`` and ``skip_connect`` resolved
+        and dead edges removed; 4,930 of the 15,625 cells are their own canonical form.
+        """
+        return _first_by_pruned_form()[pruned_form(self.ops)]
+
+    def representative(self) -> "Architecture":
+        """Return the first cell, by `index`, with this cell's `function_key`; there are 5,044.
+
+        It has no dead edge, so it is the cheapest network to score on behalf of all of them.
+        """
+        return _first_by_function_key()[self.function_key]
+
+
+def all_architectures() -> Iterator[Architecture]:
+    """Yield all 15,625 cells in the order of `Architecture.index`."""
+    return map(Architecture, product(OPERATIONS, repeat=len(EDGES)))
+
+
+def _decode(codes: Sequence[int], operations: Sequence[str], notation: str) -> tuple[str, ...]:
+    codes = tuple(codes)
+    if len(codes) != len(EDGES) or not all(
+        isinstance(code, Integral) and not isinstance(code, bool) and 0 <= code < len(operations)
+        for code in codes
+    ):
+        meaning = ", ".join(f"{code} {name}" for code, name in enumerate(operations))
+        raise ArchitectureError(
+            f"{notation} writes a cell as six integers ({meaning}), got {codes!r}"
+        )
+    return tuple(operations[code] for code in codes)
+
+
+@lru_cache(maxsize=1)
+def _first_by_pruned_form() -> dict[str, Architecture]:
+    first: dict[str, Architecture] = {}
+    for architecture in all_architectures():
+        first.setdefault(pruned_form(architecture.ops), architecture)
+    return first
+
+
+@lru_cache(maxsize=1)
+def _first_by_function_key() -> dict[str, Architecture]:
+    first: dict[str, Architecture] = {}
+    for architecture in all_architectures():
+        first.setdefault(architecture.function_key, architecture)
+    return first

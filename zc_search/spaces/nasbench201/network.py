@@ -1,0 +1,223 @@
+"""The network that NAS-Bench-201 trained for a cell (Dong and Yang 2020, section 2.2).
+
+Modules carry the benchmark's names, so its published weights load into them.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from zc_search.images.datasets import DatasetName, Task, task_of
+from zc_search.spaces import EDGES, Architecture
+from zc_search.spaces.initialisation import initialise
+
+
+class ReLUConvBN(nn.Module):
+    """ReLU, convolution without bias, batch normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.op = nn.Sequential(
+            nn.ReLU(inplace=False),
+            nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N x inputs x H x W to N x outputs x H/stride x W/stride."""
+        return self.op(x)  # type: ignore[no-any-return]
+
+
+def _operation(name: str, channels: int) -> nn.Module:
+    match name:
+        case "nor_conv_1x1":
+            return ReLUConvBN(channels, channels, 1)
+        case "nor_conv_3x3":
+            return ReLUConvBN(channels, channels, 3)
+        case "avg_pool_3x3":
+            return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        case _:  # skip_connect; and none, which `Cell` never runs
+            return nn.Identity()
+
+
+class Cell(nn.Module):
+    """A cell at work: each node is the sum of its edges, the last node is the output."""
+
+    def __init__(self, architecture: Architecture, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_operation(op, channels) for op in architecture.ops)
+        self._edges = edges_that_matter(architecture)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N x channels x H x W to the same shape."""
+        nodes: list[Tensor | None] = [x, None, None, None]
+        for edge in self._edges:
+            target, source = EDGES[edge]
+            value = nodes[source]
+            value = self.layers[edge](torch.zeros_like(x) if value is None else value)
+            sofar = nodes[target]
+            nodes[target] = value if sofar is None else sofar + value
+        return torch.zeros_like(x) if nodes[3] is None else nodes[3]
+
+
+def edges_that_matter(architecture: Architecture) -> tuple[int, ...]:
+    """Return the edges whose result can reach the output once the network is trained.
+
+    An edge on an all-zero node matters too: a trained batch normalisation may shift the zero.
+    """
+    matters = {3}
+    for edge in reversed(range(len(EDGES))):
+        target, source = EDGES[edge]
+        if target in matters and architecture.ops[edge] != "none":
+            matters.add(source)
+    return tuple(
+        edge
+        for edge, (target, _) in enumerate(EDGES)
+        if target in matters and architecture.ops[edge] != "none"
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Halve the resolution and widen; the shortcut is pooled and has no batch normalisation.
+
+    An odd resolution, which the benchmark does not have, is rounded up on both paths.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv_a = ReLUConvBN(inputs, outputs, 3, stride=2)
+        self.conv_b = ReLUConvBN(outputs, outputs, 3)
+        self.downsample = nn.Sequential(
+            nn.AvgPool2d(2, stride=2, ceil_mode=True),
+            nn.Conv2d(inputs, outputs, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N x inputs x H x W to N x outputs x H/2 x W/2."""
+        return self.downsample(x) + self.conv_b(self.conv_a(x))  # type: ignore[no-any-return]
+
+
+LARGEST_SIDE = 48
+"""Pixels of the largest maps that enter the cells; larger images are halved by the stem."""
+
+
+def stem_strides(height: int, width: int) -> tuple[int, ...]:
+    """Return the stride of each convolution of the stem for images of this size.
+
+    One of stride 1 up to `LARGEST_SIDE` pixels, as in the benchmark; beyond, as many of stride 2
+    as bring the larger side down to it, as networks for large images do.
+    """
+    side, strides = max(height, width), []
+    while side > LARGEST_SIDE:
+        side = (side + 1) // 2
+        strides.append(2)
+    return tuple(strides) or (1,)
+
+
+def make_stem(inputs: int, channels: int, strides: tuple[int, ...]) -> nn.Sequential:
+    """Return 3x3 convolutions with batch normalisation, one a stride, and ReLUs between them."""
+    layers: list[nn.Module] = []
+    for place, stride in enumerate(strides):
+        layers += [nn.ReLU(inplace=False)] if place else []
+        layers += [
+            nn.Conv2d(channels if place else inputs, channels, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        ]
+    return nn.Sequential(*layers)
+
+
+class CellNetwork(nn.Module):
+    """Stem, three stages of equal cells with residual blocks between them, linear classifier."""
+
+    def __init__(self, architecture: Architecture, channels: int, cells: int, task: Task) -> None:
+        super().__init__()
+        widths = (channels, 2 * channels, 4 * channels)
+        stages: list[list[nn.Module]] = [
+            [Cell(architecture, width) for _ in range(cells)] for width in widths
+        ]
+        for stage, (narrow, wide) in zip(stages[1:], pairwise(widths), strict=True):
+            stage.insert(0, ResidualBlock(narrow, wide))
+        self.stem = make_stem(task.channels, channels, stem_strides(task.height, task.width))
+        self.cells = nn.ModuleList(module for stage in stages for module in stage)
+        self.lastact = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=False))
+        self.global_pooling = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(widths[-1], task.classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images to the maps before pooling, N x 4 channels x H/4 x W/4.
+
+        With a stem for large images those are smaller by its strides too.
+        """
+        x = self.stem(images)
+        for cell in self.cells:
+            x = cell(x)
+        return self.lastact(x)  # type: ignore[no-any-return]
+
+    def multiply_adds(self, height: int, width: int) -> int:
+        """Count multiply-accumulates for one image, dead edges included although not run.
+
+        Args:
+            height: Of the image, in pixels.
+            width: Of the image, in pixels.
+        """
+        total = _weights(self.classifier)
+        for layer in self.stem:
+            if isinstance(layer, nn.Conv2d):
+                step = layer.stride[0]
+                height, width = -(-height // step), -(-width // step)
+                total += layer.weight.numel() * height * width
+        for cell in self.cells:
+            if isinstance(cell, ResidualBlock):
+                height, width = (height + 1) // 2, (width + 1) // 2
+            total += _weights(cell) * height * width
+        return total
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images N x channels x H x W to logits N x classes."""
+        return self.classifier(self.global_pooling(self.features(images)).flatten(1))  # type: ignore[no-any-return]
+
+
+def _weights(block: nn.Module) -> int:
+    """Count those of convolutions and linear layers: multiply-adds for a position of the output."""
+    layers = (m for m in block.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    return sum(layer.weight.numel() for layer in layers)
+
+
+def build_network(
+    arch: Architecture,
+    dataset: DatasetName | Task = "cifar10",
+    channels: int = 16,
+    cells: int = 5,
+    seed: int = 0,
+) -> CellNetwork:
+    """Build the benchmark's network of an architecture, with freshly drawn weights.
+
+    Args:
+        arch: The cell.
+        dataset: Decides the number of classes, the channels of the images and, for images larger
+            than the benchmark's, the stem; see `stem_strides`.
+        channels: Width of the first stage; the benchmark used 16.
+        cells: Cells a stage; the benchmark used 5.
+        seed: Seed of the weights. Isomorphic architectures compute the same function under the
+            same seed, up to rounding.
+
+    Raises:
+        DataError: Unknown data set.
+        ValueError: `channels` or `cells` below 1.
+    """
+    task = task_of(dataset)
+    if channels < 1 or cells < 1:
+        raise ValueError(f"channels and cells must be at least 1, got {channels} and {cells}")
+    with torch.device("meta"):
+        network = CellNetwork(arch, channels, cells, task)
+    network.to_empty(device="cpu")
+    parts = {
+        f"cells.{i}.layers.{edge}.op.1": f"cells.{i}.{expression}"
+        for i, cell in enumerate(network.cells)
+        if isinstance(cell, Cell)
+        for edge, expression in enumerate(arch.form.convolutions)
+        if expression is not None
+    }
+    initialise(network, seed, parts)
+    return network

@@ -1,0 +1,1 @@
+"""NATS-Bench's size space: the widths of five stages."""

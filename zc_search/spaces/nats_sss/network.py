@@ -1,0 +1,98 @@
+"""The network that NATS-Bench trained for an architecture of its size space (Dong et al. 2021).
+
+The topology is that of one cell of NAS-Bench-201, once a stage: 3x3 convolutions on every edge but
+one, a skip from input to output. Modules carry the benchmark's names, so its weights load.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from zc_search.images.datasets import DatasetName, Task, task_of
+from zc_search.spaces import EDGES, SizeArchitecture
+from zc_search.spaces.initialisation import initialise
+from zc_search.spaces.nasbench201.network import ReLUConvBN, ResidualBlock, make_stem, stem_strides
+
+_SKIP = EDGES.index((3, 0))
+
+
+class Projection(nn.Module):
+    """A skip between different numbers of channels: 1x1 convolution, batch normalisation."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N x inputs x H x W to N x outputs x H x W."""
+        return self.bn(self.conv(x))  # type: ignore[no-any-return]
+
+
+class SizeCell(nn.Module):
+    """The cell at work; edges from its input change the number of channels."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            ReLUConvBN(outputs if source else inputs, outputs, 3) for _, source in EDGES
+        )
+        self.layers[_SKIP] = nn.Identity() if inputs == outputs else Projection(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map N x inputs x H x W to N x outputs x H x W."""
+        to_1, to_2, on_2, skip, on_3, last = self.layers
+        first = to_1(x)
+        second = to_2(x) + on_2(first)
+        return skip(x) + on_3(first) + last(second)  # type: ignore[no-any-return]
+
+
+class SizeNetwork(nn.Module):
+    """Stem, cell, residual block, cell, residual block, cell, linear classifier."""
+
+    def __init__(self, architecture: SizeArchitecture, task: Task) -> None:
+        super().__init__()
+        a, b, c, d, e = architecture.channels
+        self.stem = make_stem(task.channels, a, stem_strides(task.height, task.width))
+        self.cells = nn.ModuleList(
+            [
+                SizeCell(a, a),
+                ResidualBlock(a, b),
+                SizeCell(b, c),
+                ResidualBlock(c, d),
+                SizeCell(d, e),
+            ]
+        )
+        self.lastact = nn.Sequential(nn.BatchNorm2d(e), nn.ReLU(inplace=False))
+        self.global_pooling = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(e, task.classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images to the maps before pooling, N x channels of the last stage x H/4 x W/4."""
+        x = self.stem(images)
+        for cell in self.cells:
+            x = cell(x)
+        return self.lastact(x)  # type: ignore[no-any-return]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images N x channels x H x W to logits N x classes."""
+        return self.classifier(self.global_pooling(self.features(images)).flatten(1))  # type: ignore[no-any-return]
+
+
+def build_size_network(
+    arch: SizeArchitecture, dataset: DatasetName | Task = "cifar10", seed: int = 0
+) -> SizeNetwork:
+    """Build the benchmark's network of an architecture, with freshly drawn weights.
+
+    Args:
+        arch: The channels of the five stages.
+        dataset: Decides the number of classes, the channels of the images and the stem.
+        seed: Seed of the weights.
+
+    Raises:
+        DataError: Unknown data set.
+    """
+    with torch.device("meta"):
+        network = SizeNetwork(arch, task_of(dataset))
+    network.to_empty(device="cpu")
+    initialise(network, seed, {})
+    return network

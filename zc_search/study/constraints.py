@@ -1,0 +1,74 @@
+"""What a network may cost, as a user says it: as Optuna constraints, and as sentences."""
+
+import math
+from collections.abc import Mapping
+
+from zc_search.config import Config, Constraints
+from zc_search.errors import ConfigError
+from zc_search.images import Batch
+from zc_search.images.datasets import Task
+from zc_search.proxies import resolve_proxies
+from zc_search.scoring.scorer import Scorer
+from zc_search.spaces import Architecture
+
+_UNITS = {"max_params": "M parameters", "max_flops": "M multiply-adds", "max_latency_ms": "ms"}
+
+
+def violations(constraints: Constraints, proxies: Mapping[str, float]) -> dict[str, float]:
+    """Return by constraint how far an architecture is beyond it, as a share of the limit.
+
+    At or below 0 it is kept; where the cost is not known it is 1. Shares, so that those of
+    several constraints can be added up, as NSGA-II does.
+
+    Args:
+        constraints: The limits.
+        proxies: Values of the architecture.
+    """
+    found = {}
+    for proxy, (name, limit) in constraints.limits.items():
+        cost = proxies.get(proxy, math.nan)
+        found[name] = cost / limit - 1 if math.isfinite(cost) else 1.0
+    return found
+
+
+def broken(constraints: Constraints, proxies: Mapping[str, float]) -> str | None:
+    """Say which constraints an architecture breaks; None if it keeps them all."""
+    beyond = violations(constraints, proxies)
+    said = [
+        f"{proxies.get(proxy, math.nan):.4g} {_UNITS[name]}, above {name} = {limit:g}"
+        for proxy, (name, limit) in constraints.limits.items()
+        if beyond[name] > 0
+    ]
+    return "; ".join(said) or None
+
+
+def check_constraints(config: Config, batch: Batch, task: Task) -> None:
+    """Check that the cheapest cell of a space keeps the constraints on parameters and FLOPs.
+
+    Only in the space of NAS-Bench-201 cells is it known which cell that is: on each edge what has
+    no weights, if that is allowed. Elsewhere, and for latency, the search itself will tell.
+
+    Args:
+        config: The search's.
+        batch: What the networks are scored on.
+        task: What they are built for.
+
+    Raises:
+        ConfigError: No architecture can keep one of them.
+    """
+    limits = config.constraints.limits
+    if not {"params", "flops"} & limits.keys() or config.space.name != "nasbench201":
+        return
+    order = ("skip_connect", "avg_pool_3x3", "none", "nor_conv_1x1", "nor_conv_3x3")
+    cheapest = Architecture(
+        tuple(min(allowed, key=order.index) for allowed in config.space.choices.values())
+    )
+    scorer = Scorer.of(config, resolve_proxies(("params", "flops")), batch, task)
+    costs = scorer.score(cheapest).values
+    for proxy, (name, limit) in limits.items():
+        if costs.get(proxy, 0.0) > limit:
+            raise ConfigError(
+                f"constraints.{name}: no architecture satisfies it: the limit is {limit:g} "
+                f"{_UNITS[name]}, and the smallest network of this space has {costs[proxy]:.4g}; "
+                "allow more, or set a smaller space.channels or space.cells"
+            )

@@ -1,0 +1,172 @@
+"""Joining a study that another process began: its settings come from the study itself."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import optuna
+from optuna.storages import BaseStorage
+
+from zc_search.config import Config, ensemble_file, parse_config
+from zc_search.config.types import is_importable
+from zc_search.config.writing import tables
+from zc_search.errors import ConfigError, StudyError, unknown_name
+from zc_search.study import (
+    CONFIG,
+    VERSIONS,
+    TrialRecord,
+    installed_versions,
+    open_storage,
+    open_study,
+    run_trials,
+)
+from zc_search.study.preparing import prepare
+
+logger = logging.getLogger("zc_search")
+
+OnJoined = Callable[[Config, int], None]
+"""Called with a study's settings and the number of its trials, before the first one is scored."""
+
+
+class Local(NamedTuple):
+    """What depends on the machine that joins, and not on the study.
+
+    Attributes:
+        workers: Processes that score architectures.
+        device: Where to compute, if not where the study says.
+        images: Folder of the images, if not where the study says.
+    """
+
+    workers: int = 1
+    device: str | None = None
+    images: str | None = None
+
+
+def join_study(
+    address: str,
+    name: str,
+    *,
+    local: Local | None = None,
+    allow_code: bool = False,
+    own: Config | None = None,
+    on_joined: OnJoined = lambda config, trials: None,
+    on_trial: Callable[[int, TrialRecord], None] = lambda number, record: None,
+) -> int:
+    """Work on a study until it has its trials.
+
+    Args:
+        address: The storage, as `open_storage` takes it.
+        name: The study.
+        local: What this machine does otherwise.
+        allow_code: Whether code that the study names, ``module:function``, may be loaded.
+        own: The user's own settings, which must be the study's; the code they name is the user's.
+        on_joined: Called when all checks have passed.
+        on_trial: Called with the number and record of each trial, those of others included.
+
+    Returns:
+        How many trials of the study are finished.
+
+    Raises:
+        StudyError: The study is not there, or this installation would score otherwise: another
+            version, other images, other proxies; or it names code that is not allowed.
+        ZcSearchError: Something that the study needs cannot be had here.
+    """
+    storage = open_storage(address, own.study.patience if own else 60.0)
+    theirs, begun_with = _settings(storage, name)
+    _refuse_other_version(name, begun_with)
+    if own is None and not allow_code and (code := custom_code(theirs)):
+        raise StudyError(
+            f"study {name!r} names code, and a study from elsewhere loads none: "
+            f"{', '.join(code)}; if you trust it, add --allow-code"
+        )
+    config = _settled(own or theirs, local or Local())
+    prepared = prepare(config)
+    study = open_study(own or theirs, storage, prepared.batch.fingerprint, prepared.definitions)
+    on_joined(config, len(study.get_trials(deepcopy=False)))
+    run_trials(
+        study,
+        config,
+        prepared.space,
+        prepared.scorer,
+        prepared.benchmark,
+        on_trial,
+        prepared.ensembles,
+    )
+    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+
+
+def _settings(storage: BaseStorage, name: str) -> tuple[Config, dict[str, str]]:
+    """Read from a study its settings and the versions that it was begun with."""
+    studies = {study.study_name: study for study in optuna.get_all_study_summaries(storage)}
+    if name not in studies:
+        if not studies:
+            raise StudyError(f"the storage has no study yet; begin {name!r} with `zc-search`")
+        raise StudyError(unknown_name("study", name, studies))
+    attributes = studies[name].user_attrs
+    text, versions = attributes.get(CONFIG), attributes.get(VERSIONS)
+    if not isinstance(text, str):
+        raise StudyError(f"study {name!r} is not of zc-search, or just being begun")
+    try:
+        config = parse_config(text, source=f"the settings in study {name!r}")
+    except ConfigError as error:
+        raise StudyError(f"study {name!r} is of another version: {error}") from error
+    return config, versions if isinstance(versions, dict) else {}
+
+
+def _refuse_other_version(name: str, begun_with: dict[str, str]) -> None:
+    here = installed_versions()
+    there = begun_with.get("zc-search")
+    if there != here["zc-search"]:
+        raise StudyError(
+            f"study {name!r} was begun by zc-search {there or 'of an unknown version'}, here is "
+            f"{here['zc-search']}: install the same, for the scores to be comparable"
+        )
+    if begun_with.get("torch") != here["torch"]:
+        logger.warning(
+            "study %r was begun with torch %s, here is %s: scores agree to float tolerance at best",
+            name,
+            begun_with.get("torch"),
+            here["torch"],
+        )
+
+
+def _settled(config: Config, local: Local) -> Config:
+    """Return a study's settings as they are on this machine."""
+    proxies, data = config.proxies, config.data
+    if local.device is not None:
+        proxies = proxies.model_copy(update={"device": local.device})
+    if local.images is not None:
+        data = data.model_copy(update={"path": local.images})
+    study = config.study.model_copy(update={"workers": local.workers})
+    return config.model_copy(update={"study": study, "proxies": proxies, "data": data})
+
+
+_PLACES = ("study.name", "study.storage", "data.path", "benchmark.path", "output.folder")
+
+
+def custom_code(config: Config) -> list[str]:
+    """Return the names in a configuration at which code would be loaded, ``module:attribute``."""
+    settings = {
+        f"{section}.{key}": (key, value)
+        for section, table in tables(config).items()
+        for key, value in table.items()
+    }
+    texts = _texts([pair for place, pair in settings.items() if place not in _PLACES])
+    # Options may stand behind a proxy's name, in brackets.
+    return [
+        *dict.fromkeys(
+            text
+            for text in texts
+            if is_importable(text.partition("[")[0]) and not ensemble_file(text)
+        )
+    ]
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)

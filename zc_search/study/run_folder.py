@@ -1,0 +1,114 @@
+"""One run, one folder: who may write to it, and files that are whole or not there."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+from sqlalchemy import URL
+
+from zc_search._utils.files import write_atomically
+from zc_search.config import Config
+from zc_search.errors import StudyError
+
+
+def storage_url(config: Config, folder: Path) -> str:
+    """Return a study's storage: the configured one, or an SQLite file in the run's folder."""
+    file = URL.create("sqlite", database=str(folder / "study.db"))
+    return config.study.storage or file.render_as_string()
+
+
+def run_path(config: Config) -> Path:
+    """Return the folder of a run: ``<output.folder>/<study.name>``."""
+    return Path(config.output.folder) / config.study.name
+
+
+class RunFolder:
+    """The folder ``<output.folder>/<study.name>`` of a run.
+
+    Attributes:
+        path: The folder; it is created.
+
+    Raises:
+        StudyError: It cannot be created or written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+        except OSError as error:
+            raise StudyError(
+                f"output.folder: cannot write to {str(path)!r} ({error.strerror}); "
+                "choose another with --set output.folder=FOLDER"
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process out; the lock goes with this process, however it ends.
+
+        Raises:
+            StudyError: Another process has the folder.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StudyError(
+                f"another process is working in {str(self.path)!r}; "
+                "wait for it, help it with --join, or choose another study.name"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what keeps a file of the run from being written into a sentence.
+
+        Raises:
+            StudyError: The folder cannot be written to, or the disk is full.
+        """
+        try:
+            yield
+        except BrokenPipeError:  # the terminal's, not the folder's
+            raise
+        except OSError as error:
+            what = error.filename or str(self.path)
+            raise StudyError(
+                f"output.folder: cannot write {what!r} ({error.strerror or error}); the trials "
+                "that were told are kept, and the same command writes the rest"
+            ) from error
+
+    def set_aside(self) -> Path | None:
+        """Move what is in the folder to a numbered folder beside it; return that one."""
+        contents = [entry for entry in self.path.iterdir() if entry.name != ".lock"]
+        if not contents:
+            return None
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
+            number += 1
+        aside.mkdir()
+        for entry in contents:
+            shutil.move(entry, aside / entry.name)
+        return aside
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a text file."""
+        return write_atomically(self.path / name, text)
+
+    def write_table(self, name: str, table: pd.DataFrame) -> Path:
+        """Write a table as CSV, numbers with all their digits."""
+        return self.write_text(name, table.to_csv(index=False))
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> Path:
+        """Write JSON."""
+        return self.write_text(name, json.dumps(value, indent=2, default=str) + "\n")

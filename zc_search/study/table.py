@@ -1,0 +1,74 @@
+"""A study's trials as a table."""
+
+import math
+
+import pandas as pd
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from zc_search.study.clock import Clock
+from zc_search.study.record import TrialRecord
+from zc_search.study.study import finished_trials
+
+
+def trials_table(study: Study) -> pd.DataFrame:
+    """Return one row a finished trial, in order of their numbers.
+
+    Columns: ``number, state, architecture, function_key, feasible, reason, repeat_of, pareto``,
+    one a proxy, one a metric of the benchmark, ``accuracies`` and ``simulated_seconds`` (looked up
+    so far, and the training that would have taken: see `Clock`), ``seconds_proxies,
+    seconds_benchmark`` and ``duration`` (seconds between asking for and telling the trial).
+    """
+    best = {trial.number for trial in study.best_trials}
+    clock = Clock()
+    rows = [
+        row for trial in finished_trials(study) if (row := _row(trial, trial.number in best, clock))
+    ]
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    return table.astype({"repeat_of": "Int64", "reason": "string", "feasible": bool})
+
+
+def missing_values(study: Study) -> list[str]:
+    """Say of each proxy for how many architectures it has no finite value, with a reason."""
+    records = [record for t in finished_trials(study) if (record := TrialRecord.of(t))]
+    scored = {record.architecture: record for record in records if record.proxies}
+    failed: dict[str, list[TrialRecord]] = {}
+    for record in scored.values():
+        for name in record.failures:
+            failed.setdefault(name, []).append(record)
+    return [
+        f"{name} has no value for {len(those):,} of {len(scored):,} architectures, such as "
+        f"{those[0].architecture}: {those[0].failures[name]}"
+        for name, those in failed.items()
+    ]
+
+
+def _row(trial: FrozenTrial, pareto: bool, clock: Clock) -> dict[str, object] | None:
+    record = TrialRecord.of(trial)
+    if record is None:
+        return None
+    clock.count(record)
+    return {
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "architecture": record.architecture,
+        "function_key": record.function_key,
+        "feasible": trial.state == TrialState.COMPLETE and record.infeasible is None,
+        "reason": record.infeasible,
+        "repeat_of": record.repeat_of,
+        "pareto": pareto,
+        **record.proxies,
+        **record.benchmark,
+        "accuracies": clock.accuracies,
+        "simulated_seconds": clock.simulated_seconds,
+        "seconds_proxies": record.seconds.get("proxies", 0.0),
+        "seconds_benchmark": record.seconds.get("benchmark", 0.0),
+        # A clock that was set back in the meantime tells nothing.
+        "duration": seconds if (seconds := _seconds(trial)) >= 0 else math.nan,
+    }
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    return trial.duration.total_seconds() if trial.duration else math.nan
