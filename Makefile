@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CONFIG ?= configs/search.toml
 
-.PHONY: search test lint slow clean
+.PHONY: search test test-all lint slow clean
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,10 @@ lint: $(BIN)/.ready
 
 test: $(BIN)/.ready lint
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# Everything that `test` leaves out for its five minutes.
+test-all: $(BIN)/.ready lint
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 slow: $(BIN)/.ready
 	$(BIN)/pytest -m slow

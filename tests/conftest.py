@@ -1,6 +1,7 @@
 """Settings shared by all tests."""
 
 import os
+import signal
 
 import hypothesis
 import optuna
@@ -14,8 +15,14 @@ os.environ["ZC_SEARCH_SCORES"] = "off"
 torch.set_num_threads(1)
 
 # The same cases in every run, and no limit that a busy machine could exceed.
-hypothesis.settings.register_profile("ordinary", deadline=None, derandomize=True)
-hypothesis.settings.load_profile("ordinary")
+for name, examples in (("ordinary", 25), ("thorough", 300)):
+    hypothesis.settings.register_profile(
+        name, deadline=None, derandomize=True, max_examples=examples
+    )
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ordinary"))
+
+# Commands that a test interrupts inherit what is set here; under nohup it would be "ignore".
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,10 +2,45 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Self
 
 
 class ZcSearchError(Exception):
-    """Base of every error that zc-search raises for a user's input; the command exits with 2."""
+    """Base of every error that zc-search raises for a user's input; the command exits with 2.
+
+    Attributes:
+        key: The setting or argument that is wrong, such as ``study.sampler``; None if none is.
+        given: What was given for it.
+        allowed: The names that may stand there.
+        hint: The nearest of them, or another way out.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        key: str | None = None,
+        given: object = None,
+        allowed: Iterable[str] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.key, self.given, self.allowed, self.hint = key, given, tuple(allowed), hint
+
+    @classmethod
+    def unknown(
+        cls, kind: str, given: object, allowed: Iterable[str], *, key: str | None = None
+    ) -> Self:
+        """Return the error for a name that is no known ``kind``; see `unknown_name`."""
+        allowed = tuple(allowed)
+        message = unknown_name(kind, given, allowed)
+        return cls(
+            f"{key}: {message}" if key else message,
+            key=key,
+            given=given,
+            allowed=allowed,
+            hint=nearest(str(given), allowed),
+        )
 
 
 class ConfigError(ZcSearchError):
@@ -24,6 +59,10 @@ class ProxyError(ZcSearchError):
     """An unknown proxy, or one that broke its contract."""
 
 
+class ScoresError(ZcSearchError):
+    """A scores file that cannot be read, written or gone on with."""
+
+
 class BenchmarkError(ZcSearchError, LookupError):
     """A benchmark that is not at hand, or a figure that it does not hold."""
 
@@ -34,6 +73,14 @@ class StudyError(ZcSearchError):
 
 class EnsembleError(ZcSearchError, ValueError):
     """Scores that no ensemble can be fitted to, or an ensemble that does not fit the scores."""
+
+
+class EvaluationError(ZcSearchError, ValueError):
+    """Scores and accuracies that cannot be compared."""
+
+
+class ReportError(ZcSearchError, ValueError):
+    """A run that cannot be shown, or a figure that it has no data for."""
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str | None:

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from zc_search.benchmarks import open_benchmark
 from zc_search.cli.evaluate import evaluate as evaluate_command
 from zc_search.config import parse_config
-from zc_search.errors import BenchmarkError, ZcSearchError
+from zc_search.errors import BenchmarkError, ScoresError, ZcSearchError
 from zc_search.evaluation import evaluate, judging
 from zc_search.scoring.scorer import Scores
-from zc_search.scoring.sweep import ScoresError, load_scores
+from zc_search.scoring.sweep import load_scores
 from zc_search.scoring.sweep.jobs import Scoring
 from zc_search.scoring.sweep.request import sample_space
 from zc_search.scoring.sweep.store import Store
@@ -131,7 +131,7 @@ def test_processes_find_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     scores, said = load_scores(path)
     here = judging.judge(scores, said, n_bootstrap=20)
     monkeypatch.setattr(judging, "_WORTH_PROCESSES", 0)
-    monkeypatch.setattr(judging, "cpu_count", lambda: 2)
+    monkeypatch.setattr(judging, "available_cores", lambda: 2)
     told: list[tuple[int, int]] = []
     there = judging.judge(scores, said, n_bootstrap=20, on_proxy=lambda *now: told.append(now))
     pd.testing.assert_frame_equal(here.table, there.table)

@@ -27,8 +27,7 @@ from zc_search.compare.searching import Search, search
 from zc_search.compare.settings import Race
 from zc_search.compare.significance import holm, mean_ranks, pairwise_tests
 from zc_search.compare.table import table_of
-from zc_search.errors import ConfigError, StudyError, ZcSearchError
-from zc_search.report.tables import ReportError
+from zc_search.errors import ConfigError, ReportError, StudyError, ZcSearchError
 from zc_search.spaces import Architecture
 
 CONFIGS = Path(__file__).parents[1] / "configs"

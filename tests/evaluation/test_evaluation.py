@@ -13,11 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from zc_search.errors import ZcSearchError
+from zc_search.errors import EvaluationError, ZcSearchError
 from zc_search.evaluation import (
     BASELINES,
     SUBSETS,
-    EvaluationError,
     best_of_top_k,
     best_so_far,
     bootstrap_interval,

@@ -25,10 +25,10 @@ from zc_search.benchmarks import packaged
 from zc_search.config import ConfigWarning, config_to_toml, parse_config, starter
 from zc_search.ensemble import Ensemble, fit_ensemble
 from zc_search.ensemble.sources import load_source
-from zc_search.errors import EnsembleError, ZcSearchError
+from zc_search.errors import EnsembleError, ScoresError, ZcSearchError
 from zc_search.images import Batch
 from zc_search.scoring.scorer import Scores
-from zc_search.scoring.sweep import ScoresError, load_scores
+from zc_search.scoring.sweep import load_scores
 from zc_search.scoring.sweep.table import to_bytes, to_table
 from zc_search.spaces import Architecture, read_architecture
 from zc_search.study import RECORD, TrialRecord

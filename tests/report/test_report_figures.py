@@ -15,9 +15,8 @@ from scipy import stats
 
 from zc_search.compare.figures import plot_ends
 from zc_search.ensemble import fit_ensemble, learning_curve
-from zc_search.errors import ArchitectureError
+from zc_search.errors import ArchitectureError, ReportError
 from zc_search.report import (
-    ReportError,
     held_out_predictions,
     plot_distinct,
     plot_kendall_tau,

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from zc_search.report import ReportError, plot_hypervolume
+from zc_search.errors import ReportError
+from zc_search.report import plot_hypervolume
 from zc_search.report.hypervolume import (
     exact_shares,
     hypervolume,

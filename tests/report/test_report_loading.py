@@ -12,8 +12,8 @@ from report_runs import made_up_run
 from small_search import SMALL
 
 from zc_search.config import config_to_toml, parse_config
-from zc_search.errors import StudyError
-from zc_search.report import ReportError, compare_runs, load_result, render_report
+from zc_search.errors import ReportError, StudyError
+from zc_search.report import compare_runs, load_result, render_report
 from zc_search.report.comparison import get_comparison, get_differences
 from zc_search.report.comparison_figures import (
     plot_compared_progress,

@@ -27,14 +27,13 @@ from typer.testing import CliRunner
 
 from zc_search.cli.score import score
 from zc_search.config import Config, parse_config
-from zc_search.errors import ArchitectureError, ConfigError, ZcSearchError
+from zc_search.errors import ArchitectureError, ConfigError, ScoresError, ZcSearchError
 from zc_search.proxies import Probe
 from zc_search.scoring.direct import score_architectures
 from zc_search.scoring.scorer import Scores
 from zc_search.scoring.sweep import (
     WORKER_DIED,
     Progress,
-    ScoresError,
     ScoresWarning,
     load_scores,
     score_space,

@@ -7,10 +7,9 @@ from test_spaces_nasbench101 import CONV3, FIRST, POOL
 from zc_search.benchmarks import open_benchmark
 from zc_search.config import SPACE_KEYS, Config, config_to_toml, parse_config
 from zc_search.config.space import BENCHMARKS_OF
-from zc_search.errors import ArchitectureError, ZcSearchError
+from zc_search.errors import ArchitectureError, ScoresError, ZcSearchError
 from zc_search.report.tables import short
 from zc_search.samplers import distributions, key_of, make_own
-from zc_search.scoring.sweep.errors import ScoresError
 from zc_search.scoring.sweep.request import sample_space, whole_space
 from zc_search.spaces import (
     AnySpace,

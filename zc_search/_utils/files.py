@@ -1,42 +1,59 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, one writer at a time."""
 
 import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
+from filelock import FileLock
 from platformdirs import user_cache_path
 
+from zc_search.errors import ZcSearchError
 
-def write_atomically(path: Path, content: str | bytes) -> Path:
-    """Write a file under a temporary name beside its place, flush it to disk, and rename it.
 
-    Args:
-        path: Where the file shall be; an older one is replaced.
-        content: Text is written as UTF-8.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`, which becomes `path` when the block ends well.
 
     Raises:
         OSError: The folder cannot be written to; nothing is left behind.
     """
-    data = content.encode() if isinstance(content, str) else content
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~umask())  # temporary files are private, this one need not be
-        return temporary.replace(path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def umask() -> int:
-    """Return which permissions new files of this process lack."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def write_atomically(path: Path, content: str | bytes) -> Path:
+    """Write a file, text as UTF-8, whole or not at all; an older one is replaced."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@contextmanager
+def writing(what: str, error: type[ZcSearchError]) -> Iterator[None]:
+    """Turn whatever keeps a file from being written into a sentence that names it."""
+    try:
+        yield
+    except BrokenPipeError:  # the terminal's, not the file's
+        raise
+    except OSError as problem:
+        place = problem.filename or what
+        raise error(
+            f"{place}: cannot be written ({problem.strerror or problem})", given=str(place)
+        ) from problem
+
+
+def lock_beside(path: Path, timeout: float = -1) -> FileLock:
+    """Return the lock of a file or folder: a hidden file beside it, which stays there."""
+    return FileLock(path.with_name(f".{path.name}.lock"), timeout)
 
 
 def cache_folder() -> Path:

@@ -1,9 +1,58 @@
 """Code of the user's own, named as ``module:attribute``."""
 
+import re
 import sys
 from importlib import import_module, invalidate_caches
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+from zc_search.errors import ZcSearchError
+
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def is_plugin(name: object) -> bool:
+    """Whether `name` has the form ``module:attribute``; nothing is imported."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def load_plugin(name: str, key: str, error: type[ZcSearchError]) -> Any:
+    """Import what ``module:attribute`` names; either part may have dots.
+
+    Args:
+        name: The module may lie in the current folder.
+        key: What it is for: a setting such as ``ensemble.model``, for the error.
+        error: What to raise.
+
+    Raises:
+        ZcSearchError: Not of that form, not there, or it raised while it was imported.
+    """
+    if not is_plugin(name):
+        raise error(
+            f"{key}: {name!r} is not of the form 'module:attribute'",
+            key=key,
+            given=name,
+            allowed=("module:attribute",),
+        )
+    module, _, attribute = name.partition(":")
+    try:
+        found = import_here(module)
+    except ImportError as problem:
+        raise error(
+            f"{key}: cannot import {module!r} ({problem})", key=key, given=name
+        ) from problem
+    except Exception as problem:  # the module is anybody's code
+        raise error(
+            f"{key}: importing {module!r} raised {type(problem).__name__}: {problem}",
+            key=key,
+            given=name,
+        ) from problem
+    try:
+        return attrgetter(attribute)(found)
+    except Exception as problem:  # so may be the attribute
+        raise error(f"{key}: {module!r} has no {attribute!r}", key=key, given=name) from problem
 
 
 def import_here(name: str) -> ModuleType:
@@ -11,12 +60,6 @@ def import_here(name: str) -> ModuleType:
 
     A console script does not look there, other than ``python -m``. What is installed goes first,
     and if the folder was of use it stays in ``sys.path``, whose copy worker processes get.
-
-    Args:
-        name: Of the module, with dots.
-
-    Raises:
-        Exception: Whatever the import raises.
     """
     try:
         return import_module(name)

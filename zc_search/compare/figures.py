@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from zc_search.errors import ReportError
 from zc_search.report import style
 from zc_search.report.drawings import Drawing
-from zc_search.report.tables import ReportError
 
 if TYPE_CHECKING:
     from zc_search.compare.outcomes import Outcomes

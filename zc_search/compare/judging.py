@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
-from os import cpu_count
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from zc_search._utils.cores import available_cores
 from zc_search.benchmarks import open_benchmark
 from zc_search.config import parse_config
-from zc_search.errors import unknown_name
+from zc_search.errors import ScoresError, unknown_name
 from zc_search.evaluation import BASELINES, evaluate
 from zc_search.proxies.catalogue import Direction, default_direction
-from zc_search.scoring.sweep.errors import ScoresError
 from zc_search.scoring.workers import process_pool
 
 _WORTH_PROCESSES = 5_000_000
@@ -91,7 +90,7 @@ def judge(
             tables[name] = evaluate(*job, n_bootstrap=n_bootstrap)
             on_proxy(len(tables), len(names))
     else:
-        with process_pool(min(len(names), cpu_count() or 1), 1, _nothing) as pool:
+        with process_pool(min(len(names), available_cores()), 1, _nothing) as pool:
             futures = {
                 pool.submit(evaluate, *job, n_bootstrap=n_bootstrap): name
                 for name, job in jobs.items()

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import as_completed
 from hashlib import sha256
 from importlib.metadata import version
-from os import cpu_count
 from pathlib import Path
 from typing import NamedTuple
 
 import optuna
 
+from zc_search._utils.cores import available_cores
 from zc_search._utils.files import write_atomically
 from zc_search.compare.algorithms import Algorithm, describe, make_search, pick
 from zc_search.compare.searching import Search, search
@@ -62,7 +62,7 @@ def run_searches(
     missing = [unit for unit in units if found[unit.path] is None]
     on_progress(len(units) - len(missing), len(units))
     _make_folders(missing, race)
-    workers = min(race.workers or cpu_count() or 1, len(missing))
+    workers = min(race.workers or available_cores(), len(missing))
     if workers == 1:
         for done, unit in enumerate(missing, len(units) - len(missing) + 1):
             found[unit.path] = _run(unit, race)

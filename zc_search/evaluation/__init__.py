@@ -7,14 +7,13 @@ dropped, and `finite_pairs` and `evaluate` say how many.
 
 from zc_search.evaluation.bootstrap import Interval, bootstrap_interval
 from zc_search.evaluation.correlation import kendall_tau, pearson, spearman
-from zc_search.evaluation.pairs import EvaluationError, finite_pairs
+from zc_search.evaluation.pairs import finite_pairs
 from zc_search.evaluation.table import BASELINES, SUBSETS, best_so_far, evaluate
 from zc_search.evaluation.top_k import best_of_top_k, precision_at_top, top_k_regret
 
 __all__ = [
     "BASELINES",
     "SUBSETS",
-    "EvaluationError",
     "Interval",
     "best_of_top_k",
     "best_so_far",

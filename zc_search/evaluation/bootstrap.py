@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from zc_search.errors import EvaluationError
 from zc_search.evaluation.correlation import FEWEST, ROWWISE
-from zc_search.evaluation.pairs import Array, EvaluationError, Positions, Statistic, finite_pairs
+from zc_search.evaluation.pairs import Array, Positions, Statistic, finite_pairs
 
 _CHUNK = 2**21  # positions resampled at once, 16 MiB
 

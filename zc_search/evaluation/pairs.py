@@ -5,8 +5,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zc_search.errors import ZcSearchError
-
 Array = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
@@ -15,10 +13,6 @@ Statistic = Callable[[Array, Array], float]
 
 Kernel = Callable[[Array, Array, Positions], Array]
 """A statistic of many samples at once: scores, accuracies, and a row of positions each sample."""
-
-
-class EvaluationError(ZcSearchError, ValueError):
-    """Scores and accuracies that do not belong together, or a setting out of its range."""
 
 
 def finite_pairs(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array, int]:

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from zc_search.errors import unknown_name
+from zc_search.errors import EvaluationError, unknown_name
 from zc_search.evaluation.bootstrap import check_bootstrap, percentiles, resamples
 from zc_search.evaluation.correlation import FEWEST, kendall_rows, pearson_rows, spearman_rows
-from zc_search.evaluation.pairs import Array, EvaluationError, Kernel, finite_pairs
+from zc_search.evaluation.pairs import Array, Kernel, finite_pairs
 from zc_search.evaluation.top_k import best_rows, precision_rows, regret_rows
 
 BASELINES = ("params", "flops")

@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from zc_search.evaluation.pairs import Array, EvaluationError, Kernel, Positions, finite_pairs
+from zc_search.errors import EvaluationError
+from zc_search.evaluation.pairs import Array, Kernel, Positions, finite_pairs
 
 
 def precision_at_top(

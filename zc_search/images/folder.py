@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
+from zc_search._utils.cores import available_cores
 from zc_search.errors import DataError
 from zc_search.images.fitting import LARGEST_SIDE, Color, Fit, as_array, is_grey, room_for
 from zc_search.images.image_set import SMALLEST_SIDE, ImageSet, printable
@@ -165,7 +166,7 @@ def _each(items: Sequence[Any], task: Callable[[Any], _R]) -> list[_R | Exceptio
         except Exception as error:  # Pillow's decoders raise nearly anything
             return error
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(available_cores()) as pool:
         warnings.simplefilter("ignore")  # of odd metadata
         return list(pool.map(attempt, items))
 

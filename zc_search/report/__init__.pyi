@@ -17,10 +17,8 @@ from .parallel import plot_parallel_coordinates
 from .pareto import plot_pareto
 from .predictions import held_out_predictions
 from .progress import plot_progress
-from .tables import ReportError
 
 __all__ = [
-    "ReportError",
     "compare_runs",
     "held_out_predictions",
     "load_result",

@@ -11,11 +11,12 @@ from markupsafe import Markup
 
 from zc_search._utils.passwords import without_passwords
 from zc_search.config.writing import tables
+from zc_search.errors import ReportError
 from zc_search.report import style
 from zc_search.report.answer import accuracy_provenance, duration
 from zc_search.report.comparison_figures import comparison_drawings, run_names
 from zc_search.report.page import panel, render
-from zc_search.report.tables import ReportError, as_trials
+from zc_search.report.tables import as_trials
 from zc_search.spaces.nasbench201.drawing import drawing_or_none
 
 if TYPE_CHECKING:

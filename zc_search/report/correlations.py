@@ -12,9 +12,10 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from zc_search.config import ensemble_file
+from zc_search.errors import ReportError
 from zc_search.evaluation import BASELINES, bootstrap_interval, kendall_tau, spearman
 from zc_search.report import style
-from zc_search.report.tables import Floats, ReportError, Trials, as_trials
+from zc_search.report.tables import Floats, Trials, as_trials
 
 if TYPE_CHECKING:
     from zc_search.study.result import SearchResult

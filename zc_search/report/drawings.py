@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 import plotly.graph_objects as go
 
+from zc_search.errors import ReportError
 from zc_search.report.answer import optimum
 from zc_search.report.correlations import (
     MANY,
@@ -28,7 +29,7 @@ from zc_search.report.parallel import plot_parallel_coordinates
 from zc_search.report.pareto import plot_pareto
 from zc_search.report.predictions import held_out_predictions
 from zc_search.report.progress import Against, choices, plot_progress
-from zc_search.report.tables import ReportError, Trials, as_trials
+from zc_search.report.tables import Trials, as_trials
 
 if TYPE_CHECKING:
     from zc_search.study.result import SearchResult

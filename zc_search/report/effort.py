@@ -10,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from zc_search.errors import ReportError
 from zc_search.report import style
 from zc_search.report.hypervolume import hypervolume
-from zc_search.report.tables import ReportError, Trials, as_trials
+from zc_search.report.tables import Trials, as_trials
 
 if TYPE_CHECKING:
     from zc_search.study.result import SearchResult

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from zc_search.errors import ReportError
 from zc_search.evaluation import kendall_tau, spearman
 from zc_search.report import style
 from zc_search.report.predictions import CROSS_VALIDATED, NOT_FITTED_TO, held_out_predictions
-from zc_search.report.tables import Floats, ReportError, short
+from zc_search.report.tables import Floats, short
 
 if TYPE_CHECKING:
     from zc_search.ensemble import Ensemble

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zc_search.report.tables import Floats, ReportError, Trials, finite_rows
+from zc_search.errors import ReportError
+from zc_search.report.tables import Floats, Trials, finite_rows
 
 EXACT_UP_TO = 4
 """Objectives up to which the hypervolume is exact; beyond, its cost explodes."""

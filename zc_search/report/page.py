@@ -19,12 +19,12 @@ from plotly.offline import get_plotlyjs
 from zc_search._utils.files import write_atomically
 from zc_search._utils.passwords import without_passwords
 from zc_search.config import config_to_toml
-from zc_search.errors import StudyError
+from zc_search.errors import ReportError, StudyError
 from zc_search.report.answer import answer
 from zc_search.report.drawings import Drawing, held_out_or_none, run_drawings
 from zc_search.report.pareto import default_axes
 from zc_search.report.payload import embed, figure_json, page_data
-from zc_search.report.tables import ReportError, Trials, as_trials
+from zc_search.report.tables import Trials, as_trials
 from zc_search.spaces.nasbench201.drawing import drawing_or_none
 
 if TYPE_CHECKING:

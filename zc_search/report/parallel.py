@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from zc_search.errors import ReportError
 from zc_search.report import style
-from zc_search.report.tables import Floats, ReportError, Trials, as_trials, finite_rows
+from zc_search.report.tables import Floats, Trials, as_trials, finite_rows
 
 if TYPE_CHECKING:
     from zc_search.study.result import SearchResult

@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from zc_search.ensemble.tables import flags
-from zc_search.errors import unknown_name
+from zc_search.errors import ReportError, unknown_name
 from zc_search.report import style
 from zc_search.report.hypervolume import nondominated
-from zc_search.report.tables import Floats, ReportError, Trials, as_trials, finite_rows
+from zc_search.report.tables import Floats, Trials, as_trials, finite_rows
 
 if TYPE_CHECKING:
     from zc_search.study.result import SearchResult

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from zc_search.errors import ZcSearchError
+from zc_search.errors import ReportError, ZcSearchError
 from zc_search.report.drawings import Drawing
-from zc_search.report.tables import ReportError
 
 WIDTHS = {"wide": 1000, "half": 640, "small": 480}
 """Of a picture, in pixels of a page; files have twice as many."""

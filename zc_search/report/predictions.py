@@ -12,10 +12,10 @@ from sklearn.model_selection import RepeatedKFold
 from zc_search.ensemble import fit_pipeline
 from zc_search.ensemble.tables import finite, function_keys, select_rows
 from zc_search.ensemble.validation import ROWS_IN_A_FOLD
-from zc_search.errors import EnsembleError
+from zc_search.errors import EnsembleError, ReportError
 from zc_search.evaluation import BASELINES
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, Direction
-from zc_search.report.tables import Floats, ReportError, as_trials
+from zc_search.report.tables import Floats, as_trials
 
 if TYPE_CHECKING:
     from zc_search.ensemble import Ensemble

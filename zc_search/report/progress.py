@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from zc_search.config import ensemble_file
 from zc_search.ensemble.tables import flags
-from zc_search.errors import unknown_name
+from zc_search.errors import ReportError, unknown_name
 from zc_search.evaluation import best_so_far
 from zc_search.report import style
-from zc_search.report.tables import Floats, ReportError, Trials, as_trials
+from zc_search.report.tables import Floats, Trials, as_trials
 
 if TYPE_CHECKING:
     from zc_search.study.result import SearchResult

@@ -16,7 +16,7 @@ from zc_search.benchmarks.nasbench201 import PackagedNASBench201
 from zc_search.benchmarks.trial_benchmark import TrialBenchmark
 from zc_search.config import METRIC_DIRECTIONS
 from zc_search.ensemble.tables import distinct, flags
-from zc_search.errors import ZcSearchError, unknown_name
+from zc_search.errors import ReportError, unknown_name
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, Direction
 
 if TYPE_CHECKING:  # a result brings the whole search with it, and a table needs none of it
@@ -48,10 +48,6 @@ BOOKKEEPING = (
     "duration",
 )
 """Columns of a trials table that are neither proxies nor metrics."""
-
-
-class ReportError(ZcSearchError, ValueError):
-    """A figure that cannot be drawn: a missing column, or no trial that has what it shows."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from zc_search.errors import ZcSearchError
+from zc_search.errors import ScoresError, ZcSearchError
 from zc_search.samplers.prior import check_columns, columns_to_aggregate, structure, worth
-from zc_search.scoring.sweep import ScoresError, load_scores
+from zc_search.scoring.sweep import load_scores
 from zc_search.spaces import Architecture, CellSpace
 from zc_search.spaces.nasbench201.flow import flow_features
 

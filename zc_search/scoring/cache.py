@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import torch
 
-from zc_search._utils.files import cache_folder, umask
+from zc_search._utils.files import cache_folder, write_atomically
 from zc_search.errors import ZcSearchError
 from zc_search.proxies import Proxy
 
@@ -261,14 +260,4 @@ def _replace(path: Path, text: str, values: Mapping[str, float]) -> None:
     # JSON has no NaN, and a number comes back to the last bit.
     plain = {k: v if math.isfinite(v) else str(v) for k, v in values.items()}
     body = json.dumps({"of": text, "values": plain})
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=".", delete=False
-    ) as file:
-        try:
-            file.write(f"{body}\n{_digest(body)}")
-            file.close()
-            Path(file.name).chmod(0o666 & ~umask())  # as of any file, so that others may read it
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    write_atomically(path, f"{body}\n{_digest(body)}")

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
-from os import cpu_count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
+from zc_search._utils.cores import available_cores
 from zc_search.errors import StudyError
 from zc_search.proxies import Proxy
 from zc_search.scoring.crew import Crew, WorkerDiedError, WorkerNeverBeganError
@@ -64,7 +64,7 @@ def scoring(scorer: Scorer, workers: int, timeout: float | None = None) -> Itera
 
         yield score_now
         return
-    threads = max(1, (cpu_count() or 1) // workers)
+    threads = max(1, available_cores() // workers)
     with (
         TemporaryDirectory(prefix="zc-search-") as folder,
         Crew(workers, threads, _prepare, scorer) as crew,

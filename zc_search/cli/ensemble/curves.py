@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from zc_search._utils.cores import available_cores
 from zc_search.cli.ensemble.options import Dataset, JudgeOn, Proxies, Source, names
 from zc_search.cli.printing import plain_console
 from zc_search.cli.search import Config, Settings
@@ -39,8 +40,6 @@ def curve(
 
     The best single proxy, params, flops and the accuracy-free aggregate are always beside them.
     """
-    from os import cpu_count
-
     from zc_search.cli.ensemble import tables
     from zc_search.cli.ensemble.files import write_curve
     from zc_search.ensemble.curves import Draws, curve_of
@@ -55,7 +54,7 @@ def curve(
         dataset,
         draws,
         seed,
-        workers or cpu_count() or 1,
+        workers or available_cores(),
     )
     console = plain_console()
     with console.status("judging") as status:

@@ -11,10 +11,11 @@ import optuna
 import plotly.graph_objects as go
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
+from zc_search.errors import ReportError
 from zc_search.report.answer import answer
 from zc_search.report.dashboard.note import write_note
 from zc_search.report.drawings import held_out_or_none, run_drawings
-from zc_search.report.tables import ReportError, Trials, as_trials
+from zc_search.report.tables import Trials, as_trials
 from zc_search.study.result import SearchResult
 
 ARTIFACTS = "artifacts"

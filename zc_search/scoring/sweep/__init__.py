@@ -1,6 +1,6 @@
 """The whole space scored: many architectures into one Parquet file, in processes that may die."""
 
-from zc_search.scoring.sweep.errors import ScoresError, ScoresWarning
+from zc_search.scoring.sweep.errors import ScoresWarning
 from zc_search.scoring.sweep.running import Progress, score_space
 from zc_search.scoring.sweep.table import load_scores
 from zc_search.scoring.sweep.watching import WORKER_DIED
@@ -8,7 +8,6 @@ from zc_search.scoring.sweep.watching import WORKER_DIED
 __all__ = [
     "WORKER_DIED",
     "Progress",
-    "ScoresError",
     "ScoresWarning",
     "load_scores",
     "score_space",

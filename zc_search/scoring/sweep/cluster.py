@@ -6,8 +6,8 @@ from contextlib import suppress
 import torch
 from distributed import Client, KilledWorker, Worker, WorkerPlugin
 
+from zc_search.errors import ScoresError
 from zc_search.scoring.scorer import Scores
-from zc_search.scoring.sweep.errors import ScoresError
 from zc_search.scoring.sweep.jobs import Job, Scoring, forget, prepare, run
 from zc_search.scoring.sweep.pools import Pool
 

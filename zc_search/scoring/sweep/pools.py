@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from zc_search.errors import ScoresError
 from zc_search.scoring import crew
 from zc_search.scoring.crew import Crew, WorkerNeverBeganError
 from zc_search.scoring.scorer import Scores
-from zc_search.scoring.sweep.errors import ScoresError
 from zc_search.scoring.sweep.jobs import Job, Scoring, prepare, run
 from zc_search.scoring.sweep.watching import WORKER_DIED, Attempt, too_long
 

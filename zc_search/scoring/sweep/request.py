@@ -8,8 +8,7 @@ import pandas as pd
 import tomlkit
 
 from zc_search.config import Config, config_to_toml, parse_config
-from zc_search.errors import ArchitectureError, ConfigError
-from zc_search.scoring.sweep.errors import ScoresError
+from zc_search.errors import ArchitectureError, ConfigError, ScoresError
 from zc_search.spaces import AnyArchitecture, AnySpace, Architecture, read_architecture
 
 

@@ -5,15 +5,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from os import PathLike, cpu_count
+from os import PathLike
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from zc_search._utils.cores import available_cores
 from zc_search.config import Config
+from zc_search.errors import ScoresError
 from zc_search.scoring.scorer import Scores
-from zc_search.scoring.sweep.errors import ScoresError
 from zc_search.scoring.sweep.jobs import Job, Scoring, make_jobs
 from zc_search.scoring.sweep.pools import Pool, WorkerDiedError, open_pool
 from zc_search.scoring.sweep.store import Store
@@ -137,7 +138,7 @@ def score_space(
 def _default_workers(config: Config) -> int:
     device = config.proxies.device
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    return 1 if on_gpu else cpu_count() or 1
+    return 1 if on_gpu else available_cores()
 
 
 def _run(

@@ -20,9 +20,10 @@ import pyarrow as pa
 from filelock import BaseFileLock, FileLock, Timeout
 
 from zc_search._utils.files import write_atomically
+from zc_search.errors import ScoresError
 from zc_search.scoring.scorer import Scores
 from zc_search.scoring.scores_file import to_frame
-from zc_search.scoring.sweep.errors import ScoresError, ScoresWarning
+from zc_search.scoring.sweep.errors import ScoresWarning
 from zc_search.scoring.sweep.table import (
     About,
     parts_of,

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zc_search.config import Config, config_to_toml, public
+from zc_search.errors import ScoresError
 from zc_search.scoring.scorer import Scores
 from zc_search.scoring.scores_file import (
     KEY,
@@ -24,7 +25,6 @@ from zc_search.scoring.scores_file import (
     read_scores_file,
     to_frame,
 )
-from zc_search.scoring.sweep.errors import ScoresError
 from zc_search.scoring.sweep.jobs import Scoring
 from zc_search.scoring.sweep.watching import worth_another_try
 from zc_search.spaces import read_architecture
