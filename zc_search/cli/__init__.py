@@ -2,3 +2,10 @@
 
 What they need is imported inside the functions, so that ``--help`` answers without torch.
 """
+
+
+def main() -> None:
+    """Run the command."""
+    from zc_search.cli.app import main
+
+    main()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from joblib import parallel_config  # type: ignore[import-untyped]
+from joblib import parallel_config
 from sklearn.utils.parallel import Parallel, delayed
 
 from zc_search.ensemble.splits import draw_rows, judge_split, usable_rows

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from zc_search.errors import EvaluationError
+
 Array = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
