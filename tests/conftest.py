@@ -1,12 +1,21 @@
 """Settings shared by all tests."""
 
 import os
+import shutil
 import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import optuna
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from zc_search import SearchResult
+    from zc_search.config import Config
 
 # A user's own scores are no business of the tests, nor of the commands that they start.
 os.environ["ZC_SEARCH_SCORES"] = "off"
@@ -70,3 +79,43 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def _quiet_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.fixture
+def small_config(tmp_path: Path) -> "Callable[..., Config]":
+    """The settings of a search in the test's own folder, changed: see `small_search.config_in`."""
+    from small_search import config_in
+
+    return partial(config_in, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SearchResult]":
+    """A search that is done, with ensemble and report, of `small_search.SMALL`: to be looked at.
+
+    Its folder is ``.folder``. Who writes to it asks for `copied_run`.
+    """
+    from small_search import config_in
+
+    import zc_search
+
+    folder = tmp_path_factory.mktemp("finished") / "runs"
+    result = zc_search.run_search(config_in(folder, output={"report": True}))
+    before = _contents(folder)
+    yield result
+    assert _contents(folder) == before, "a test wrote to the run that all tests share"
+
+
+@pytest.fixture
+def copied_run(finished_run: "SearchResult", tmp_path: Path) -> Path:
+    """A copy of the folder of `finished_run`, ``runs/small`` in the test's own folder."""
+    return shutil.copytree(finished_run.folder, tmp_path / "runs" / "small")
+
+
+def _contents(folder: Path) -> dict[Path, tuple[int, int]]:
+    # SQLite and locks leave files beside what is only read.
+    return {
+        path: (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }

@@ -1,5 +1,11 @@
 """The settings of a search that is over in a second or two."""
 
+import json
+from pathlib import Path
+from typing import Any
+
+from zc_search.config import Config, parse_config
+
 SMALL = """
 [study]
 name = "small"
@@ -15,3 +21,23 @@ batch_size = 4
 naswot_relu = "maximize"
 params = "minimize"
 """
+
+
+def config_in(folder: Path, *overrides: str, **sections: dict[str, Any]) -> Config:
+    """Return `SMALL`, without the report, writing to `folder`, and changed.
+
+    >>> config_in(tmp_path, "study.seed=1", proxies={"compute": ["snip"]})  # doctest: +SKIP
+    """
+    changes = {"output": {"report": False}, **sections}
+    return parse_config(
+        SMALL,
+        [
+            f"output.folder={json.dumps(str(folder))}",
+            *(
+                f"{section}.{key}={json.dumps(value)}"
+                for section, table in changes.items()
+                for key, value in table.items()
+            ),
+            *overrides,
+        ],
+    )

@@ -1,6 +1,7 @@
 """A run's folder read back, and runs laid side by side."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from report_runs import made_up_run
 from small_search import SMALL
 
-from zc_search.config import config_to_toml, parse_config
+from zc_search.config import Config, config_to_toml, parse_config
 from zc_search.errors import ReportError, StudyError
 from zc_search.report import compare_runs, load_result, render_report
 from zc_search.report.comparison import get_comparison, get_differences
@@ -21,6 +22,7 @@ from zc_search.report.comparison_figures import (
     plot_compared_tau,
     run_names,
 )
+from zc_search.report.document import result_document
 from zc_search.report.outputs import write_outputs
 from zc_search.search import run_search
 from zc_search.study.result import SearchResult
@@ -65,6 +67,22 @@ def test_a_search_that_fits_nothing_leaves_no_earlier_ensemble(tmp_path: Path) -
     (tmp_path / "small" / "ensemble.toml").write_text("of an earlier end")
     run_search(parse_config(SMALL, [folder, "study.n_trials=1"]))
     assert not (tmp_path / "small" / "ensemble.toml").exists()
+
+
+def test_a_search_without_a_report_leaves_none(
+    small_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "report.html").write_text("of an earlier end")
+    result = run_search(small_config("study.n_trials=2"))
+    assert not (result.folder / "report.html").exists()
+    assert json.loads(result_document(result))["report"] is None
+    assert not (result.folder / "artifacts").exists()
+
+
+def test_the_shared_run_has_everything(finished_run: SearchResult, copied_run: Path) -> None:
+    assert (copied_run / "report.html").exists()
+    assert load_result(copied_run).best == finished_run.best
 
 
 def test_the_manifest_counts_accuracies_that_were_looked_at(tmp_path: Path) -> None:

@@ -246,6 +246,9 @@ class Output(Section):
 
     Attributes:
         folder: Holds one folder a study.
+        report: Whether a search ends with its page and with figures for Optuna's dashboard;
+            ``zc-search report`` and ``zc-search dashboard`` make them later as well.
     """
 
     folder: str = Field(default="runs", min_length=1)
+    report: bool = True

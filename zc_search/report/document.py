@@ -12,17 +12,18 @@ from zc_search.study.result import SearchResult
 def result_document(result: SearchResult) -> str:
     """Return a result as one JSON document.
 
-    Its keys: ``study``, ``folder``, ``report``, ``trials``, ``feasible``, ``functions``,
+    Its keys: ``study``, ``folder``, ``report`` (or null), ``trials``, ``feasible``, ``functions``,
     ``pareto`` (a row an architecture, as in ``pareto.csv``), ``ensemble`` (``model``,
     ``fit_on``, ``rows``, ``unit``, ``weights``, ``quality``; or null), ``best`` (see
     `zc_search.study.result.Best`; or null), ``notes`` and ``seconds``. NaN is null, an infinity its
     name.
     """
     trials, ensemble, best = result.trials, result.ensemble, result.best
+    report = result.folder / "report.html"
     document = {
         "study": result.config.study.name,
         "folder": str(result.folder),
-        "report": str(result.folder / "report.html"),
+        "report": str(report) if report.exists() else None,
         "trials": len(trials),
         "feasible": int(trials["feasible"].sum()) if len(trials) else 0,
         "functions": int(trials["function_key"].nunique()) if len(trials) else 0,

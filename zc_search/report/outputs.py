@@ -39,6 +39,9 @@ def write_outputs(result: SearchResult, study: optuna.Study, folder: RunFolder) 
     folder.write_table("pareto.csv", result.pareto)
     folder.write_table("ranking.csv", result.ranking)
     folder.write_json("manifest.json", _manifest(result, study))
+    if not result.config.output.report:
+        (folder.path / "report.html").unlink(missing_ok=True)  # of an earlier, shorter search
+        return
     # The page reads versions and seeds from the manifest.
     curve = stored_learning_curve(folder.path)
     write_report(result, folder.path / "report.html", learning_curve=curve)

@@ -123,7 +123,10 @@ def print_result(console: Console, result: SearchResult, rows: int = 15) -> None
         _print_best(console, result.best)
         console.print()
     report = result.folder / "report.html"
-    console.print(Text("look at        ", "bold").append(str(report), "default"), soft_wrap=True)
+    if report.exists():
+        console.print(
+            Text("look at        ", "bold").append(str(report), "default"), soft_wrap=True
+        )
     console.print(
         Text("everything in  ", "bold").append(f"{result.folder}/", "default"), soft_wrap=True
     )
