@@ -59,6 +59,8 @@ class Benchmark(ABC):
             default.
         dataset: The data set's name.
         provenance: One sentence: what was trained on what, judged on what, with how many seeds.
+        fingerprint: Short text that differs where the figures may; a study keeps it, so that none
+            goes on with the accuracies of another table.
     """
 
     name: ClassVar[str]
@@ -67,6 +69,7 @@ class Benchmark(ABC):
     budgets: tuple[int, ...]
     dataset: str
     provenance: str
+    fingerprint: str
 
     @property
     def metrics(self) -> tuple[str, ...]:

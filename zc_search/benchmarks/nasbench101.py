@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zc_search.benchmarks.base import Benchmark, Direction, Result
+from zc_search.benchmarks.files.columnar import fingerprint
 from zc_search.benchmarks.files.nasbench101_records import FIGURES, WHEN
 from zc_search.benchmarks.files.nasbench101_table import SpecTable
 from zc_search.errors import ArchitectureError, BenchmarkError, unknown_name
@@ -65,6 +66,7 @@ class NASBench101(Benchmark):
         self._table = SpecTable(Path(path))
         about = self._table.about
         self.dataset = dataset
+        self.fingerprint = fingerprint(about.source, about.published, Path(path))
         self.budgets = about.budgets
         self.provenance = (
             f"Each cell was trained for {' or '.join(map(str, self.budgets))} epochs on 40,000 "

@@ -96,6 +96,7 @@ class PackagedNASBench201(Benchmark):
         source = _SOURCES[dataset]
         columns = load_columns(source.table)
         self.dataset = dataset
+        self.fingerprint = f"{DISTRIBUTION} {package_version()}"
         self.provenance = (
             f"Each architecture was trained for {_EPOCHS} epochs on {source.trained} and judged on "
             f"{source.judged} (split {source.split}), with 2 or 3 seeds; figures of NATS-Bench as "

@@ -73,6 +73,7 @@ class TrialBenchmark(Benchmark):
         if not self.budgets:
             raise BenchmarkError(f"{path} has no trainings on {dataset}")
         about = self._table.about
+        self.fingerprint = self._table.fingerprint
         self.provenance = (
             f"Each architecture was trained for {' or '.join(map(str, self.budgets))} epochs on "
             f"{_TRAINED[dataset]}; figures of {about.title}, {about.source}, converted to "

@@ -5,6 +5,7 @@ budget, architecture and seed. The curves are a Parquet file beside it, read whe
 carry what they were made of; a table alone is complete but for the curves.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,6 +91,11 @@ class TrialTable:
                 f"{path} is damaged or cut short ({type(error).__name__}: {error}); convert the "
                 "benchmark's file again"
             ) from error
+
+    @property
+    def fingerprint(self) -> str:
+        """What the table was made of, and its length, as some digits."""
+        return fingerprint(self.about.source, self.about.md5, self.path)
 
     def budgets(self, dataset: str) -> tuple[int, ...]:
         """Return the lengths of the trainings on a data set, ascending."""
@@ -182,6 +188,12 @@ class Group:
                 self._means[figure] = sums / np.where(trained, counts, np.nan)
             self._means[figure].flags.writeable = False
         return self._means[figure]
+
+
+def fingerprint(source: str, checksum: object, path: Path) -> str:
+    """Return a short text that differs for tables of other files and of other rows."""
+    made_of = json.dumps([source, checksum, path.stat().st_size])
+    return f"{source} {hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
 
 
 def table_schema(about: About, order: Sequence[int]) -> "pa.Schema":
