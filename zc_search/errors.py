@@ -47,6 +47,10 @@ class ConfigError(ZcSearchError):
     """One or more settings are wrong; the message lists all of them."""
 
 
+class UsageError(ZcSearchError):
+    """Options of the command that are missing, or that do not go together."""
+
+
 class ArchitectureError(ZcSearchError, ValueError):
     """A text, tuple or index that names no architecture of the search space."""
 

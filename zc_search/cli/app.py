@@ -28,14 +28,7 @@ from zc_search.cli.score import score
 from zc_search.cli.search import search
 from zc_search.cli.train import train
 from zc_search.cli.worker import worker
-from zc_search.errors import ZcSearchError
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+from zc_search.errors import UsageError, ZcSearchError
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -57,28 +50,49 @@ def _resumable(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except KeyboardInterrupt as interrupt:
             typer.echo("\nstopped; the same command goes on from here", err=True)
-            code = 128 + (
-                signal.SIGTERM if isinstance(interrupt, TerminatedError) else signal.SIGINT
-            )
-            raise typer.Exit(code) from None
+            terminated = isinstance(interrupt, TerminatedError)
+            raise typer.Exit(128 + (signal.SIGTERM if terminated else signal.SIGINT)) from None
         finally:
             signal.signal(signal.SIGTERM, before)
 
     return interruptible
 
 
-app.callback(invoke_without_command=True)(_resumable(search))
-app.command()(init)
-app.command()(proxies)
-app.command()(_resumable(score))
-app.command()(evaluate)
-app.command()(query)
-app.command()(_resumable(worker))
-app.command()(_resumable(compare))
-app.command()(report)
-app.command()(_resumable(train))
-app.command()(export)
-app.command()(dashboard)
+def _without_subcommand(command: Callable[..., None]) -> Callable[..., None]:
+    """Refuse options of the main command before a subcommand, which would not see them."""
+
+    @wraps(command)
+    def checked(context: typer.Context, **options: Any) -> None:
+        name = context.invoked_subcommand
+        if name is None:
+            return command(context, **options)
+        for parameter in context.command.params:
+            source = context.get_parameter_source(str(parameter.name))
+            if source is not None and source.name == "COMMANDLINE":
+                option = parameter.opts[0]
+                raise UsageError(
+                    f"{option} stands before {name!r}, which does not see it; "
+                    f"write it behind, if `zc-search {name} --help` lists it",
+                    key=option,
+                    given=name,
+                    hint=f"zc-search {name} {option}",
+                )
+        return None
+
+    return checked
+
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.callback(invoke_without_command=True)(_without_subcommand(_resumable(search)))
+for _command in (init, proxies, _resumable(score), evaluate, query, _resumable(worker)):
+    app.command()(_command)
+for _command in (_resumable(compare), report, _resumable(train), export, dashboard):
+    app.command()(_command)
 app.add_typer(data_app, name="data")
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(ensemble_app, name="ensemble")
@@ -98,12 +112,5 @@ def main() -> None:
         sys.exit(2)
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: object = None,
-    line: str | None = None,
-) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     typer.echo(f"warning: {message}", err=True)

@@ -1,5 +1,6 @@
-"""What commands print with: a console that takes text as it is, and a bar that counts."""
+"""What commands print with: a console that takes text as it is, tables, and progress."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,13 +21,31 @@ def plain_console() -> "Console":
 
 
 @contextmanager
-def counting_bar(console: "Console", what: str) -> Iterator[Update]:
-    """Yield what moves a bar; without a terminal it does nothing.
+def progress_line(console: "Console", what: str, every: float = 60.0) -> Iterator[Update]:
+    """Yield what shows progress: a bar in a terminal, elsewhere a line a minute, and the last.
 
     Args:
         console: Where it is drawn.
         what: Is being done, such as ``scoring``.
+        every: Seconds between two lines.
     """
+    printed = -every
+
+    def show(done: int, total: int, status: str) -> None:
+        nonlocal printed
+        update(done, total, status)
+        if not console.is_terminal and (time.monotonic() - printed >= every or done == total):
+            printed = time.monotonic()
+            line = f"{what}: {done:,} of {total:,}"
+            console.print(f"{line}, {status}" if status else line, soft_wrap=True)
+
+    with counting_bar(console, what) as update:
+        yield show
+
+
+@contextmanager
+def counting_bar(console: "Console", what: str) -> Iterator[Update]:
+    """Yield what moves a bar; without a terminal it does nothing."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     bar = Progress(

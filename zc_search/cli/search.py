@@ -57,13 +57,11 @@ def search(
 
     The search runs as the file says, or goes on where an earlier run of it was cut off.
     """
-    if context.invoked_subcommand is not None:
-        return
-    if config is None:
-        typer.echo("name a search file: zc-search --config search.toml", err=True)
-        raise typer.Exit(2)
-
     from zc_search.config import load_config
+    from zc_search.errors import UsageError
+
+    if config is None:
+        raise UsageError("name a search file: zc-search --config search.toml", key="--config")
 
     chosen = load_config(config, [*(settings or ()), *_workers(workers)])
     # Only now, so that a wrong setting is said at once.

@@ -1,0 +1,92 @@
+"""What is common to all commands: options in their place, a start without torch, progress."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from zc_search.cli import printing
+from zc_search.cli.app import app
+from zc_search.errors import UsageError
+
+CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--config", "/nonexistent.toml", "--set", "study.samplr=x"],
+        ["--set", "study.seed=1"],
+        ["--fresh"],
+        ["--join"],
+        ["--workers", "2"],
+        ["--json"],
+        ["-q"],
+        ["-v"],
+    ],
+)
+@pytest.mark.parametrize("command", [["proxies", "zico"], ["data", "show"], ["query", CELL]])
+def test_an_option_of_the_main_command_is_no_subcommands(
+    options: list[str], command: list[str]
+) -> None:
+    done = CliRunner().invoke(app, [*options, *command])
+    assert isinstance(done.exception, UsageError)
+    assert done.exception.given == command[0]
+    assert str(done.exception.key).startswith("--")
+    assert done.stdout == ""
+
+
+def test_a_mistake_is_a_sentence_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from zc_search.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["zc-search", "--config", "nowhere.toml", "proxies", "zico"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("zc-search: --config stands before 'proxies'")
+
+
+TORCH_FREE = [
+    ["--help"],
+    ["query", CELL],
+    ["ensemble", "--help"],
+    ["init", "here.toml"],
+    ["benchmark", "list"],
+]
+
+
+def test_what_needs_no_torch_never_loads_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, json; from typer.testing import CliRunner; from zc_search.cli.app import app\n"
+        "for command in json.loads(sys.argv[1]):\n"
+        "    done = CliRunner().invoke(app, command, catch_exceptions=False)\n"
+        "    assert done.exit_code == 0, (command, done.output)\n"
+        "    assert 'torch' not in sys.modules, command\n"
+    )
+    subprocess.run([sys.executable, "-c", code, json.dumps(TORCH_FREE)], check=True, cwd=tmp_path)
+
+
+def test_progress_is_a_line_a_minute_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(printing.time, "monotonic", lambda: now)
+    console: Any = Console(file=io.StringIO(), width=80)
+    with printing.progress_line(console, "scoring") as update:
+        for done in range(1200):
+            now = 1000.0 + done / 10
+            update(done, 1200, "")
+        update(1200, 1200, "over")
+    assert console.file.getvalue().splitlines() == [
+        "scoring: 0 of 1,200",
+        "scoring: 600 of 1,200",
+        "scoring: 1,200 of 1,200, over",
+    ]
