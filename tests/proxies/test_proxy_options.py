@@ -1,9 +1,11 @@
 """Proxies with options: other definitions that are in use, and how they are named."""
 
 import copy
+import inspect
 import math
 import pickle
 import re
+from dataclasses import replace
 
 import naive_proxies as naive
 import pytest
@@ -17,9 +19,8 @@ from zc_search.config import parse_config
 from zc_search.errors import ConfigError, ProxyError
 from zc_search.proxies import PROXIES, Probe, resolve_proxy
 from zc_search.proxies.catalogue import (
-    BOTH_MODES,
-    OPTIONS,
-    read_options,
+    CATALOGUE,
+    Declaration,
     split_names,
     split_options,
 )
@@ -47,8 +48,9 @@ def score(name: str, case: tuple[nn.Module, Tensor, Tensor]) -> float:
 
 
 def test_options_are_those_of_the_functions() -> None:
-    assert {n: p.defaults for n, p in PROXIES.items() if p.defaults} == OPTIONS
-    assert {n for n, p in PROXIES.items() if p.both_modes} == BOTH_MODES
+    for name, found in PROXIES.items():
+        parameters = inspect.signature(found.function).parameters.values()
+        assert {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} == set(found.defaults), name
 
 
 def test_other_definitions_are_those_of_a_naive_version(case) -> None:
@@ -100,7 +102,7 @@ class Affine(nn.Module):
         return x / math.sqrt(1 + self.eps) * scale + shift
 
 
-@pytest.mark.parametrize("name", sorted(BOTH_MODES))
+@pytest.mark.parametrize("name", [name for name, p in CATALOGUE.items() if p.both_modes])
 def test_evaluation_mode_uses_running_statistics(name: str, case) -> None:
     network, images, labels = case
     plain = copy.deepcopy(network)
@@ -171,6 +173,10 @@ def scaled_logits(probe: Probe, *, scale: float = 1.0) -> Tensor:
 
 def test_a_definition_tells_values_apart_that_cannot_be_compared() -> None:
     assert PROXIES["snip"].definition == "snip, version 1"
+    changed = replace(PROXIES["fisher"], version=2)
+    assert changed.with_options("fisher[weighted=false]", {"weighted": False}).definition == (
+        "fisher[weighted=false], version 2"
+    )
     assert resolve_proxy("fisher[weighted=false]").definition == "fisher[weighted=false], version 1"
     own = resolve_proxy("example_proxy:weighted_params").definition
     assert own.startswith("example_proxy:weighted_params, source ")
@@ -179,7 +185,7 @@ def test_a_definition_tells_values_apart_that_cannot_be_compared() -> None:
 
 
 @given(
-    st.sampled_from(sorted(OPTIONS)),
+    st.sampled_from([name for name, p in CATALOGUE.items() if p.defaults]),
     st.dictionaries(
         st.sampled_from(["constant", "mu", "log"]),
         st.floats(1e-9, 1e9) | st.booleans(),
@@ -192,7 +198,8 @@ def test_options_round_trip(name: str, options: dict[str, float | bool]) -> None
     assert split_names(f"{text} , snip") == [text, "snip"]
     base, found = split_options(text)
     assert base == name
-    assert read_options(name, found, options, modes=False) == options
+    declared = Declaration(name=name, direction="maximize", paper="", defaults=options)
+    assert declared.read_options(found) == options
 
 
 @given(st.text("snip[]=,:. \n0", max_size=30))

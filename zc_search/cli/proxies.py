@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zc_search.cli.printing import plain_console
-from zc_search.proxies.catalogue import split_options
+from zc_search.errors import ProxyError
+from zc_search.proxies.catalogue import CATALOGUE, Declaration, installed_proxies, split_options
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from zc_search.proxies import Proxy
 
 _COSTS = {
     "free": "no pass through the network",
@@ -27,48 +26,51 @@ def proxies(
     ] = None,
 ) -> None:
     """List the proxies, or explain one."""
-    from zc_search.proxies import resolve_proxy
-
     console = plain_console()
     if name is None:
         console.print(_table())
         console.print("zc-search proxies NAME explains one.")
     else:
-        text = _explanation(resolve_proxy(name))
-        console.print(text)
+        console.print(_explanation(_look_up(name)))
+
+
+def _look_up(name: str) -> Declaration:
+    if name in CATALOGUE:  # which torch need not be loaded for
+        return CATALOGUE[name]
+    from zc_search.proxies import resolve_proxy
+
+    return resolve_proxy(name)
 
 
 def _table() -> "Table":
     from rich import box
     from rich.table import Table
 
-    from zc_search.errors import ProxyError
-    from zc_search.proxies import PROXIES, resolve_proxy
-    from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, installed_proxies
-
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("proxy", "direction", "cost", "measurements"):
         table.add_column(heading, no_wrap=True)
     table.add_column("paper")
-    for name in dict.fromkeys((*PROXIES, *installed_proxies())):
+    for name in dict.fromkeys((*CATALOGUE, *installed_proxies())):
         try:
-            proxy = resolve_proxy(name)
+            proxy = _look_up(name)
         except ProxyError as error:  # a broken package of somebody else's must not hide ours
             table.add_row(name, "", "", "", str(error))
             continue
-        direction = DEFAULT_DIRECTIONS.get(name, proxy.direction)
         needs = "\n".join(sorted(proxy.needs))
-        table.add_row(name, direction, proxy.cost, needs, proxy.paper.partition(", ")[0])
+        table.add_row(name, proxy.direction, proxy.cost, needs, proxy.paper.partition(", ")[0])
     return table
 
 
-def _explanation(proxy: "Proxy") -> str:
+def _explanation(proxy: Declaration) -> str:
     """Return everything about a proxy, a paragraph a line."""
+    known = proxy.needs or proxy.place
     facts = {
         "direction": proxy.direction,
         "paper": proxy.paper,
         "measurements": ", ".join(sorted(proxy.needs)) or "none announced",
-        "cost": _cost(proxy),
+        "cost": f"{proxy.cost}, {_COSTS[proxy.cost]}, computed alone at a batch of 64"
+        if known
+        else "unknown, as it announces no measurement",
         "options": _options(proxy),
         "belongs to": "the architecture as written, dead edges included"
         if proxy.counts_dead_edges
@@ -79,7 +81,7 @@ def _explanation(proxy: "Proxy") -> str:
     return "\n\n".join([proxy.name, *(paragraphs or ["It has no docstring."]), listed])
 
 
-def _options(proxy: "Proxy") -> str:
+def _options(proxy: Declaration) -> str:
     """Return what may be put in brackets, each option with its default."""
     options = [f"{name}={str(value).lower()}" for name, value in proxy.defaults.items()]
     if proxy.both_modes:
@@ -88,11 +90,3 @@ def _options(proxy: "Proxy") -> str:
         return "none"
     example = options[0].removesuffix(" (or eval)")
     return f"{', '.join(options)}, as in {split_options(proxy.name)[0]}[{example}]"
-
-
-def _cost(proxy: "Proxy") -> str:
-    from zc_search.proxies import PROXIES
-
-    if not proxy.needs and proxy.name not in PROXIES:
-        return "unknown, as it announces no measurement"
-    return f"{proxy.cost}, {_COSTS[proxy.cost]}, computed alone at a batch of 64"

@@ -9,8 +9,6 @@ from torch import Tensor
 from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe.probe import Probe
 
-_PAPER = "Lee and Ham 2024, AZ-NAS: Assembling Zero-Cost Proxies for Network Architecture Search"
-
 
 def _through_blocks(measured: Tensor) -> Tensor:
     if len(measured) == 0:
@@ -18,7 +16,7 @@ def _through_blocks(measured: Tensor) -> Tensor:
     return measured
 
 
-@proxy("az_expressivity", maximize=True, paper=_PAPER, needs={"block_entropies"})
+@proxy("az_expressivity")
 def az_expressivity(probe: Probe) -> Scalar:
     """Sum over primary blocks of the entropy of the features' principal components.
 
@@ -33,7 +31,7 @@ def az_expressivity(probe: Probe) -> Scalar:
     return _through_blocks(probe.block_entropies).sum()
 
 
-@proxy("az_progressivity", maximize=True, paper=_PAPER, needs={"block_entropies"})
+@proxy("az_progressivity")
 def az_progressivity(probe: Probe) -> Scalar:
     """Smallest growth of the features' entropy from one primary block to the next.
 
@@ -43,7 +41,7 @@ def az_progressivity(probe: Probe) -> Scalar:
     return _through_blocks(probe.block_entropies).diff().min()
 
 
-@proxy("az_trainability", maximize=True, paper=_PAPER, needs={"block_jacobian_norms"})
+@proxy("az_trainability")
 def az_trainability(probe: Probe) -> Scalar:
     """How close the blocks' Jacobians are to keeping the length of gradients.
 
@@ -60,13 +58,7 @@ def az_trainability(probe: Probe) -> Scalar:
     return (2 - norms - 1 / (norms + 1e-6)).mean()
 
 
-@proxy(
-    "az_complexity",
-    maximize=True,
-    paper=_PAPER,
-    needs={"multiply_adds"},
-    counts_dead_edges=True,
-)
+@proxy("az_complexity")
 def az_complexity(probe: Probe) -> Scalar:
     """Multiply-accumulate operations for one image, in millions, as a promise of accuracy.
 

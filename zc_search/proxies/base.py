@@ -1,15 +1,15 @@
 """What a proxy is: a named function of a Probe, with the direction in which more is better."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 
 import torch
 from torch import Tensor
 
-from zc_search.proxies.catalogue import MODE, Direction, OptionValue
-from zc_search.proxies.probe.measurements import Measurement, cost_class
+from zc_search.proxies.catalogue import CATALOGUE, MODE, Declaration, OptionValue
+from zc_search.proxies.probe.measurements import cost_class
 from zc_search.proxies.probe.probe import Probe
 
 Scalar = float | Tensor
@@ -19,39 +19,24 @@ ProxyFunction = Callable[..., Scalar]
 """Takes a `Probe`, and options by keyword, each with a default."""
 
 
-@dataclass(frozen=True)
-class Proxy:
-    """A zero-cost proxy.
+@dataclass(frozen=True, kw_only=True)
+class Proxy(Declaration):
+    """A zero-cost proxy; `Declaration` has the rest of its attributes.
 
     Attributes:
-        name: As written in a configuration.
         function: Maps a `Probe` to one number.
-        direction: Which way promises accuracy, or less cost.
-        paper: Where it was proposed, with the equation.
-        needs: The measurements it reads, so that they can share passes. One that is not
-            announced is still right, it only costs a pass of its own.
-        counts_dead_edges: Whether the value belongs to the architecture as written. All other
-            proxies depend on the function alone, which isomorphic architectures share.
-        both_modes: Whether the network may be measured in evaluation mode too.
         training: Whether it is measured in training mode.
         options: What the function is called with, where it is not its defaults.
-        version: Goes up when the proxy's values change.
     """
 
-    name: str
     function: ProxyFunction
-    direction: Direction
-    paper: str
-    needs: frozenset[Measurement] = frozenset()
-    counts_dead_edges: bool = False
-    both_modes: bool = False
     training: bool = True
     options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
-    version: int = 1
 
     def __call__(self, probe: Probe) -> Scalar:
         """Score the probed network."""
-        return self.function(probe if self.training else probe.evaluating, **self.options)
+        measured = probe if self.training else probe.evaluating
+        return self.function(measured, **{**self.defaults, **self.options})
 
     def __reduce__(self) -> tuple[Callable[[str], "Proxy"], tuple[str]]:
         """Travel to another process by name: the decorated function's own name leads here."""
@@ -59,25 +44,10 @@ class Proxy:
 
         return resolve_proxy, (self.name,)
 
-    @property
-    def defaults(self) -> dict[str, OptionValue]:
-        """The function's options with their defaults."""
-        parameters = inspect.signature(self.function).parameters.values()
-        return {
-            p.name: p.default
-            for p in parameters
-            if p.kind is p.KEYWORD_ONLY and isinstance(p.default, bool | int | float)
-        }
-
     def with_options(self, name: str, options: Mapping[str, OptionValue | str]) -> "Proxy":
-        """Return this proxy under another name, called with other options than its defaults.
-
-        Args:
-            name: The name with the options in it.
-            options: The function's own, and `MODE`.
-        """
+        """Return this proxy under a name with options in it, called with those options."""
         mode = options.get(MODE, "train")
-        own = {k: v for k, v in options.items() if k != MODE and not isinstance(v, str)}
+        own = {k: v for k, v in options.items() if not isinstance(v, str)}
         return replace(self, name=name, training=mode == "train", options=own)
 
     @property
@@ -86,8 +56,8 @@ class Proxy:
 
         The name, with its options, and the version; of a user's own proxy a digest of its source.
         """
-        if self.function.__module__.partition(".")[0] == __name__.partition(".")[0]:
-            return f"{self.name}, version {self.version}"
+        if self.place:
+            return super().definition
         try:
             digest = sha256(inspect.getsource(self.function).encode()).hexdigest()[:12]
         except (OSError, TypeError):  # made by exec, or not in Python
@@ -95,19 +65,62 @@ class Proxy:
         return f"{self.name}, source {digest}"
 
     @property
-    def summary(self) -> str:
-        """The first line of the function's docstring."""
-        return self.explanation.partition("\n")[0]
-
-    @property
     def explanation(self) -> str:
         """The function's whole docstring: formula, shapes, sign, what published code does."""
         return inspect.getdoc(self.function) or ""
 
-    @property
-    def cost(self) -> str:
-        """``free``, ``low``, ``medium`` or ``high``, computed alone; see `cost_class`."""
-        return cost_class(self.needs)
+
+def proxy(
+    name: str,
+    *,
+    maximize: bool | None = None,
+    paper: str = "user's own",
+    needs: Set[str] = frozenset(),
+    counts_dead_edges: bool = False,
+    both_modes: bool = False,
+) -> Callable[[ProxyFunction], Proxy]:
+    """Turn a function of a `Probe` into a `Proxy`.
+
+    Args:
+        name: As it will be called; that of a built-in proxy is looked up in the catalogue.
+        maximize: Whether more of it promises accuracy.
+        paper: Where it was proposed, with the equation.
+        needs: The measurements it reads, so that they can share passes with others'.
+        counts_dead_edges: Whether the value belongs to the architecture as written, and not to
+            its function, which isomorphic architectures share.
+        both_modes: Whether it may be measured in evaluation mode too.
+
+    Raises:
+        TypeError: `maximize` is left out, and it is no built-in proxy.
+        ProxyError: There is no such measurement.
+    """
+    if maximize is None:
+        if name not in CATALOGUE:
+            raise TypeError(f"proxy {name!r}: maximize is missing; Allowed: True, False")
+        declared = CATALOGUE[name]
+        known = {f.name: getattr(declared, f.name) for f in fields(declared)}
+        return lambda function: Proxy(function=function, **known)
+    cost = cost_class(needs)
+    return lambda function: Proxy(
+        name=name,
+        function=function,
+        direction="maximize" if maximize else "minimize",
+        paper=paper,
+        needs=frozenset(needs),
+        cost=cost,
+        counts_dead_edges=counts_dead_edges,
+        both_modes=both_modes,
+        defaults=options_of(function),
+    )
+
+
+def options_of(function: ProxyFunction) -> dict[str, OptionValue]:
+    """Return a function's options with their defaults."""
+    return {
+        p.name: p.default
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY and isinstance(p.default, bool | int | float)
+    }
 
 
 def total(terms: Iterable[Tensor]) -> Scalar:
@@ -120,23 +133,3 @@ def norm(parts: Iterable[Tensor]) -> Scalar:
     """Return the Euclidean norm of a vector in parts, given that of each part; 0 without any."""
     parts = list(parts)
     return torch.stack(parts).norm() if parts else 0.0
-
-
-def proxy(
-    name: str,
-    *,
-    maximize: bool,
-    paper: str,
-    needs: frozenset[Measurement] | set[Measurement] = frozenset(),
-    counts_dead_edges: bool = False,
-    both_modes: bool = False,
-) -> Callable[[ProxyFunction], Proxy]:
-    """Turn a function of a `Probe` into a `Proxy`; see there for the arguments."""
-
-    def wrap(function: ProxyFunction) -> Proxy:
-        direction: Direction = "maximize" if maximize else "minimize"
-        return Proxy(
-            name, function, direction, paper, frozenset(needs), counts_dead_edges, both_modes
-        )
-
-    return wrap

@@ -1,101 +1,275 @@
-"""The names a configuration may use for proxies, readable without importing torch.
+"""Every built-in proxy, declared once, readable without importing torch.
 
 A name may carry options in brackets, where more than one definition is in use:
 ``fisher[weighted=false]``, ``jacov[constant=1e-3,mode=eval]``.
 """
 
+import ast
+import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Literal
 
 from zc_search.errors import unknown_name
 
 Direction = Literal["maximize", "minimize"]
-
-DEFAULT_DIRECTIONS: dict[str, Direction] = {
-    "grad_norm": "maximize",
-    "snip": "maximize",
-    "grasp": "maximize",
-    "fisher": "maximize",
-    "plain": "maximize",
-    "l2_norm": "maximize",
-    "naswot": "maximize",
-    "naswot_relu": "maximize",
-    "nwot": "maximize",
-    "tenas": "maximize",
-    "ntk": "maximize",
-    "linear_regions": "maximize",
-    "zico": "maximize",
-    "synflow": "maximize",
-    "t_cet": "maximize",
-    "jacov": "maximize",
-    "epe_nas": "maximize",
-    "gradsign": "maximize",
-    "wrcor": "maximize",
-    "zen": "maximize",
-    "swap": "maximize",
-    "reg_swap": "maximize",
-    "meco": "maximize",
-    "meco_opt": "maximize",
-    "az_expressivity": "maximize",
-    "az_progressivity": "maximize",
-    "az_trainability": "maximize",
-    "az_complexity": "maximize",
-    "vkdnw": "maximize",
-    "vkdnw_entropy": "maximize",
-    "layers": "maximize",
-    # As a proxy more is better, but who names a cost as an objective wants less of it.
-    "params": "minimize",
-    "flops": "minimize",
-    "latency": "minimize",
-}
-"""Every built-in proxy with the direction that ``"default"`` means for it as an objective."""
-
+Cost = Literal["free", "low", "medium", "high"]
 OptionValue = bool | float
 
-OPTIONS: dict[str, dict[str, OptionValue]] = {
-    "grad_norm": {"by_layer": True},
-    "fisher": {"weighted": True},
-    "l2_norm": {"by_layer": True},
-    "synflow": {"log": True},
-    "jacov": {"constant": 1e-5},
-    "epe_nas": {"constant": 1e-5},
-    "reg_swap": {"mu": 1.5, "sigma": 1.0},
-    "latency": {"images": 0.0},
-}
-"""The options of built-in proxies, with what holds where nothing is said."""
-
 MODE = "mode"
-"""The option of the proxies in `BOTH_MODES`: ``train`` (the default) or ``eval``."""
+"""The option of proxies with `both_modes`: ``train`` (the default) or ``eval``."""
 
-BOTH_MODES = frozenset(
-    {
-        "grad_norm",
-        "snip",
-        "grasp",
-        "fisher",
-        "plain",
-        "naswot",
-        "naswot_relu",
-        "nwot",
-        "linear_regions",
-        "zico",
-        "jacov",
-        "epe_nas",
-        "swap",
-        "reg_swap",
-        "layers",
-        "wrcor",
-    }
-)
-"""Proxies that may be measured with the network in evaluation mode instead of in training mode."""
+ENTRY_POINT_GROUP = "zc_search.proxies"
+"""Where an installed package announces proxies of its own."""
 
 _WITH_OPTIONS = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 _TRUTH: dict[str, OptionValue] = {"true": True, "false": False}
 
-ENTRY_POINT_GROUP = "zc_search.proxies"
-"""Where an installed package announces proxies of its own."""
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What is known of a proxy before it is computed.
+
+    Attributes:
+        name: As written in a configuration.
+        direction: Which way promises accuracy, or less cost; ``"default"`` as an objective.
+        paper: Where it was proposed, with the equation.
+        needs: The measurements it reads, so that they can share passes. One that is not
+            announced is still right, it only costs a pass of its own.
+        cost: Of computing it alone: up to 0, 1, 2 or more plain passes forward and back.
+        counts_dead_edges: Whether the value belongs to the architecture as written. All other
+            proxies depend on the function alone, which isomorphic architectures share.
+        both_modes: Whether the network may be measured in evaluation mode too.
+        defaults: The options, with what holds where nothing is said.
+        version: Goes up when the proxy's values change, so that no others are taken for them.
+        place: Module and function in this package, if it is a built-in one.
+    """
+
+    name: str
+    direction: Direction
+    paper: str
+    needs: frozenset[str] = frozenset()
+    cost: Cost = "free"
+    counts_dead_edges: bool = False
+    both_modes: bool = False
+    defaults: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
+    version: int = 1
+    place: str = ""
+
+    @property
+    def definition(self) -> str:
+        """What makes the values of two installations comparable: name, options, version."""
+        return f"{self.name}, version {self.version}"
+
+    @property
+    def explanation(self) -> str:
+        """The function's docstring: formula, shapes, sign, what published code does."""
+        module, _, function = self.place.partition(":")
+        source = Path(__file__).with_name(f"{module}.py")  # whose import would load torch
+        functions = {
+            node.name: node
+            for node in ast.parse(source.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef)
+        }
+        return inspect.cleandoc(ast.get_docstring(functions[function]) or "")
+
+    @property
+    def summary(self) -> str:
+        """The first line of the explanation."""
+        return self.explanation.partition("\n")[0]
+
+    def read_options(self, given: Mapping[str, str]) -> dict[str, OptionValue | str]:
+        """Turn options as `split_options` returns them into values of their defaults' types.
+
+        Raises:
+            ValueError: An option that the proxy has not, or a value of another type.
+        """
+        allowed = [*self.defaults, MODE] if self.both_modes else list(self.defaults)
+        values: dict[str, OptionValue | str] = {}
+        for key, text in given.items():
+            if not allowed:
+                raise ValueError(f"{self.name} has no options, but {key!r} is given")
+            if key not in allowed:
+                raise ValueError(unknown_name(f"option of {self.name}", key, allowed))
+            default = "train" if key == MODE else self.defaults[key]
+            choices = {"train": "train", "eval": "eval"} if key == MODE else _TRUTH
+            if not isinstance(default, str | bool):
+                values[key] = _number(f"{key} of {self.name}", text, default)
+            elif text in choices:
+                values[key] = choices[text]
+            else:
+                raise ValueError(unknown_name(f"{key} of {self.name}", text, choices))
+        return values
+
+
+CATALOGUE: dict[str, Declaration] = {}
+"""Every built-in proxy by its name."""
+
+
+def _declare(
+    name: str,
+    cost: Cost,
+    paper: str,
+    *needs: str,
+    place: str = "",
+    direction: Direction = "maximize",
+    dead: bool = False,
+    modes: bool = False,
+    version: int = 1,
+    **options: OptionValue,
+) -> None:
+    module, _, function = place.partition(":")
+    CATALOGUE[name] = Declaration(
+        name=name,
+        direction=direction,
+        paper=paper,
+        needs=frozenset(needs),
+        cost=cost,
+        counts_dead_edges=dead,
+        both_modes=modes,
+        defaults=options,
+        version=version,
+        place=f"{module or name}:{function or name}",
+    )
+
+
+_TENAS = "Chen et al. 2021, Neural Architecture Search on ImageNet in Four GPU Hours"
+_NASWOT = "Mellor et al. 2021, Neural Architecture Search without Training, eq. 3"
+_SWAP = "Peng et al. 2024, SWAP-NAS: Sample-Wise Activation Patterns for Ultra-fast NAS"
+_MECO = "Jiang et al. 2023, MeCo: Zero-Shot NAS with One Data and Single Forward Pass"
+_AZ_NAS = "Lee and Ham 2024, AZ-NAS: Assembling Zero-Cost Proxies for Network Architecture Search"
+_VKDNW = (
+    "Tybl and Neumann 2025, Training-free NAS through Variance of Knowledge of Deep Network Weights"
+)
+_LIGHTWEIGHT = "Abdelfattah et al. 2021, Zero-Cost Proxies for Lightweight NAS"
+
+_declare(
+    "grad_norm", "low", f"{_LIGHTWEIGHT}, section 3.1", "loss_gradients", modes=True, by_layer=True
+)
+_declare(
+    "snip",
+    "low",
+    "Lee et al. 2019, SNIP: Single-shot Network Pruning, eq. 4",
+    "loss_gradients",
+    modes=True,
+)
+_declare(
+    "grasp",
+    "high",
+    "Wang et al. 2020, Picking Winning Tickets Before Training (GraSP), eq. 8",
+    "gradient_curvature",
+    modes=True,
+)
+_declare(
+    "fisher",
+    "low",
+    "Theis et al. 2018, Faster gaze prediction with Fisher pruning; "
+    "Turner et al. 2020, BlockSwap, eq. 3",
+    "channel_saliency",
+    modes=True,
+    weighted=True,
+)
+_declare(
+    "plain",
+    "low",
+    "Mozer and Smolensky 1989, Skeletonization; as in Abdelfattah et al. 2021",
+    "loss_gradients",
+    modes=True,
+)
+_declare("l2_norm", "free", f"{_LIGHTWEIGHT} (baseline)", dead=True, by_layer=True)
+_declare("naswot", "low", f"{_NASWOT}; as in MASE", "layer_agreement", modes=True)
+_declare("naswot_relu", "low", _NASWOT, "relu_agreement", place="naswot", modes=True)
+_declare("nwot", "low", _NASWOT, "relu_agreement", place="naswot:naswot_relu", modes=True)
+_declare("tenas", "medium", f"{_TENAS}, eqs. 2, 3", "relu_agreement", "tangent_kernel")
+_declare("ntk", "medium", _TENAS, "tangent_kernel", place="tenas")
+_declare("linear_regions", "low", _TENAS, "relu_agreement", place="tenas", modes=True)
+_declare(
+    "zico",
+    "low",
+    "Li et al. 2023, ZiCo: Zero-shot NAS via Inverse Coefficient of Variation, eq. 12",
+    "half_batch_gradients",
+    modes=True,
+)
+_declare(
+    "synflow",
+    "low",
+    "Tanaka et al. 2020, Pruning neural networks without any data, eq. 4",
+    "synaptic_flow",
+    log=True,
+)
+_declare(
+    "t_cet",
+    "low",
+    "ViolinSolo 2023, the metric tcet of the tool alethiometer",
+    "layer_agreement",
+    "synaptic_flow",
+)
+_declare(
+    "jacov",
+    "low",
+    "Mellor et al. 2020, Neural Architecture Search without Training, version 1, eq. 2",
+    "input_jacobian",
+    modes=True,
+    constant=1e-05,
+)
+_declare(
+    "epe_nas",
+    "low",
+    "Lopes et al. 2021, EPE-NAS: Efficient Performance Estimation Without Training for NAS",
+    "input_jacobian",
+    modes=True,
+    constant=1e-05,
+)
+_declare(
+    "gradsign",
+    "medium",
+    "Zhang and Jia 2022, GradSign: Model Performance Inference with Theoretical Insights",
+    "gradient_signs",
+)
+_declare(
+    "wrcor",
+    "medium",
+    "Jing et al. 2025, Zero-Shot NAS with Weighted Response Correlation, WRCor",
+    "response_correlations",
+    modes=True,
+)
+_declare(
+    "zen",
+    "low",
+    "Lin et al. 2021, Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition",
+    "gaussian_perturbation",
+)
+_declare("swap", "low", _SWAP, "distinct_unit_patterns", modes=True)
+_declare(
+    "reg_swap",
+    "low",
+    f"{_SWAP}, regularised SWAP-Score",
+    "distinct_unit_patterns",
+    place="swap",
+    modes=True,
+    mu=1.5,
+    sigma=1.0,
+)
+_declare("meco", "low", _MECO, "smallest_eigenvalues")
+_declare("meco_opt", "low", f"{_MECO}, MeCo_opt", "sampled_eigenvalues", place="meco")
+_declare("az_expressivity", "low", _AZ_NAS, "block_entropies", place="az_nas")
+_declare("az_progressivity", "low", _AZ_NAS, "block_entropies", place="az_nas")
+_declare("az_trainability", "low", _AZ_NAS, "block_jacobian_norms", place="az_nas")
+_declare("az_complexity", "free", _AZ_NAS, "multiply_adds", place="az_nas", dead=True)
+_declare("vkdnw", "medium", f"{_VKDNW}, VKDNW_single", "fisher_information", "loss_gradients")
+_declare("vkdnw_entropy", "low", f"{_VKDNW}, VKDNW", "fisher_information", place="vkdnw")
+_declare("layers", "low", "baseline", "loss_gradients", modes=True)
+_declare("params", "free", "baseline", place="costs", direction="minimize", dead=True)
+_declare(
+    "flops", "free", "baseline", "multiply_adds", place="costs", direction="minimize", dead=True
+)
+_declare("latency", "medium", "measured here", "latency", direction="minimize", dead=True, images=0)
+
+DEFAULT_DIRECTIONS: dict[str, Direction] = {n: d.direction for n, d in CATALOGUE.items()}
+"""Every built-in proxy with the direction that ``"default"`` means for it as an objective."""
 
 
 def installed_proxies() -> tuple[str, ...]:
@@ -136,40 +310,6 @@ def split_options(name: str) -> tuple[str, dict[str, str]]:
     return match[1].strip(), options
 
 
-def read_options(
-    name: str, given: Mapping[str, str], defaults: Mapping[str, OptionValue], *, modes: bool
-) -> dict[str, OptionValue | str]:
-    """Turn options as written into values of the types of their defaults.
-
-    Args:
-        name: The proxy's, for messages.
-        given: As `split_options` returns them.
-        defaults: The options that the proxy has.
-        modes: Whether it has the option `MODE` too.
-
-    Raises:
-        ValueError: An option that the proxy has not, or a value of another type.
-    """
-    allowed = [*defaults, MODE] if modes else list(defaults)
-    values: dict[str, OptionValue | str] = {}
-    for key, text in given.items():
-        if key not in allowed:
-            if not allowed:
-                raise ValueError(f"{name} has no options, but {key!r} is given")
-            raise ValueError(unknown_name(f"option of {name}", key, allowed))
-        if key == MODE:
-            if text not in ("train", "eval"):
-                raise ValueError(unknown_name(f"mode of {name}", text, ("train", "eval")))
-            values[key] = text
-        elif isinstance(defaults[key], bool):
-            if text not in _TRUTH:
-                raise ValueError(unknown_name(f"{key} of {name}", text, _TRUTH))
-            values[key] = _TRUTH[text]
-        else:
-            values[key] = _number(f"{key} of {name}", text, defaults[key])
-    return values
-
-
 def _number(what: str, text: str, default: float) -> float:
     try:
         number = float(text)
@@ -184,11 +324,11 @@ def check_options(name: str) -> str:
     """Return the name without its options, which are checked where the proxy is a built-in one.
 
     Raises:
-        ValueError: As `split_options` and `read_options`.
+        ValueError: As `split_options` and `Declaration.read_options`.
     """
     base, given = split_options(name)
-    if given and base in DEFAULT_DIRECTIONS:
-        read_options(base, given, OPTIONS.get(base, {}), modes=base in BOTH_MODES)
+    if given and base in CATALOGUE:
+        CATALOGUE[base].read_options(given)
     return base
 
 

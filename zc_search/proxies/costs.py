@@ -4,7 +4,7 @@ from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy("params", maximize=False, paper="baseline", counts_dead_edges=True)
+@proxy("params")
 def params(probe: Probe) -> Scalar:
     """Number of parameters, frozen ones too, in millions, dead edges included.
 
@@ -13,13 +13,7 @@ def params(probe: Probe) -> Scalar:
     return sum(p.numel() for p in probe.network.parameters()) / 1e6
 
 
-@proxy(
-    "flops",
-    maximize=False,
-    paper="baseline",
-    needs={"multiply_adds"},
-    counts_dead_edges=True,
-)
+@proxy("flops")
 def flops(probe: Probe) -> Scalar:
     """Multiply-accumulate operations of convolutions and linear layers for one image, in millions.
 

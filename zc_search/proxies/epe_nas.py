@@ -9,14 +9,8 @@ from zc_search.proxies.probe.probe import Probe
 _MANY_CLASSES = 100
 
 
-@proxy(
-    "epe_nas",
-    maximize=True,
-    paper="Lopes et al. 2021, EPE-NAS: Efficient Performance Estimation Without Training for NAS",
-    needs={"input_jacobian"},
-    both_modes=True,
-)
-def epe_nas(probe: Probe, *, constant: float = 1e-5) -> Scalar:
+@proxy("epe_nas")
+def epe_nas(probe: Probe, *, constant: float) -> Scalar:
     """Sum over classes of |sum of ln(|correlation| + k)|, k the option constant.
 
     ``E_c = sum_ij ln(|r_ij| + k)`` over the images i, j of class c, r the correlations of the

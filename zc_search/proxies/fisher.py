@@ -8,15 +8,8 @@ from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "fisher",
-    maximize=True,
-    paper="Theis et al. 2018, Faster gaze prediction with Fisher pruning; Turner et al. 2020, "
-    "BlockSwap, eq. 3",
-    needs={"channel_saliency"},
-    both_modes=True,
-)
-def fisher(probe: Probe, *, weighted: bool = True) -> Scalar:
+@proxy("fisher")
+def fisher(probe: Probe, *, weighted: bool) -> Scalar:
     """Sum over channels of half the mean squared saliency, weighted by the channel's weights.
 
     ``sum_c n_c 1/(2N) sum_n (sum_p a_ncp dL/da_ncp)^2`` over the output channels of convolutions

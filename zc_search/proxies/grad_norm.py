@@ -4,14 +4,8 @@ from zc_search.proxies.base import Scalar, norm, proxy, total
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "grad_norm",
-    maximize=True,
-    paper="Abdelfattah et al. 2021, Zero-Cost Proxies for Lightweight NAS, section 3.1",
-    needs={"loss_gradients"},
-    both_modes=True,
-)
-def grad_norm(probe: Probe, *, by_layer: bool = True) -> Scalar:
+@proxy("grad_norm")
+def grad_norm(probe: Probe, *, by_layer: bool) -> Scalar:
     """Sum over layers of the Euclidean norm of the loss gradient by the weights.
 
     ``sum_l ||dL/dW_l||_2`` over convolutions and linear layers; with ``by_layer=false`` the norm

@@ -4,12 +4,7 @@ from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "gradsign",
-    maximize=True,
-    paper="Zhang and Jia 2022, GradSign: Model Performance Inference with Theoretical Insights",
-    needs={"gradient_signs"},
-)
+@proxy("gradsign")
 def gradsign(probe: Probe) -> Scalar:
     """Sum over all weights of |sum over images of the sign of the image's own gradient|.
 

@@ -4,13 +4,7 @@ from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "grasp",
-    maximize=True,
-    paper="Wang et al. 2020, Picking Winning Tickets Before Training (GraSP), eq. 8",
-    needs={"gradient_curvature"},
-    both_modes=True,
-)
+@proxy("grasp")
 def grasp(probe: Probe) -> Scalar:
     """Sum over all weights of minus weight x (Hessian x loss gradient).
 

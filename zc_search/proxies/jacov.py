@@ -7,14 +7,8 @@ from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "jacov",
-    maximize=True,
-    paper="Mellor et al. 2020, Neural Architecture Search without Training, version 1, eq. 2",
-    needs={"input_jacobian"},
-    both_modes=True,
-)
-def jacov(probe: Probe, *, constant: float = 1e-5) -> Scalar:
+@proxy("jacov")
+def jacov(probe: Probe, *, constant: float) -> Scalar:
     """Minus the sum over eigenvalues v of ln(v + k) + 1/(v + k), k the option constant.
 
     v are the eigenvalues of the correlation matrix of the N rows of the input Jacobian (the

@@ -4,13 +4,8 @@ from zc_search.proxies.base import Scalar, norm, proxy, total
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "l2_norm",
-    maximize=True,
-    paper="Abdelfattah et al. 2021, Zero-Cost Proxies for Lightweight NAS (baseline)",
-    counts_dead_edges=True,
-)
-def l2_norm(probe: Probe, *, by_layer: bool = True) -> Scalar:
+@proxy("l2_norm")
+def l2_norm(probe: Probe, *, by_layer: bool) -> Scalar:
     """Sum over layers of the Euclidean norm of the weights.
 
     ``sum_l ||W_l||_2`` over convolutions and linear layers, dead ones included; a weight

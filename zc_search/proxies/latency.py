@@ -5,14 +5,8 @@ from zc_search.proxies.probe.probe import Probe
 from zc_search.proxies.probe.timing import forward_milliseconds
 
 
-@proxy(
-    "latency",
-    maximize=False,
-    paper="measured here",
-    needs={"latency"},
-    counts_dead_edges=True,
-)
-def latency(probe: Probe, *, images: float = 0) -> Scalar:
+@proxy("latency")
+def latency(probe: Probe, *, images: float) -> Scalar:
     """Time of one forward pass of the whole batch on this machine, in milliseconds.
 
     Median of five in evaluation mode, after one to warm up, with as many threads as torch is

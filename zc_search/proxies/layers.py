@@ -13,7 +13,7 @@ def count_layers(probe: Probe) -> Tensor:
     return torch.stack(depends).sum() if depends else probe.images.new_zeros(())
 
 
-@proxy("layers", maximize=True, paper="baseline", needs={"loss_gradients"}, both_modes=True)
+@proxy("layers")
 def layers(probe: Probe) -> Scalar:
     """Number of trainable layers that reach the output.
 

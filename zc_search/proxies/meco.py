@@ -5,8 +5,6 @@ from torch import Tensor
 from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe.probe import Probe
 
-_PAPER = "Jiang et al. 2023, MeCo: Zero-Shot NAS with One Data and Single Forward Pass"
-
 
 def _of_layers(eigenvalues: Tensor) -> Tensor:
     if len(eigenvalues) == 0:
@@ -14,7 +12,7 @@ def _of_layers(eigenvalues: Tensor) -> Tensor:
     return eigenvalues
 
 
-@proxy("meco", maximize=True, paper=_PAPER, needs={"smallest_eigenvalues"})
+@proxy("meco")
 def meco(probe: Probe) -> Scalar:
     """Sum over layers of the smallest eigenvalue of the correlations of feature maps.
 
@@ -30,7 +28,7 @@ def meco(probe: Probe) -> Scalar:
     return _of_layers(probe.smallest_eigenvalues).sum()
 
 
-@proxy("meco_opt", maximize=True, paper=f"{_PAPER}, MeCo_opt", needs={"sampled_eigenvalues"})
+@proxy("meco_opt")
 def meco_opt(probe: Probe) -> Scalar:
     """As meco, from 8 channels a layer.
 

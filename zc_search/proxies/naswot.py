@@ -1,14 +1,10 @@
 """NAS without training: how differently a network sees two images."""
 
-from dataclasses import replace
-
 from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe.probe import Probe
 
-_PAPER = "Mellor et al. 2021, Neural Architecture Search without Training, eq. 3"
 
-
-@proxy("naswot_relu", maximize=True, paper=_PAPER, needs={"relu_agreement"}, both_modes=True)
+@proxy("naswot_relu")
 def naswot_relu(probe: Probe) -> Scalar:
     """Log-determinant of the images' agreement on active ReLU units.
 
@@ -19,16 +15,10 @@ def naswot_relu(probe: Probe) -> Scalar:
     return probe.relu_agreement.log_determinant()
 
 
-nwot = replace(naswot_relu, name="nwot")
+nwot = proxy("nwot")(naswot_relu.function)
 
 
-@proxy(
-    "naswot",
-    maximize=True,
-    paper=_PAPER + "; as in MASE",
-    needs={"layer_agreement"},
-    both_modes=True,
-)
+@proxy("naswot")
 def naswot(probe: Probe) -> Scalar:
     """Log-determinant of the images' agreement on the sign of layer outputs.
 

@@ -4,13 +4,7 @@ from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "plain",
-    maximize=True,
-    paper="Mozer and Smolensky 1989, Skeletonization; as in Abdelfattah et al. 2021",
-    needs={"loss_gradients"},
-    both_modes=True,
-)
+@proxy("plain")
 def plain(probe: Probe) -> Scalar:
     """Sum over all weights of weight x loss gradient, sign kept.
 

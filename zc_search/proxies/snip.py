@@ -4,13 +4,7 @@ from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "snip",
-    maximize=True,
-    paper="Lee et al. 2019, SNIP: Single-shot Network Pruning, eq. 4",
-    needs={"loss_gradients"},
-    both_modes=True,
-)
+@proxy("snip")
 def snip(probe: Probe) -> Scalar:
     """Sum over all weights of |weight x loss gradient|.
 

@@ -5,10 +5,8 @@ import math
 from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe.probe import Probe
 
-_PAPER = "Peng et al. 2024, SWAP-NAS: Sample-Wise Activation Patterns for Ultra-fast NAS"
 
-
-@proxy("swap", maximize=True, paper=_PAPER, needs={"distinct_unit_patterns"}, both_modes=True)
+@proxy("swap")
 def swap(probe: Probe) -> Scalar:
     """Number of different sample-wise activation patterns.
 
@@ -23,14 +21,8 @@ def swap(probe: Probe) -> Scalar:
     return probe.distinct_unit_patterns
 
 
-@proxy(
-    "reg_swap",
-    maximize=True,
-    paper=f"{_PAPER}, regularised SWAP-Score",
-    needs={"distinct_unit_patterns"},
-    both_modes=True,
-)
-def reg_swap(probe: Probe, *, mu: float = 1.5, sigma: float = 1.0) -> Scalar:
+@proxy("reg_swap")
+def reg_swap(probe: Probe, *, mu: float, sigma: float) -> Scalar:
     """Number of sample-wise activation patterns, weighted by size.
 
     ``swap exp(-(params - mu)^2 / sigma)`` with the parameters in millions. mu is the preferred

@@ -6,13 +6,8 @@ from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "synflow",
-    maximize=True,
-    paper="Tanaka et al. 2020, Pruning neural networks without any data, eq. 4",
-    needs={"synaptic_flow"},
-)
-def synflow(probe: Probe, *, log: bool = True) -> Scalar:
+@proxy("synflow")
+def synflow(probe: Probe, *, log: bool) -> Scalar:
     """Natural logarithm of the summed synaptic flow; no image and no label enters.
 
     ``ln sum_w |w dR/dw|`` over convolutions and linear layers, where R sums the outputs of the

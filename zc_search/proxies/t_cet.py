@@ -8,12 +8,7 @@ from zc_search.proxies.probe.patterns import Agreement
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "t_cet",
-    maximize=True,
-    paper="ViolinSolo 2023, the metric tcet of the tool alethiometer",
-    needs={"layer_agreement", "synaptic_flow"},
-)
+@proxy("t_cet")
 def t_cet(probe: Probe) -> Scalar:
     """Sum over layers of ln det(agreement) times sum / standard deviation of the synaptic flow.
 

@@ -6,10 +6,8 @@ from torch import Tensor
 from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe.probe import Probe
 
-_PAPER = "Chen et al. 2021, Neural Architecture Search on ImageNet in Four GPU Hours"
 
-
-@proxy("ntk", maximize=True, paper=_PAPER, needs={"tangent_kernel"})
+@proxy("ntk")
 def ntk(probe: Probe) -> Scalar:
     """Minus the condition number of the neural tangent kernel.
 
@@ -23,13 +21,7 @@ def ntk(probe: Probe) -> Scalar:
     return -_condition_number(probe)
 
 
-@proxy(
-    "linear_regions",
-    maximize=True,
-    paper=_PAPER,
-    needs={"relu_agreement"},
-    both_modes=True,
-)
+@proxy("linear_regions")
 def linear_regions(probe: Probe) -> Scalar:
     """Number of linear regions of the input space that the images fall into.
 
@@ -40,12 +32,7 @@ def linear_regions(probe: Probe) -> Scalar:
     return probe.relu_agreement.distinct_patterns()
 
 
-@proxy(
-    "tenas",
-    maximize=True,
-    paper=f"{_PAPER}, eqs. 2, 3",
-    needs={"tangent_kernel", "relu_agreement"},
-)
+@proxy("tenas")
 def tenas(probe: Probe) -> Scalar:
     """Number of linear regions minus the condition number of the neural tangent kernel.
 

@@ -7,17 +7,8 @@ from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.layers import count_layers
 from zc_search.proxies.probe.probe import Probe
 
-_PAPER = (
-    "Tybl and Neumann 2025, Training-free NAS through Variance of Knowledge of Deep Network Weights"
-)
 
-
-@proxy(
-    "vkdnw",
-    maximize=True,
-    paper=f"{_PAPER}, VKDNW_single",
-    needs={"loss_gradients", "fisher_information"},
-)
+@proxy("vkdnw")
 def vkdnw(probe: Probe) -> Scalar:
     """Number of layers, and among equals the entropy of the Fisher information.
 
@@ -28,7 +19,7 @@ def vkdnw(probe: Probe) -> Scalar:
     return count_layers(probe) + _entropy_of_deciles(probe.fisher_information)
 
 
-@proxy("vkdnw_entropy", maximize=True, paper=f"{_PAPER}, VKDNW", needs={"fisher_information"})
+@proxy("vkdnw_entropy")
 def vkdnw_entropy(probe: Probe) -> Scalar:
     """Entropy of the deciles of the eigenvalues of the Fisher information matrix.
 

@@ -5,13 +5,7 @@ from zc_search.proxies.probe.patterns import log_determinant
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "wrcor",
-    maximize=True,
-    paper="Jing et al. 2025, Zero-Shot NAS with Weighted Response Correlation, WRCor",
-    needs={"response_correlations"},
-    both_modes=True,
-)
+@proxy("wrcor")
 def wrcor(probe: Probe) -> Scalar:
     """Log-determinant of the images' correlations of responses and of their gradients.
 

@@ -4,12 +4,7 @@ from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "zen",
-    maximize=True,
-    paper="Lin et al. 2021, Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition",
-    needs={"gaussian_perturbation"},
-)
+@proxy("zen")
 def zen(probe: Probe) -> Scalar:
     """Logarithm of the change of the features, plus that of all normalisation scales.
 

@@ -4,13 +4,7 @@ from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe.probe import Probe
 
 
-@proxy(
-    "zico",
-    maximize=True,
-    paper="Li et al. 2023, ZiCo: Zero-shot NAS via Inverse Coefficient of Variation, eq. 12",
-    needs={"half_batch_gradients"},
-    both_modes=True,
-)
+@proxy("zico")
 def zico(probe: Probe) -> Scalar:
     """Sum over layers of ln(sum over weights of mean |gradient| / standard deviation).
 

@@ -1,7 +1,10 @@
 """What a Probe can measure, which passes that takes, and what it costs."""
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
+
+from zc_search.errors import ProxyError
+from zc_search.proxies.catalogue import Cost
 
 Measurement = Literal[
     "loss_gradients",
@@ -62,10 +65,15 @@ pass, the second and every further one costs only what it adds.
 """
 
 
-def cost_class(needs: Iterable[Measurement]) -> str:
-    """Return ``free``, ``low``, ``medium`` or ``high``: up to 0, 1, 2 or more plain passes."""
-    total = sum(RELATIVE_COST[measurement] for measurement in needs)
-    for limit, name in ((0, "free"), (1, "low"), (2, "medium")):
-        if total <= limit:
-            return name
-    return "high"
+def cost_class(needs: Iterable[str]) -> Cost:
+    """Return the class of a proxy's cost: up to 0, 1, 2 or more plain passes.
+
+    Raises:
+        ProxyError: There is no such measurement.
+    """
+    total = 0.0
+    for name in needs:
+        if name not in get_args(Measurement):
+            raise ProxyError.unknown("measurement", name, get_args(Measurement), key="needs")
+        total += RELATIVE_COST[cast(Measurement, name)]
+    return "free" if total <= 0 else "low" if total <= 1 else "medium" if total <= 2 else "high"

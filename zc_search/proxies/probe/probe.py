@@ -7,7 +7,7 @@ advance which measurements will be read, so that they are collected in that one 
 
 from collections.abc import Callable, Collection
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import TypeVar, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -50,11 +50,11 @@ class Probe:
         network: nn.Module,
         images: Tensor,
         labels: Tensor,
-        needs: Collection[Measurement] = (),
+        needs: Collection[str] = (),
         seed: int = 0,
         *,
         training: bool = True,
-        needs_evaluating: Collection[Measurement] = (),
+        needs_evaluating: Collection[str] = (),
     ) -> None:
         self.network = network
         self._training = training
@@ -63,7 +63,7 @@ class Probe:
             self.images = passes.channels_last(passes.normal(images))
             self.labels = passes.normal(labels)
         self.seed = seed
-        self._planned = frozenset(needs)
+        self._planned = frozenset(m for m in get_args(Measurement) if m in needs)
         self._measured: dict[str, object] = {}
 
     @cached_property
