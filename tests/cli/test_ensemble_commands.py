@@ -342,7 +342,8 @@ def test_shown_as_json_it_is_the_document(fitted: Path) -> None:
 def test_proxies_with_options_are_shown_as_they_are_written() -> None:
     from rich.console import Console
 
-    from zc_search.cli.ensemble import tables
+    from zc_search.cli.ensemble.tables import constants
+    from zc_search.report.text import weights
 
     names = ["jacov[mode=eval]", "[bold]x"]
     rng = np.random.default_rng(0)
@@ -352,8 +353,8 @@ def test_proxies_with_options_are_shown_as_they_are_written() -> None:
     ensemble = fit_ensemble(table, names, fit_on="all", n_bootstrap=5)
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(tables.weights(ensemble))
-        for part in tables.constants(ensemble):
+        console.print(weights(ensemble))
+        for part in constants(ensemble):
             console.print(part)
     assert capture.get().count("jacov[mode=eval]") == 3
     assert capture.get().count("[bold]x") == 3

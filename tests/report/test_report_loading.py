@@ -22,8 +22,8 @@ from zc_search.report.comparison_figures import (
     plot_compared_tau,
     run_names,
 )
-from zc_search.report.document import result_document
 from zc_search.report.outputs import write_outputs
+from zc_search.report.text import result_document
 from zc_search.search import run_search
 from zc_search.study.result import SearchResult
 from zc_search.study.run_folder import RunFolder

@@ -20,9 +20,9 @@ from zc_search.ensemble import learning_curve
 from zc_search.errors import StudyError
 from zc_search.report import render_report, style, write_report
 from zc_search.report.answer import duration
-from zc_search.report.payload import embed, figure_json, page_data, plain
+from zc_search.report.payload import embed, figure_json, page_data
 from zc_search.report.progress import plot_progress
-from zc_search.report.tables import as_trials
+from zc_search.report.tables import as_trials, plain
 from zc_search.study.result import SearchResult
 
 ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"

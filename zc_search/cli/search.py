@@ -68,8 +68,7 @@ def search(
     import optuna
     from rich.console import Console
 
-    from zc_search.report.document import result_document
-    from zc_search.report.terminal import TerminalListener, logged_to, print_result
+    from zc_search.report.text import TerminalListener, logged_to, print_result, result_document
     from zc_search.search import run_search
     from zc_search.study.result import Silence
 

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ from markupsafe import Markup
 from zc_search.errors import ArchitectureError
 from zc_search.report import style
 from zc_search.report.pareto import study_front
-from zc_search.report.tables import BOOKKEEPING, Trials, short
+from zc_search.report.tables import BOOKKEEPING, Trials, plain, short
 from zc_search.spaces import Architecture
 from zc_search.spaces.nasbench201.drawing import NAMES, dead_edges
 
@@ -32,21 +31,6 @@ def embed(value: Any) -> Markup:
     for character, escaped in _UNSAFE.items():
         text = text.replace(character, escaped)
     return Markup(text)  # noqa: S704  nothing in it can end the element
-
-
-def plain(value: Any) -> Any:
-    """Return what JSON can hold: NaN as null, an infinity as its name in JavaScript."""
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        if math.isnan(value):
-            return None
-        return float(value) if math.isfinite(value) else ("-Infinity" if value < 0 else "Infinity")
-    return str(value)
 
 
 def figure_json(made: go.Figure) -> dict[str, Any]:

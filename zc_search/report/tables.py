@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -191,6 +192,21 @@ def _direction(objective: Any) -> Direction:
 def finite_rows(values: Floats) -> NDArray[np.bool_]:
     """Return which rows of a matrix are finite throughout."""
     return np.asarray(np.isfinite(values).all(axis=1), dtype=np.bool_)
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can hold: NaN as null, an infinity as its name in JavaScript."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        if math.isnan(value):
+            return None
+        return float(value) if math.isfinite(value) else ("-Infinity" if value < 0 else "Infinity")
+    return str(value)
 
 
 _SHORT = {

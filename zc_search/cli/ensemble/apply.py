@@ -50,8 +50,8 @@ def apply(
     if source is not None:
         _apply(console, loaded, source, out, top, truth)
     if write_config is not None and to is not None:
-        from zc_search.cli.ensemble.tables import notes
         from zc_search.ensemble.search_file import write_search_file
+        from zc_search.report.text import notes
 
         notes(console, write_search_file(loaded, file, write_config, to))
         console.print(f"wrote {to}; next: zc-search --config {to}")
@@ -65,19 +65,19 @@ def _apply(
     top: int,
     truth: bool,
 ) -> None:
-    from zc_search.cli.ensemble import tables
     from zc_search.cli.ensemble.files import write_table
     from zc_search.ensemble.applying import apply_ensemble
     from zc_search.ensemble.sources import load_source
+    from zc_search.report import text
 
     with console.status("predicting"):
         applied = apply_ensemble(loaded, load_source(source), truth=truth)
-    console.print(tables.ranked(applied.ranking, loaded.target, top))
+    console.print(text.ranked(applied.ranking, loaded.target, top))
     if not applied.quality.empty:
         console.print()
-        console.print(tables.quality(applied.quality))
+        console.print(text.quality(applied.quality))
     console.print()
-    tables.notes(console, applied.notes)
+    text.notes(console, applied.notes)
     if out is not None:
         write_table(out, applied.ranking)
         console.print(f"wrote {out}", soft_wrap=True)

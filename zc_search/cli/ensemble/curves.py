@@ -40,10 +40,10 @@ def curve(
 
     The best single proxy, params, flops and the accuracy-free aggregate are always beside them.
     """
-    from zc_search.cli.ensemble import tables
     from zc_search.cli.ensemble.files import write_curve
     from zc_search.ensemble.curves import Draws, curve_of
     from zc_search.ensemble.sources import load_source, with_settings
+    from zc_search.report import text
 
     scores = load_source(source)
     chosen = with_settings(scores, config, tuple(settings or ()))
@@ -66,9 +66,9 @@ def curve(
             lambda done, total: status.update(f"judged {done} of {total} draws"),
         )
     written, why_no_picture = write_curve(judged, out)
-    console.print(tables.curve(judged.summary))
+    console.print(text.curve(judged.summary))
     console.print()
-    tables.notes(console, filter(None, (*judged.notes, why_no_picture)))
+    text.notes(console, filter(None, (*judged.notes, why_no_picture)))
     console.print(f"wrote {', '.join(written)} in {out}")
 
 
@@ -85,10 +85,10 @@ def compare(
     ] = None,
 ) -> None:
     """Show what fitting to a run's Pareto front costs against as many random architectures."""
-    from zc_search.cli.ensemble import tables
     from zc_search.cli.ensemble.files import write_table
     from zc_search.ensemble.curves import Draws, pareto_against_random
     from zc_search.ensemble.sources import load_source, with_settings
+    from zc_search.report import text
 
     trials = load_source(run)
     chosen = with_settings(trials, config, tuple(settings or ()))
@@ -98,9 +98,9 @@ def compare(
         judged = pareto_against_random(
             trials, chosen, Draws(names(proxies), number=draws, seed=seed), other
         )
-    console.print(tables.comparison(judged.summary))
+    console.print(text.comparison(judged.summary))
     console.print()
-    tables.notes(console, judged.notes)
+    text.notes(console, judged.notes)
     if out is not None:
         write_table(out, judged.draws)
         console.print(f"wrote {out}", soft_wrap=True)

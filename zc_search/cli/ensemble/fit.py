@@ -48,7 +48,6 @@ def fit(
 
     Settings are those of [ensemble] in --config, else those of the run, else the defaults.
     """
-    from zc_search.cli.ensemble.tables import HEAVIEST
     from zc_search.ensemble.documents import suffix_of
     from zc_search.ensemble.from_source import Request, fit_source
     from zc_search.ensemble.sources import load_source, with_settings
@@ -67,7 +66,7 @@ def fit(
     console = plain_console()
     with console.status("fitting"):
         fitted = fit_source(scores, chosen, request)
-    _print(console, fitted, HEAVIEST)
+    _print(console, fitted, most=30)
     try:
         fitted.save(out)
     except EnsembleError as error:
@@ -98,21 +97,22 @@ def show(
     from zc_search.cli.ensemble.tables import constants
 
     console = plain_console()
-    _print(console, loaded, None)
+    _print(console, loaded, most=None)
     for table in constants(loaded):
         console.print()
         console.print(table)
 
 
-def _print(console: "Console", fitted: "Ensemble", heaviest: int | None) -> None:
-    from zc_search.cli.ensemble import tables
+def _print(console: "Console", fitted: "Ensemble", most: int | None) -> None:
+    from zc_search.cli.ensemble.tables import facts
+    from zc_search.report import text
 
-    console.print(tables.facts(fitted))
+    console.print(facts(fitted))
     console.print()
-    console.print(tables.weights(fitted, heaviest))
+    console.print(text.weights(fitted, most))
     for rows in (fitted.quality, fitted.unseen_quality):
         if not rows.empty:
             console.print()
-            console.print(tables.quality(rows))
+            console.print(text.quality(rows))
     console.print()
-    tables.notes(console, fitted.notes)
+    text.notes(console, fitted.notes)

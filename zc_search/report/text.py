@@ -1,0 +1,448 @@
+"""A result as text: tables for a terminal, progress while it runs, and JSON for machines.
+
+Tables have as many columns as fit, and no number is cut short.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import pandas as pd
+from rich import box
+from rich.console import Console, Group
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.table import Column, Table
+from rich.text import Text
+
+from zc_search.spaces.nasbench201.notation import compact, legend
+
+if TYPE_CHECKING:  # a search brings Optuna with it, and most tables are printed without one
+    from zc_search.ensemble import Ensemble
+    from zc_search.study.result import Best, Progress, SearchResult
+
+Row = Mapping[Hashable, Any]
+
+_HEADINGS = {
+    "val_accuracy": "true %",
+    "test_accuracy": "true %",
+    "params": "Mparams",
+    "flops": "MFLOPs",
+    "latency_seconds": "ms",
+}
+_GAP = 2
+"""Characters between two columns."""
+
+_NARROW = 64
+"""Columns of a terminal below which a bar and its numbers leave no room to say more."""
+
+
+# Tables and numbers -------------------------------------------------------------------------------
+
+
+def table(
+    title: str,
+    columns: Iterable[tuple[str, str]],
+    rows: Iterable[Iterable[object]],
+    *below: str,
+) -> Group:
+    """Return a table under its title; a column that folds gives way where there is no room.
+
+    Args:
+        title: One line, which is not folded to the table's width.
+        columns: Heading of each, and its alignment: ``left``, ``right``, or ``fold``.
+        rows: A cell a column; nothing in them is markup.
+        *below: Lines that explain it.
+    """
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading, align in columns:
+        made.add_column(
+            Text(heading),
+            justify="right" if align == "right" else "left",
+            no_wrap=align != "fold",
+            overflow="fold",
+        )
+    for row in rows:
+        made.add_row(*(Text(str(cell)) for cell in row))
+    return Group(Text(title, "bold"), made, *(Text(line, "dim") for line in below if line))
+
+
+def listed(facts: Mapping[str, object]) -> Table:
+    """Return facts by name, a line each."""
+    grid = Table.grid(padding=(0, 2))
+    for key, value in facts.items():
+        grid.add_row(
+            Text(key, "bold"), Text(value if isinstance(value, str) else json.dumps(value))
+        )
+    return grid
+
+
+def notes(console: Console, sentences: Iterable[str]) -> None:
+    """Print sentences that a user should read, each once."""
+    grid = Table.grid(padding=(0, 1))
+    for sentence in dict.fromkeys(sentences):
+        grid.add_row(Text("note", "yellow"), Text(sentence, overflow="fold"))
+    if grid.row_count:
+        console.print(grid)
+
+
+def decimal(value: float) -> str:
+    """Write a number of -1 to 1 as papers do: ``.574``; ``-`` where there is none."""
+    if pd.isna(value):
+        return "-"
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.0f}"
+
+
+def percent(value: float) -> str:
+    """Write a percentage or percentage points; ``-`` where there is none."""
+    return "-" if pd.isna(value) else f"{value:.2f}"
+
+
+def interval(row: Row, name: str, shown: Callable[[float], str] = decimal) -> str:
+    """Write a figure with its interval, ``.574 [.512, .630]``, as far as they are known."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    ends: str = "" if pd.isna(row[name]) or pd.isna(low) else f" [{shown(low)}, {shown(high)}]"
+    return shown(row[name]) + ends
+
+
+def around(row: Row, name: str, shown: Callable[[float], str] = decimal, between: str = " ") -> str:
+    """Write a mean with half the width of its interval, ``.574 ±.021``."""
+    reach = row[f"{name}_high"] - row[name]
+    return shown(row[name]) + ("" if pd.isna(reach) else f"{between}±{shown(reach)}")
+
+
+# Ensembles ----------------------------------------------------------------------------------------
+
+
+def weights(ensemble: Ensemble, most: int | None = None, name: str = "Ensemble") -> Group:
+    """Return the weights with their intervals, or importances, the heaviest first.
+
+    Args:
+        ensemble: Whose weights.
+        most: How many: those of the proxies and, of the others, the heaviest; by default all.
+        name: What to call it.
+    """
+    rows = ensemble.weights
+    value, spread = map(str, rows.columns[1:3])
+    rows = rows.loc[rows[value].abs().sort_values(ascending=False, kind="stable").index]
+    below = ""
+    if most is not None:
+        others = rows.index[~rows["feature"].isin(ensemble.proxies)]
+        dropped = others[max(0, most - len(rows) + len(others)) :]
+        if len(dropped) > 1:  # a line that says so takes as much room as one weight
+            rows, below = rows.drop(dropped), f"and {len(dropped)} of less weight"
+    title = f"{name}: {ensemble.model}, fitted to {ensemble.rows} architectures ({ensemble.fit_on})"
+    heading = spread.replace("standard", "std.").replace("_", " ")
+    columns = [("feature", "fold"), (value, "right"), (heading, "right")]
+    if "low" in rows:
+        title += f"; intercept {ensemble.intercept:.4g}; {ensemble.unit}"
+        columns.append(("90 % interval", "right"))
+    else:
+        title += "; importance is the held-out Kendall's tau lost by shuffling"
+    cells = [
+        [row["feature"], f"{row[value]:+.4g}", f"{row[spread]:.3g}"]
+        + ([f"{row['low']:+.4g} to {row['high']:+.4g}"] if "low" in row else [])
+        for row in rows.to_dict("records")
+    ]
+    return table(title, columns, cells, below)
+
+
+def quality(rows: pd.DataFrame, *, regret: bool = True) -> Group:
+    """Return figures of quality with their 90 % intervals, a row a predictor.
+
+    Args:
+        rows: See `Ensemble.quality`.
+        regret: Whether that of the first few is among them.
+    """
+    top_k = rows["top_k"].dropna()
+    regret = regret and len(top_k) > 0
+    title = f"Rank correlation with the true accuracy; {rows['judged'].iloc[0]}"
+    columns = [("predictor", "fold"), ("Kendall's tau", "right"), ("Spearman", "right")]
+    if regret:
+        columns.append((f"regret of top {int(top_k.iloc[0])}, %", "right"))
+    cells = [
+        [row["predictor"], interval(row, "kendall_tau"), interval(row, "spearman")]
+        + ([interval(row, "top_k_regret", percent)] if regret else [])
+        for row in rows.to_dict("records")
+    ]
+    return table(title, columns, cells)
+
+
+def ranked(rows: pd.DataFrame, target: str, top: int) -> Group:
+    """Return the first of a ranking, and what its abbreviations mean."""
+    first, known = rows.head(top), target in rows
+    columns = [("rank", "right"), ("cell", "left"), ("predicted %", "right")]
+    columns += [
+        ("90 % interval", "right"),
+        *([("true %", "right"), ("true rank", "right")] * known),
+    ]
+    cells = []
+    for row in first.to_dict("records"):
+        star = " *" if row.get("in_sample") is True else ""
+        cells.append(
+            [
+                f"{row['predicted_rank']:,}",
+                f"{compact(row['architecture'])}{star}",
+                percent(row["prediction"]),
+                f"{row['low']:.2f} to {row['high']:.2f}",
+                *([percent(row[target]), f"{row['true_rank']:,}"] if known else []),
+            ]
+        )
+    below = legend(first["architecture"])
+    if bool(first.get("in_sample", pd.Series(dtype=bool)).any()):
+        below += "; * in-sample: fitted to it, or to one that computes the same function"
+    title = f"The first {len(first)} of {len(rows)} by prediction"
+    return table(title, columns, cells, below)
+
+
+def curve(summary: pd.DataFrame) -> Group:
+    """Return Kendall's tau of each predictor by the number of accuracies, with its interval."""
+    sizes = list(dict.fromkeys(summary["size"]))
+    fitted = summary["model"].astype(object) + ", " + summary["feature_set"].astype(object)
+    named = summary.assign(
+        name=fitted.where(summary["predictor"] == "ensemble", summary["predictor"])
+    )
+    cells = []
+    for name, rows in _ensembles_first(named).groupby("name", sort=False):
+        by_size = {row["size"]: row for row in rows.to_dict("records")}
+        cells.append([name, *(around(by_size[s], "kendall_tau", between="\n") for s in sizes)])
+    return table(
+        f"Kendall's tau on architectures not fitted to, by accuracies seen; {_mean_of(summary)}",
+        [("accuracies", "fold"), *((str(size), "right") for size in sizes)],
+        cells,
+    )
+
+
+def comparison(summary: pd.DataFrame) -> Group:
+    """Return figures of fits to the front and to random rows, one predictor after the other."""
+    predictors = dict.fromkeys(_ensembles_first(summary)["predictor"])
+    cells = [
+        [
+            row["predictor"],
+            row["fit_on"],
+            around(row, "kendall_tau"),
+            around(row, "spearman"),
+            around(row, "top_k_regret", percent),
+        ]
+        for predictor in predictors
+        for row in summary[summary["predictor"] == predictor].to_dict("records")
+    ]
+    columns = [("predictor", "left"), ("fitted to", "left"), ("Kendall's tau", "right")]
+    columns += [("Spearman", "right"), ("regret of top 10, %", "right")]
+    title = f"On architectures not fitted to; {_mean_of(summary)}"
+    return table(title, columns, cells)
+
+
+def _mean_of(summary: pd.DataFrame) -> str:
+    draws = int(summary["draws"].max())
+    return f"mean of {draws} draws, ± its 90 % interval" if draws > 1 else "one draw"
+
+
+def _ensembles_first(summary: pd.DataFrame) -> pd.DataFrame:
+    return summary.sort_values("predictor", key=lambda names: names != "ensemble", kind="stable")
+
+
+# A search -----------------------------------------------------------------------------------------
+
+
+def print_result(console: Console, result: SearchResult, rows: int = 15) -> None:
+    """Print the Pareto front, the ensembles, the best architecture, and where the files are."""
+    parts: list[Group] = [] if result.pareto.empty else [pareto(result, rows, console.width)]
+    if result.ensemble is not None:
+        parts.append(weights(result.ensemble, most=12))
+        if not result.ensemble.quality.empty:
+            parts.append(quality(result.ensemble.quality, regret=False))
+    for part in parts:
+        console.print(part)
+        console.print()
+    if result.notes:
+        notes(console, result.notes)
+        console.print()
+    if result.best is not None:
+        _print_best(console, result.best)
+        console.print()
+    files = {"look at": result.folder / "report.html", "everything in": result.folder}
+    for what, path in files.items():
+        if path.exists() or path == result.folder:
+            console.print(Text(f"{what:15}", "bold").append(str(path), "default"), soft_wrap=True)
+
+
+def pareto(result: SearchResult, rows: int, width: int) -> Group:
+    """Return the first rows of the Pareto front, in columns that fit.
+
+    Accuracy and objectives come before costs where there is no room for all; what is left out is
+    named. Architectures are written in full where they fit beside all columns.
+    """
+    front = result.pareto
+    objectives = [o.name for o in result.config.active_objectives]
+    wanted = (result.config.benchmark.metric, *objectives, "params", "flops", "latency_seconds")
+    shown = front.head(rows)
+    columns = [
+        (_HEADINGS.get(name, name), [_number(name, float(value)) for value in shown[name]])
+        for name in dict.fromkeys(wanted)
+        if name in front.columns
+    ]
+    trials = ("trial", [str(number) for number in shown["number"]])
+    cells = [str(cell) for cell in shown["architecture"]]
+    full, brief = ("architecture", cells), ("cell", [compact(cell) for cell in cells])
+    fits = _fitting([trials, full, *columns], width) == 2 + len(columns)
+    chosen = [trials, full if fits else brief, *columns]
+    number = _fitting(chosen, width)
+    more = f", the first {rows}; all in pareto.csv" if len(front) > rows else ""
+    left_out = ", ".join(heading for heading, _ in chosen[number:])
+    return table(
+        f"Pareto front: {len(front):,} distinct architecture{'s' * (len(front) != 1)}{more}",
+        [
+            (name, "left" if place == 1 else "right")
+            for place, (name, _) in enumerate(chosen[:number])
+        ],
+        zip(*(texts for _, texts in chosen[:number]), strict=True),
+        "" if fits else legend(cells),
+        f"no room here for {left_out}: see pareto.csv" if left_out else "",
+    )
+
+
+def _fitting(columns: Sequence[tuple[str, list[str]]], width: int) -> int:
+    """Return how many of the columns, from the first, a line has room for."""
+    used = -_GAP
+    for place, (heading, texts) in enumerate(columns):
+        used += _GAP + max(map(len, (heading, *texts)))
+        if used > width:
+            return place
+    return len(columns)
+
+
+def _number(name: str, value: float) -> str:
+    return "-" if pd.isna(value) else f"{value * (1000 if name == 'latency_seconds' else 1):.4g}"
+
+
+def _print_best(console: Console, best: Best) -> None:
+    console.print(Text("best by prediction", "bold"))
+    # Broken between nodes and nowhere else, so that it can be read where it does not fit.
+    fits = len(best.architecture) + 2 <= console.width
+    for node in [best.architecture] if fits else best.architecture.replace("+", "+\n").splitlines():
+        console.print(Text(f"  {node}"), soft_wrap=True)
+    line = f"predicted {best.predicted:.2f} % (90 %: {best.low:.2f} to {best.high:.2f})"
+    if best.true is not None and best.rank is not None:
+        line += f", true {best.true:.2f} %, rank {best.rank:,} of {best.out_of:,}"
+    console.print(Text(line))
+    if best.in_sample:
+        console.print(Text("in-sample: its true accuracy is one that the ensemble was fitted to"))
+
+
+class TerminalListener:
+    """Shows a search's plan, then a progress bar; a context manager puts the bar away.
+
+    Args:
+        console: Where the plan goes.
+        progress: Where the bar goes, if it is a terminal.
+    """
+
+    def __init__(self, console: Console, progress: Console) -> None:
+        self._console = console
+        # Cropped and not shortened: the dots for what is missing are not in every encoding.
+        status = Column(no_wrap=True, overflow="crop")
+        self._bar = ProgressBar(
+            TextColumn("searching"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}", table_column=status),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=progress,
+            disable=not progress.is_terminal,
+        )
+        self._task = self._bar.add_task("search", total=None, status="", visible=False)
+        self._narrow = progress.width < _NARROW
+        self._before: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._bar.stop()
+
+    def planned(self, plan: Mapping[str, str]) -> None:
+        """See `Listener`."""
+        self._console.print(listed(plan))
+        self._console.print()
+        self._bar.start()
+
+    def progressed(self, progress: Progress) -> None:
+        """See `Listener`."""
+        if self._before is None:
+            self._before = progress.done
+            self._bar.reset(self._task, total=progress.total, completed=progress.done, visible=True)
+        new = progress.done - self._before
+        parts = [f"{len(progress.functions):,} distinct"]
+        if progress.feasible < progress.done:
+            parts.append(f"{progress.done - progress.feasible:,} infeasible")
+        if new:
+            parts.append(f"{progress.seconds / new:.2f} s each")
+        status = "" if self._narrow else ", ".join(parts)
+        self._bar.update(self._task, completed=progress.done, status=status)
+
+
+@contextmanager
+def logged_to(console: Console, *, verbose: bool) -> Iterator[None]:
+    """Show warnings of zc-search, a line each; if verbose, all of its log."""
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+
+    handler = Lines(logging.INFO if verbose else logging.WARNING)
+    form = "%(asctime)s %(levelname)s %(message)s" if verbose else "zc-search: %(message)s"
+    handler.setFormatter(logging.Formatter(form))
+    logger = logging.getLogger("zc_search")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def result_document(result: SearchResult) -> str:
+    """Return a result as one JSON document: everything that is printed, for machines.
+
+    Its keys: ``study``, ``folder``, ``report`` (or null), ``trials``, ``feasible``, ``functions``,
+    ``pareto`` (a row an architecture, as in ``pareto.csv``), ``ensemble`` (``model``,
+    ``fit_on``, ``rows``, ``unit``, ``weights``, ``quality``; or null), ``best`` (see
+    `zc_search.study.result.Best`; or null), ``notes`` and ``seconds``. NaN is null, an infinity its
+    name.
+    """
+    from zc_search.report.tables import plain
+
+    def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+        return [
+            {str(name): plain(value) for name, value in row.items()}
+            for row in frame.to_dict(orient="records")
+        ]
+
+    trials, ensemble, best = result.trials, result.ensemble, result.best
+    report = result.folder / "report.html"
+    document = {
+        "study": result.config.study.name,
+        "folder": str(result.folder),
+        "report": str(report) if report.exists() else None,
+        "trials": len(trials),
+        "feasible": int(trials["feasible"].sum()) if len(trials) else 0,
+        "functions": int(trials["function_key"].nunique()) if len(trials) else 0,
+        "pareto": rows(result.pareto),
+        "ensemble": ensemble
+        and {
+            "model": ensemble.model,
+            "fit_on": ensemble.fit_on,
+            "rows": ensemble.rows,
+            "unit": ensemble.unit,
+            "weights": rows(ensemble.weights),
+            "quality": rows(ensemble.quality),
+        },
+        "best": best and {name: plain(value) for name, value in vars(best).items()},
+        "notes": list(result.notes),
+        "seconds": {stage: plain(seconds) for stage, seconds in result.seconds.items()},
+    }
+    return json.dumps(document, indent=2, allow_nan=False)
