@@ -7,7 +7,7 @@ import pytest
 
 from zc_search._utils.plugins import import_here
 from zc_search.ensemble.models import make_model
-from zc_search.errors import DataError, EnsembleError, ProxyError, StudyError
+from zc_search.errors import ConfigError, DataError, EnsembleError, ProxyError
 from zc_search.images.torch_dataset import read_dataset
 from zc_search.proxies import resolve_proxy
 from zc_search.samplers import find_sampler
@@ -52,7 +52,7 @@ def test_everything_that_users_name_is_found(here: Path) -> None:
     assert read_dataset("only_here_3:images").task.classes == 2
     for find, error in (
         (resolve_proxy, ProxyError),
-        (find_sampler, StudyError),
+        (find_sampler, ConfigError),
         (lambda name: make_model(name, None, 0), EnsembleError),
         (read_dataset, DataError),
     ):

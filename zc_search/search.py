@@ -22,11 +22,11 @@ from zc_search.ensemble.without_accuracies import (
 from zc_search.errors import EnsembleError
 from zc_search.proxies import Proxy
 from zc_search.report.outputs import write_outputs
+from zc_search.samplers import advice
 from zc_search.spaces import AnySpace, read_architecture
 from zc_search.study import (
     DATA,
     TrialRecord,
-    advice,
     finished_trials,
     missing_values,
     open_study,

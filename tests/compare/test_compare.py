@@ -27,7 +27,7 @@ from zc_search.compare.searching import Search, search
 from zc_search.compare.settings import Race
 from zc_search.compare.significance import holm, mean_ranks, pairwise_tests
 from zc_search.compare.table import table_of
-from zc_search.errors import ConfigError, ReportError, StudyError, ZcSearchError
+from zc_search.errors import ConfigError, ReportError, ZcSearchError
 from zc_search.spaces import Architecture
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -103,19 +103,19 @@ def test_a_missing_file_is_explained(tmp_path: Path) -> None:
     [
         ({"rando": {}}, r"algorithms\.rando: unknown sampler 'rando'; did you mean 'random'\?"),
         ({"x": {"sampler": "zero_cots"}}, r"algorithms\.x: .*did you mean 'zero_cost'\?"),
-        ({"tpe": {"multivariat": True}}, r"algorithms\.tpe: .*did you mean 'multivariate'\?"),
-        ({"nsgaii": {"population_size": 1}}, r"algorithms\.nsgaii: options of 'nsgaii': "),
-        ({"local_search": {"x": 1}}, r"algorithms\.local_search: unknown option"),
+        ({"tpe": {"multivariat": True}}, r"algorithms\.tpe\..*did you mean 'multivariate'\?"),
+        ({"nsgaii": {"population_size": 1}}, r"algorithms\.nsgaii: 'nsgaii': "),
+        ({"local_search": {"x": 1}}, r"algorithms\.local_search\.x: unknown option"),
         ({"zero_cost": {"candidates": 0}}, r"candidates=0: Allowed: at least 1"),
         ({"zero_cost": {"number": 3}}, r"unknown option of 'zero_cost' 'number'"),
         ({"predictor_guided": {"scores": "no.parquet"}}, r"no\.parquet: no such file"),
-        ({"x": {"sampler": "no_such:Thing"}}, "cannot import 'no_such:Thing'"),
+        ({"x": {"sampler": "no_such:Thing"}}, "cannot import 'no_such'"),
     ],
 )
 def test_an_algorithm_that_cannot_be_made_is_explained_before_anything_runs(
     tmp_path: Path, algorithms: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(StudyError, match=message):
+    with pytest.raises(ConfigError, match=message):
         list(plan(comparison(tmp_path, {"random": {}, **algorithms})))
 
 

@@ -17,13 +17,10 @@ from zc_search.samplers import (
     find_model,
     function_key,
     gather,
-    local_search,
-    predictor_guided,
-    regularized_evolution,
     zero_cost,
 )
-from zc_search.samplers.knowledge import read_scores
-from zc_search.samplers.prior import columns_to_aggregate
+from zc_search.samplers.guided import local_search, predictor_guided, regularized_evolution
+from zc_search.samplers.knowledge import columns_to_aggregate, read_scores
 from zc_search.scoring.sweep import score_space
 from zc_search.spaces import Architecture, CellSpace, all_architectures
 from zc_search.spaces.nasbench201.flow import FLOW_FEATURES, flow_features

@@ -9,7 +9,7 @@ from zc_search.config import SPACE_KEYS, Config, config_to_toml, parse_config
 from zc_search.config.space import BENCHMARKS_OF
 from zc_search.errors import ArchitectureError, ScoresError, ZcSearchError
 from zc_search.report.tables import short
-from zc_search.samplers import distributions, key_of, make_own
+from zc_search.samplers import distributions, key_of, make_sampler
 from zc_search.scoring.sweep.request import sample_space, whole_space
 from zc_search.spaces import (
     AnySpace,
@@ -23,7 +23,6 @@ from zc_search.spaces import (
 )
 from zc_search.spaces.nasbench201.drawing import drawing_or_none
 from zc_search.spaces.nasbench201.notation import compact, legend
-from zc_search.study import make_sampler
 from zc_search.study.space import make_space
 
 SPACES: list[AnySpace] = [CellSpace(), SizeSpace(), ModelSpecSpace()]
@@ -109,7 +108,7 @@ def test_points_are_told_apart_by_function_and_infeasible_ones_are_one() -> None
 def test_what_knows_cells_only_says_so(space: AnySpace) -> None:
     for name, options in (("predictor_guided", {}), ("regularized_evolution", {"warmup": 5})):
         with pytest.raises(ZcSearchError, match=f"cells of NAS-Bench-201 only.*'{space.name}'"):
-            make_own(name, options, 0, space)
+            make_sampler(name, options, 0, space=space)
     for name in ("local_search", "regularized_evolution", "nsgaii"):
         assert make_sampler(name, {}, 0, space=space, distinct=True)
 

@@ -1,24 +1,13 @@
 """The searches that are compared, by name."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 
-from zc_search.errors import StudyError, ZcSearchError, unknown_name
-from zc_search.samplers import (
-    OWN,
-    SAMPLERS,
-    check_options,
-    distributions,
-    find_sampler,
-    function_key,
-    make_own,
-    zero_cost,
-)
-from zc_search.samplers.portable import DistinctSampler
+from zc_search.config import SAMPLERS
+from zc_search.errors import ConfigError, ZcSearchError
+from zc_search.samplers import check_options, make_sampler, zero_cost
 from zc_search.spaces import Architecture, CellSpace
 
 ZERO_COST = "zero_cost"
@@ -57,7 +46,7 @@ def describe(label: str, table: Mapping[str, Any], scores: str | None) -> Algori
     """Read an algorithm from its table in a comparison's file.
 
     Raises:
-        StudyError: Unknown options, or an unknown sampler.
+        ConfigError: Unknown options, or an unknown sampler.
     """
     options = dict(table)
     kind = str(options.pop("sampler", label))
@@ -71,40 +60,34 @@ def make_search(algorithm: Algorithm, seed: int) -> BaseSampler:
     """Return the sampler of an algorithm that looks at accuracies.
 
     Raises:
-        StudyError: It does not take its options, or there is no such sampler.
+        ConfigError: It does not take its options, or there is no such sampler.
     """
-    name, options = algorithm.kind, dict(algorithm.options)
-    if name in OWN:
-        return make_own(name, options, seed, SPACE)
+    options = dict(algorithm.options)
     distinct = options.pop("distinct", True)
-    try:
-        kind = find_sampler(name)
-    except StudyError:
-        if ":" in name:
-            raise
-        raise StudyError(
-            f"{unknown_name('sampler', name, (*SAMPLERS, ZERO_COST))}, module:Class"
-        ) from None
-    check_options(name, kind, options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        try:
-            sampler = kind(**{"seed": seed, **options})
-        except (TypeError, ValueError) as error:
-            raise StudyError(f"options of {name!r}: {error}") from error
-    if not distinct:
-        return sampler
-    return DistinctSampler(sampler, search_space=distributions(SPACE), key=function_key, seed=seed)
+    key = f"algorithms.{algorithm.label}"
+    if algorithm.kind not in SAMPLERS and ":" not in algorithm.kind:
+        allowed = (*SAMPLERS, ZERO_COST, "module:Class")
+        raise ConfigError.unknown("sampler", algorithm.kind, allowed, key=key)
+    return make_sampler(
+        algorithm.kind,
+        options,
+        seed,
+        space=SPACE,
+        distinct=distinct,
+        resumable=False,
+        keys=(key, key),
+    )
 
 
 def pick(algorithm: Algorithm, seed: int) -> Architecture:
     """Return what an algorithm chooses that looks at no accuracy.
 
     Raises:
-        StudyError: It does not take its options, or what guides it cannot be had.
+        ConfigError: It does not take its options, or what guides it cannot be had.
     """
-    check_options(ZERO_COST, zero_cost, algorithm.options)
+    key = f"algorithms.{algorithm.label}"
+    check_options(ZERO_COST, zero_cost, algorithm.options, key)
     try:
         return zero_cost(SPACE, seed, **algorithm.options)
     except (TypeError, ValueError, ZcSearchError) as error:
-        raise StudyError(f"options of {ZERO_COST!r}: {error}") from error
+        raise ConfigError(f"{key}: {error}", key=key, given=algorithm.options) from error

@@ -16,7 +16,7 @@ from zc_search.compare.algorithms import Algorithm, describe, make_search, pick
 from zc_search.compare.searching import Search, search
 from zc_search.compare.settings import Comparison, Race
 from zc_search.compare.table import table_of
-from zc_search.errors import StudyError, ZcSearchError
+from zc_search.errors import ZcSearchError
 from zc_search.scoring.workers import process_pool
 
 _RULES = 1  # raised when what a search may do changes, so that old files are not taken for new ones
@@ -53,7 +53,7 @@ def run_searches(
         on_progress: Called with how many searches there are files of, and how many there shall be.
 
     Raises:
-        StudyError: An algorithm cannot be made; nothing was run yet.
+        ConfigError: An algorithm cannot be made; nothing was run yet.
         ZcSearchError: The folder cannot be written to.
     """
     race = comparison.compare
@@ -80,7 +80,7 @@ def plan(comparison: Comparison) -> Iterator[Unit]:
     """Yield every search of a comparison, all algorithms of one seed before the next seed.
 
     Raises:
-        StudyError: An algorithm cannot be made.
+        ConfigError: An algorithm cannot be made.
     """
     race = comparison.compare
     kinds = [
@@ -97,15 +97,12 @@ def describe_all(comparison: Comparison, dataset: str) -> list[Algorithm]:
     """Return the algorithms of a comparison on a data set, each of which can be made.
 
     Raises:
-        StudyError: One cannot.
+        ConfigError: One cannot.
     """
     algorithms = []
     for label, table in comparison.algorithms.items():
         algorithm = describe(label, table.plain(), comparison.compare.scores_of(dataset))
-        try:
-            make_search(algorithm, 0) if algorithm.looks else pick(algorithm, 0)
-        except StudyError as error:
-            raise StudyError(f"algorithms.{label}: {error}") from error
+        make_search(algorithm, 0) if algorithm.looks else pick(algorithm, 0)
         algorithms.append(algorithm)
     return algorithms
 

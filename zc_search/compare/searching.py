@@ -55,7 +55,7 @@ def search(algorithm: Algorithm, race: Race, dataset: str, seed: int) -> Search:
     as it may. A cell that it suggests again is told again at no cost.
 
     Raises:
-        StudyError: The algorithm cannot be made.
+        ConfigError: The algorithm cannot be made.
     """
     begun = time.perf_counter()
     if not algorithm.looks:

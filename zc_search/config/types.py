@@ -1,7 +1,7 @@
 """The types of single settings: names that are checked, and tables that cannot be changed."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -17,18 +17,20 @@ from zc_search.proxies.catalogue import (
 )
 from zc_search.spaces.vocabulary import CHANNELS, Operation, VertexOperation
 
-SAMPLERS = (
-    "random",
-    "tpe",
-    "nsgaii",
-    "nsgaiii",
-    "gp",
-    "qmc",
-    "brute_force",
-    "regularized_evolution",
-    "local_search",
-    "predictor_guided",
-)
+SAMPLERS: Mapping[str, str] = {
+    "random": "optuna.samplers:RandomSampler",
+    "tpe": "optuna.samplers:TPESampler",
+    "nsgaii": "optuna.samplers:NSGAIISampler",
+    "nsgaiii": "optuna.samplers:NSGAIIISampler",
+    "gp": "optuna.samplers:GPSampler",
+    "qmc": "optuna.samplers:QMCSampler",
+    "brute_force": "optuna.samplers:BruteForceSampler",
+    "regularized_evolution": "zc_search.samplers.guided:regularized_evolution",
+    "local_search": "zc_search.samplers.guided:local_search",
+    "predictor_guided": "zc_search.samplers.guided:predictor_guided",
+}
+"""The samplers that have a name, and where each one is; see `zc_search.samplers.catalogue`."""
+
 MODELS = ("linear", "ridge", "nonnegative", "rank", "gap")
 FEATURE_SETS = ("raw", "standard", "rank", "spline")
 FEATURE_EXTRAS = ("cell", "flow", "aggregate", "interactions")
@@ -117,7 +119,7 @@ def is_importable(name: str) -> bool:
     return _IMPORTABLE.fullmatch(name) is not None
 
 
-def _one_of(kind: str, allowed: tuple[str, ...], importable: str) -> Callable[[Any], str]:
+def _one_of(kind: str, allowed: Collection[str], importable: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if isinstance(value, str) and (value in allowed or is_importable(value)):
             return value

@@ -1,38 +1,24 @@
-"""Samplers on cells, and what guides them: what is known before an accuracy is looked at."""
+"""Which architecture next: samplers by name, and what guides them. No torch.
 
-from zc_search.samplers.building import local_search, predictor_guided, regularized_evolution
-from zc_search.samplers.cells import distributions, function_key, key_of
-from zc_search.samplers.knowledge import Knowledge, gather
-from zc_search.samplers.naming import (
-    OPTUNA,
-    OWN,
-    SAMPLERS,
+`portable` needs NumPy and Optuna alone and can be copied into any project.
+"""
+
+from zc_search.samplers.catalogue import (
+    advice,
     check_options,
     find_sampler,
-    make_own,
+    make_sampler,
+    sampler_of,
 )
-from zc_search.samplers.picking import zero_cost
-from zc_search.samplers.portable import (
-    DistinctSampler,
-    LocalSearchSampler,
-    PredictorGuidedSampler,
-    RegularizedEvolutionSampler,
-)
-from zc_search.samplers.prior import FLOW_AGGREGATE
-from zc_search.samplers.regressors import MODELS, Model, find_model
+from zc_search.samplers.guided import MODELS, find_model
+from zc_search.samplers.knowledge import FLOW_AGGREGATE, Knowledge, gather, zero_cost
+from zc_search.samplers.points import distributions, function_key, key_of
 
 __all__ = [
     "FLOW_AGGREGATE",
     "MODELS",
-    "OPTUNA",
-    "OWN",
-    "SAMPLERS",
-    "DistinctSampler",
     "Knowledge",
-    "LocalSearchSampler",
-    "Model",
-    "PredictorGuidedSampler",
-    "RegularizedEvolutionSampler",
+    "advice",
     "check_options",
     "distributions",
     "find_model",
@@ -40,9 +26,7 @@ __all__ = [
     "function_key",
     "gather",
     "key_of",
-    "local_search",
-    "make_own",
-    "predictor_guided",
-    "regularized_evolution",
+    "make_sampler",
+    "sampler_of",
     "zero_cost",
 ]

@@ -1,6 +1,5 @@
 """The search: an Optuna study whose trials are architectures and whose objectives are proxies."""
 
-from zc_search.samplers.optuna import ResumableSampler, advice, make_sampler
 from zc_search.study.constraints import broken, check_constraints
 from zc_search.study.loop import OnTrial, run_trials
 from zc_search.study.predictions import load_ensembles
@@ -25,15 +24,12 @@ __all__ = [
     "RECORD",
     "VERSIONS",
     "OnTrial",
-    "ResumableSampler",
     "TrialRecord",
-    "advice",
     "broken",
     "check_constraints",
     "finished_trials",
     "installed_versions",
     "load_ensembles",
-    "make_sampler",
     "missing_values",
     "open_storage",
     "open_study",

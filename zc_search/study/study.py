@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from zc_search.config import Config, config_differences, config_to_toml, parse_config
 from zc_search.errors import ConfigError, StudyError
-from zc_search.samplers.optuna import make_sampler
+from zc_search.samplers import sampler_of
 from zc_search.study.space import make_space
 from zc_search.study.storage import open_storage
 
@@ -48,23 +48,11 @@ def open_study(
             other data, other proxies of the same names, or by another tool; the sampler cannot be
             made.
     """
-    sampler = make_sampler(
-        config.study.sampler,
-        config.study.sampler_options.plain(),
-        config.study.seed,
-        space=make_space(config.space),
-        distinct=config.study.distinct,
-    )
+    sampler = sampler_of(config, make_space(config.space))
     names = [objective.name for objective in config.active_objectives]
     directions = [objective.direction for objective in config.active_objectives]
     if config.study.sum_objectives:
         names, directions = ["weighted_sum"], ["maximize"]
-    if config.study.sampler == "predictor_guided" and len(directions) > 1:
-        raise StudyError(
-            f"study.sampler: 'predictor_guided' takes one objective, and there are "
-            f"{len(directions)} ({', '.join(names)}); give the others scale = 0, or choose another "
-            "sampler, such as 'nsgaii'"
-        )
     if isinstance(storage, str):
         storage = open_storage(storage, config.study.patience)
     study = optuna.create_study(

@@ -6,8 +6,7 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution
 
-from zc_search.spaces import AnySpace, Architecture, CellSpace
-from zc_search.spaces.vocabulary import PARAMETERS
+from zc_search.spaces import PARAMETERS, AnySpace, Architecture, CellSpace
 
 
 def distributions(space: AnySpace) -> dict[str, CategoricalDistribution]:

@@ -1,0 +1,206 @@
+"""Samplers by name: Optuna's, those of this project, and any that can be imported."""
+
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler
+
+from zc_search._utils.plugins import is_plugin, load_plugin
+from zc_search.config import SAMPLERS, Config
+from zc_search.errors import ConfigError, ZcSearchError
+from zc_search.samplers.points import distributions, key_of
+from zc_search.samplers.portable import DistinctSampler
+from zc_search.samplers.resumable import NumberedQMCSampler, ResumableSampler
+from zc_search.spaces import AnySpace, CellSpace
+
+# A sequence is one sequence, and a grid one order: the seed must be the same for all trials.
+_ONE_SEED_FOR_ALL = (QMCSampler, GridSampler)
+
+
+def find_sampler(name: str, key: str = "study.sampler") -> Callable[..., BaseSampler]:
+    """Return a sampler's class, or for one of this project's what makes it for a space and a seed.
+
+    Args:
+        name: A key of `SAMPLERS`, or ``module:Class`` of any importable Optuna sampler.
+        key: The setting, for errors.
+
+    Raises:
+        ConfigError: No such sampler.
+    """
+    if name not in SAMPLERS and not is_plugin(name):
+        raise ConfigError.unknown("sampler", name, (*SAMPLERS, "module:Class"), key=key)
+    kind: Callable[..., BaseSampler] = load_plugin(SAMPLERS.get(name, name), key, ConfigError)
+    if name not in SAMPLERS and not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
+        raise ConfigError(
+            f"{key}: {name!r} is no subclass of optuna.samplers.BaseSampler", key=key, given=name
+        )
+    return kind
+
+
+def make_sampler(
+    name: str,
+    options: Mapping[str, Any],
+    seed: int,
+    *,
+    space: AnySpace | None = None,
+    distinct: bool = False,
+    resumable: bool = True,
+    keys: tuple[str, str] = ("study.sampler", "study.sampler_options"),
+) -> BaseSampler:
+    """Return a sampler by name.
+
+    Args:
+        name: See `find_sampler`. A class without a ``seed`` argument is used as it is, and resumes
+            with a fresh random state.
+        options: Keyword arguments of the class.
+        seed: Seed of the study.
+        space: The search space; by default all cells.
+        distinct: Whether a function that the study has seen is never suggested again; those of
+            this project never do.
+        resumable: Whether a study goes on exactly where it was cut off; else the class is used
+            as it is.
+        keys: The settings of the name and of the options, for errors.
+
+    Raises:
+        ConfigError: No such sampler, options that it does not take, or what guides it cannot be
+            had.
+    """
+    space = space or CellSpace()
+    kind = find_sampler(name, keys[0])
+    ours = not isinstance(kind, type)
+    parameters = inspect.signature(kind).parameters
+    check_options(name, kind, options, keys[1])
+    if ours:
+        kind = partial(kind, space)
+    elif kind is QMCSampler and resumable:
+        kind = partial(NumberedQMCSampler, distributions(space))
+    make = partial(_make, kind, dict(options), "seed" in parameters)
+    try:
+        sampler = make(seed)
+    except (AttributeError, TypeError, ValueError, ZcSearchError) as error:
+        raise ConfigError(f"{keys[1]}: {name!r}: {error}", key=keys[1], given=options) from error
+    if ours:
+        return sampler
+    if isinstance(sampler, GridSampler):
+        _check_grid(options, space, distinct=distinct)
+    if resumable and "seed" in parameters and not isinstance(sampler, _ONE_SEED_FOR_ALL):
+        # TPE's groups are kept by the sampler that inferred them.
+        one_space = name in SAMPLERS and not options.get("group")
+        sampler = ResumableSampler(make, seed, one_space=one_space)
+    if not distinct:
+        return sampler
+    return DistinctSampler(sampler, search_space=distributions(space), key=key_of(space), seed=seed)
+
+
+def sampler_of(config: Config, space: AnySpace) -> BaseSampler:
+    """Return the sampler of a search.
+
+    Raises:
+        ConfigError: See `make_sampler`; or a sampler for one objective, where there are several.
+    """
+    study = config.study
+    names = [objective.name for objective in config.active_objectives]
+    if study.sampler == "predictor_guided" and len(names) > 1 and not study.sum_objectives:
+        raise ConfigError(
+            f"study.sampler: 'predictor_guided' takes one objective, and there are {len(names)} "
+            f"({', '.join(names)}); give the others scale = 0, or choose another sampler, such as "
+            "'nsgaii'",
+            key="study.sampler",
+            given=study.sampler,
+        )
+    options = study.sampler_options.plain()
+    return make_sampler(study.sampler, options, study.seed, space=space, distinct=study.distinct)
+
+
+def _make(
+    kind: Callable[..., BaseSampler], options: dict[str, Any], seeded: bool, seed: int
+) -> BaseSampler:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return kind(**({"seed": seed} if seeded else {}), **options)
+
+
+def check_options(
+    name: str, kind: Callable[..., object], options: Mapping[str, Any], key: str
+) -> None:
+    """Refuse options that a class or function does not take, or not of their defaults' type.
+
+    Raises:
+        ConfigError: One of these.
+    """
+    parameters = inspect.signature(kind).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    allowed = [parameter for parameter in parameters if parameter not in ("space", "seed")]
+    for option, value in options.items():
+        place = f"{key}.{option}"
+        if option not in allowed:
+            raise ConfigError.unknown(f"option of {name!r}", option, allowed, key=place)
+        if wanted := _other_kind(value, parameters[option]):
+            raise ConfigError(
+                f"{place}: {value!r} is given; Allowed: {wanted}",
+                key=place,
+                given=value,
+                allowed=(wanted,),
+            )
+
+
+_KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool,), "true or false"),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": ((str,), "text"),
+}
+
+
+def _other_kind(value: object, parameter: inspect.Parameter) -> str | None:
+    """Say of what kind an option must be, if it is not of its default's or first annotation's."""
+    annotated = str(parameter.annotation).partition("|")[0].strip()
+    default = parameter.default
+    if annotated.startswith("Callable") or inspect.isfunction(default):
+        return None if callable(value) else "a function"
+    kind = annotated if default is None else type(default).__name__
+    types, words = _KINDS.get(kind, ((), ""))
+    return words if types and type(value) not in types else None
+
+
+def _check_grid(options: Mapping[str, Any], space: AnySpace, *, distinct: bool) -> None:
+    if distinct:
+        raise ConfigError(
+            "study.distinct: a grid looks at no point twice; Allowed: false",
+            key="study.distinct",
+            given=True,
+            allowed=("false",),
+        )
+    if lacking := [name for name in space.choices if name not in options["search_space"]]:
+        raise ConfigError(
+            f"study.sampler_options.search_space: the grid lacks {', '.join(lacking)}",
+            key="study.sampler_options.search_space",
+            allowed=space.choices,
+        )
+
+
+def advice(name: str, objectives: int) -> str | None:
+    """Return what to choose instead of a sampler, where another serves a study better."""
+    if name == "tpe" and objectives >= 4:
+        return f"TPE slows down with every trial; {recommendation(objectives)}"
+    if name == "predictor_guided" and objectives > 1:
+        return f"predictor_guided is for one objective; {recommendation(objectives)}"
+    if name in ("nsgaii", "nsgaiii") and objectives == 1:
+        return f"{name} looks for trade-offs, and there is one objective; {recommendation(1)}"
+    return None
+
+
+def recommendation(objectives: int) -> str:
+    """Say which sampler suits a number of objectives."""
+    if objectives == 1:
+        return (
+            "for an accuracy 'predictor_guided' serves better, for anything else 'local_search' "
+            "or 'regularized_evolution'"
+        )
+    better = "'nsgaii' or 'regularized_evolution'" if objectives < 4 else "'nsgaiii'"
+    return f"for {objectives} objectives {better} serves better"
