@@ -30,10 +30,9 @@ from zc_search.errors import ArchitectureError, BenchmarkError, ConfigError
 from zc_search.images import load_batch
 from zc_search.proxies import resolve_proxies
 from zc_search.scoring.scorer import Scorer
-from zc_search.spaces import ModelSpec, ModelSpecSpace
+from zc_search.spaces import ModelSpec, ModelSpecSpace, make_space
 from zc_search.spaces.network import build_network
 from zc_search.study import RECORD, TrialRecord, open_study, run_trials, trials_table
-from zc_search.study.space import make_space
 
 EPOCHS = (4, 12, 36, 108)
 TINY = ModelSpecSpace(4, (CONV3, POOL))

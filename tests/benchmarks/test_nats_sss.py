@@ -19,7 +19,7 @@ from zc_search.benchmarks.nats_sss import SizeBenchmark
 from zc_search.config import parse_config
 from zc_search.errors import ArchitectureError, BenchmarkError, ConfigError, DataError
 from zc_search.spaces import SizeArchitecture, SizeSpace
-from zc_search.spaces.vocabulary import CHANNELS, STAGES
+from zc_search.spaces.nats_sss.architecture import CHANNELS, STAGES
 
 BUDGETS = (1, 12, 90)
 NARROW = [SizeArchitecture(channels) for channels in product((8, 16), repeat=5)]

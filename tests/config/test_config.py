@@ -23,7 +23,7 @@ from zc_search.config import (
 )
 from zc_search.errors import ConfigError
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS
-from zc_search.spaces.vocabulary import OPERATIONS, PARAMETERS
+from zc_search.spaces import OPERATIONS, PARAMETERS
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 MINIMAL = "[objectives]\nsnip = 'default'\n"

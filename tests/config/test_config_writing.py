@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from zc_search.config import Config, config_to_toml, parse_config, starter
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS
-from zc_search.spaces.vocabulary import OPERATIONS, PARAMETERS
+from zc_search.spaces import OPERATIONS, PARAMETERS
 
 PROXIES = st.sampled_from([*DEFAULT_DIRECTIONS, "my_package.proxies:mine"])
 SEEDS = st.integers(0, 2**32 - 1)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from zc_search.config import Config, ConfigWarning, Objective, load_config, parse_config
 from zc_search.errors import ConfigError
-from zc_search.spaces.vocabulary import MASE_OPERATIONS, PARAMETERS
+from zc_search.spaces import PARAMETERS
+from zc_search.spaces.nasbench201.architecture import MASE_OPERATIONS
 
 SHIPPED = Path(__file__).parent.parent / "configs" / "mase.toml"
 SPACE = "search.search_space.nas_zero_cost.config"

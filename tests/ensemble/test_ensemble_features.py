@@ -19,7 +19,7 @@ from zc_search.ensemble.features import FeatureMap, FeatureSet, parse_feature_se
 from zc_search.ensemble.scales import FIT_SCALE, LogScale, RankScale, RawScale, SplineScale
 from zc_search.errors import ArchitectureError, EnsembleError
 from zc_search.spaces import OPERATIONS, Architecture
-from zc_search.spaces.nasbench201.flow import FLOW_FEATURES, flow_features
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
 VALUES = st.lists(st.floats(-1e100, 1e100, allow_subnormal=False), min_size=1, max_size=30).map(
     np.array

@@ -12,11 +12,11 @@ from scipy import stats
 from zc_search.ensemble.baselines import AZ_NAS, RECOMMENDED_PROXIES, aggregate, az_nas
 from zc_search.errors import ArchitectureError, EnsembleError
 from zc_search.spaces import EDGES, OPERATIONS, Architecture, all_architectures
-from zc_search.spaces.nasbench201.cell import cell_features
-from zc_search.spaces.nasbench201.flow import (
+from zc_search.spaces.nasbench201.structure import (
     FLOW_FEATURES,
     POOLING_AMPLITUDE,
     Signal,
+    cell_features,
     flow_features,
     mix,
     spread,

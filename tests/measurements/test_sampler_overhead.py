@@ -17,7 +17,7 @@ import pytest
 
 from zc_search.config import SAMPLERS
 from zc_search.samplers import make_sampler
-from zc_search.spaces.vocabulary import OPERATIONS, PARAMETERS
+from zc_search.spaces import OPERATIONS, PARAMETERS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 

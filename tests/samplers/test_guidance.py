@@ -22,9 +22,8 @@ from zc_search.samplers import (
 from zc_search.samplers.guided import local_search, predictor_guided, regularized_evolution
 from zc_search.samplers.knowledge import columns_to_aggregate, read_scores
 from zc_search.scoring.sweep import score_space
-from zc_search.spaces import Architecture, CellSpace, all_architectures
-from zc_search.spaces.nasbench201.flow import FLOW_FEATURES, flow_features
-from zc_search.spaces.vocabulary import PARAMETERS
+from zc_search.spaces import PARAMETERS, Architecture, CellSpace, all_architectures
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
 WHOLE = CellSpace()
 FEW = CellSpace(dict.fromkeys(PARAMETERS, ("none", "skip_connect", "nor_conv_3x3")))

@@ -14,9 +14,9 @@ from optuna.trial import TrialState
 from zc_search.config import SAMPLERS
 from zc_search.errors import ConfigError
 from zc_search.samplers import advice, function_key, make_sampler
+from zc_search.spaces import OPERATIONS as CHOICES
+from zc_search.spaces import PARAMETERS as EDGES
 from zc_search.spaces import CellSpace
-from zc_search.spaces.vocabulary import OPERATIONS as CHOICES
-from zc_search.spaces.vocabulary import PARAMETERS as EDGES
 from zc_search.study.study import taken_up
 
 OURS = ("regularized_evolution", "local_search", "predictor_guided")

@@ -10,8 +10,8 @@ from zc_search.images.datasets import Task
 from zc_search.proxies import PROXIES, Probe
 from zc_search.scoring.direct import score_architectures
 from zc_search.spaces import ModelSpec
-from zc_search.spaces.nasbench101.network import SpecCell, vertex_channels
-from zc_search.spaces.network import SpecNetwork, build_network
+from zc_search.spaces.nasbench101.network import SpecCell, SpecNetwork, vertex_channels
+from zc_search.spaces.network import build_network
 
 TRIVIAL = ModelSpec([[0, 1], [0, 0]], ("input", "output"))
 

@@ -9,7 +9,8 @@ from zc_search.images.datasets import DATASETS, Task
 from zc_search.proxies import PROXIES, Probe
 from zc_search.scoring.direct import score_architectures
 from zc_search.spaces import Architecture, SizeArchitecture
-from zc_search.spaces.network import SizeNetwork, build_network
+from zc_search.spaces.nats_sss.network import SizeNetwork
+from zc_search.spaces.network import build_network
 
 # Parameters and multiply-adds in millions, as the benchmark's archive has them.
 PUBLISHED = [

@@ -18,9 +18,8 @@ from zc_search.spaces import (
     CellSpace,
     all_architectures,
 )
-from zc_search.spaces.nasbench201.forms import function_form, pruned_form, string_form
+from zc_search.spaces.nasbench201.graph import function_form, live_edges, pruned_form
 
-ALLOWED = "none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3"
 EVERYTHING = dict.fromkeys(PARAMETERS, OPERATIONS)
 
 architectures = st.integers(0, 15_624).map(Architecture.from_index)
@@ -48,8 +47,6 @@ def test_the_string_names_sources_in_the_order_of_the_edges() -> None:
 def test_every_notation_round_trips(architecture: Architecture) -> None:
     assert Architecture.from_string(architecture.to_string()) == architecture
     assert Architecture.from_index(architecture.index) == architecture
-    assert Architecture.from_mase(architecture.to_mase()) == architecture
-    assert Architecture.from_naslib(architecture.to_naslib()) == architecture
     assert CellSpace().architecture(CellSpace().parameters(architecture)) == architecture
 
 
@@ -85,80 +82,40 @@ def test_the_index_is_the_operations_read_as_a_number_in_base_five() -> None:
     ],
 )
 def test_the_codes_of_other_tools(ops: str, mase: tuple[int, ...], naslib: tuple[int, ...]) -> None:
-    assert cell(*ops).to_mase() == mase
-    assert cell(*ops).to_naslib() == naslib
     assert Architecture.from_mase(list(mase)) == Architecture.from_naslib(naslib) == cell(*ops)
 
 
 @pytest.mark.parametrize(
-    ("build", "message"),
+    ("build", "key", "given", "says"),
     [
-        (
-            lambda: Architecture(("none",) * 5),
-            "an architecture has six operations (edges op_1_0, op_2_0, op_2_1, op_3_0, op_3_1, "
-            "op_3_2), got ('none', 'none', 'none', 'none', 'none')",
-        ),
-        (
-            lambda: Architecture("nnnnnn"),
-            "an architecture has six operations (edges op_1_0, op_2_0, op_2_1, op_3_0, op_3_1, "
-            "op_3_2), got 'nnnnnn'",
-        ),
-        (
-            lambda: Architecture(None),
-            "an architecture has six operations (edges op_1_0, op_2_0, op_2_1, op_3_0, op_3_1, "
-            "op_3_2), got None",
-        ),
+        (lambda: Architecture(("none",) * 5), None, ("none",) * 5, "six operations (edges op_1_0"),
+        (lambda: Architecture("nnnnnn"), None, "nnnnnn", "six operations"),
+        (lambda: Architecture(None), None, None, "six operations"),
         (
             lambda: Architecture(("none", "none", "conv_3x3", "none", "none", "none")),
-            "op_2_1: unknown operation 'conv_3x3'; did you mean 'nor_conv_3x3'? "
-            f"Allowed: {ALLOWED}",
+            *("op_2_1", "conv_3x3", "did you mean 'nor_conv_3x3'"),
         ),
-        (
-            lambda: Architecture((3, 3, 3, 3, 3, 3)),
-            f"op_1_0: unknown operation 3; Allowed: {ALLOWED}",
-        ),
-        (
-            lambda: Architecture.from_string("|none~0|"),
-            "not an architecture string: '|none~0|'; such as |nor_conv_3x3~0|+|nor_conv_3x3~0|"
-            "skip_connect~1|+|none~0|avg_pool_3x3~1|nor_conv_1x1~2|",
-        ),
-        (
-            lambda: Architecture.from_string(None),
-            "not an architecture string: None; such as |nor_conv_3x3~0|+|nor_conv_3x3~0|"
-            "skip_connect~1|+|none~0|avg_pool_3x3~1|nor_conv_1x1~2|",
-        ),
+        (lambda: Architecture((3, 3, 3, 3, 3, 3)), "op_1_0", 3, "unknown operation 3"),
+        (lambda: Architecture.from_string("|none~0|"), None, "|none~0|", "such as |nor_conv_3x3~0"),
+        (lambda: Architecture.from_string(None), None, None, "such as |nor_conv_3x3~0|"),
         (
             lambda: Architecture.from_string(
                 "|none~0|+|none~0|none~1|+|none~0|none~1|Skip_Connect~2|"
             ),
-            "op_3_2: unknown operation 'Skip_Connect'; did you mean 'skip_connect'? "
-            f"Allowed: {ALLOWED}",
+            *("op_3_2", "Skip_Connect", "did you mean 'skip_connect'"),
         ),
-        (
-            lambda: Architecture.from_index(15_625),
-            "architecture index 15625 is not in 0 to 15624",
-        ),
-        (lambda: Architecture.from_index(-1), "architecture index -1 is not in 0 to 15624"),
-        (
-            lambda: Architecture.from_mase([0, 1, 2, 3, 4]),
-            "MASE writes a cell as six integers (0 none, 1 skip_connect, 2 nor_conv_3x3, "
-            "3 nor_conv_1x1, 4 avg_pool_3x3), got (0, 1, 2, 3, 4)",
-        ),
-        (
-            lambda: Architecture.from_naslib((0, 1, 2, 3, 4, 5)),
-            "NASLib writes a cell as six integers (0 skip_connect, 1 none, 2 nor_conv_3x3, "
-            "3 nor_conv_1x1, 4 avg_pool_3x3), got (0, 1, 2, 3, 4, 5)",
-        ),
-        (
-            lambda: Architecture.from_mase("012340"),
-            "MASE writes a cell as six integers (0 none, 1 skip_connect, 2 nor_conv_3x3, "
-            "3 nor_conv_1x1, 4 avg_pool_3x3), got ('0', '1', '2', '3', '4', '0')",
-        ),
+        (lambda: Architecture.from_index(15_625), None, 15_625, "not in 0 to 15624"),
+        (lambda: Architecture.from_index(-1), None, -1, "not in 0 to 15624"),
+        (lambda: Architecture.from_index(1.0), None, 1.0, "not in 0 to 15624"),
+        (lambda: Architecture.from_mase([0, 1, 2, 3, 4]), None, (0, 1, 2, 3, 4), "2 nor_conv_3x3"),
+        (lambda: Architecture.from_naslib((0,) * 5 + (5,)), None, (0,) * 5 + (5,), "0 skip_connec"),
+        (lambda: Architecture.from_mase("012340"), None, tuple("012340"), "six integers"),
     ],
 )
-def test_what_is_no_architecture_is_refused(build, message: str) -> None:
-    with pytest.raises(ArchitectureError, match=f"^{re.escape(message)}$"):
+def test_what_is_no_architecture_is_refused(build, key, given, says: str) -> None:
+    with pytest.raises(ArchitectureError, match=re.escape(says)) as error:
         build()
+    assert (error.value.key, error.value.given) == (key, given)
 
 
 @given(st.text(max_size=40))
@@ -179,9 +136,6 @@ def everything() -> list[Architecture]:
 
 
 def test_how_many_cells_differ(everything: list[Architecture]) -> None:
-    # 6,466 is the figure of the benchmark's paper, 12,751 that of its code without resolving none.
-    assert len({string_form(a.ops, resolve_none=False) for a in everything}) == 12_751
-    assert len({string_form(a.ops, resolve_none=True) for a in everything}) == 6_466
     assert len({pruned_form(a.ops) for a in everything}) == 4_930
     assert len({a.canonical() for a in everything}) == 4_930
     assert len({a.function_key for a in everything}) == 5_044
@@ -189,7 +143,6 @@ def test_how_many_cells_differ(everything: list[Architecture]) -> None:
 
 
 def test_forms_written_out() -> None:
-    assert string_form(cell(*"s0s10s").ops, resolve_none=True) == "#+#+x+(x)@nor_conv_1x1"
     assert pruned_form(cell(*"s0s10s").ops) == "nor_conv_1x1(x)+x"
     assert pruned_form(cell(*"3pss03").ops) == "nor_conv_3x3(avg_pool_3x3(x)+nor_conv_3x3(x))+x"
     assert pruned_form(cell(*"333000").ops) == ""
@@ -249,7 +202,10 @@ def test_representatives_are_least_and_have_no_dead_edge(everything: list[Archit
 def test_a_cell_reaches_its_output_if_a_path_has_no_none(architecture: Architecture) -> None:
     alive = dict(zip(EDGES, (op != "none" for op in architecture.ops), strict=True))
     paths = [[(3, 0)], [(1, 0), (3, 1)], [(2, 0), (3, 2)], [(1, 0), (2, 1), (3, 2)]]
-    assert architecture.reaches_output == any(all(map(alive.get, path)) for path in paths)
+    live = {edge for path in paths if all(map(alive.get, path)) for edge in path}
+    assert architecture.reaches_output == bool(live)
+    assert {EDGES[edge] for edge in live_edges(architecture.ops)} == live
+    assert set(live_edges(architecture.ops)) <= set(live_edges(architecture.ops, trained=True))
 
 
 @given(architectures)
@@ -343,25 +299,16 @@ def test_parameters_of_a_cell_outside_the_space_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choices", "message"),
+    ("choices", "key", "says"),
     [
-        (
-            EVERYTHING | {"op_3_3": ("none",)},
-            "unknown edge 'op_3_3'; did you mean 'op_3_2'? "
-            "Allowed: op_1_0, op_2_0, op_2_1, op_3_0, op_3_1, op_3_2",
-        ),
-        (EVERYTHING | {"op_2_1": ()}, "op_2_1: no operation to choose from"),
-        (
-            EVERYTHING | {"op_3_0": ("none", "skip_conect")},
-            "op_3_0: unknown operation 'skip_conect'; did you mean 'skip_connect'? "
-            f"Allowed: {ALLOWED}",
-        ),
-        (
-            dict.fromkeys(PARAMETERS[2:], OPERATIONS),
-            "no operations given for op_1_0, op_2_0",
-        ),
+        (EVERYTHING | {"op_3_3": ("none",)}, None, "edge 'op_3_3'; did you mean 'op_3_2'"),
+        (EVERYTHING | {"op_2_1": ()}, "op_2_1", "one or more of none, skip_connect"),
+        (EVERYTHING | {"op_2_1": ("none", "none")}, "op_2_1", "each once"),
+        (EVERYTHING | {"op_3_0": ("none", "skip_conect")}, "op_3_0", "did you mean 'skip_connect'"),
+        (dict.fromkeys(PARAMETERS[2:], OPERATIONS), "op_1_0", "nothing given for op_1_0, op_2_0"),
     ],
 )
-def test_wrong_choices_are_refused(choices: dict[str, tuple[str, ...]], message: str) -> None:
-    with pytest.raises(ArchitectureError, match=f"^{re.escape(message)}$"):
+def test_wrong_choices_are_refused(choices, key: str | None, says: str) -> None:
+    with pytest.raises(ArchitectureError, match=says) as error:
         CellSpace(choices)
+    assert error.value.key == key

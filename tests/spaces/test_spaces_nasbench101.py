@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from zc_search.errors import ArchitectureError
 from zc_search.spaces import ModelSpec, ModelSpecSpace, read_architecture
-from zc_search.spaces.vocabulary import VERTEX_OPERATIONS
+from zc_search.spaces.nasbench101.architecture import VERTEX_OPERATIONS
 
 CONV3, CONV1, POOL = VERTEX_OPERATIONS
 
@@ -197,8 +197,8 @@ ENDS = ("input", "output")
         (lambda: ModelSpec([[0, 1]], ENDS), "a square matrix"),
         (lambda: ModelSpec([[0] * 8] * 8, ("input",) * 8), "a square matrix of 2 to 7 rows"),
         (lambda: ModelSpec("01", ENDS), "matrix: '01' is given"),
-        (lambda: ModelSpec([[0, 2], [0, 0]], ENDS), "Allowed: zeros and ones"),
-        (lambda: ModelSpec([[0, "1"], [0, 0]], ENDS), "Allowed: zeros and ones"),
+        (lambda: ModelSpec([[0, 2], [0, 0]], ENDS), "zeros and ones"),
+        (lambda: ModelSpec([[0, "1"], [0, 0]], ENDS), "zeros and ones"),
         (lambda: ModelSpec([[0, 1], [1, 0]], ENDS), "every edge goes to a later vertex"),
         (
             lambda: ModelSpec([[0, 1], [0, 0]], ("input",)),
@@ -207,7 +207,7 @@ ENDS = ("input", "output")
         (lambda: ModelSpec([[0, 1], [0, 0]], "io"), "ops: 'io' is given"),
         (
             lambda: ModelSpec([[0, 1], [0, 0]], ("in", "output")),
-            r"ops\[0\]: 'in' is given; Allowed",
+            "the first input and the last output",
         ),
         (
             lambda: ModelSpec([[0] * 3] * 3, ("input", "conv3x3", "output")),
@@ -246,22 +246,10 @@ def test_parameters_name_the_same_function(spec: ModelSpec) -> None:
         assert named == spec
 
 
-def test_draws_and_mutations_are_feasible_and_repeat_with_their_seed() -> None:
+def test_draws_are_feasible_and_repeat_with_their_seed() -> None:
     drawn = [SPACE.sample(np.random.default_rng(seed)) for seed in range(200)]
     assert drawn == [SPACE.sample(np.random.default_rng(seed)) for seed in range(200)]
     assert all(spec.infeasible is None and spec in SPACE for spec in drawn)
-    rng = np.random.default_rng(0)
-    children = [SPACE.mutate(spec, rng) for spec in drawn]
-    assert all(child.infeasible is None for child in children)
-    changed = np.mean(
-        [c.function_key != s.function_key for c, s in zip(children, drawn, strict=True)]
-    )
-    assert 0.3 < changed < 1
-    wild = np.mean([len(set(SPACE.mutate(s, rng, 4.0).ops) ^ set(s.ops)) for s in drawn])
-    calm = np.mean([len(set(SPACE.mutate(s, rng, 0.1).ops) ^ set(s.ops)) for s in drawn])
-    assert calm < wild
-    with pytest.raises(ValueError, match="rate=0: Allowed: above 0"):
-        SPACE.mutate(FIRST, rng, 0)
 
 
 def test_neighbours_are_one_step_away_and_compute_something_else() -> None:

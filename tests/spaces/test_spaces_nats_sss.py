@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from zc_search.errors import ArchitectureError
 from zc_search.spaces import SizeArchitecture, SizeSpace, read_architecture
-from zc_search.spaces.vocabulary import CHANNELS, STAGES
+from zc_search.spaces.nats_sss.architecture import CHANNELS, STAGES
 
 sizes = st.tuples(*[st.sampled_from(CHANNELS)] * 5).map(SizeArchitecture)
 
@@ -46,20 +46,23 @@ def test_functions_differ_and_are_told_from_texts() -> None:
     ("make", "message"),
     [
         (lambda: SizeArchitecture((8,) * 4), "has 5 numbers of channels, such as 24:32:48:64:64"),
-        (lambda: SizeArchitecture((8, 8, 12, 8, 8)), "stage_3: 12 channels; Allowed: 8, 16, 24,"),
+        (lambda: SizeArchitecture((8, 8, 12, 8, 8)), "stage_3: unknown number of channels 12;"),
         (lambda: SizeArchitecture.from_string("8:8:8"), "has 5 numbers of channels"),
         (lambda: SizeArchitecture.from_string("\x1e0:0"), "has 5 numbers of channels"),
         (lambda: SizeArchitecture.from_string("8:8:8:8:٨"), "not an architecture of the size spac"),
         (lambda: SizeArchitecture.from_string("8,8,8,8,8"), "not an architecture of the size spac"),
-        (lambda: read_architecture("8:8:8:8:72"), "stage_5: 72 channels; Allowed"),
+        (lambda: read_architecture("8:8:8:8:72"), "stage_5: unknown number of channels 72;"),
         (lambda: SizeArchitecture.from_index(32_768), "index 32768 is not in 0 to 32767"),
         (lambda: SizeArchitecture.from_index(True), "index True is not in"),
         (lambda: SizeSpace({"stage_0": (8,)}), "unknown stage 'stage_0'; did you mean 'stage_"),
-        (lambda: SizeSpace({"stage_1": (8,)}), "no channels given for stage_2, stage_3"),
-        (lambda: SizeSpace(dict.fromkeys(STAGES, ())), r"stage_1: \(\) is given; Allowed: some of"),
-        (lambda: SizeSpace(dict.fromkeys(STAGES, (8, 9))), r"stage_1: \(8, 9\) is given"),
+        (lambda: SizeSpace({"stage_1": (8,)}), "nothing given for stage_2, stage_3"),
+        (
+            lambda: SizeSpace(dict.fromkeys(STAGES, ())),
+            r"stage_1: \(\) is given",
+        ),
+        (lambda: SizeSpace(dict.fromkeys(STAGES, (8, 9))), "stage_1: unknown choice 9"),
         (lambda: SizeSpace(dict.fromkeys(STAGES, (8, 8))), r"stage_1: \(8, 8\) is given"),
-        (lambda: SizeSpace().architecture({"stage_1": 8}), "no channels given for stage_2"),
+        (lambda: SizeSpace().architecture({"stage_1": 8}), "nothing given for stage_2"),
     ],
 )
 def test_what_is_no_architecture_is_named(make: object, message: str) -> None:

@@ -36,7 +36,7 @@ def export(
     from zc_search.config import load_config, parse_config, starter
     from zc_search.deploy.export import export_network, subject_of_cell, subject_of_run
     from zc_search.errors import ZcSearchError
-    from zc_search.spaces.reading import is_written
+    from zc_search.spaces.catalogue import is_written
 
     console = plain_console()
     with console.status("exporting"):

@@ -64,7 +64,7 @@ def score(
         whole_space,
         with_proxies,
     )
-    from zc_search.study.space import make_space
+    from zc_search.spaces import make_space
 
     chosen = (
         load_config(config, settings or ())

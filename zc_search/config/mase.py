@@ -14,7 +14,8 @@ from zc_search.config.types import metric_direction
 from zc_search.errors import unknown_name
 from zc_search.images.datasets import DATASETS
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS
-from zc_search.spaces.vocabulary import MASE_OPERATIONS, PARAMETERS
+from zc_search.spaces import PARAMETERS
+from zc_search.spaces.nasbench201.architecture import MASE_OPERATIONS
 
 _SPACE: Location = ("search", "search_space", "nas_zero_cost", "config")
 _STRATEGY: Location = ("search", "strategy")

@@ -5,27 +5,27 @@ there.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from zc_search.config.sections import Section
 from zc_search.config.types import Channels, Count, Operations, VertexOperations
 from zc_search.images.datasets import DatasetName
-from zc_search.spaces.vocabulary import CHANNELS, OPERATIONS, PARAMETERS, STAGES, VERTEX_OPERATIONS
+from zc_search.spaces import PARAMETERS, SPACES
+from zc_search.spaces.nats_sss.architecture import STAGES
+
+if TYPE_CHECKING:
+    SpaceName = str
+else:
+    SpaceName = Literal[tuple(SPACES)]
 
 SPACE_KEYS: Mapping[str, Mapping[str, Any]] = {
-    "nasbench201": {"channels": 16, "cells": 5} | dict.fromkeys(PARAMETERS, OPERATIONS),
-    "nats_sss": dict.fromkeys(STAGES, CHANNELS),
-    "nasbench101": {"channels": 128, "cells": 3, "vertices": 7, "operations": VERTEX_OPERATIONS},
+    name: space.settings for name, space in SPACES.items()
 }
 """The keys of `Space` that not every space has, by space, with their defaults."""
 
-BENCHMARKS_OF: Mapping[str, tuple[str, ...]] = {
-    "nasbench201": ("nasbench201",),
-    "nats_sss": ("nats_sss",),
-    "nasbench101": ("nasbench101",),
-}
+BENCHMARKS_OF: Mapping[str, tuple[str, ...]] = {name: (name,) for name in SPACES}
 """The tabular benchmarks that know the architectures of a space."""
 
 _OWN_KEYS = frozenset(key for keys in SPACE_KEYS.values() for key in keys)
@@ -57,7 +57,7 @@ class Space(Section):
         operations: What an inner vertex of it may be.
     """
 
-    name: Literal["nasbench201", "nats_sss", "nasbench101"] = "nasbench201"
+    name: SpaceName = "nasbench201"
     dataset: DatasetName = "cifar10"
     channels: Count | None = None
     cells: Count | None = None

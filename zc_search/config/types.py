@@ -15,7 +15,9 @@ from zc_search.proxies.catalogue import (
     check_options,
     installed_proxies,
 )
-from zc_search.spaces.vocabulary import CHANNELS, Operation, VertexOperation
+from zc_search.spaces.nasbench101.architecture import VertexOperation
+from zc_search.spaces.nasbench201.graph import Operation
+from zc_search.spaces.nats_sss.architecture import CHANNELS
 
 SAMPLERS: Mapping[str, str] = {
     "random": "optuna.samplers:RandomSampler",

@@ -17,8 +17,12 @@ from zc_search.ensemble.judging import compare_pareto, judge, learning_curve
 from zc_search.ensemble.quality import HeldOut
 from zc_search.ensemble.ranking import aggregate_ranking, ranking
 from zc_search.ensemble.splits import judge_split, summarise
-from zc_search.spaces.nasbench201.cell import CELL_FEATURES, cell_features
-from zc_search.spaces.nasbench201.flow import FLOW_FEATURES, flow_features
+from zc_search.spaces.nasbench201.structure import (
+    CELL_FEATURES,
+    FLOW_FEATURES,
+    cell_features,
+    flow_features,
+)
 
 __all__ = [
     "CELL_FEATURES",

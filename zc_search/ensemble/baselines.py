@@ -11,7 +11,7 @@ from zc_search.ensemble.tables import numbers, require
 from zc_search.errors import EnsembleError, unknown_name
 from zc_search.evaluation import kendall_tau
 from zc_search.proxies.catalogue import Direction
-from zc_search.spaces.nasbench201.flow import FLOW_FEATURES, flow_features
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
 Scorer = Callable[[pd.DataFrame], Floats]
 """From rows of a table to a score for each, higher meaning more accuracy."""

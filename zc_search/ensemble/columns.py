@@ -10,8 +10,12 @@ from pydantic import BaseModel, Field
 from zc_search.ensemble.scales import RECORD, Floats, RankScale, Scale, SplineScale
 from zc_search.ensemble.tables import numbers
 from zc_search.proxies.catalogue import Direction
-from zc_search.spaces.nasbench201.cell import CELL_FEATURES, cell_features
-from zc_search.spaces.nasbench201.flow import FLOW_FEATURES, flow_features
+from zc_search.spaces.nasbench201.structure import (
+    CELL_FEATURES,
+    FLOW_FEATURES,
+    cell_features,
+    flow_features,
+)
 
 
 class Column(BaseModel):

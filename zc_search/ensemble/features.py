@@ -22,8 +22,7 @@ from zc_search.ensemble.scales import FIT_SCALE, RECORD, Floats, RankScale, Scal
 from zc_search.ensemble.tables import finite, numbers, require
 from zc_search.errors import EnsembleError, unknown_name
 from zc_search.proxies.catalogue import Direction
-from zc_search.spaces.nasbench201.cell import CELL_FEATURES
-from zc_search.spaces.nasbench201.flow import FLOW_FEATURES
+from zc_search.spaces.nasbench201.structure import CELL_FEATURES, FLOW_FEATURES
 
 EXTRAS = ("cell", "interactions", "flow", "aggregate")
 RANK_SCALES = ("rank", "spline")

@@ -24,7 +24,7 @@ from zc_search.ensemble.quality import HeldOut, quality_table
 from zc_search.ensemble.scales import RECORD, Floats
 from zc_search.ensemble.tables import Bounds, FitOn, clipped
 from zc_search.errors import EnsembleError
-from zc_search.spaces.vocabulary import EDGES, OPERATIONS
+from zc_search.spaces import EDGES, OPERATIONS
 
 SCHEMA_VERSION = 2
 

@@ -16,7 +16,7 @@ from zc_search.ensemble.baselines import COSTS, DEFAULT_AGGREGATE
 from zc_search.errors import ScoresError, ZcSearchError, unknown_name
 from zc_search.proxies.catalogue import Direction
 from zc_search.spaces import Architecture, CellSpace
-from zc_search.spaces.nasbench201.flow import FLOW_FEATURES, flow_features
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
 Floats = NDArray[np.float64]
 

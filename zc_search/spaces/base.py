@@ -1,9 +1,21 @@
 """What the rest of the package asks of an architecture and of a search space, whichever it is."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
+
+from zc_search.errors import ArchitectureError
+
+if TYPE_CHECKING:
+    from optuna import Trial
 
 
 class AnyArchitecture(Protocol):
@@ -27,7 +39,7 @@ class AnyArchitecture(Protocol):
     def infeasible(self) -> str | None:
         """Why there is no network to score; None where there is one."""
 
-    def representative(self) -> "AnyArchitecture":
+    def representative(self) -> AnyArchitecture:
         """Return the architecture that is scored on behalf of all of one `function_key`."""
 
     def to_string(self) -> str:
@@ -37,24 +49,34 @@ class AnyArchitecture(Protocol):
 A = TypeVar("A", bound=AnyArchitecture)
 
 
-class SearchSpace(Protocol[A]):
+class SearchSpace(ABC, Generic[A]):
     """The architectures that a search may visit.
+
+    What a space has no answer to has a default here: its size is not known, its structure and its
+    drawing are none.
 
     Attributes:
         name: As in a configuration, and in the architectures' ``space``.
+        kind: The class of its architectures, with ``is_written`` and ``from_string``.
+        example: An architecture's text, for messages.
+        folder: The package whose module ``network`` has its ``build_network``.
+        settings: The keys of ``[space]`` that not every space has, with their defaults.
         choices: The parameters of an Optuna trial, each with the values it may take.
     """
 
     name: ClassVar[str]
+    kind: ClassVar[type[Any]]
+    example: ClassVar[str]
+    folder: ClassVar[str]
+    settings: ClassVar[Mapping[str, Any]]
+    choices: Mapping[str, tuple[Any, ...]]
 
-    @property
-    def choices(self) -> Mapping[str, tuple[str | int, ...]]:
-        """The parameters of an Optuna trial, each with the values it may take."""
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, section: Any) -> Self:
+        """Return the space that ``[space]`` describes; its keys are the section's attributes."""
 
-    @property
-    def size(self) -> int | None:
-        """How many architectures it has; None where nobody has counted them."""
-
+    @abstractmethod
     def architecture(self, parameters: Mapping[str, Any]) -> A:
         """Return the architecture that a trial's parameters name; it may be infeasible.
 
@@ -62,6 +84,7 @@ class SearchSpace(Protocol[A]):
             ArchitectureError: A parameter is missing, or has no such value.
         """
 
+    @abstractmethod
     def parameters(self, architecture: A) -> dict[str, Any]:
         """Return parameters that name an architecture.
 
@@ -69,18 +92,183 @@ class SearchSpace(Protocol[A]):
             ArchitectureError: It is not in this space.
         """
 
+    @abstractmethod
+    def __contains__(self, architecture: object) -> bool: ...
+
+    @property
+    def size(self) -> int | None:
+        """How many architectures it has; None where nobody has counted them."""
+        return None
+
+    def suggest(self, trial: Trial) -> A:
+        """Return the architecture that an Optuna trial asks for; it may be infeasible."""
+        return self.architecture(
+            {name: trial.suggest_categorical(name, values) for name, values in self.choices.items()}
+        )
+
     def sample(self, rng: np.random.Generator) -> A:
-        """Draw a feasible architecture."""
+        """Draw an architecture, each parameter's value uniformly and independently."""
+        return self.architecture(
+            {name: values[rng.integers(len(values))] for name, values in self.choices.items()}
+        )
 
     def neighbours(self, architecture: A) -> Iterator[A]:
-        """Yield the feasible architectures that are one step away.
+        """Yield the architectures that differ in the value of one parameter.
 
         Raises:
-            ArchitectureError: `architecture` is not in this space.
+            ArchitectureError: `architecture` itself is not in this space.
         """
+        here = self.parameters(architecture)
+        for name, values in self.choices.items():
+            for value in values:
+                if value != here[name]:
+                    yield self.architecture({**here, name: value})
 
-    def __contains__(self, architecture: object) -> bool: ...
+    @classmethod
+    def build(cls, architecture: A, task: Any, seed: int = 0, **sizes: int | None) -> Any:
+        """Return the network of an architecture, a ``torch.nn.Module`` with fresh weights.
+
+        Args:
+            architecture: A feasible one.
+            task: The `zc_search.images.datasets.Task` that it is built for.
+            seed: Of the weights.
+            sizes: ``channels`` and ``cells``; those that are None, or have no meaning for this
+                space, are passed over.
+        """
+        known = {key: n for key, n in sizes.items() if n is not None and key in cls.settings}
+        return cls._part("network").build_network(architecture, task, seed=seed, **known)
+
+    def structure(self, architecture: A) -> Mapping[str, float] | None:
+        """Return features of an architecture's structure by name; None where there are none."""
+        del architecture
+        return None
+
+    def draw(self, architecture: A) -> str | None:
+        """Return an SVG drawing of an architecture; None where there is none."""
+        del architecture
+        return None
+
+    @classmethod
+    def _part(cls, name: str) -> Any:
+        # By name and late: a network needs torch, features need pandas, and a space neither.
+        return import_module(f"{cls.folder}.{name}")
 
 
 AnySpace = SearchSpace[Any]
 """A search space where it does not matter of what."""
+
+
+@dataclass(frozen=True)
+class ProductSpace(SearchSpace[A]):
+    """A space in which every value of one parameter goes with every value of the others.
+
+    Attributes:
+        choices: The values that each parameter may take; by default all, in this order.
+    """
+
+    choices: Mapping[str, tuple[Any, ...]]
+
+    everything: ClassVar[Mapping[str, tuple[Any, ...]]]
+    parameter: ClassVar[str]  # what a parameter is called in messages
+
+    def __post_init__(self) -> None:
+        for name, given in self.choices.items():
+            if name not in self.everything:
+                raise ArchitectureError.unknown(self.parameter, name, self.everything)
+            for value in given:
+                if value not in self.everything[name]:
+                    raise ArchitectureError.unknown("choice", value, self._shown(name), key=name)
+            if not given or len(set(given)) < len(given):
+                raise ArchitectureError(
+                    f"{name}: {tuple(given)!r} is given; Allowed: one or more of "
+                    f"{', '.join(self._shown(name))}, each once",
+                    key=name,
+                    given=tuple(given),
+                    allowed=self._shown(name),
+                )
+        self._require(self.choices)
+        ordered = {name: tuple(self.choices[name]) for name in self.everything}
+        object.__setattr__(self, "choices", ordered)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.choices.values()))
+
+    @classmethod
+    def from_settings(cls, section: Any) -> Self:
+        """Return the space that ``[space]`` describes."""
+        return cls({name: getattr(section, name) for name in cls.everything})
+
+    @staticmethod
+    @abstractmethod
+    def values(architecture: A) -> tuple[Any, ...]:
+        """Return the tuple that an architecture was made of, one value a parameter."""
+
+    @property
+    def size(self) -> int:
+        """How many architectures it has."""
+        return len(self)
+
+    def architecture(self, parameters: Mapping[str, Any]) -> A:
+        """Return the architecture that an Optuna trial's parameters name.
+
+        Raises:
+            ArchitectureError: A parameter is missing, or has no such value.
+        """
+        self._require(parameters)
+        made: A = self.kind(tuple(parameters[name] for name in self.everything))
+        return made
+
+    def parameters(self, architecture: A) -> dict[str, Any]:
+        """Return the Optuna parameters of an architecture; the inverse of `architecture`.
+
+        Raises:
+            ArchitectureError: It is not in this space.
+        """
+        if architecture not in self:
+            raise ArchitectureError(f"{architecture} is outside the search space")
+        return dict(zip(self.choices, self.values(architecture), strict=True))
+
+    def __contains__(self, architecture: object) -> bool:
+        if not isinstance(architecture, self.kind):
+            return False
+        pairs = zip(self.values(architecture), self.choices.values(), strict=True)
+        return all(value in allowed for value, allowed in pairs)
+
+    def __iter__(self) -> Iterator[A]:
+        return map(self.kind, product(*self.choices.values()))
+
+    def __len__(self) -> int:
+        return prod(map(len, self.choices.values()))
+
+    def _require(self, given: Mapping[str, Any]) -> None:
+        if missing := [name for name in self.everything if name not in given]:
+            raise ArchitectureError(f"nothing given for {', '.join(missing)}", key=missing[0])
+
+    def _shown(self, name: str) -> tuple[str, ...]:
+        return tuple(map(str, self.everything[name]))
+
+
+def place_of(values: Sequence[Any], allowed: Sequence[Any]) -> int:
+    """Return a tuple's place among all of its length, the last value changing fastest."""
+    place = 0
+    for value in values:
+        place = place * len(allowed) + allowed.index(value)
+    return place
+
+
+def values_at(index: object, allowed: Sequence[Any], length: int) -> tuple[Any, ...]:
+    """Return the tuple at a place; the inverse of `place_of`.
+
+    Raises:
+        ArchitectureError: No whole number, or one beyond the last tuple.
+    """
+    count = len(allowed) ** length
+    if isinstance(index, bool) or not isinstance(index, int | np.integer) or not 0 <= index < count:
+        raise ArchitectureError(
+            f"architecture index {index!r} is not in 0 to {count - 1}", given=index
+        )
+    rest, values = int(index), []
+    for _ in range(length):
+        rest, place = divmod(rest, len(allowed))
+        values.append(allowed[place])
+    return tuple(reversed(values))

@@ -1,17 +1,20 @@
-"""From an architecture of any search space to its network."""
+"""From an architecture of any search space to its network, and what these networks share."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
+import torch
 from torch import nn
 
-from zc_search.images.datasets import DatasetName, Task
-from zc_search.spaces import AnyArchitecture, Architecture, ModelSpec, SizeArchitecture
-from zc_search.spaces.nasbench101.network import SpecNetwork, build_spec_network
-from zc_search.spaces.nasbench201 import network as nasbench201
-from zc_search.spaces.nasbench201.network import CellNetwork
-from zc_search.spaces.nats_sss.network import SizeNetwork, build_size_network
+from zc_search.images.datasets import DatasetName, Task, task_of
+from zc_search.spaces.base import AnyArchitecture
+from zc_search.spaces.catalogue import SPACES
+from zc_search.spaces.initialisation import initialise
 
-__all__ = ["CellNetwork", "SizeNetwork", "SpecNetwork", "build_network"]
+LARGEST_SIDE = 48
+"""Pixels of the largest maps that enter the cells; larger images are halved by the stem."""
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def build_network(
@@ -36,15 +39,40 @@ def build_network(
     Raises:
         ArchitectureError: An architecture that is infeasible.
         DataError: Unknown data set.
+        TypeError: No architecture.
         ValueError: `channels` or `cells` are too few.
     """
-    given: dict[str, Any] = {"channels": channels, "cells": cells}
-    widths = {name: number for name, number in given.items() if number is not None}
-    match arch:
-        case Architecture():
-            return nasbench201.build_network(arch, dataset, seed=seed, **widths)
-        case ModelSpec():
-            return build_spec_network(arch, dataset, seed=seed, **widths)
-        case SizeArchitecture():
-            return build_size_network(arch, dataset, seed)
-    raise TypeError(f"no architecture: {arch!r}")
+    task = task_of(dataset)
+    space = SPACES.get(getattr(arch, "space", ""))
+    if space is None:
+        raise TypeError(f"no architecture: {arch!r}")
+    network: nn.Module = space.build(arch, task, seed, channels=channels, cells=cells)
+    return network
+
+
+def initialised(make: Callable[[], N], seed: int, parts: Mapping[str, str] | None = None) -> N:
+    """Return a network with weights drawn by `initialise` alone, PyTorch's own not drawn at all."""
+    with torch.device("meta"):
+        network = make()
+    network.to_empty(device="cpu")
+    initialise(network, seed, parts or {})
+    return network
+
+
+def check_sizes(channels: int, cells: int) -> None:
+    """Refuse a network without channels or cells."""
+    if channels < 1 or cells < 1:
+        raise ValueError(f"channels and cells must be at least 1, got {channels} and {cells}")
+
+
+def stem_strides(height: int, width: int) -> tuple[int, ...]:
+    """Return the stride of each convolution of the stem for images of this size.
+
+    One of stride 1 up to `LARGEST_SIDE` pixels, as in the benchmark; beyond, as many of stride 2
+    as bring the larger side down to it, as networks for large images do.
+    """
+    side, strides = max(height, width), []
+    while side > LARGEST_SIDE:
+        side = (side + 1) // 2
+        strides.append(2)
+    return tuple(strides) or (1,)

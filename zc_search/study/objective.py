@@ -21,10 +21,7 @@ FEASIBLE = "feasible"
 
 def suggest(trial: Trial, space: AnySpace) -> AnyArchitecture:
     """Ask Optuna for a value of every parameter of the space."""
-    parameters = {
-        name: trial.suggest_categorical(name, values) for name, values in space.choices.items()
-    }
-    architecture: AnyArchitecture = space.architecture(parameters)
+    architecture: AnyArchitecture = space.suggest(trial)
     return architecture
 
 

@@ -14,9 +14,8 @@ from zc_search.proxies import Proxy, resolve_proxies
 from zc_search.scoring.cache import open_cache
 from zc_search.scoring.images import batch_and_task
 from zc_search.scoring.scorer import Scorer
-from zc_search.spaces import AnySpace
+from zc_search.spaces import AnySpace, make_space
 from zc_search.study import check_constraints, load_ensembles
-from zc_search.study.space import make_space
 
 
 class Prepared(NamedTuple):

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from zc_search.config import Config, config_differences, config_to_toml, parse_config
 from zc_search.errors import ConfigError, StudyError
 from zc_search.samplers import sampler_of
-from zc_search.study.space import make_space
+from zc_search.spaces import make_space
 from zc_search.study.storage import open_storage
 
 CONFIG = "zc_search_config"

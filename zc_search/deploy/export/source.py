@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from zc_search.images.datasets import Task
 from zc_search.spaces import EDGES, Architecture
-from zc_search.spaces.nasbench201.network import edges_that_matter, stem_strides
+from zc_search.spaces.nasbench201.graph import live_edges
+from zc_search.spaces.network import stem_strides
 
 _BLOCKS = '''
 class ReLUConvBN(nn.Module):
@@ -136,12 +137,12 @@ def kept(architecture: Architecture, name: str) -> bool:
     """Whether a parameter of `CellNetwork` is in the exported module: its edge can matter."""
     parts = name.split(".")
     if len(parts) > 3 and parts[0] == "cells" and parts[2] == "layers":
-        return int(parts[3]) in edges_that_matter(architecture)
+        return int(parts[3]) in live_edges(architecture.ops, trained=True)
     return True
 
 
 def _cell(architecture: Architecture) -> str:
-    edges = edges_that_matter(architecture)
+    edges = live_edges(architecture.ops, trained=True)
     layers, lines = [], []
     terms: dict[int, list[str]] = {1: [], 2: [], 3: []}
     for edge in edges:

@@ -24,12 +24,11 @@ from zc_search.report import write_report
 from zc_search.report.loading import load_result, stored_learning_curve
 from zc_search.scoring.images import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer, torch_device
-from zc_search.spaces import AnyArchitecture, read_architecture
+from zc_search.spaces import AnyArchitecture, make_space, read_architecture
 from zc_search.spaces.network import build_network
 from zc_search.study import broken
 from zc_search.study.result import SearchResult
 from zc_search.study.run_folder import RunFolder
-from zc_search.study.space import make_space
 
 FOLDER = "training"
 """Of the run's folder."""

@@ -1,14 +1,23 @@
-"""The NAS-Bench-101 cell as a value: a small graph whose inner vertices are operations."""
+"""The NAS-Bench-101 cell as a value, a small graph whose inner vertices are operations; the space.
+
+The space has a bit for each possible edge and an operation for each vertex. Most of its points are
+no cells of the benchmark, as input and output are not connected or the edges are too many; a trial
+of such a point is told to Optuna as infeasible.
+"""
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
-from zc_search.errors import ArchitectureError, unknown_name
+import numpy as np
+
+from zc_search.errors import ArchitectureError
+from zc_search.spaces.base import SearchSpace
 from zc_search.spaces.nasbench101.graph import (
     Matrix,
     edge_bits,
@@ -18,14 +27,21 @@ from zc_search.spaces.nasbench101.graph import (
     live_vertices,
     submatrix,
 )
-from zc_search.spaces.vocabulary import VERTEX_OPERATIONS
+
+VertexOperation = Literal["conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"]
+
+VERTEX_OPERATIONS: tuple[VertexOperation, ...] = get_args(VertexOperation)
+"""The operations of NAS-Bench-101 in its order, which its hash depends on."""
 
 INPUT, OUTPUT = "input", "output"
 MAX_VERTICES = 7
 MAX_EDGES = 9
 
+CELLS = 423_624
+"""Different cells of up to 7 vertices and 9 edges with three operations (the paper's count)."""
+
 _STRING = re.compile(r"([01]+(?:\.[01]+)*):([^:{}]*)")
-EXAMPLE = "11.1:conv3x3-bn-relu"
+_EXAMPLE = "11.1:conv3x3-bn-relu"
 _SPELLINGS = ("matrix", "ops"), ("module_adjacency", "module_operations")
 
 
@@ -51,18 +67,18 @@ class ModelSpec:
     def __post_init__(self) -> None:
         matrix = _checked_matrix(self.matrix)
         ops = tuple(self.ops) if _is_row(self.ops) else ()
-        if len(ops) != len(matrix):
+        if len(ops) != len(matrix) or (ops[0], ops[-1]) != (INPUT, OUTPUT):
             raise ArchitectureError(
                 f"ops: {self.ops!r} is given; Allowed: {len(matrix)} names, as many as the matrix "
-                "has rows"
+                f"has rows, the first {INPUT} and the last {OUTPUT}",
+                key="ops",
+                given=self.ops,
             )
-        for vertex, end in ((0, INPUT), (-1, OUTPUT)):
-            if ops[vertex] != end:
-                raise ArchitectureError(f"ops[{vertex}]: {ops[vertex]!r} is given; Allowed: {end}")
         for vertex, operation in enumerate(ops[1:-1], start=1):
             if operation not in VERTEX_OPERATIONS:
-                what = unknown_name("operation", operation, VERTEX_OPERATIONS)
-                raise ArchitectureError(f"ops[{vertex}]: {what}")
+                raise ArchitectureError.unknown(
+                    "operation", operation, VERTEX_OPERATIONS, key=f"ops[{vertex}]"
+                )
         object.__setattr__(self, "matrix", matrix)
         object.__setattr__(self, "ops", ops)
 
@@ -92,7 +108,7 @@ class ModelSpec:
         if [len(row) for row in rows] != list(range(size - 1, 0, -1)):
             raise ArchitectureError(
                 f"{text!r}: the rows of a cell of {size} vertices have {size - 1} digits, then one "
-                f"less each; such as {EXAMPLE}"
+                f"less each; such as {_EXAMPLE}"
             )
         matrix = tuple((0,) * (size - len(row)) + tuple(map(int, row)) for row in (*rows, ""))
         inner = [name.strip() for name in match[2].split(",")] if match[2].strip() else []
@@ -108,7 +124,7 @@ class ModelSpec:
             if isinstance(spec, dict) and {matrix, ops} <= spec.keys():
                 return cls(spec[matrix], spec[ops])
         raise ArchitectureError(
-            f"not a cell of NAS-Bench-101: {text!r}; such as {EXAMPLE}, or "
+            f"not a cell of NAS-Bench-101: {text!r}; such as {_EXAMPLE}, or "
             '{"matrix": [[0, 1], [0, 0]], "ops": ["input", "output"]}'
         )
 
@@ -180,20 +196,19 @@ class ModelSpec:
 
 def _checked_matrix(given: Any) -> Matrix:
     rows = [list(row) if _is_row(row) else [] for row in given] if _is_row(given) else []
-    if not 2 <= len(rows) <= MAX_VERTICES or any(len(row) != len(rows) for row in rows):
-        raise ArchitectureError(
-            f"matrix: {_shown(given)} is given; Allowed: a square matrix of 2 to {MAX_VERTICES} "
-            "rows"
-        )
-    if any(not isinstance(e, Real) or e not in (0, 1) for row in rows for e in row):
-        raise ArchitectureError(f"matrix: {_shown(given)} is given; Allowed: zeros and ones")
-    matrix = tuple(tuple(int(entry) for entry in row) for row in rows)
-    if not is_upper_triangular(matrix):
-        raise ArchitectureError(
-            f"matrix: {_shown(given)} is given; Allowed: ones right of the diagonal only, so that "
-            "every edge goes to a later vertex"
-        )
-    return matrix
+    square = 2 <= len(rows) <= MAX_VERTICES and all(len(row) == len(rows) for row in rows)
+    if square and all(isinstance(e, Real) and e in (0, 1) for row in rows for e in row):
+        matrix = tuple(tuple(int(entry) for entry in row) for row in rows)
+        if is_upper_triangular(matrix):
+            return matrix
+    text = repr(given)
+    raise ArchitectureError(
+        f"matrix: {text if len(text) <= 120 else text[:117] + '...'} is given; Allowed: a square "
+        f"matrix of 2 to {MAX_VERTICES} rows, zeros and ones, ones right of the diagonal only, so "
+        "that every edge goes to a later vertex",
+        key="matrix",
+        given=given,
+    )
 
 
 def _is_row(value: Any) -> bool:
@@ -202,6 +217,124 @@ def _is_row(value: Any) -> bool:
     )
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
+@dataclass(frozen=True)
+class ModelSpecSpace(SearchSpace[ModelSpec]):
+    """The cells that a search may visit.
+
+    Attributes:
+        vertices: Of a cell before pruning, input and output included, 2 to 7.
+        operations: What an inner vertex may be.
+        choices: A bit for each two vertices, ``edge_0_1``, and ``op_1`` for an inner vertex.
+
+    Raises:
+        ArchitectureError: Too few or too many vertices, no operation or an unknown one.
+    """
+
+    vertices: int = MAX_VERTICES
+    operations: tuple[str, ...] = VERTEX_OPERATIONS
+    choices: Mapping[str, tuple[str | int, ...]] = field(init=False, compare=False, repr=False)
+
+    name: ClassVar[str] = "nasbench101"
+    kind = ModelSpec
+    example = _EXAMPLE
+    folder = "zc_search.spaces.nasbench101"
+    settings: ClassVar = {
+        "channels": 128,
+        "cells": 3,
+        "vertices": MAX_VERTICES,
+        "operations": VERTEX_OPERATIONS,
+    }
+
+    def __post_init__(self) -> None:
+        if self.vertices not in range(2, MAX_VERTICES + 1):
+            raise ArchitectureError(
+                f"vertices: {self.vertices!r}; Allowed: 2 to {MAX_VERTICES}",
+                key="vertices",
+                given=self.vertices,
+            )
+        for operation in self.operations:
+            if operation not in VERTEX_OPERATIONS:
+                raise ArchitectureError.unknown("operation", operation, VERTEX_OPERATIONS)
+        if not self.operations or len(set(self.operations)) < len(self.operations):
+            raise ArchitectureError(
+                f"operations: {self.operations!r} is given; Allowed: one or more, each once",
+                key="operations",
+                given=self.operations,
+                allowed=VERTEX_OPERATIONS,
+            )
+        choices: dict[str, tuple[str | int, ...]] = {
+            f"edge_{s}_{t}": (0, 1) for s, t in combinations(range(self.vertices), 2)
+        }
+        choices |= {f"op_{v}": self.operations for v in range(1, self.vertices - 1)}
+        object.__setattr__(self, "choices", choices)
+
+    @classmethod
+    def from_settings(cls, section: Any) -> Self:
+        """Return the space that ``[space]`` describes."""
+        return cls(section.vertices, section.operations)
+
+    @property
+    def size(self) -> int | None:
+        """How many different cells it has, where the paper says it; else None."""
+        everything = self.vertices == MAX_VERTICES and set(self.operations) == set(
+            VERTEX_OPERATIONS
+        )
+        return CELLS if everything else None
+
+    def architecture(self, parameters: Mapping[str, Any]) -> ModelSpec:
+        """Return the cell that an Optuna trial's parameters name; it may be infeasible.
+
+        Raises:
+            ArchitectureError: A parameter is missing.
+        """
+        if missing := [name for name in self.choices if name not in parameters]:
+            raise ArchitectureError(f"no value given for {', '.join(missing)}", key=missing[0])
+        size = range(self.vertices)
+        return ModelSpec(
+            tuple(tuple(parameters[f"edge_{s}_{t}"] if s < t else 0 for t in size) for s in size),
+            (INPUT, *(parameters[f"op_{v}"] for v in size[1:-1]), OUTPUT),
+        )
+
+    def parameters(self, architecture: ModelSpec) -> dict[str, Any]:
+        """Return Optuna parameters of a cell; one with fewer vertices gets unconnected ones.
+
+        Raises:
+            ArchitectureError: It is not in this space.
+        """
+        if architecture not in self:
+            raise ArchitectureError(f"{architecture} is outside the search space")
+        last = len(architecture.ops) - 1
+        parameters: dict[str, Any] = {
+            name: 0 if name.startswith("edge") else self.operations[0] for name in self.choices
+        }
+        for s, t in combinations(range(last + 1), 2):
+            if architecture.matrix[s][t]:  # inner vertices keep their places, the output moves
+                parameters[f"edge_{s}_{t if t < last else self.vertices - 1}"] = 1
+        for v, operation in enumerate(architecture.ops[1:-1], start=1):
+            parameters[f"op_{v}"] = operation
+        return parameters
+
+    def sample(self, rng: np.random.Generator) -> ModelSpec:
+        """Draw bits and operations uniformly until they are a feasible cell, as the authors do."""
+        while (drawn := super().sample(rng)).infeasible is not None:
+            pass
+        return drawn
+
+    def neighbours(self, architecture: ModelSpec) -> Iterator[ModelSpec]:
+        """Yield feasible cells that differ in one edge or operation and in what they compute.
+
+        Raises:
+            ArchitectureError: `architecture` itself is not in this space.
+        """
+        seen = {architecture.function_key}
+        for neighbour in super().neighbours(architecture):
+            if neighbour.infeasible is None and neighbour.function_key not in seen:
+                seen.add(neighbour.function_key)
+                yield neighbour
+
+    def __contains__(self, architecture: object) -> bool:
+        return (
+            isinstance(architecture, ModelSpec)
+            and len(architecture.ops) <= self.vertices
+            and set(architecture.ops[1:-1]) <= set(self.operations)
+        )

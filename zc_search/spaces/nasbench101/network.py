@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from zc_search.errors import ArchitectureError
-from zc_search.images.datasets import DatasetName, Task, task_of
-from zc_search.spaces import ModelSpec
-from zc_search.spaces.initialisation import initialise
-from zc_search.spaces.nasbench201.network import stem_strides
+from zc_search.images.datasets import Task
+from zc_search.spaces.nasbench101.architecture import ModelSpec
+from zc_search.spaces.network import check_sizes, initialised, stem_strides
 
 STACKS = 3
 _MOMENTUM = 1 - 0.997  # of running statistics; TensorFlow counts the other way
@@ -46,18 +45,10 @@ def _operation(name: str, channels: int) -> nn.Module:
 
 
 def vertex_channels(inputs: int, outputs: int, matrix: Sequence[Sequence[int]]) -> list[int]:
-    """Return the channels of each vertex.
+    """Return the channels of each vertex of a pruned graph.
 
     The output's are divided equally among the vertices that feed it, the first ones getting those
     left over; every other vertex has as many as the widest one that it feeds.
-
-    Args:
-        inputs: Channels of the cell's input.
-        outputs: Channels of its output.
-        matrix: The pruned graph.
-
-    Raises:
-        ValueError: There are fewer channels than vertices to divide them among.
     """
     last = len(matrix) - 1
     feeding = [v for v in range(1, last) if matrix[v][last]]
@@ -78,13 +69,7 @@ def vertex_channels(inputs: int, outputs: int, matrix: Sequence[Sequence[int]]) 
 
 
 class SpecCell(nn.Module):
-    """A cell at work.
-
-    Args:
-        spec: The cell, pruned.
-        inputs: Channels of its input.
-        outputs: Channels of its output.
-    """
+    """A pruned cell at work."""
 
     def __init__(self, spec: ModelSpec, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -161,35 +146,15 @@ class SpecNetwork(nn.Module):
         return self.classifier(self.features(images).mean(dim=(2, 3)))  # type: ignore[no-any-return]
 
 
-def build_spec_network(
-    arch: ModelSpec,
-    dataset: DatasetName | Task = "cifar10",
-    channels: int = 128,
-    cells: int = 3,
-    seed: int = 0,
+def build_network(
+    arch: ModelSpec, task: Task, channels: int = 128, cells: int = 3, seed: int = 0
 ) -> SpecNetwork:
-    """Build the benchmark's network of a cell, with freshly drawn weights.
+    """Build the benchmark's network of a cell, dead vertices left out; see `build_network`.
 
     Weights are drawn as PyTorch does by default, which is not how the benchmark drew them.
-
-    Args:
-        arch: The cell; its dead vertices are left out.
-        dataset: Decides the number of classes, the channels of the images and the stem.
-        channels: Of the stem and the first stack; the benchmark used 128.
-        cells: A stack; the benchmark used 3.
-        seed: Seed of the weights.
-
-    Raises:
-        ArchitectureError: The cell is infeasible.
-        DataError: Unknown data set.
-        ValueError: `channels` or `cells` are too few.
     """
-    if arch.infeasible is not None or arch.pruned is None:
+    spec = arch.pruned
+    if arch.infeasible is not None or spec is None:
         raise ArchitectureError(f"{arch} is no cell of NAS-Bench-101: {arch.infeasible}")
-    if channels < 1 or cells < 1:
-        raise ValueError(f"channels and cells must be at least 1, got {channels} and {cells}")
-    with torch.device("meta"):
-        network = SpecNetwork(arch.pruned, channels, cells, task_of(dataset))
-    network.to_empty(device="cpu")
-    initialise(network, seed, {})
-    return network
+    check_sizes(channels, cells)
+    return initialised(lambda: SpecNetwork(spec, channels, cells, task), seed)

@@ -1,26 +1,35 @@
-"""The NAS-Bench-201 cell as a value: six named operations, and every way the field writes them.
-
-A cell has four nodes; node ``t`` is the sum of one operation applied to each earlier node ``s``
-(Dong and Yang 2020, NAS-Bench-201, section 2.1).
-"""
+"""The NAS-Bench-201 cell as a value, in every way that the field writes it, and its space."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import product
 from numbers import Integral
 from typing import ClassVar, Self
 
-from zc_search.errors import ArchitectureError, unknown_name
-from zc_search.spaces.nasbench201.forms import FunctionForm, function_form, pruned_form
-from zc_search.spaces.vocabulary import (
+from zc_search.errors import ArchitectureError
+from zc_search.spaces.base import ProductSpace, place_of, values_at
+from zc_search.spaces.nasbench201.graph import (
     EDGES,
-    MASE_OPERATIONS,
-    NASLIB_OPERATIONS,
     OPERATIONS,
     PARAMETERS,
+    FunctionForm,
+    Operation,
+    function_form,
+    live_edges,
+    pruned_form,
 )
+
+MASE_OPERATIONS: tuple[Operation, ...] = (
+    *("none", "skip_connect", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3"),
+)
+"""Meaning of MASE's integers 0 to 4; note that the convolutions stand in another order."""
+
+NASLIB_OPERATIONS: tuple[Operation, ...] = (
+    *("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3"),
+)
+"""Meaning of NASLib's integers 0 to 4."""
 
 # NASLib lists its edges by source: (1,2) (1,3) (1,4) (2,3) (2,4) (3,4), its nodes counted from 1.
 _NASLIB_EDGES = tuple(
@@ -52,16 +61,20 @@ class Architecture:
         if isinstance(self.ops, str) or not isinstance(self.ops, Sequence) or len(self.ops) != 6:
             raise ArchitectureError(
                 f"an architecture has six operations (edges {', '.join(PARAMETERS)}), "
-                f"got {self.ops!r}"
+                f"got {self.ops!r}",
+                given=self.ops,
             )
         for edge, operation in zip(PARAMETERS, self.ops, strict=True):
             if operation not in OPERATIONS:
-                raise ArchitectureError(
-                    f"{edge}: {unknown_name('operation', operation, OPERATIONS)}"
-                )
+                raise ArchitectureError.unknown("operation", operation, OPERATIONS, key=edge)
         object.__setattr__(self, "ops", tuple(self.ops))
 
     # Text -------------------------------------------------------------------------------------
+
+    @classmethod
+    def is_written(cls, text: str) -> bool:
+        """Whether a text has the form of such a cell, whatever its operations are."""
+        return text.strip().startswith("|")
 
     @classmethod
     def from_string(cls, text: str) -> Self:
@@ -72,7 +85,9 @@ class Architecture:
         """
         match = _STRING.fullmatch(text.strip()) if isinstance(text, str) else None
         if match is None:
-            raise ArchitectureError(f"not an architecture string: {text!r}; such as {_EXAMPLE}")
+            raise ArchitectureError(
+                f"not an architecture string: {text!r}; such as {_EXAMPLE}", given=text
+            )
         return cls(match.groups())
 
     def to_string(self) -> str:
@@ -91,10 +106,7 @@ class Architecture:
 
         This is not the benchmark's own numbering, which `Benchmark.index` knows.
         """
-        value = 0
-        for operation in self.ops:
-            value = value * len(OPERATIONS) + OPERATIONS.index(operation)
-        return value
+        return place_of(self.ops, OPERATIONS)
 
     @classmethod
     def from_index(cls, index: int) -> Self:
@@ -103,24 +115,12 @@ class Architecture:
         Raises:
             ArchitectureError: Outside 0 to 15,624.
         """
-        count = len(OPERATIONS) ** len(EDGES)
-        if isinstance(index, bool) or not isinstance(index, Integral) or not 0 <= index < count:
-            raise ArchitectureError(f"architecture index {index!r} is not in 0 to {count - 1}")
-        index = int(index)
-        digits = []
-        for _ in EDGES:
-            index, digit = divmod(index, len(OPERATIONS))
-            digits.append(OPERATIONS[digit])
-        return cls(tuple(reversed(digits)))
+        return cls(values_at(index, OPERATIONS, len(EDGES)))
 
     @classmethod
     def from_mase(cls, codes: Sequence[int]) -> Self:
         """Read MASE's six integers, in the order of the architecture string."""
         return cls(_decode(codes, MASE_OPERATIONS, "MASE"))
-
-    def to_mase(self) -> tuple[int, ...]:
-        """Write MASE's six integers; the inverse of `from_mase`."""
-        return tuple(MASE_OPERATIONS.index(operation) for operation in self.ops)
 
     @classmethod
     def from_naslib(cls, codes: Sequence[int]) -> Self:
@@ -128,10 +128,6 @@ class Architecture:
         operations = _decode(codes, NASLIB_OPERATIONS, "NASLib")
         by_edge = dict(zip(_NASLIB_EDGES, operations, strict=True))
         return cls(tuple(by_edge[edge] for edge in range(len(EDGES))))
-
-    def to_naslib(self) -> tuple[int, ...]:
-        """Write NASLib's tuple; the inverse of `from_naslib`."""
-        return tuple(NASLIB_OPERATIONS.index(self.ops[edge]) for edge in _NASLIB_EDGES)
 
     # What the cell computes -------------------------------------------------------------------
 
@@ -151,7 +147,7 @@ class Architecture:
     @property
     def reaches_output(self) -> bool:
         """Whether the cell's input influences its output at all."""
-        return bool(self.form.key)
+        return bool(live_edges(self.ops))
 
     @property
     def infeasible(self) -> str | None:
@@ -164,14 +160,14 @@ class Architecture:
         Isomorphic by the benchmark's rule on strings with ``none`` and ``skip_connect`` resolved
         and dead edges removed; 4,930 of the 15,625 cells are their own canonical form.
         """
-        return _first_by_pruned_form()[pruned_form(self.ops)]
+        return _first(_pruned)[_pruned(self)]
 
     def representative(self) -> "Architecture":
         """Return the first cell, by `index`, with this cell's `function_key`; there are 5,044.
 
         It has no dead edge, so it is the cheapest network to score on behalf of all of them.
         """
-        return _first_by_function_key()[self.function_key]
+        return _first(_function)[self.function_key]
 
 
 def all_architectures() -> Iterator[Architecture]:
@@ -187,22 +183,63 @@ def _decode(codes: Sequence[int], operations: Sequence[str], notation: str) -> t
     ):
         meaning = ", ".join(f"{code} {name}" for code, name in enumerate(operations))
         raise ArchitectureError(
-            f"{notation} writes a cell as six integers ({meaning}), got {codes!r}"
+            f"{notation} writes a cell as six integers ({meaning}), got {codes!r}", given=codes
         )
     return tuple(operations[code] for code in codes)
 
 
-@lru_cache(maxsize=1)
-def _first_by_pruned_form() -> dict[str, Architecture]:
+def _pruned(cell: Architecture) -> str:
+    return pruned_form(cell.ops)
+
+
+def _function(cell: Architecture) -> str:
+    return cell.function_key
+
+
+@lru_cache(maxsize=2)
+def _first(key: Callable[[Architecture], str]) -> dict[str, Architecture]:
     first: dict[str, Architecture] = {}
     for architecture in all_architectures():
-        first.setdefault(pruned_form(architecture.ops), architecture)
+        first.setdefault(key(architecture), architecture)
     return first
 
 
-@lru_cache(maxsize=1)
-def _first_by_function_key() -> dict[str, Architecture]:
-    first: dict[str, Architecture] = {}
-    for architecture in all_architectures():
-        first.setdefault(architecture.function_key, architecture)
-    return first
+_CHOICES = dict.fromkeys(PARAMETERS, OPERATIONS)
+
+
+@dataclass(frozen=True)
+class CellSpace(ProductSpace[Architecture]):
+    """The cells that a search may visit.
+
+    Attributes:
+        choices: For each edge (`PARAMETERS`), the operations it may hold; all five by default.
+
+    Raises:
+        ArchitectureError: An edge is missing or unknown, has no choice or an unknown one.
+    """
+
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=_CHOICES.copy)
+
+    name: ClassVar[str] = "nasbench201"
+    kind = Architecture
+    example = _EXAMPLE
+    folder = "zc_search.spaces.nasbench201"
+    settings: ClassVar = {"channels": 16, "cells": 5, **_CHOICES}
+    everything: ClassVar = _CHOICES
+    parameter = "edge"
+
+    __hash__ = ProductSpace.__hash__
+
+    @staticmethod
+    def values(architecture: Architecture) -> tuple[str, ...]:
+        """Return the operations of a cell's edges."""
+        return architecture.ops
+
+    def structure(self, architecture: Architecture) -> Mapping[str, float]:
+        """Return how a signal flows through a cell; see `structure.flow_features`."""
+        table = self._part("structure").flow_features([architecture.to_string()])
+        return {str(name): float(value) for name, value in table.iloc[0].items()}
+
+    def draw(self, architecture: Architecture) -> str:
+        """Return the cell as an SVG graph, dead edges faint."""
+        return str(self._part("drawing").draw_cell(architecture))

@@ -8,9 +8,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from zc_search.images.datasets import DatasetName, Task, task_of
-from zc_search.spaces import EDGES, Architecture
-from zc_search.spaces.initialisation import initialise
+from zc_search.images.datasets import Task
+from zc_search.spaces.nasbench201.architecture import Architecture
+from zc_search.spaces.nasbench201.graph import EDGES, live_edges
+from zc_search.spaces.network import check_sizes, initialised, stem_strides
 
 
 class ReLUConvBN(nn.Module):
@@ -47,7 +48,7 @@ class Cell(nn.Module):
     def __init__(self, architecture: Architecture, channels: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(_operation(op, channels) for op in architecture.ops)
-        self._edges = edges_that_matter(architecture)
+        self._edges = live_edges(architecture.ops, trained=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map N x channels x H x W to the same shape."""
@@ -59,23 +60,6 @@ class Cell(nn.Module):
             sofar = nodes[target]
             nodes[target] = value if sofar is None else sofar + value
         return torch.zeros_like(x) if nodes[3] is None else nodes[3]
-
-
-def edges_that_matter(architecture: Architecture) -> tuple[int, ...]:
-    """Return the edges whose result can reach the output once the network is trained.
-
-    An edge on an all-zero node matters too: a trained batch normalisation may shift the zero.
-    """
-    matters = {3}
-    for edge in reversed(range(len(EDGES))):
-        target, source = EDGES[edge]
-        if target in matters and architecture.ops[edge] != "none":
-            matters.add(source)
-    return tuple(
-        edge
-        for edge, (target, _) in enumerate(EDGES)
-        if target in matters and architecture.ops[edge] != "none"
-    )
 
 
 class ResidualBlock(nn.Module):
@@ -96,23 +80,6 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map N x inputs x H x W to N x outputs x H/2 x W/2."""
         return self.downsample(x) + self.conv_b(self.conv_a(x))  # type: ignore[no-any-return]
-
-
-LARGEST_SIDE = 48
-"""Pixels of the largest maps that enter the cells; larger images are halved by the stem."""
-
-
-def stem_strides(height: int, width: int) -> tuple[int, ...]:
-    """Return the stride of each convolution of the stem for images of this size.
-
-    One of stride 1 up to `LARGEST_SIDE` pixels, as in the benchmark; beyond, as many of stride 2
-    as bring the larger side down to it, as networks for large images do.
-    """
-    side, strides = max(height, width), []
-    while side > LARGEST_SIDE:
-        side = (side + 1) // 2
-        strides.append(2)
-    return tuple(strides) or (1,)
 
 
 def make_stem(inputs: int, channels: int, strides: tuple[int, ...]) -> nn.Sequential:
@@ -185,39 +152,17 @@ def _weights(block: nn.Module) -> int:
 
 
 def build_network(
-    arch: Architecture,
-    dataset: DatasetName | Task = "cifar10",
-    channels: int = 16,
-    cells: int = 5,
-    seed: int = 0,
+    arch: Architecture, task: Task, channels: int = 16, cells: int = 5, seed: int = 0
 ) -> CellNetwork:
-    """Build the benchmark's network of an architecture, with freshly drawn weights.
-
-    Args:
-        arch: The cell.
-        dataset: Decides the number of classes, the channels of the images and, for images larger
-            than the benchmark's, the stem; see `stem_strides`.
-        channels: Width of the first stage; the benchmark used 16.
-        cells: Cells a stage; the benchmark used 5.
-        seed: Seed of the weights. Isomorphic architectures compute the same function under the
-            same seed, up to rounding.
-
-    Raises:
-        DataError: Unknown data set.
-        ValueError: `channels` or `cells` below 1.
-    """
-    task = task_of(dataset)
-    if channels < 1 or cells < 1:
-        raise ValueError(f"channels and cells must be at least 1, got {channels} and {cells}")
-    with torch.device("meta"):
-        network = CellNetwork(arch, channels, cells, task)
-    network.to_empty(device="cpu")
+    """Build the benchmark's network of a cell; see `zc_search.build_network`."""
+    check_sizes(channels, cells)
+    # Convolutions that play the same part in two cells start alike, on whichever edge they are.
+    blocks = {cells, 2 * cells + 1}
     parts = {
         f"cells.{i}.layers.{edge}.op.1": f"cells.{i}.{expression}"
-        for i, cell in enumerate(network.cells)
-        if isinstance(cell, Cell)
+        for i in range(3 * cells + 2)
+        if i not in blocks
         for edge, expression in enumerate(arch.form.convolutions)
         if expression is not None
     }
-    initialise(network, seed, parts)
-    return network
+    return initialised(lambda: CellNetwork(arch, channels, cells, task), seed, parts)

@@ -7,15 +7,20 @@ after the first down-sampling, in and after the second one.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from numbers import Integral
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
-from zc_search.errors import ArchitectureError, unknown_name
-from zc_search.spaces.product_space import ProductSpace
-from zc_search.spaces.vocabulary import CHANNELS, STAGES
+from zc_search.errors import ArchitectureError
+from zc_search.spaces.base import ProductSpace, place_of, values_at
+
+CHANNELS = (8, 16, 24, 32, 40, 48, 56, 64)
+"""What a stage may have, in the benchmark's order."""
+
+STAGES = tuple(f"stage_{number}" for number in range(1, 6))
+"""The names of the stages in a configuration and in an Optuna trial."""
 
 _STRING = re.compile(r"\d{1,4}(?::\d{1,4})+", re.ASCII)
-EXAMPLE = "24:32:48:64:64"
+_EXAMPLE = "24:32:48:64:64"
+_CHOICES = dict.fromkeys(STAGES, CHANNELS)
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,14 @@ class SizeArchitecture:
         if len(channels) != len(STAGES):
             raise ArchitectureError(
                 f"an architecture of the size space has {len(STAGES)} numbers of channels, such as "
-                f"{EXAMPLE}, got {self.channels!r}"
+                f"{_EXAMPLE}, got {self.channels!r}",
+                given=self.channels,
             )
         for stage, count in zip(STAGES, channels, strict=True):
             if count not in CHANNELS:
-                allowed = ", ".join(map(str, CHANNELS))
-                raise ArchitectureError(f"{stage}: {count!r} channels; Allowed: {allowed}")
+                raise ArchitectureError.unknown(
+                    "number of channels", count, map(str, CHANNELS), key=stage
+                )
         object.__setattr__(self, "channels", tuple(int(count) for count in channels))
 
     @classmethod
@@ -60,7 +67,7 @@ class SizeArchitecture:
         """
         if not isinstance(text, str) or not cls.is_written(text):
             raise ArchitectureError(
-                f"not an architecture of the size space: {text!r}; such as {EXAMPLE}"
+                f"not an architecture of the size space: {text!r}; such as {_EXAMPLE}", given=text
             )
         return cls(tuple(map(int, text.strip().split(":"))))
 
@@ -74,10 +81,7 @@ class SizeArchitecture:
     @property
     def index(self) -> int:
         """The benchmark's own number, 0 to 32,767, the last stage changing fastest."""
-        value = 0
-        for count in self.channels:
-            value = value * len(CHANNELS) + CHANNELS.index(count)
-        return value
+        return place_of(self.channels, CHANNELS)
 
     @classmethod
     def from_index(cls, index: int) -> Self:
@@ -86,14 +90,7 @@ class SizeArchitecture:
         Raises:
             ArchitectureError: Outside 0 to 32,767.
         """
-        count = len(CHANNELS) ** len(STAGES)
-        if isinstance(index, bool) or not isinstance(index, Integral) or not 0 <= index < count:
-            raise ArchitectureError(f"architecture index {index!r} is not in 0 to {count - 1}")
-        rest, channels = int(index), []
-        for _ in STAGES:
-            rest, digit = divmod(rest, len(CHANNELS))
-            channels.append(CHANNELS[digit])
-        return cls(tuple(reversed(channels)))
+        return cls(values_at(index, CHANNELS, len(STAGES)))
 
     @property
     def function_key(self) -> str:
@@ -110,10 +107,6 @@ class SizeArchitecture:
         return self
 
 
-def _everything() -> dict[str, tuple[int, ...]]:
-    return dict.fromkeys(STAGES, CHANNELS)
-
-
 @dataclass(frozen=True)
 class SizeSpace(ProductSpace[SizeArchitecture]):
     """The numbers of channels that a search may visit.
@@ -125,38 +118,17 @@ class SizeSpace(ProductSpace[SizeArchitecture]):
         ArchitectureError: A stage is missing or unknown, has no choice or one outside the space.
     """
 
-    choices: Mapping[str, tuple[int, ...]] = field(default_factory=_everything)
+    choices: Mapping[str, tuple[int, ...]] = field(default_factory=_CHOICES.copy)
 
     name: ClassVar[str] = "nats_sss"
     kind = SizeArchitecture
+    example = _EXAMPLE
+    folder = "zc_search.spaces.nats_sss"
+    settings: ClassVar = _CHOICES
+    everything: ClassVar = _CHOICES
+    parameter = "stage"
 
-    def __post_init__(self) -> None:
-        for stage, allowed in self.choices.items():
-            if stage not in STAGES:
-                raise ArchitectureError(unknown_name("stage", stage, STAGES))
-            if not allowed or len(set(allowed)) < len(allowed) or set(allowed) - set(CHANNELS):
-                numbers = ", ".join(map(str, CHANNELS))
-                raise ArchitectureError(
-                    f"{stage}: {tuple(allowed)!r} is given; Allowed: some of {numbers}, each once"
-                )
-        missing = [stage for stage in STAGES if stage not in self.choices]
-        if missing:
-            raise ArchitectureError(f"no channels given for {', '.join(missing)}")
-        object.__setattr__(self, "choices", {stage: tuple(self.choices[stage]) for stage in STAGES})
-
-    def __hash__(self) -> int:
-        return hash(tuple(self.choices.values()))
-
-    def architecture(self, parameters: Mapping[str, Any]) -> SizeArchitecture:
-        """Return the architecture that an Optuna trial's parameters name.
-
-        Raises:
-            ArchitectureError: A stage is missing.
-        """
-        missing = [stage for stage in STAGES if stage not in parameters]
-        if missing:
-            raise ArchitectureError(f"no channels given for {', '.join(missing)}")
-        return SizeArchitecture(tuple(parameters[stage] for stage in STAGES))
+    __hash__ = ProductSpace.__hash__
 
     @staticmethod
     def values(architecture: SizeArchitecture) -> tuple[int, ...]:

@@ -4,13 +4,13 @@ The topology is that of one cell of NAS-Bench-201, once a stage: 3x3 convolution
 one, a skip from input to output. Modules carry the benchmark's names, so its weights load.
 """
 
-import torch
 from torch import Tensor, nn
 
-from zc_search.images.datasets import DatasetName, Task, task_of
-from zc_search.spaces import EDGES, SizeArchitecture
-from zc_search.spaces.initialisation import initialise
-from zc_search.spaces.nasbench201.network import ReLUConvBN, ResidualBlock, make_stem, stem_strides
+from zc_search.images.datasets import Task
+from zc_search.spaces.nasbench201.graph import EDGES
+from zc_search.spaces.nasbench201.network import ReLUConvBN, ResidualBlock, make_stem
+from zc_search.spaces.nats_sss.architecture import SizeArchitecture
+from zc_search.spaces.network import initialised, stem_strides
 
 _SKIP = EDGES.index((3, 0))
 
@@ -78,21 +78,6 @@ class SizeNetwork(nn.Module):
         return self.classifier(self.global_pooling(self.features(images)).flatten(1))  # type: ignore[no-any-return]
 
 
-def build_size_network(
-    arch: SizeArchitecture, dataset: DatasetName | Task = "cifar10", seed: int = 0
-) -> SizeNetwork:
-    """Build the benchmark's network of an architecture, with freshly drawn weights.
-
-    Args:
-        arch: The channels of the five stages.
-        dataset: Decides the number of classes, the channels of the images and the stem.
-        seed: Seed of the weights.
-
-    Raises:
-        DataError: Unknown data set.
-    """
-    with torch.device("meta"):
-        network = SizeNetwork(arch, task_of(dataset))
-    network.to_empty(device="cpu")
-    initialise(network, seed, {})
-    return network
+def build_network(arch: SizeArchitecture, task: Task, seed: int = 0) -> SizeNetwork:
+    """Build the benchmark's network of an architecture; see `zc_search.build_network`."""
+    return initialised(lambda: SizeNetwork(arch, task), seed)

@@ -1,15 +1,48 @@
-"""When two NAS-Bench-201 cells are the same: three rules on strings and one on functions.
+"""The NAS-Bench-201 cell as a graph: its edges, which are live, when two cells are the same.
 
-At initialisation a convolution of an all-zero node is zero, because batch normalisation starts
-with a shift of zero; a cell's function is therefore that of its live part.
+A cell has four nodes; node ``t`` is the sum of one operation applied to each earlier node ``s``
+(Dong and Yang 2020, NAS-Bench-201, section 2.1). At initialisation a convolution of an all-zero
+node is zero, because batch normalisation starts with a shift of zero; a cell's function is
+therefore that of its live part.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import permutations, product
-from typing import NamedTuple
+from itertools import permutations, product, takewhile
+from typing import Literal, NamedTuple, get_args
 
-_SOURCES = ((0,), (0, 1), (0, 1, 2))  # of nodes 1, 2 and 3, in the order of the string
+Operation = Literal["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+"""The operations in the benchmark's order, which is also that of `Architecture.index`."""
+
+EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
+"""(target, source) of each operation, in the order of the architecture string."""
+
+PARAMETERS = tuple(f"op_{target}_{source}" for target, source in EDGES)
+"""The names of the edges in a configuration and in an Optuna trial."""
+
+PATHS = {"0-3": (3,), "0-1-3": (0, 4), "0-2-3": (1, 5), "0-1-2-3": (0, 2, 5)}
+"""The edges of each path from input to output, by the nodes it visits."""
+
+
+def live_paths(ops: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the paths that hold no ``none``: over these the input reaches the output."""
+    return {name: edges for name, edges in PATHS.items() if all(ops[e] != "none" for e in edges)}
+
+
+def live_edges(ops: Sequence[str], *, trained: bool = False) -> tuple[int, ...]:
+    """Return the edges that have a part in the output: those on live paths, ascending.
+
+    Once a network is ``trained``, an edge on an all-zero node has a part too, as its batch
+    normalisation may shift the zero: then all count that reach the output themselves.
+    """
+    live: set[int] = set()
+    for edges in PATHS.values():
+        reaching = list(takewhile(lambda edge: ops[edge] != "none", reversed(edges)))
+        if trained or len(reaching) == len(edges):
+            live.update(reaching)
+    return tuple(sorted(live))
 
 
 class FunctionForm(NamedTuple):
@@ -25,41 +58,8 @@ class FunctionForm(NamedTuple):
     convolutions: tuple[str | None, ...]
 
 
-def _by_node(ops: Sequence[str]) -> Iterator[list[tuple[int, int, str]]]:
-    """Yield, for nodes 1 to 3, its (edge, source, operation) triples."""
-    edge = 0
-    for sources in _SOURCES:
-        yield [(edge + i, source, ops[edge + i]) for i, source in enumerate(sources)]
-        edge += len(sources)
-
-
-def string_form(ops: Sequence[str], *, resolve_none: bool) -> str:
-    """Return the benchmark's own string for isomorphic cells.
-
-    Its notation matters: a skipped node's sum is sorted as one text, so the counts depend on it.
-
-    Args:
-        ops: Six operation names.
-        resolve_none: Whether a ``none``, and any operation on a node written ``#``, becomes ``#``.
-            Without it 12,751 of the 15,625 cells differ, with it 6,466 (Dong and Yang 2020,
-            section 2.1, which counts the latter).
-    """
-    nodes = ["x"]
-    for incoming in _by_node(ops):
-        terms = []
-        for _, source, op in incoming:
-            if resolve_none and (op == "none" or nodes[source] == "#"):
-                terms.append("#")
-            elif op == "skip_connect":
-                terms.append(nodes[source])
-            else:
-                terms.append(f"({nodes[source]})@{op}")
-        nodes.append("+".join(sorted(terms)))
-    return nodes[-1]
-
-
 def pruned_form(ops: Sequence[str]) -> str:
-    """Return `string_form` with zeros dropped from sums and the sum behind a skip spliced in.
+    """Return the benchmark's string for isomorphic cells, zeros dropped and skips spliced in.
 
     4,930 of the 15,625 cells differ. The empty string is the cell whose output is always zero.
     """
@@ -75,17 +75,6 @@ def pruned_form(ops: Sequence[str]) -> str:
                 terms.append(f"{op}({'+'.join(nodes[source])})")
         nodes.append(tuple(sorted(terms)))
     return "+".join(nodes[-1])
-
-
-class _Term(NamedTuple):
-    """A summand of a node: the input, a convolution (of an edge), or a pooled summand."""
-
-    op: str
-    edge: int
-    inputs: tuple["_Term", ...]
-
-
-_INPUT = _Term("x", -1, ())
 
 
 def function_form(ops: Sequence[str]) -> FunctionForm:
@@ -125,8 +114,26 @@ def function_form(ops: Sequence[str]) -> FunctionForm:
     )
 
 
+class _Term(NamedTuple):
+    """A summand of a node: the input, a convolution (of an edge), or a pooled summand."""
+
+    op: str
+    edge: int
+    inputs: tuple["_Term", ...]
+
+
+def _by_node(ops: Sequence[str]) -> Iterator[list[tuple[int, int, str]]]:
+    """Yield, for nodes 1 to 3, its (edge, source, operation) triples."""
+    for node in (1, 2, 3):
+        yield [
+            (edge, source, ops[edge])
+            for edge, (target, source) in enumerate(EDGES)
+            if target == node
+        ]
+
+
 def _summands(ops: Sequence[str]) -> tuple[_Term, ...]:
-    nodes: list[tuple[_Term, ...]] = [(_INPUT,)]
+    nodes: list[tuple[_Term, ...]] = [(_Term("x", -1, ()),)]
     for incoming in _by_node(ops):
         terms: list[_Term] = []
         for edge, source, op in incoming:

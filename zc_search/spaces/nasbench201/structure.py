@@ -1,13 +1,17 @@
-"""How a signal flows through a NAS-Bench-201 cell: what its output is made of.
+"""Structural features of a NAS-Bench-201 cell, computed from its string: no network, no torch.
+
+`flow_features` says how a signal flows through it, `cell_features` counts what it holds. Only what
+can reach the output counts: an operation on an edge that no path from input to output uses is
+treated as absent, because it has no part in what the network computes.
 
 At initialisation every convolution ends in a batch normalisation, so that each adds a fresh signal
 of energy one, whatever its input; a skip hands signals on unchanged, and pooling damps them. From
 that alone follows how much of the output is still the input, and how many convolutions and
-poolings the rest has passed, which a count of operations cannot say. Computed from the string.
+poolings the rest has passed, which a count of operations cannot say.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,8 +19,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from zc_search.spaces import EDGES, Architecture
-from zc_search.spaces.nasbench201.cell import live_paths
+from zc_search.spaces.nasbench201.architecture import Architecture
+from zc_search.spaces.nasbench201.graph import (
+    EDGES,
+    OPERATIONS,
+    PARAMETERS,
+    PATHS,
+    live_edges,
+    live_paths,
+)
 
 POOLING_AMPLITUDE = 0.8
 """What average pooling leaves of a signal's amplitude; a constant keeps 1, white noise 1/3."""
@@ -75,20 +86,14 @@ def flow_features(architectures: Iterable[str]) -> pd.DataFrame:
     Raises:
         ArchitectureError: A text that is no architecture string.
     """
-    rows = [_features(text) for text in architectures]
-    return pd.DataFrame(np.reshape(rows, (-1, len(FLOW_FEATURES))), columns=FLOW_FEATURES)
+    return _table(_flow_row, FLOW_FEATURES, architectures)
 
 
 def spread(ops: Sequence[str], incoming: Signal) -> tuple[Node, dict[int, Signal]]:
-    """Follow a signal to the cell's output.
+    """Follow a signal through a cell.
 
-    Args:
-        ops: Six operation names.
-        incoming: What enters the cell.
-
-    Returns:
-        The output as a sum of sources, empty if nothing reaches it; and every source's signal,
-        that of a convolution by its edge and the input's as -1.
+    Returns the output as a sum of sources, empty if nothing reaches it, and every source's signal:
+    that of a convolution by its edge, the input's as -1.
     """
     sources = {_INPUT: incoming}
     nodes = [Node({(_INPUT, 0): 1}), Node(), Node(), Node()]
@@ -108,11 +113,7 @@ def spread(ops: Sequence[str], incoming: Signal) -> tuple[Node, dict[int, Signal
 
 
 def mix(node: Node, sources: Mapping[int, Signal]) -> tuple[Signal, dict[int, float]]:
-    """Add up a node that something reaches.
-
-    Returns:
-        The sum, and the share of its energy that comes from each source.
-    """
+    """Return the sum of a node that something reaches, and each source's share of its energy."""
     amplitudes: defaultdict[int, float] = defaultdict(float)
     pooled: defaultdict[int, float] = defaultdict(float)
     for (source, pools), paths in node.items():
@@ -136,15 +137,7 @@ def mix(node: Node, sources: Mapping[int, Signal]) -> tuple[Signal, dict[int, fl
     )
 
 
-@lru_cache(maxsize=20_000)  # all cells of the space: a curve of many fits asks for each again
-def _features(text: str) -> npt.NDArray[np.float64]:
-    architecture = Architecture.from_string(text)
-    if not architecture.reaches_output:
-        return np.zeros(len(FLOW_FEATURES))
-    return np.array(list(_named_features(architecture.ops).values()), float)
-
-
-def _named_features(ops: tuple[str, ...]) -> dict[str, float]:
+def _flow(ops: tuple[str, ...]) -> dict[str, float]:
     node, sources = spread(ops, Signal())
     output, shares = mix(node, sources)
     early = {source: share for source, share in shares.items() if source != _INPUT}
@@ -154,7 +147,7 @@ def _named_features(ops: tuple[str, ...]) -> dict[str, float]:
     edges = live_paths(ops).values()
     paths = [[ops[edge] for edge in held if ops[edge] != "skip_connect"] for held in edges]
     convolutions = [sum(op in _CONVOLUTIONS for op in path) for path in paths]
-    live = [ops[edge] for edge in set().union(*edges)]
+    live = [ops[edge] for edge in live_edges(ops)]
     return {
         "flow depth": output.depth,
         "flow 3x3 depth": output.kernels,
@@ -178,9 +171,101 @@ def _named_features(ops: tuple[str, ...]) -> dict[str, float]:
     }
 
 
-FLOW_FEATURES = tuple(_named_features(("skip_connect",) * len(EDGES)))
+FLOW_FEATURES = tuple(_flow(("skip_connect",) * len(EDGES)))
 """The columns of `flow_features`, in order.
 
 Chosen among 57 such quantities for how well models of them rank half of the space's functions by
 their accuracy on CIFAR-10; the other half and the other data sets had no say.
 """
+
+
+_LIVE_OPERATIONS = tuple(operation for operation in OPERATIONS if operation != "none")
+
+
+def cell_features(architectures: Iterable[str]) -> pd.DataFrame:
+    """Describe each cell by its live edges and paths.
+
+    Columns (counts and 0/1 flags, all float): ``op_1_0=nor_conv_3x3`` ... the operation of a live
+    edge; ``op_1_0 live``; ``live nor_conv_3x3`` how many live edges hold an operation;
+    ``path 0-1-3`` whether a path is live and how many of each operation and how many convolutions
+    it holds; ``paths`` the number of live paths; ``depth``, ``depth 3x3`` the most convolutions,
+    and 3x3 convolutions, on a live path, ``least depth`` and ``mean depth`` the fewest and the
+    mean; steps such as ``depth>=2`` and ``convolutions>=3``; ``skip path`` whether the input
+    reaches the output unchanged, ``pool path`` whether it does so through pooling alone.
+
+    Args:
+        architectures: Architecture strings.
+
+    Returns:
+        One row for each string, in their order, on a fresh index.
+
+    Raises:
+        ArchitectureError: A text that is no architecture string.
+    """
+    return _table(_counts_row, CELL_FEATURES, architectures)
+
+
+def _counts(ops: tuple[str, ...]) -> dict[str, float]:
+    paths = live_paths(ops)
+    live = live_edges(ops)
+    features: dict[str, float] = {}
+    for edge, parameter in enumerate(PARAMETERS):
+        features[f"{parameter} live"] = edge in live
+        for operation in _LIVE_OPERATIONS:
+            features[f"{parameter}={operation}"] = edge in live and ops[edge] == operation
+    for operation in _LIVE_OPERATIONS:
+        features[f"live {operation}"] = sum(ops[edge] == operation for edge in live)
+    for name in PATHS:
+        held = [ops[edge] for edge in paths.get(name, ())]
+        features[f"path {name}"] = name in paths
+        for operation in _LIVE_OPERATIONS:
+            features[f"path {name} {operation}"] = held.count(operation)
+        features[f"path {name} convolutions"] = sum(op in _CONVOLUTIONS for op in held)
+    held_by_path = [[ops[edge] for edge in edges] for edges in paths.values()]
+    depths = [sum(op in _CONVOLUTIONS for op in held) for held in held_by_path] or [0]
+    depth_3x3 = max([sum(op == _KERNEL for op in held) for held in held_by_path], default=0)
+    features["paths"] = len(paths)
+    features["depth"] = max(depths)
+    features["least depth"] = min(depths)
+    features["mean depth"] = sum(depths) / len(depths)
+    features["depth 3x3"] = depth_3x3
+    convolutions = sum(ops[edge] in _CONVOLUTIONS for edge in live)
+    for step in (1, 2, 3):
+        features[f"depth>={step}"] = max(depths) >= step
+        features[f"depth 3x3>={step}"] = depth_3x3 >= step
+    for step in (1, 2, 3, 4, 5):
+        features[f"convolutions>={step}"] = convolutions >= step
+    for step in (1, 2, 3, 4):
+        features[f"3x3>={step}"] = features["live nor_conv_3x3"] >= step
+    features["skip path"] = any(set(held) == {"skip_connect"} for held in held_by_path)
+    features["pool path"] = any(
+        "avg_pool_3x3" in held and set(held) <= {"skip_connect", "avg_pool_3x3"}
+        for held in held_by_path
+    )
+    return features
+
+
+CELL_FEATURES = tuple(_counts(("none",) * len(EDGES)))
+"""The columns of `cell_features`, in order."""
+
+
+def _table(
+    row: Callable[[str], npt.NDArray[np.float64]],
+    names: Sequence[str],
+    architectures: Iterable[str],
+) -> pd.DataFrame:
+    rows = [row(text) for text in architectures]
+    return pd.DataFrame(np.reshape(rows, (-1, len(names))), columns=list(names))
+
+
+@lru_cache(maxsize=20_000)  # all cells of the space: a curve of many fits asks for each again
+def _flow_row(text: str) -> npt.NDArray[np.float64]:
+    cell = Architecture.from_string(text)
+    if not cell.reaches_output:
+        return np.zeros(len(FLOW_FEATURES))
+    return np.array(list(_flow(cell.ops).values()), float)
+
+
+@lru_cache(maxsize=20_000)
+def _counts_row(text: str) -> npt.NDArray[np.float64]:
+    return np.array(list(_counts(Architecture.from_string(text).ops).values()), float)
