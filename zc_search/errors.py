@@ -27,6 +27,13 @@ class ZcSearchError(Exception):
         super().__init__(message)
         self.key, self.given, self.allowed, self.hint = key, given, tuple(allowed), hint
 
+    def at(self, key: str) -> Self:
+        """Return the same error of the setting ``key``, which the message then begins with."""
+        message = f"{key}: {str(self).removeprefix(f'{self.key}: ')}" if key else str(self)
+        return type(self)(
+            message, key=key or None, given=self.given, allowed=self.allowed, hint=self.hint
+        )
+
     @classmethod
     def unknown(
         cls, kind: str, given: object, allowed: Iterable[str], *, key: str | None = None
@@ -43,8 +50,28 @@ class ZcSearchError(Exception):
         )
 
 
-class ConfigError(ZcSearchError):
-    """One or more settings are wrong; the message lists all of them."""
+class ConfigError(ZcSearchError, ValueError):
+    """One or more settings are wrong; the message lists all of them.
+
+    Attributes:
+        problems: An error a wrong setting, each with its own key; none where it is not the settings
+            that are wrong but their file.
+    """
+
+    problems: tuple["ConfigError", ...] = ()
+
+    @classmethod
+    def of(cls, source: str, problems: Iterable["ConfigError"]) -> Self:
+        """Return the error that lists ``problems``, each once, under the name of their source."""
+        listed = {str(problem): problem for problem in problems}
+        count = "1 setting is" if len(listed) == 1 else f"{len(listed)} settings are"
+        error = cls("\n  ".join((f"{source}: {count} wrong", *listed)))
+        error.problems = tuple(listed.values())
+        if len(listed) == 1:
+            (only,) = error.problems
+            error.key, error.given = only.key, only.given
+            error.allowed, error.hint = only.allowed, only.hint
+        return error
 
 
 class UsageError(ZcSearchError):

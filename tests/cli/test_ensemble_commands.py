@@ -728,7 +728,7 @@ def test_a_weighted_sum_and_an_older_layout_become_one_objective(tmp_path: Path)
     assert not config.study.sum_objectives
     assert set(config.proxies_to_compute) == {"synflow", "params", "flops", "l2_norm"}
 
-    mase = Path(__file__).parent.parent / "configs" / "mase.toml"
+    mase = Path(__file__).parents[2] / "configs" / "mase.toml"
     with pytest.warns(UserWarning, match="MASE"):
         said = invoke("apply", "small.toml", "--write-config", mase, "--to=b.toml")
     assert "computed otherwise than those fitted to: space.channels 16" in flat(said)

@@ -30,7 +30,7 @@ from zc_search.compare.table import table_of
 from zc_search.errors import ConfigError, ReportError, ZcSearchError
 from zc_search.spaces import Architecture
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def comparison(tmp_path: Path, algorithms: dict[str, Any] | None = None, **race: Any) -> Comparison:
@@ -49,7 +49,7 @@ def comparison(tmp_path: Path, algorithms: dict[str, Any] | None = None, **race:
 def test_the_shipped_file_is_valid_and_all_its_algorithms_can_be_made() -> None:
     shipped = load_comparison(CONFIGS / "compare.toml", {"datasets": ["cifar10"]})
     for label, options in shipped.algorithms.items():
-        algorithm = describe(label, options.plain(), None)
+        algorithm = describe(label, options, None)
         if algorithm.looks:
             make_search(algorithm, 0)
         else:

@@ -334,7 +334,7 @@ def test_only_training_may_be_changed_afterwards(trained) -> None:
 
 
 def test_the_shipped_search_file_keeps_to_what_it_says() -> None:
-    config = load_config(Path(__file__).parent.parent / "configs" / "own_images.toml")
+    config = load_config(Path(__file__).parents[2] / "configs" / "own_images.toml")
     assert config.data_decides
     assert set(RECOMMENDED_PROXIES) <= set(config.proxies_to_compute)
 

@@ -101,7 +101,7 @@ def describe_all(comparison: Comparison, dataset: str) -> list[Algorithm]:
     """
     algorithms = []
     for label, table in comparison.algorithms.items():
-        algorithm = describe(label, table.plain(), comparison.compare.scores_of(dataset))
+        algorithm = describe(label, table, comparison.compare.scores_of(dataset))
         make_search(algorithm, 0) if algorithm.looks else pick(algorithm, 0)
         algorithms.append(algorithm)
     return algorithms

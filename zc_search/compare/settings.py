@@ -4,24 +4,19 @@ import tomllib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, model_validator
 
-from zc_search.config.messages import dotted, faults, report, unknown_key
+from zc_search.config.messages import problems
 from zc_search.config.sections import Section
-from zc_search.config.types import Count, FrozenTable, StudyName, Table
-from zc_search.errors import ConfigError, nearest, unknown_name
+from zc_search.config.types import Count, StudyName
+from zc_search.errors import ConfigError, nearest
 from zc_search.images.datasets import DatasetName
 
 Budget = Annotated[float, Field(gt=0)]
 Counts = Annotated[tuple[Count, ...], Field(strict=False)]
 Budgets = Annotated[tuple[Budget, ...], Field(strict=False)]
-
-
-def _by_dataset(value: Any) -> Any:
-    return value if isinstance(value, str) or value is None else FrozenTable.of(value)
 
 
 class Race(Section):
@@ -57,12 +52,12 @@ class Race(Section):
     at_accuracies: Counts = (24, 48, 96)
     at_seconds: Budgets = (12_000.0, 200_000.0)
     one_training: bool = False
-    scores: Annotated[str | FrozenTable | None, BeforeValidator(_by_dataset)] = None
+    scores: str | dict[str, str] | None = None
     workers: Count | None = None
 
     def scores_of(self, dataset: str) -> str | None:
         """Return the scores file for a data set, or None."""
-        if isinstance(self.scores, FrozenTable):
+        if isinstance(self.scores, dict):
             return self.scores.get(dataset)
         return self.scores
 
@@ -77,16 +72,15 @@ class Comparison(Section):
     """
 
     compare: Race = Race()
-    algorithms: dict[str, Table] = Field(min_length=1)
+    algorithms: dict[str, dict[str, Any]] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         scores = self.compare.scores
-        for dataset in scores if isinstance(scores, FrozenTable) else ():
+        for dataset in scores if isinstance(scores, dict) else ():
             if dataset not in self.compare.datasets:
-                raise ValueError(
-                    f"scores are given for {dataset!r}, which is not compared; "
-                    f"Allowed: {', '.join(self.compare.datasets)}"
+                raise ConfigError.unknown(
+                    "compared dataset", dataset, self.compare.datasets, key="compare.scores"
                 )
         return self
 
@@ -118,23 +112,4 @@ def load_comparison(
     try:
         return Comparison.model_validate(settings)
     except ValidationError as error:
-        lines = dict.fromkeys(map(_line, faults(error)))
-        raise ConfigError(report(str(path), [*lines])) from error
-
-
-_EXAMPLES = {"algorithms": "one at least, such as random = {}"}
-
-
-def _line(detail: ErrorDetails) -> str:
-    location, reason = dotted(detail["loc"]), detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden":
-        *section, key = map(str, detail["loc"])
-        model = Race if section else Comparison
-        reason = unknown_key(key, list(model.model_fields))
-    elif detail["type"] in ("missing", "too_short"):
-        reason = f"missing; Allowed: {_EXAMPLES.get(location, 'one at least')}"
-    elif detail["type"] == "literal_error" and detail["loc"][1:2] == ("datasets",):
-        reason = unknown_name("dataset", str(detail["input"]), get_args(DatasetName))
-    elif detail["type"] != "value_error":
-        reason = f"{detail['input']!r} is given; {reason}"
-    return f"{location}: {reason}" if location else reason
+        raise ConfigError.of(str(path), problems(error, Comparison, settings)) from error

@@ -3,22 +3,28 @@
 The file is described in ``zc_search/config/search.toml``, which `starter` returns.
 """
 
-from zc_search.config.comparison import RESUMABLE, config_differences
 from zc_search.config.loading import ConfigWarning, load_config, parse_config
 from zc_search.config.sections import (
+    SPACE_KEYS,
     Benchmark,
     Constraints,
     Data,
     Ensemble,
     Output,
     Proxies,
+    Space,
     Study,
     Training,
 )
 from zc_search.config.settings import ENSEMBLE, Config, Objective, ensemble_file
-from zc_search.config.space import SPACE_KEYS, Space
-from zc_search.config.types import METRIC_DIRECTIONS, SAMPLERS, FrozenTable
-from zc_search.config.writing import config_to_toml, public, starter
+from zc_search.config.types import METRIC_DIRECTIONS, SAMPLERS
+from zc_search.config.writing import (
+    RESUMABLE,
+    config_differences,
+    config_to_toml,
+    public,
+    starter,
+)
 
 __all__ = [
     "ENSEMBLE",
@@ -32,7 +38,6 @@ __all__ = [
     "Constraints",
     "Data",
     "Ensemble",
-    "FrozenTable",
     "Objective",
     "Output",
     "Proxies",

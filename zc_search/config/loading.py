@@ -9,12 +9,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import tomlkit
 from pydantic import ValidationError
-from tomlkit.exceptions import TOMLKitError
 
 from zc_search.config import mase
-from zc_search.config.messages import Location, describe, report
+from zc_search.config.messages import dotted, find, problems
 from zc_search.config.settings import Config, Objective
 from zc_search.errors import ConfigError, nearest
 
@@ -64,24 +62,22 @@ def parse_config(
 
 def _build(text: str | Mapping[str, Any], overrides: Sequence[str], source: str) -> Config:
     settings = _parse(text, source) if isinstance(text, str) else deepcopy(dict(text))
-    lines: list[str] = []
-    origins: dict[Location, str] = {}
-    ignored: list[str] = []
-    if mase.recognises(settings):
-        translation = mase.translate(settings)
-        settings, origins = translation.settings, translation.origins
-        lines, ignored = translation.errors, translation.ignored
+    read = mase.translate(settings) if mase.recognises(settings) else mase.Translation(settings)
+    wrong = [*read.problems]
     for override in overrides:
-        lines += _override(settings, override, origins)
+        try:
+            _override(read.settings, override, read.origins)
+        except ConfigError as problem:
+            wrong.append(problem)
     try:
-        config = Config.model_validate(settings)
+        config = Config.model_validate(read.settings)
     except ValidationError as error:
-        lines += describe(error, settings, origins)
-    if lines:
-        raise ConfigError(report(source, [*dict.fromkeys(lines)]))
-    if ignored:
+        wrong += problems(error, Config, read.settings, read.origins)
+    if wrong:
+        raise ConfigError.of(source, wrong)
+    if read.ignored:
         heading = f"{source}: keys in MASE's layout that mean nothing here:"
-        warnings.warn("\n  ".join((heading, *ignored)), ConfigWarning, stacklevel=3)
+        warnings.warn("\n  ".join((heading, *read.ignored)), ConfigWarning, stacklevel=3)
     return config
 
 
@@ -100,20 +96,14 @@ def _read(path: Path) -> str:
         reason = f"no UTF-8 text, as TOML has to be, from byte {error.start} on"
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
-    raise ConfigError(f"{path}: {reason}")
+    raise ConfigError(f"{path}: {reason}", given=str(path))
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        return tomlkit.parse(text).unwrap()
-    except (TOMLKitError, ValueError, RecursionError) as error:
-        fault: Exception = error
-    try:
-        # The standard library says more clearly what is wrong and where.
-        tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        fault = error
-    raise ConfigError(f"{source}: no valid TOML: {fault}")
+        raise ConfigError(f"{source}: no valid TOML: {error}", given=source) from error
 
 
 _WITHIN = r"\[[^\]]*\]|\"[^\"]*\"|'[^']*'"
@@ -121,8 +111,8 @@ _OVERRIDE = re.compile(rf"((?:[^=\[\]\"']|{_WITHIN})+)=(.*)", re.DOTALL)
 _NAME = re.compile(rf"(?:[^.\[\]\"']|{_WITHIN})+")
 
 
-def _override(settings: dict[str, Any], override: str, origins: dict[Location, str]) -> list[str]:
-    """Write one ``section.key=value`` into `settings`; return what is wrong with it, if anything.
+def _override(settings: dict[str, Any], override: str, origins: dict[str, str]) -> None:
+    """Write one ``section.key=value`` into `settings`.
 
     Not split at every dot and sign, since a user's own proxy, ``package.module:function``, is one
     name, and so is ``proxy[option=0.5]``.
@@ -131,30 +121,37 @@ def _override(settings: dict[str, Any], override: str, origins: dict[Location, s
     key, text = (part.strip() for part in split.groups()) if split else (override, "")
     section, _, name = key.partition(".")
     if not (section and name and text):
-        return [f"--set {override!r}: Allowed: section.key=value, such as study.n_trials=20"]
+        raise _not_set(override, "Allowed: section.key=value, such as study.n_trials=20")
     head, dot, last = name.rpartition(".")
     if section == "objectives" and ":" in name:
         names = [head, last] if dot and last in Objective.model_fields else [name]
     else:
         names = _NAME.findall(name)
-    location = [section, *(part.strip("\"'") for part in names)]
-    origins.pop(tuple(location), None)
+    location = (section, *(part.strip("\"'") for part in names))
+    origins.pop(dotted(location), None)
     table = settings
     for part in location[:-1]:
-        inner_table = table.setdefault(part, {})
-        if section == "objectives" and isinstance(inner_table, str):
-            inner_table = table[part] = {"direction": inner_table}
-        if not isinstance(inner_table, dict):
-            return [f"--set {override!r}: {part!r} is {inner_table!r}, which holds no keys"]
-        table = inner_table
-    table[location[-1]] = _value(text)
-    return []
+        inner = table.setdefault(part, {})
+        if section == "objectives" and isinstance(inner, str):
+            inner = table[part] = {"direction": inner}
+        if not isinstance(inner, dict):
+            raise _not_set(override, f"{part!r} is {inner!r}, which holds no keys")
+        table = inner
+    _, field = find(Config, location)
+    is_text = field is not None and field.annotation in (str, str | None)
+    table[location[-1]] = _value(text, is_text=is_text)
 
 
-def _value(text: str) -> Any:
+def _not_set(override: str, reason: str) -> ConfigError:
+    return ConfigError(f"--set {override!r}: {reason}", key="--set", given=override)
+
+
+def _value(text: str, *, is_text: bool) -> Any:
+    """Read a TOML value, or else a bare text; a study may well be named by a number or a date."""
     try:
-        value = tomlkit.value(text).unwrap()
-    except (TOMLKitError, ValueError):
+        values = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
         return text
-    # No setting is a date, but a study may well be named by one.
-    return value if isinstance(value, str | bool | int | float | list | dict) else text
+    value = values["value"]
+    usable = isinstance(value, str if is_text else str | bool | int | float | list | dict)
+    return value if usable and len(values) == 1 else text

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zc_search.config.messages import Location, dotted, unknown_key
-from zc_search.config.types import metric_direction
-from zc_search.errors import unknown_name
+from zc_search.config.types import metric_direction, wrong
+from zc_search.errors import ConfigError
 from zc_search.images.datasets import DATASETS
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS
 from zc_search.spaces import PARAMETERS
@@ -43,32 +43,32 @@ def recognises(raw: Mapping[str, Any]) -> bool:
 
 @dataclass
 class Translation:
-    """What a file in MASE's layout says, in this project's terms.
+    """What a file says in this project's terms, one in MASE's layout among them.
 
     Attributes:
         settings: What `Config` is validated from.
         origins: The key in the file of each setting, for messages.
         ignored: Keys without a meaning here, with the reason where it is not plain.
-        errors: Keys that cannot be translated.
+        problems: Keys that cannot be translated.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
-    origins: dict[Location, str] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    problems: list[ConfigError] = field(default_factory=list)
 
-    def put(self, location: tuple[str, str], value: Any, origin: Location) -> None:
-        """Set ``location`` to a value that the file gives at ``origin``."""
-        self.settings.setdefault(location[0], {})[location[1]] = value
-        self.origins[location] = dotted(origin)
+    def put(self, section: str, key: str, value: Any, origin: Location) -> None:
+        """Set a key to a value that the file gives at ``origin``."""
+        self.settings.setdefault(section, {})[key] = value
+        self.origins[f"{section}.{key}"] = dotted(origin)
 
     def ignore(self, origin: Location, reason: str = "") -> None:
         """List a key without a meaning."""
         self.ignored.append(dotted(origin) + (f" ({reason})" if reason else ""))
 
-    def fail(self, origin: Location, message: str) -> None:
+    def fail(self, origin: Location, problem: ConfigError) -> None:
         """List a wrong key."""
-        self.errors.append(f"{dotted(origin)}: {message}")
+        self.problems.append(problem.at(dotted(origin)))
 
     def table(self, raw: Mapping[str, Any], location: Location) -> Mapping[str, Any]:
         """Return the table at ``location`` in the file, empty if there is none."""
@@ -76,7 +76,7 @@ class Translation:
         for depth, part in enumerate(location, 1):
             value = table.get(str(part), {})
             if not isinstance(value, Mapping):
-                self.fail(location[:depth], f"{value!r} is given; Allowed: a table")
+                self.fail(location[:depth], wrong(value, "a table"))
                 return {}
             table = value
         return table
@@ -100,22 +100,23 @@ def _basics(result: Translation, raw: Mapping[str, Any]) -> None:
             case "search":
                 continue
             case "batch_size":
-                result.put(("data", "batch_size"), value, (key,))
+                result.put("data", "batch_size", value, (key,))
             case "seed":  # MASE seeds everything with it
                 for section in ("study", "data", "proxies", "ensemble"):
-                    result.put((section, "seed"), value, (key,))
+                    result.put(section, "seed", value, (key,))
             case "project":
                 name = re.sub(r"[^A-Za-z0-9._-]+", "-", value) if isinstance(value, str) else value
-                result.put(("study", "name"), name, (key,))
+                result.put("study", "name", name, (key,))
             case "accelerator":  # its own examples say gpu and run without one
-                result.put(("proxies", "device"), "auto" if value == "gpu" else value, (key,))
+                result.put("proxies", "device", "auto" if value == "gpu" else value, (key,))
             case _:
                 result.ignore((key,))
 
 
 def _space(result: Translation, table: Mapping[str, Any]) -> None:
     if not table:
-        result.fail(_SPACE, "missing; Allowed: a table with dataset, C, N and op_1_0 to op_3_2")
+        allowed = "a table with dataset, C, N and op_1_0 to op_3_2"
+        result.fail(_SPACE, ConfigError(f"missing; Allowed: {allowed}", allowed=(allowed,)))
         return
     single: dict[str, Any] = {"dataset": "cifar10"}
     for key, value in table.items():
@@ -125,14 +126,16 @@ def _space(result: Translation, table: Mapping[str, Any]) -> None:
         elif key not in (*_SINGLE, "op_0_0"):  # op_0_0 is the input node, not an edge
             result.fail(origin, unknown_key(key, (*_SINGLE, *PARAMETERS)))
         elif isinstance(value, list) and len(value) != 1:
-            result.fail(origin, f"{value!r} is given; Allowed: a list of one value")
+            result.fail(origin, wrong(value, "a list of one value"))
         else:
             single[key] = value[0] if isinstance(value, list) else value
     for key, ours in (("dataset", "dataset"), ("C", "channels"), ("N", "cells")):
         if key in single:
-            result.put(("space", ours), single[key], (*_SPACE, key))
+            result.put("space", ours, single[key], (*_SPACE, key))
     if single.get("name", "infer.tiny") != "infer.tiny":
-        result.fail((*_SPACE, "name"), unknown_name("network", single["name"], ["infer.tiny"]))
+        result.fail(
+            (*_SPACE, "name"), ConfigError.unknown("network", single["name"], ["infer.tiny"])
+        )
     for dataset, info in DATASETS.items():
         classes = single.get("number_classes", info.classes)
         if dataset == single["dataset"] and classes != info.classes:
@@ -144,25 +147,23 @@ def _space(result: Translation, table: Mapping[str, Any]) -> None:
 
 def _operations(result: Translation, edge: str, value: Any) -> None:
     codes = value if isinstance(value, list) else [value]
-    wrong = [
-        code for code in codes if type(code) is not int or not 0 <= code < len(MASE_OPERATIONS)
-    ]
-    if wrong:
-        meaning = ", ".join(f"{code} {name}" for code, name in enumerate(MASE_OPERATIONS))
-        result.fail((*_SPACE, edge), f"unknown operation {wrong[0]!r}; Allowed: {meaning}")
+    unknown = [c for c in codes if type(c) is not int or not 0 <= c < len(MASE_OPERATIONS)]
+    if unknown:
+        meanings = [f"{code} ({name})" for code, name in enumerate(MASE_OPERATIONS)]
+        result.fail((*_SPACE, edge), ConfigError.unknown("operation", unknown[0], meanings))
     else:
         names = [MASE_OPERATIONS[code] for code in codes]
-        result.put(("space", edge), names, (*_SPACE, edge))
+        result.put("space", edge, names, (*_SPACE, edge))
 
 
 def _setup(result: Translation, table: Mapping[str, Any]) -> None:
     for key, value in table.items():
         origin = (*_SETUP, key)
         if key in _RENAMED:
-            result.put(("study", _RENAMED[key]), value, origin)
+            result.put("study", _RENAMED[key], value, origin)
         elif key == "sampler":  # MASE does not mind upper case
             name = value.lower() if isinstance(value, str) else value
-            result.put(("study", key), "brute_force" if name == "bruteforce" else name, origin)
+            result.put("study", key, "brute_force" if name == "bruteforce" else name, origin)
         elif key == "direction" and table.get("sum_scaled_metrics") is not True:
             result.ignore(origin, "each objective has its own, as sum_scaled_metrics is false")
         elif key in ("pkl_ckpt", "save_every_n_trials"):
@@ -178,7 +179,7 @@ def _runner(result: Translation, table: Mapping[str, Any]) -> None:
             if isinstance(value, list):
                 names = [_PROXIES.get(str(name), name) for name in value]
                 value = [name for at, name in enumerate(names) if name not in names[:at]]
-            result.put(("proxies", "compute"), value, origin)
+            result.put("proxies", "compute", value, origin)
         elif key in ("data_loader", "num_samples"):
             result.ignore(origin, "one batch is scored, see data.source and data.batch_size")
         else:
@@ -194,16 +195,16 @@ def _metrics(result: Translation, table: Mapping[str, Any], setup: Mapping[str, 
     summed = setup.get("sum_scaled_metrics") is True
     common = setup.get("direction")
     if summed and common not in _DIRECTIONS:
-        result.fail((*_SETUP, "direction"), unknown_name("direction", common, _DIRECTIONS))
+        result.fail((*_SETUP, "direction"), ConfigError.unknown("direction", common, _DIRECTIONS))
     result.settings["objectives"] = {}
-    result.origins["objectives",] = dotted(_METRICS)
+    result.origins["objectives"] = dotted(_METRICS)
     for metric, entry in table.items():
         origin, name = (*_METRICS, metric), _PROXIES.get(metric, metric)
         if metric in _HARDWARE:
             result.ignore(origin)
             continue
         if not isinstance(entry, Mapping):
-            result.fail(origin, f"{entry!r} is given; Allowed: a table with scale and direction")
+            result.fail(origin, wrong(entry, "a table with scale and direction"))
             continue
         objective = dict(entry)
         scale = objective.get("scale", 1.0)
@@ -216,7 +217,7 @@ def _metrics(result: Translation, table: Mapping[str, Any], setup: Mapping[str, 
             given = objective.get("direction", "default")
             upwards = (usual if given == "default" else given) == "maximize"
             objective |= {"scale": -scale, "direction": "minimize" if upwards else "maximize"}
-        result.put(("objectives", name), objective, origin)
+        result.put("objectives", name, objective, origin)
 
 
 def _surroundings(result: Translation, raw: Mapping[str, Any]) -> None:
@@ -224,7 +225,7 @@ def _surroundings(result: Translation, raw: Mapping[str, Any]) -> None:
     strategy = result.table(raw, _STRATEGY)
     name = strategy.get("name", "optuna")
     if name != "optuna":
-        result.fail((*_STRATEGY, "name"), unknown_name("strategy", name, ["optuna"]))
+        result.fail((*_STRATEGY, "name"), ConfigError.unknown("strategy", name, ["optuna"]))
     if strategy.get("eval_mode", False) is not False:
         result.ignore((*_STRATEGY, "eval_mode"), "networks are scored in training mode")
     translated = {

@@ -1,55 +1,57 @@
-"""What is wrong with a configuration, one line a key, in the terms of the user's file."""
+"""What is wrong with settings, one problem a key, in the terms of the user's file."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Any, get_args
 
-from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from zc_search.config.settings import Config, Objective
-from zc_search.errors import nearest, unknown_name
+from zc_search.config.types import wrong
+from zc_search.errors import ConfigError, nearest
 
 Location = tuple[str | int, ...]
 """A key, from the outside in: ``("space", "op_1_0", 2)``."""
 
-KINDS: Mapping[Any, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    Sequence: "a list of names",
+_WORDS = {
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
 }
-"""What users call types."""
+"""What users call types, by pydantic's name for another one."""
 
 
-def describe(
-    error: ValidationError, settings: Mapping[str, Any], origins: Mapping[Location, str]
-) -> list[str]:
+def problems(
+    error: ValidationError,
+    model: type[BaseModel],
+    settings: Mapping[str, Any],
+    origins: Mapping[str, str] | None = None,
+) -> list[ConfigError]:
     """Say for each wrong key of `settings` what was given and what is allowed.
 
     Args:
-        error: What the validation of `Config` found.
+        error: What the validation of the settings found.
+        model: What they were validated as.
         settings: The values that were validated.
         origins: What the user's file calls a key, where that is not its dotted name.
     """
-    return [_line(detail, settings, origins) for detail in faults(error)]
-
-
-def faults(error: ValidationError) -> list[ErrorDetails]:
-    """Return what is wrong; a list whose items all are is counted as empty too, which it is not."""
-    return [d for d in error.errors() if not (d["type"] == "too_short" and d["input"])]
-
-
-def report(source: str, lines: Sequence[str]) -> str:
-    """Put a heading over `lines` that names the file and how many settings are wrong."""
-    count = "1 setting is" if len(lines) == 1 else f"{len(lines)} settings are"
-    return "\n".join((f"{source}: {count} wrong", *(f"  {line}" for line in lines)))
+    found = []
+    for detail in error.errors():
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # all items of a list are wrong, which pydantic counts as an empty one too
+        where = dotted(_location(detail["loc"], settings))
+        found += [p.at(_origin(p.key or where, origins or {})) for p in _problems(detail, model)]
+    return found
 
 
 def dotted(location: Location) -> str:
-    """Write a location as users do: ``space.op_1_0[2]``.
+    """Write a location as users do.
 
     >>> dotted(("space", "op_1_0", 2))
     'space.op_1_0[2]'
@@ -58,121 +60,91 @@ def dotted(location: Location) -> str:
     return "".join(parts).removeprefix(".")
 
 
-def unknown_key(
-    key: str, allowed: Sequence[str], kind: str = "key", home: str | None = None
-) -> str:
-    """Say that ``key`` is unknown, what is allowed, and what was meant.
-
-    Args:
-        key: As given.
-        allowed: The keys that may stand there.
-        kind: What is unknown.
-        home: The section that the key belongs to, if it is the right key in the wrong place.
-    """
+def unknown_key(key: str, allowed: Sequence[str], kind: str = "key", home: str = "") -> ConfigError:
+    """Say that ``key`` is unknown, and what was meant, or in which section it is right."""
     close = nearest(key, allowed)
     hint = f"it belongs in [{home}]. " if home else f"did you mean {close!r}? " if close else ""
-    return f"unknown {kind}; {hint}Allowed: {', '.join(allowed)}"
+    message = f"unknown {kind}; {hint}Allowed: {', '.join(allowed)}"
+    return ConfigError(message, given=key, allowed=allowed, hint=home or close)
 
 
-def _line(
-    detail: ErrorDetails, settings: Mapping[str, Any], origins: Mapping[Location, str]
-) -> str:
-    location, context, given = detail["loc"], detail.get("ctx", {}), detail["input"]
-    if detail["type"] == "at_key":
-        location = (*location, context["key"])
-    model, field = _find(location)
-    path = _path(location, settings, origins)
-    match detail["type"]:
-        case "value_error":
-            return f"{path}: {context['error']}"
-        case "at_key":
-            return f"{path}: {detail['msg']}"
-        case "extra_forbidden":
-            return f"{path}: {_unknown_key(location, model)}"
-        case "literal_error" if field is not None:
-            kind = "operation" if isinstance(location[-1], int) else str(location[-1])
-            return f"{path}: {unknown_name(kind, given, _choices(field.annotation))}"
-        case "too_short" | "string_too_short":
-            return f"{path}: is empty; Allowed: {_allowed(field)}"
-        case _:
-            return f"{path}: {_shown(given)} is given; Allowed: {_allowed(field)}"
-
-
-def _path(location: Location, settings: Mapping[str, Any], origins: Mapping[Location, str]) -> str:
-    objectives = settings.get("objectives")
-    if location[0] == "objectives" and isinstance(objectives, Mapping) and len(location) > 2:
-        name = list(objectives)[int(location[1])]
-        # Only a table has keys of its own; `snip = "maximise"` is wrong at `snip` itself.
-        inner = location[2:] if isinstance(objectives[name], Mapping) else ()
-        location = ("objectives", name, *(part for part in inner if part != "name"))
-    for length in range(len(location), 0, -1):
-        if location[:length] in origins:
-            return origins[location[:length]] + dotted(("", *location[length:]))
-    return dotted(location)
-
-
-def _find(location: Location) -> tuple[type[BaseModel], FieldInfo | None]:
+def find(model: type[BaseModel], location: Location) -> tuple[type[BaseModel], FieldInfo | None]:
     """Return the model that holds the key at `location`, and the key's field if there is one."""
-    section, *rest = location
-    field = Config.model_fields.get(str(section))
-    if not rest:
-        return Config, field
-    if section == "objectives":
-        return Objective, Objective.model_fields.get(str(rest[-1]))
-    model = field.annotation if field is not None else None
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return Config, None
-    name = str(rest[0])
-    return model, model.model_fields.get(name) or model.model_fields.get(f"{name}_")
+    field = None
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if field is not None:
+            inner = next(
+                (t for t in (field.annotation, *get_args(field.annotation)) if _holds(t)), None
+            )
+            if inner is None:
+                return model, field
+            model = inner
+        names = {info.alias or name: info for name, info in model.model_fields.items()}
+        field = names.get(part)
+        if field is None:
+            break
+    return model, field
 
 
-def _unknown_key(location: Location, model: type[BaseModel]) -> str:
+def _holds(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _problems(detail: ErrorDetails, model: type[BaseModel]) -> Sequence[ConfigError]:
+    location, given, context = detail["loc"], detail["input"], detail.get("ctx", {})
+    match detail["type"]:
+        case "value_error" if isinstance(context["error"], ConfigError):
+            return context["error"].problems or [context["error"]]
+        case "value_error":
+            return [ConfigError(str(context["error"]), given=given)]
+        case "extra_forbidden":
+            return [_unknown(location, model)]
+        case "literal_error":
+            kind = "name" if isinstance(location[-1], int) else str(location[-1])
+            allowed = re.findall(r"'([^']*)'", context["expected"])
+            return [ConfigError.unknown(kind, given, allowed)]
+        case "too_short" | "string_too_short":
+            return [ConfigError("is empty; Allowed: one at least", given=given)]
+        case "missing":
+            return [ConfigError("missing; Allowed: at least one")]
+        case kind:
+            said = re.sub(r"^Input should (be )?", "", detail["msg"])
+            said = re.sub(r"(greater|less) than or equal to", _bound, said)
+            return [wrong(given, _WORDS.get(kind, said))]
+
+
+def _bound(comparison: re.Match[str]) -> str:
+    return "at least" if comparison[1] == "greater" else "at most"
+
+
+def _unknown(location: Location, root: type[BaseModel]) -> ConfigError:
     key = str(location[-1])
-    allowed = [
-        field.alias or name
-        for name, field in model.model_fields.items()
-        if (model, name) != (Objective, "name")
-    ]
-    sections = [name for name in Config.model_fields if name != "objectives"]
-    homes = [name for name in sections if _find((name, key))[1]]
-    kind = "section" if model is Config and not homes else "key"
-    return unknown_key(key, allowed, kind, homes[0] if len(homes) == 1 else None)
+    model, _ = find(root, location)
+    listed = any(isinstance(part, int) for part in location)  # whose name is the key of its table
+    names = [info.alias or name for name, info in model.model_fields.items()]
+    sections = [n for n, info in root.model_fields.items() if _holds(info.annotation)]
+    homes = [name for name in sections if find(root, (name, key))[1] is not None]
+    kind = "section" if model is root and not homes else "key"
+    home = homes[0] if len(homes) == 1 and not listed else ""
+    return unknown_key(key, [n for n in names if not (listed and n == "name")], kind, home)
 
 
-def _choices(annotation: Any) -> tuple[str, ...]:
-    """Return the strings of the `Literal` in an annotation, none if it holds none."""
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)
-    return next(filter(None, map(_choices, get_args(annotation))), ())
+def _location(location: Location, settings: Mapping[str, Any]) -> Location:
+    """Return where a key stands in a file that has a table where the model has a list."""
+    table = settings.get(str(location[0])) if location else None
+    if len(location) < 2 or not isinstance(location[1], int) or not isinstance(table, Mapping):
+        return location
+    name = list(table)[location[1]]
+    # Only a table has keys of its own; `snip = "maximise"` is wrong at `snip` itself.
+    inner = location[2:] if isinstance(table[name], Mapping) else ()
+    return (location[0], name, *(part for part in inner if part != "name"))
 
 
-def _allowed(field: FieldInfo | None) -> str:
-    """Say in words what type and bounds of a field admit."""
-    annotation = field.annotation if field is not None else Config
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "a table"
-    kinds = {annotation, *get_args(annotation)}
-    bounds = list(field.metadata if field is not None else ())
-    for kind in get_args(annotation):  # of one that may be absent: Annotated[int, Field(ge=1)]
-        if get_origin(kind) is Annotated:
-            kinds.add(kind.__origin__)
-            bounds += [b for info in kind.__metadata__ for b in getattr(info, "metadata", ())]
-    words = [next((word for kind, word in KINDS.items() if kind in kinds), "a list of names")]
-    if any(get_origin(kind) is tuple for kind in kinds):
-        words = ["a list of names"]
-    if choices := _choices(annotation):
-        words = [f"a list of one or more of {', '.join(choices)}"]
-    for bound in bounds:
-        match bound:
-            case Ge(ge=limit):
-                words.append(f"at least {limit}")
-            case Gt(gt=limit):
-                words.append(f"above {limit}")
-            case Le(le=limit):
-                words.append(f"at most {limit}")
-    return ", ".join(words)
-
-
-def _shown(value: Any) -> str:
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _origin(key: str, origins: Mapping[str, str]) -> str:
+    """Return what the file calls a key, by the longest key that it is or lies in."""
+    for known in sorted(origins, key=len, reverse=True):
+        if key == known or key.startswith((f"{known}.", f"{known}[")):
+            return origins[known] + key[len(known) :]
+    return key

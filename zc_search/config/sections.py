@@ -1,27 +1,46 @@
 """The sections of a configuration but the objectives: one frozen model each, all with defaults."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from zc_search.config.types import (
     AccuracyName,
     Amount,
+    Channels,
     Count,
     DataSource,
     Device,
     FeatureSetName,
-    FrozenTable,
     ModelName,
+    Operations,
     ProxyNames,
     SamplerName,
     Seed,
     SomeProxies,
     StudyName,
-    Table,
+    VertexOperations,
     distinct,
+    wrong,
 )
-from zc_search.images.datasets import FROM_FILES, GENERATED
+from zc_search.errors import ConfigError
+from zc_search.images.datasets import FROM_FILES, GENERATED, DatasetName
+from zc_search.spaces import PARAMETERS, SPACES
+from zc_search.spaces.nats_sss.architecture import STAGES
+
+if TYPE_CHECKING:
+    SpaceName = str
+else:
+    SpaceName = Literal[tuple(SPACES)]
 
 
 class Section(BaseModel):
@@ -58,7 +77,7 @@ class Study(Section):
 
     name: StudyName = "search"
     sampler: SamplerName = "nsgaii"
-    sampler_options: Table = FrozenTable()
+    sampler_options: dict[str, Any] = {}
     distinct: bool = False
     n_trials: Count = 150
     max_accuracies: Count | None = None
@@ -69,6 +88,95 @@ class Study(Section):
     patience: float = Field(default=60.0, ge=0)
     workers: Count = 1
     sum_objectives: bool = False
+
+
+SPACE_KEYS: Mapping[str, Mapping[str, Any]] = {
+    name: space.settings for name, space in SPACES.items()
+}
+"""The keys of `Space` that not every space has, by space, with their defaults."""
+
+_OWN_KEYS = frozenset(key for keys in SPACE_KEYS.values() for key in keys)
+
+
+class Space(Section):
+    """Which architectures may be visited, and the network they are built into.
+
+    A key that only some spaces have is None for the others, and neither written nor allowed there.
+
+    Attributes:
+        name: The search space.
+        dataset: Sets classes, resolution, and the benchmark's figures; without a benchmark, images
+            that are read say themselves how they are.
+        channels: Output channels of the first of the three stages (C in NAS-Bench-201), or of
+            the stem (NAS-Bench-101); by default the benchmark's. The size space searches them.
+        cells: Cells a stage (N in NAS-Bench-201, modules a stack in NAS-Bench-101); by default
+            the benchmark's. The size space has one.
+        op_1_0: Operations that the edge from node 0 to node 1 of a NAS-Bench-201 cell may hold;
+            so for the other five edges.
+        stage_1: Channels that the stem and the first cell of the size space may have; so for its
+            first down-sampling, its second cell, its second down-sampling and its third cell.
+        vertices: Of a NAS-Bench-101 cell before pruning, input and output included.
+        operations: What an inner vertex of it may be.
+    """
+
+    name: SpaceName = "nasbench201"
+    dataset: DatasetName = "cifar10"
+    channels: Count | None = None
+    cells: Count | None = None
+    op_1_0: Operations | None = None
+    op_2_0: Operations | None = None
+    op_2_1: Operations | None = None
+    op_3_0: Operations | None = None
+    op_3_1: Operations | None = None
+    op_3_2: Operations | None = None
+    stage_1: Channels | None = None
+    stage_2: Channels | None = None
+    stage_3: Channels | None = None
+    stage_4: Channels | None = None
+    stage_5: Channels | None = None
+    vertices: int | None = Field(default=None, ge=2, le=7)
+    operations: VertexOperations | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_space(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        name = given.get("name", "nasbench201")
+        defaults = SPACE_KEYS.get(name if isinstance(name, str) else "", {})
+        return {**defaults, **{key: value for key, value in given.items() if value is not None}}
+
+    @field_validator("*")
+    @classmethod
+    def _belongs_to_the_space(cls, value: Any, info: ValidationInfo) -> Any:
+        name, key = info.data.get("name"), info.field_name
+        if value is not None and key in _OWN_KEYS and name and key not in SPACE_KEYS[name]:
+            owners = " and ".join(repr(o) for o, keys in SPACE_KEYS.items() if key in keys)
+            allowed = SPACE_KEYS[name]
+            raise ConfigError(
+                f"has no meaning for name = {name!r}, only for {owners}; "
+                f"Allowed: {', '.join(allowed)}",
+                given=value,
+                allowed=allowed,
+            )
+        return value
+
+    @field_validator("channels")
+    @classmethod
+    def _can_be_divided(cls, channels: int | None, info: ValidationInfo) -> int | None:
+        if channels is not None and channels < 5 and info.data.get("name") == "nasbench101":
+            raise wrong(channels, "at least 5, as up to five vertices share them")
+        return channels
+
+    @property
+    def choices(self) -> dict[str, tuple[str, ...]]:
+        """The operations of each edge of NAS-Bench-201, in the order of the architecture string."""
+        return {edge: getattr(self, edge) for edge in PARAMETERS}
+
+    @property
+    def stage_channels(self) -> dict[str, tuple[int, ...]]:
+        """The channels of each stage of the size space."""
+        return {stage: getattr(self, stage) for stage in STAGES}
 
 
 _PATHS = {
@@ -120,8 +228,9 @@ class Data(Section):
     def _path_where_needed(cls, path: str | None, info: ValidationInfo) -> str | None:
         source = info.data.get("source")
         if path is None and source in FROM_FILES:
-            raise ValueError(
-                f"missing, but source = {source!r} reads files; Allowed: {_PATHS[source]}"
+            raise ConfigError(
+                f"missing, but source = {source!r} reads files; Allowed: {_PATHS[source]}",
+                allowed=(_PATHS[source],),
             )
         return path
 

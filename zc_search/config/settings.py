@@ -1,11 +1,11 @@
 """The whole configuration: the objectives, and what several sections must agree on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
 
 from zc_search.config.sections import (
     Benchmark,
@@ -15,12 +15,12 @@ from zc_search.config.sections import (
     Output,
     Proxies,
     Section,
+    Space,
     Study,
     Training,
 )
-from zc_search.config.space import BENCHMARKS_OF, Space
-from zc_search.config.types import METRIC_DIRECTIONS, objective_name
-from zc_search.errors import unknown_name
+from zc_search.config.types import METRIC_DIRECTIONS, objective_name, wrong
+from zc_search.errors import ConfigError
 from zc_search.images.datasets import BENCHMARKED
 from zc_search.proxies.catalogue import Direction, default_direction
 
@@ -43,10 +43,8 @@ def _name(value: Any) -> str:
 
 def _scale(value: float) -> float:
     if value < 0:
-        raise ValueError(
-            f"{value!r} is negative; Allowed: a number of at least 0 "
-            "(to turn an objective round, change its direction)"
-        )
+        allowed = "a number of at least 0 (to turn an objective round, change its direction)"
+        raise wrong(value, allowed)
     return value
 
 
@@ -68,15 +66,19 @@ class Objective(Section):
     @classmethod
     def _resolve_direction(cls, value: Any, info: ValidationInfo) -> Any:
         if value not in DIRECTIONS:
-            raise ValueError(unknown_name("direction", value, DIRECTIONS))
-        if value != "default" or "name" not in info.data:  # a wrong name is reported already
-            return "maximize" if value == "default" else value
-        name = info.data["name"]
+            raise ConfigError.unknown("direction", value, DIRECTIONS)
+        if value != "default":
+            return value
+        name = info.data.get("name")  # None if it is wrong, which is reported already
+        if name is None or ensemble_file(name):
+            return "maximize"
         direction = default_direction(name) or METRIC_DIRECTIONS.get(name)
-        if ensemble_file(name):
-            direction = "maximize"
         if direction is None:
-            raise ValueError(f"{name!r} has no default direction; Allowed: maximize, minimize")
+            raise ConfigError(
+                f"{name!r} has no default direction; Allowed: maximize, minimize",
+                given=value,
+                allowed=DIRECTIONS[:2],
+            )
         return direction
 
     @property
@@ -90,23 +92,19 @@ def _listed(value: Any) -> Any:
     if isinstance(value, tuple):
         return value
     if not isinstance(value, Mapping):
-        allowed = "a table such as snip = 'maximize'"
-        raise ValueError(f"{value!r} is given; Allowed: {allowed}")  # noqa: TRY004  for pydantic
+        raise wrong(value, "a table such as snip = 'maximize'")
     listed = []
     for name, entry in value.items():
-        if not isinstance(entry, Mapping):
-            listed.append({"name": name, "direction": entry})
-        elif "name" in entry:
-            raise PydanticCustomError(
-                "at_key", "unknown key; Allowed: direction, scale", {"key": f"{name}.name"}
-            )
-        else:
-            listed.append({"name": name, **entry})
+        entry = entry if isinstance(entry, Mapping) else {"direction": entry}
+        if "name" in entry:
+            key = f"objectives.{name}.name"
+            raise ConfigError("unknown key; Allowed: direction, scale", key=key, given="name")
+        listed.append({"name": name, **entry})
     return tuple(listed)
 
 
 class Config(Section):
-    """All settings of one search, frozen to their depth; two of equal settings are equal.
+    """All settings of one search, frozen; two of equal settings are equal.
 
     Attributes:
         study: What is run, and for how long.
@@ -132,106 +130,26 @@ class Config(Section):
     training: Training = Training()
     output: Output = Output()
 
-    @field_validator("benchmark")
-    @classmethod
-    def _counts_something(cls, benchmark: Benchmark, info: ValidationInfo) -> Benchmark:
-        study, space = info.data.get("study"), info.data.get("space")
-        if space is not None and benchmark.name not in (*BENCHMARKS_OF[space.name], "none"):
-            raise PydanticCustomError(
-                "at_key",
-                "{name} is given, but it knows no architectures of space.name = {space}; "
-                "Allowed: {allowed}",
-                {
-                    "key": "name",
-                    "name": repr(benchmark.name),
-                    "space": repr(space.name),
-                    "allowed": ", ".join((*BENCHMARKS_OF[space.name], "none")),
-                },
-            )
-        if benchmark.name == "none" and study is not None:
-            for key in ("max_accuracies", "max_simulated_seconds"):
-                if getattr(study, key) is not None:
-                    raise PydanticCustomError(
-                        "at_key",
-                        "'none' is given, but {limit} counts what is looked up; "
-                        "Allowed: nasbench201",
-                        {"key": "name", "limit": f"study.{key}"},
-                    )
-        data = info.data.get("data")
-        known = data is None or data.generated or data.source in BENCHMARKED
-        if benchmark.name != "none" and data is not None and not known:
-            raise PydanticCustomError(
-                "at_key",
-                "{name} is given, but it knows no accuracies on images of data.source = "
-                "{source}; Allowed: none",
-                {"key": "name", "name": repr(benchmark.name), "source": repr(data.source)},
-            )
-        return benchmark
-
     @field_validator("objectives")
     @classmethod
-    def _optimises_something(
-        cls, objectives: tuple[Objective, ...], info: ValidationInfo
-    ) -> tuple[Objective, ...]:
-        if not objectives:
-            raise ValueError("missing; Allowed: at least one, such as naswot_relu = 'maximize'")
+    def _optimises_something(cls, objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
         names = [objective.name for objective in objectives]
-        if again := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"{again!r} is there in two spellings; Allowed: one")
+        again = next((name for name in names if names.count(name) > 1), None)
+        if not objectives:
+            raise ConfigError("missing; Allowed: at least one, such as naswot_relu = 'maximize'")
+        if again:
+            raise ConfigError(f"{again!r} is there in two spellings; Allowed: one", given=again)
         if not any(objective.scale for objective in objectives):
-            raise ValueError("every scale is 0; Allowed: at least one scale above 0")
-        benchmark = info.data.get("benchmark")
-        wanted = [objective.name for objective in objectives if objective.name in METRIC_DIRECTIONS]
-        if wanted and benchmark is not None and benchmark.name == "none":
-            raise PydanticCustomError(
-                "at_key",
-                "is a metric of a benchmark, but benchmark.name = 'none'; Allowed: proxies",
-                {"key": wanted[0]},
-            )
+            raise ConfigError("every scale is 0; Allowed: at least one scale above 0", given=0)
         return objectives
 
-    @field_validator("ensemble")
+    # Of the last section, so that a rule sees whichever of the others are right in themselves.
+    @field_validator("output", mode="before")
     @classmethod
-    def _cells_are_there(cls, ensemble: Ensemble, info: ValidationInfo) -> Ensemble:
-        space = info.data.get("space")
-        asked = [extra for extra in ("cell", "flow") if extra in ensemble.features.split("+")]
-        if asked and space is not None and space.name != "nasbench201":
-            raise PydanticCustomError(
-                "at_key",
-                "{features} is given, but only cells of NAS-Bench-201 have features of {extra}; "
-                "space.name = {space}; Allowed: without +cell and +flow",
-                {
-                    "key": "features",
-                    "features": repr(ensemble.features),
-                    "extra": " and ".join(asked),
-                    "space": repr(space.name),
-                },
-            )
-        return ensemble
-
-    @field_validator("ensemble")
-    @classmethod
-    def _proxies_are_computed(cls, ensemble: Ensemble, info: ValidationInfo) -> Ensemble:
-        benchmark = info.data.get("benchmark")
-        if ensemble.from_ is not None and benchmark is not None and benchmark.name != "none":
-            raise PydanticCustomError(
-                "at_key",
-                "is for a search without accuracies, but benchmark.name = {name}; "
-                "Allowed: benchmark.name = 'none', or `zc-search ensemble apply`",
-                {"key": "from", "name": repr(benchmark.name)},
-            )
-        if ensemble.proxies is None or not {"proxies", "objectives"} <= info.data.keys():
-            return ensemble
-        constraints = info.data.get("constraints", Constraints())
-        computed = _computed(info.data["objectives"], info.data["proxies"], constraints)
-        for proxy in ensemble.proxies:
-            if proxy not in computed:
-                raise PydanticCustomError(
-                    "at_key",
-                    "{reason}",
-                    {"key": "proxies", "reason": unknown_name("computed proxy", proxy, computed)},
-                )
-        return ensemble
+    def _sections_agree(cls, value: Any, info: ValidationInfo) -> Any:
+        if problems := [*_broken_rules(info.data)]:
+            raise ConfigError.of("sections", problems)
+        return value
 
     @property
     def active_objectives(self) -> tuple[Objective, ...]:
@@ -265,3 +183,90 @@ def _computed(
         if objective.name not in METRIC_DIRECTIONS and not ensemble_file(objective.name)
     ]
     return tuple(dict.fromkeys((*names, *proxies.compute, *constraints.limits)))
+
+
+def _not_computed(
+    objectives: tuple[Objective, ...],
+    proxies: Proxies,
+    constraints: Constraints,
+    ensemble: Ensemble,
+) -> ConfigError | None:
+    computed = _computed(objectives, proxies, constraints)
+    for proxy in ensemble.proxies or ():
+        if proxy not in computed:
+            return ConfigError.unknown("computed proxy", proxy, computed, key="ensemble.proxies")
+    return None
+
+
+_WITHOUT = "counts accuracies, but benchmark.name = 'none' has none; Allowed: absent"
+
+# Key, what is wrong (true, a name, or the whole error) where the sections are right that it asks
+# for, and how it is said.
+_RULES: tuple[tuple[str, Callable[..., Any], str], ...] = (
+    (
+        "benchmark.name",
+        lambda benchmark, space: benchmark.name not in (space.name, "none"),
+        "{benchmark.name!r} is given, but it knows no architectures of space.name = "
+        "{space.name!r}; Allowed: {space.name}, none",
+    ),
+    (
+        "benchmark.name",
+        lambda benchmark, data: (
+            benchmark.name != "none" and not data.generated and data.source not in BENCHMARKED
+        ),
+        "{benchmark.name!r} is given, but it knows no accuracies on images of data.source = "
+        "{data.source!r}; Allowed: none",
+    ),
+    (
+        "study.max_accuracies",
+        lambda study, benchmark: benchmark.name == "none" and study.max_accuracies is not None,
+        _WITHOUT,
+    ),
+    (
+        "study.max_simulated_seconds",
+        lambda study, benchmark: (
+            benchmark.name == "none" and study.max_simulated_seconds is not None
+        ),
+        _WITHOUT,
+    ),
+    (
+        "objectives.{found}",
+        lambda objectives, benchmark: (
+            benchmark.name == "none"
+            and next((o.name for o in objectives if o.name in METRIC_DIRECTIONS), None)
+        ),
+        "is a metric of a benchmark, but benchmark.name = 'none'; Allowed: proxies",
+    ),
+    (
+        "ensemble.features",
+        lambda ensemble, space: (
+            space.name != "nasbench201"
+            and {"cell", "flow"}.intersection(ensemble.features.split("+"))
+        ),
+        "{ensemble.features!r} is given, but space.name = {space.name!r} and only cells of "
+        "NAS-Bench-201 have these features; Allowed: without +cell and +flow",
+    ),
+    (
+        "ensemble.from",
+        lambda ensemble, benchmark: ensemble.from_ is not None and benchmark.name != "none",
+        "is for a search without accuracies, but benchmark.name = {benchmark.name!r}; "
+        "Allowed: benchmark.name = 'none', or `zc-search ensemble apply`",
+    ),
+    ("ensemble.proxies", _not_computed, ""),
+)
+
+
+def _broken_rules(sections: Mapping[str, Any]) -> Iterator[ConfigError]:
+    for key, broken, sentence in _RULES:
+        asked = signature(broken).parameters
+        if not set(asked) <= sections.keys():
+            continue  # what is wrong with a section in itself is reported already
+        found = broken(**{name: sections[name] for name in asked})
+        if isinstance(found, ConfigError):
+            yield found
+        elif found:
+            where, said = key.format(found=found), sentence.format(**sections)
+            section, _, name = where.partition(".")
+            given = found if found is not True else getattr(sections[section], name, None)
+            allowed = said.partition("Allowed: ")[2].split(", ")
+            yield ConfigError(f"{where}: {said}", key=where, given=given, allowed=allowed)

@@ -1,13 +1,13 @@
-"""The types of single settings: names that are checked, and tables that cannot be changed."""
+"""The types of single settings: names that are checked, and amounts."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from zc_search.errors import unknown_name
+from zc_search._utils.plugins import is_plugin
+from zc_search.errors import ConfigError
 from zc_search.images.datasets import DATA_SOURCES
 from zc_search.proxies.catalogue import (
     DEFAULT_DIRECTIONS,
@@ -61,71 +61,12 @@ _ALIASES = {
 }
 """What MASE and the benchmark's own API call them."""
 
-_IMPORTABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
-
-@dataclass(frozen=True, eq=False)
-class FrozenTable(Mapping[str, Any]):
-    """A table of a TOML file as a value: immutable to its depth, hashable, picklable."""
-
-    pairs: tuple[tuple[str, Any], ...] = ()
-
-    @classmethod
-    def of(cls, table: Mapping[str, Any]) -> "FrozenTable":
-        """Copy `table`, its lists as tuples and its tables as frozen ones, sorted by key."""
-        return cls(tuple((key, _frozen(table[key])) for key in sorted(table)))
-
-    def __getitem__(self, key: str) -> Any:
-        return dict(self.pairs)[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(dict(self.pairs))
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __hash__(self) -> int:
-        return hash(self.pairs)
-
-    def plain(self) -> dict[str, Any]:
-        """Return a fresh copy made of dicts and lists."""
-        return {key: thawed(value) for key, value in self.pairs}
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return FrozenTable.of(value)
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(item) for item in value)
-    return value
-
-
-def thawed(value: Any) -> Any:
-    """Return `value` with tuples as lists and frozen tables as dicts, as TOML writes them."""
-    if isinstance(value, FrozenTable):
-        return value.plain()
-    if isinstance(value, tuple):
-        return [thawed(item) for item in value]
-    return value
-
-
-def _table(value: Any) -> FrozenTable:
-    if not isinstance(value, Mapping):
-        allowed = "a table such as { population_size = 20 }"
-        raise ValueError(f"{value!r} is given; Allowed: {allowed}")  # noqa: TRY004  for pydantic
-    return FrozenTable.of(value)
-
-
-def is_importable(name: str) -> bool:
-    """Whether `name` has the form ``module:attribute``; nothing is imported."""
-    return _IMPORTABLE.fullmatch(name) is not None
-
-
-def _one_of(kind: str, allowed: Collection[str], importable: str) -> Callable[[Any], str]:
+def _one_of(kind: str, names: Collection[str], plugin: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
-        if isinstance(value, str) and (value in allowed or is_importable(value)):
+        if isinstance(value, str) and (value in names or is_plugin(value)):
             return value
-        raise ValueError(f"{unknown_name(kind, value, allowed)}, or {importable!r}")
+        raise ConfigError.unknown(kind, value, (*names, plugin))
 
     return check
 
@@ -158,16 +99,16 @@ def _accuracy(value: Any) -> str:
     name = _ALIASES.get(value, value) if isinstance(value, str) else value
     if name in accuracies:
         return str(name)
-    raise ValueError(unknown_name("metric", value, accuracies))
+    raise ConfigError.unknown("metric", value, accuracies)
 
 
 def _study_name(value: str) -> str:
     # The name becomes a folder, so what a file system or a shell reads otherwise is kept out.
     if re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value) and value not in (".", ".."):
         return value
-    raise ValueError(
-        f"{value!r} cannot name a folder; "
-        "Allowed: 1 to 100 letters, digits, dots, underscores and hyphens, but not '.' or '..'"
+    allowed = "1 to 100 letters, digits, dots, underscores and hyphens, but not '.' or '..'"
+    raise ConfigError(
+        f"{value!r} cannot name a folder; Allowed: {allowed}", given=value, allowed=(allowed,)
     )
 
 
@@ -175,7 +116,11 @@ def _device(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
         return value
     # No nearest spelling: 'gpu' is nearer to 'cpu' than to what it means.
-    raise ValueError(f"unknown device {value!r}; Allowed: auto, cpu, cuda, or such as 'cuda:1'")
+    raise ConfigError(
+        f"unknown device {value!r}; Allowed: auto, cpu, cuda, or such as 'cuda:1'",
+        given=value,
+        allowed=("auto", "cpu", "cuda"),
+    )
 
 
 def _feature_set(value: Any) -> str:
@@ -186,10 +131,8 @@ def _feature_set(value: Any) -> str:
         and len(set(extras)) == len(extras)
     ):
         return str(value)
-    message = unknown_name("feature set", value, FEATURE_SETS)
-    raise ValueError(
-        f"{message}, with any of {', '.join(f'+{e}' for e in FEATURE_EXTRAS)} behind it or none"
-    )
+    extras_allowed = (f"+{extra} behind it" for extra in FEATURE_EXTRAS)
+    raise ConfigError.unknown("feature set", value, (*FEATURE_SETS, *extras_allowed))
 
 
 _UNITS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
@@ -197,16 +140,14 @@ _UNITS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
 
 def _amount(value: Any) -> float:
     """Read a count such as ``800_000`` or ``"0.8M"``."""
-    given = value
+    count = value
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kKMGB]?)\s*", value)
-        value = float(match[1]) * _UNITS[match[2]] if match else None
+        count = float(match[1]) * _UNITS[match[2]] if match else None
     # 0.8 would mean less than one parameter: who writes it means 0.8 M.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < 1e18:
-        raise ValueError(
-            f"{given!r} is given; Allowed: a count such as 800000, or text such as '0.8M' (k, M, G)"
-        )
-    return float(value)
+    if isinstance(count, bool) or not isinstance(count, int | float) or not 1 <= count < 1e18:
+        raise wrong(value, "a count such as 800000, or text such as '0.8M' (k, M, G)")
+    return float(count)
 
 
 def _channels(value: Any) -> tuple[int, ...]:
@@ -214,16 +155,24 @@ def _channels(value: Any) -> tuple[int, ...]:
         right = all(type(count) is int and count in CHANNELS for count in value)
         if right and len(set(value)) == len(value):
             return tuple(value)
-    allowed = ", ".join(map(str, CHANNELS))
-    raise ValueError(f"{value!r} is given; Allowed: a list of some of {allowed}, each once")
+    raise wrong(value, f"a list of some of {', '.join(map(str, CHANNELS))}, each once")
 
 
 def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     """Refuse a list that names something twice."""
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated:
-        raise ValueError(f"named more than once: {', '.join(repeated)}; Allowed: distinct names")
+        raise ConfigError(
+            f"named more than once: {', '.join(repeated)}; Allowed: distinct names", given=values
+        )
     return values
+
+
+def wrong(given: Any, allowed: str) -> ConfigError:
+    """Say what was given and, in words, what is allowed."""
+    text = str(given).lower() if isinstance(given, bool) else repr(given)
+    shown = text if len(text) <= 60 else f"{text[:57]}..."
+    return ConfigError(f"{shown} is given; Allowed: {allowed}", given=given, allowed=(allowed,))
 
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # NumPy's legacy generator takes no more
@@ -237,7 +186,6 @@ FeatureSetName = Annotated[str, BeforeValidator(_feature_set)]
 ProxyName = Annotated[str, BeforeValidator(proxy_name)]
 AccuracyName = Annotated[str, BeforeValidator(_accuracy)]
 Device = Annotated[str, BeforeValidator(_device)]
-Table = Annotated[FrozenTable, PlainValidator(_table), PlainSerializer(FrozenTable.plain)]
 # TOML has lists and strict mode would refuse them where a tuple is wanted.
 Operations = Annotated[
     tuple[Operation, ...], Field(strict=False, min_length=1), AfterValidator(distinct)

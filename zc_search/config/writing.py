@@ -1,4 +1,4 @@
-"""Settings back to TOML, a user's comments kept."""
+"""Settings back to TOML, a user's comments kept, and two of them side by side."""
 
 from importlib.resources import files
 from typing import Any
@@ -7,7 +7,27 @@ import tomlkit
 
 from zc_search._utils.passwords import stripped
 from zc_search.config.settings import Config, Objective
-from zc_search.config.types import FrozenTable, thawed
+
+RESUMABLE = (
+    "study.n_trials",
+    "study.max_accuracies",
+    "study.max_simulated_seconds",
+    "study.timeout",
+    "study.workers",
+    "study.patience",
+    "proxies.device",
+    "proxies.timeout",
+    "proxies.cache",
+    "ensemble.model",
+    "ensemble.features",
+    "ensemble.fit_on",
+    "ensemble.folds",
+    "ensemble.repeats",
+    "ensemble.seed",
+    "output",
+    "training",
+)
+"""Keys and sections that may change between a run and its resumption."""
 
 
 def starter() -> str:
@@ -57,11 +77,32 @@ def tables(config: Config) -> dict[str, dict[str, Any]]:
             result[name] = {objective.name: _objective(objective) for objective in section}
         else:
             result[name] = {
-                (type(section).model_fields[key].alias or key): thawed(value)
+                (type(section).model_fields[key].alias or key): _plain(value)
                 for key, value in section
-                if value not in (None, FrozenTable())
+                if value not in (None, {})
             }
     return result
+
+
+def config_differences(old: Config, new: Config) -> list[str]:
+    """Return a line for each key that differs, with both values, but for those in `RESUMABLE`."""
+    before, after = _flat(old), _flat(new)
+    lines = [
+        f"{key}: {_shown(before.get(key))} before, {_shown(after.get(key))} now"
+        for key in dict.fromkeys((*before, *after))
+        if before.get(key) != after.get(key)
+    ]
+    # Optuna stores an objective's values by position, so the order is part of a study.
+    orders = [[objective.name for objective in config.objectives] for config in (old, new)]
+    if orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]):
+        lines.append(f"objectives: order {', '.join(orders[0])} before, {', '.join(orders[1])} now")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [*map(_plain, value)] if isinstance(value, list | tuple) else value
 
 
 def _objective(objective: Objective) -> Any:
@@ -85,3 +126,16 @@ def _equal(left: Any, right: Any) -> bool:
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(_equal, left, right))
     return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)
+
+
+def _flat(config: Config) -> dict[str, Any]:
+    return {
+        f"{section}.{key}": value
+        for section, table in tables(config).items()
+        for key, value in table.items()
+        if section not in RESUMABLE and f"{section}.{key}" not in RESUMABLE
+    }
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else repr(value)

@@ -112,8 +112,9 @@ def sampler_of(config: Config, space: AnySpace) -> BaseSampler:
             key="study.sampler",
             given=study.sampler,
         )
-    options = study.sampler_options.plain()
-    return make_sampler(study.sampler, options, study.seed, space=space, distinct=study.distinct)
+    return make_sampler(
+        study.sampler, study.sampler_options, study.seed, space=space, distinct=study.distinct
+    )
 
 
 def _make(

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import optuna
 from optuna.storages import BaseStorage
 
+from zc_search._utils.plugins import is_plugin
 from zc_search.config import Config, ensemble_file, parse_config
-from zc_search.config.types import is_importable
 from zc_search.config.writing import tables
 from zc_search.errors import ConfigError, StudyError, unknown_name
 from zc_search.study import (
@@ -155,9 +155,7 @@ def custom_code(config: Config) -> list[str]:
     # Options may stand behind a proxy's name, in brackets.
     return [
         *dict.fromkeys(
-            text
-            for text in texts
-            if is_importable(text.partition("[")[0]) and not ensemble_file(text)
+            text for text in texts if is_plugin(text.partition("[")[0]) and not ensemble_file(text)
         )
     ]
 
