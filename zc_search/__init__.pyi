@@ -5,7 +5,8 @@ from .errors import ZcSearchError
 from .evaluation import evaluate
 from .proxies import Probe, Proxy, proxy
 from .scoring.direct import score_architectures, score_network
-from .scoring.sweep import load_scores, score_space
+from .scoring.scores_file import load_scores
+from .scoring.sweep import score_space
 from .search import run_search
 from .spaces import Architecture, ModelSpec, SizeArchitecture, read_architecture
 from .spaces.network import build_network

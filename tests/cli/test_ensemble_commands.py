@@ -28,11 +28,10 @@ from zc_search.ensemble.applying import apply_ensemble
 from zc_search.ensemble.search_file import write_search_file
 from zc_search.ensemble.sources import load_source
 from zc_search.errors import BenchmarkError, ConfigError, EnsembleError, StudyError, ZcSearchError
+from zc_search.scoring.request import sample_space
 from zc_search.scoring.scorer import Scores
-from zc_search.scoring.sweep.jobs import Scoring
-from zc_search.scoring.sweep.request import sample_space
-from zc_search.scoring.sweep.store import Store
-from zc_search.scoring.sweep.table import about
+from zc_search.scoring.store import Store, about
+from zc_search.scoring.sweep import sweep_scorer
 from zc_search.search import run_search
 from zc_search.spaces import Architecture, CellSpace, SizeArchitecture
 from zc_search.study.predictions import PredictionWarning
@@ -71,7 +70,7 @@ def write_scores(path: Path, count: int = 300, dataset: str = "cifar10", seed: i
     config = settings(space={"channels": 2, "cells": 1, "dataset": dataset})
     cells = [cell for cell in sample_space(CellSpace(), count, seed) if cell.reaches_output]
     columns = made_up(cells)
-    store = Store(path, about(config, Scoring.of(config)))
+    store = Store(path, about(config, sweep_scorer(config)))
     scores = [
         Scores(cell, {name: float(columns[name][row]) for name in PROXIES})
         for row, cell in enumerate(cells)

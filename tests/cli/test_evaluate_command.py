@@ -13,15 +13,15 @@ from typer.testing import CliRunner
 
 from zc_search.benchmarks import open_benchmark
 from zc_search.cli.evaluate import evaluate as evaluate_command
+from zc_search.compare import judging
 from zc_search.config import parse_config
 from zc_search.errors import BenchmarkError, ScoresError, ZcSearchError
-from zc_search.evaluation import evaluate, judging
+from zc_search.evaluation import evaluate
+from zc_search.scoring.request import sample_space
 from zc_search.scoring.scorer import Scores
-from zc_search.scoring.sweep import load_scores
-from zc_search.scoring.sweep.jobs import Scoring
-from zc_search.scoring.sweep.request import sample_space
-from zc_search.scoring.sweep.store import Store
-from zc_search.scoring.sweep.table import about
+from zc_search.scoring.scores_file import load_scores
+from zc_search.scoring.store import Store, about
+from zc_search.scoring.sweep import sweep_scorer
 from zc_search.spaces import CellSpace
 
 COUNT = 300
@@ -38,7 +38,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     )
     path = tmp_path_factory.mktemp("scores") / "scores.parquet"
-    store = Store(path, about(config, Scoring.of(config)))
+    store = Store(path, about(config, sweep_scorer(config)))
     rng = np.random.default_rng(0)
     accuracy = open_benchmark().table()["val_accuracy"]
     scores = []

@@ -28,8 +28,8 @@ from zc_search.ensemble.sources import load_source
 from zc_search.errors import EnsembleError, ScoresError, ZcSearchError
 from zc_search.images import Batch
 from zc_search.scoring.scorer import Scores
-from zc_search.scoring.sweep import load_scores
-from zc_search.scoring.sweep.table import to_bytes, to_table
+from zc_search.scoring.scores_file import load_scores
+from zc_search.scoring.store import to_bytes, to_table
 from zc_search.spaces import Architecture, read_architecture
 from zc_search.study import RECORD, TrialRecord
 

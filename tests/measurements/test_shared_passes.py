@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from zc_search.images import load_batch
 from zc_search.proxies import Probe, resolve_proxies
-from zc_search.scoring.evaluating import evaluate_proxies
+from zc_search.scoring.scorer import evaluate_proxies
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
 

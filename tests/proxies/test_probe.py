@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zc_search.proxies import PROXIES, Measurement, Probe
 from zc_search.proxies.probe.measurements import PER_IMAGE, SHARED
 from zc_search.proxies.probe.patterns import Agreement
-from zc_search.scoring.evaluating import evaluate_proxies
+from zc_search.scoring.scorer import evaluate_proxies
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
 

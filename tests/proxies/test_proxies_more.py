@@ -23,7 +23,7 @@ from zc_search.proxies.probe.blocks import primary_blocks
 from zc_search.proxies.probe.measurements import RELATIVE_COST, cost_class
 from zc_search.proxies.probe.patterns import UnitPatterns
 from zc_search.scoring.direct import score_architectures
-from zc_search.scoring.evaluating import evaluate_proxies
+from zc_search.scoring.scorer import evaluate_proxies
 from zc_search.spaces import OPERATIONS, Architecture
 from zc_search.spaces.network import build_network
 

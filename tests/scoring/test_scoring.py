@@ -15,8 +15,7 @@ from zc_search.errors import ArchitectureError, DataError, ProxyError
 from zc_search.images import Batch, load_batch
 from zc_search.proxies import PROXIES, Probe, Proxy, Scalar, proxy, resolve_proxies, resolve_proxy
 from zc_search.scoring.direct import score_architectures, score_network
-from zc_search.scoring.evaluating import evaluate_proxies
-from zc_search.scoring.scorer import Scorer, Scores
+from zc_search.scoring.scorer import Scorer, Scores, evaluate_proxies
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
 

@@ -8,10 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import ExitStack
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -20,40 +18,30 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import typer
-from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from zc_search.cli.score import score
+from zc_search.cli.score import _executor, score
 from zc_search.config import Config, parse_config
 from zc_search.errors import ArchitectureError, ConfigError, ScoresError, ZcSearchError
 from zc_search.proxies import Probe
 from zc_search.scoring.direct import score_architectures
-from zc_search.scoring.scorer import Scores
+from zc_search.scoring.parallel import WORKER_DIED, score_group, too_long
+from zc_search.scoring.request import read_architectures, sample_space, with_proxies
+from zc_search.scoring.scorer import Scorer, Scores
+from zc_search.scoring.scores_file import load_scores, parts_of
+from zc_search.scoring.store import ScoresWarning, Store, about, scores_of
 from zc_search.scoring.sweep import (
-    WORKER_DIED,
-    Progress,
-    ScoresWarning,
-    load_scores,
-    score_space,
-)
-from zc_search.scoring.sweep.jobs import (
     AT_ONCE,
-    Job,
-    Scoring,
-    forget,
+    Progress,
+    finished,
     make_jobs,
-    prepare,
     reusable,
-    run,
+    score_space,
+    sweep_scorer,
 )
-from zc_search.scoring.sweep.pools import Pool, WorkerDiedError
-from zc_search.scoring.sweep.request import read_architectures, sample_space, with_proxies
-from zc_search.scoring.sweep.running import _finished
-from zc_search.scoring.sweep.store import Store
-from zc_search.scoring.sweep.table import about, parts_of
-from zc_search.scoring.sweep.watching import Attempt, Watch, too_long
+from zc_search.scoring.workers import WorkerNeverBeganError
 from zc_search.spaces import Architecture, CellSpace
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -124,8 +112,8 @@ def test_a_row_says_function_seconds_and_failures(
 def test_functions_are_computed_once_and_dead_edges_counted_each_time() -> None:
     alike = [a for a in CellSpace() if a.function_key == "nor_conv_3x3(x)"]
     jobs = make_jobs([*alike, UNREACHABLE], {})
-    assert [len(job.architectures) for job in jobs] == [AT_ONCE, 1]
-    assert len(jobs[0].later) == len(alike) - AT_ONCE
+    assert [len(job.now) for job in jobs] == [AT_ONCE, 1]
+    assert [len(job.group) for job in jobs] == [len(alike), 1]
     first = Scores(alike[0], {"snip": 1.0})
     following = jobs[0].next([first])
     assert following is not None
@@ -139,15 +127,11 @@ def broken(probe: Probe) -> float:
     return probe.gradients  # type: ignore[attr-defined]
 
 
-def test_an_error_in_a_proxy_costs_one_row_at_most() -> None:
-    scoring = Scoring.of(configured("snip", f"{__name__}:broken"))
-    prepare("sweep", scoring)
-    (scores,) = run("sweep", Job((SOME[0],)))
+def test_an_error_in_a_proxy_costs_its_value_alone() -> None:
+    (scores,) = score_group(sweep_scorer(configured("snip", f"{__name__}:broken")), (SOME[0],))
     assert math.isnan(scores.values[f"{__name__}:broken"])
+    assert math.isfinite(scores.values["snip"])
     assert scores.failures[f"{__name__}:broken"].startswith("AttributeError: 'Probe' object has")
-    forget("sweep")
-    with pytest.raises(KeyError):
-        run("sweep", Job((SOME[0],)))
 
 
 def test_the_dearest_come_first() -> None:
@@ -182,7 +166,8 @@ def alive(pid: int) -> bool:
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a sweep by two workers, killed when its second part was on disk."""
     folder = tmp_path_factory.mktemp("killed")
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path}
     with subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=folder, env=environment) as sweep:
         parts = parts_of(folder / "scores.parquet")
         while len(list(parts.glob("*.parquet"))) < 2:
@@ -200,6 +185,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @linux
+@pytest.mark.thorough
 def test_a_killed_sweep_goes_on_where_it_was(
     killed: Path, tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
@@ -219,6 +205,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
 
 
 @linux
+@pytest.mark.thorough
 def test_a_damaged_part_is_computed_again_and_reported(
     killed: Path, tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
@@ -232,14 +219,19 @@ def test_a_damaged_part_is_computed_again_and_reported(
     pd.testing.assert_frame_equal(values(table), values(undisturbed), check_exact=True)
 
 
+@pytest.mark.thorough
 def test_dask_workers_give_the_same_though_one_is_killed(
     tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
     distributed = pytest.importorskip("distributed", reason="needs the extra 'distributed'")
     begun: list[Progress] = []
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
-    ) as cluster:
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+        ) as cluster,
+        _executor(cluster.scheduler_address) as (executor, threads),
+    ):
+        assert threads == 2
         victim = next(iter(cluster.workers.values())).process.process.pid
 
         def kill_one(progress: Progress) -> None:
@@ -251,7 +243,8 @@ def test_dask_workers_give_the_same_though_one_is_killed(
             SOME,
             SLOW,
             tmp_path / "scores.parquet",
-            dask=cluster.scheduler_address,
+            workers=threads,
+            executor=executor,
             on_progress=kill_one,
         )
     assert begun[0].new < len(SOME)
@@ -259,10 +252,21 @@ def test_dask_workers_give_the_same_though_one_is_killed(
 
 
 def test_an_address_where_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = pytest.importorskip("zc_search.scoring.sweep.cluster", reason="needs 'distributed'")
-    monkeypatch.setattr(cluster, "_PATIENCE", 0.2)
-    with pytest.raises(ScoresError, match=r"dask='tcp://127\.0\.0\.1:9': no scheduler answers"):
-        score_space(SOME, SLOW, tmp_path / "s.parquet", dask="tcp://127.0.0.1:9")
+    pytest.importorskip("distributed", reason="needs the extra 'distributed'")
+    monkeypatch.setattr("zc_search.cli.score._PATIENCE", 0.2)
+    with (
+        pytest.raises(ScoresError, match=r"--dask=tcp://127\.0\.0\.1:9: no scheduler"),
+        _executor("tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_any_executor_will_do(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        table = score_space(SOME, SLOW, tmp_path / "scores.parquet", executor=executor)
+    pd.testing.assert_frame_equal(values(table), values(undisturbed), check_exact=True)
+    assert torch.get_num_threads() == 1
 
 
 NO_CONVOLUTION = "|avg_pool_3x3~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|none~2|"
@@ -275,28 +279,30 @@ def deadly(probe: Probe) -> float:
     return 1.0
 
 
+@pytest.mark.thorough
 def test_who_kills_a_worker_twice_is_recorded_and_tried_again_by_the_next_call(
     tmp_path: Path,
 ) -> None:
-    config = configured("snip", f"{__name__}:deadly")
-    pool = NO_CONVOLUTION
+    guilty = f"{__name__}:deadly"
+    config = configured("snip", guilty)
     harmless = [a for a in SOME if "nor_conv" in str(a)][:3]
     out = tmp_path / "scores.parquet"
     seen: list[Progress] = []
-    table = score_space([*harmless, pool], config, out, workers=1, on_progress=seen.append)
+    wanted = [*harmless, NO_CONVOLUTION]
+    table = score_space(wanted, config, out, workers=1, on_progress=seen.append)
     assert seen[-1].failed == 1
     failures = table["failures"].dropna()
-    assert failures.index.tolist() == [pool]
-    assert set(json.loads(failures.iloc[0]).values()) == {WORKER_DIED}
-    assert table.drop(index=pool)["snip"].notna().all()
-    assert math.isnan(table.loc[pool, "snip"])
-    store = Store(out, about(config, Scoring.of(config)))
-    scores = [Scores(Architecture.from_string(pool), dict.fromkeys(table.columns, 2.0))]
+    assert failures.index.tolist() == [NO_CONVOLUTION]
+    assert json.loads(failures.iloc[0]) == {guilty: f"{WORKER_DIED} (exit code -9)"}
+    assert table["snip"].notna().all()
+    assert math.isnan(table.loc[NO_CONVOLUTION, guilty])
+    store = Store(out, about(config, sweep_scorer(config)))
+    scores = [Scores(Architecture.from_string(NO_CONVOLUTION), dict.fromkeys(table.columns, 2.0))]
     with store.locked():
         store.append(scores)
         store.finish()
-    again = score_space([pool], config, out, workers=1)
-    assert again.loc[pool, "snip"] == 2.0
+    again = score_space([NO_CONVOLUTION], config, out, workers=1)
+    assert again.loc[NO_CONVOLUTION, "snip"] == 2.0
 
 
 def hanging(probe: Probe) -> float:
@@ -311,82 +317,38 @@ def limited(timeout: float) -> Config:
     return parse_config(settings | {"proxies": {"timeout": timeout, "cache": "off"}})
 
 
-class SlowCrew:
-    """Takes too long over the given proxies, and over all where it has begun none."""
-
-    def __init__(self, *slow: str) -> None:
-        self.slow = slow
-
-    def submit(
-        self, function: object, sweep: str, job: Job, watch: Watch, timeout: float
-    ) -> Future[list[Scores]]:
-        future: Future[list[Scores]] = Future()
-        left = [name for name in self.slow if name not in watch.given_up]
-        if left:
-            watch.note.write_text(left[0])
-            future.set_exception(TimeoutError())
-        else:
-            future.set_result(run(sweep, job, watch))
-        return future
-
-
-def attempted(tmp_path: Path, job: Job, *slow: str) -> Scores:
-    scoring = Scoring.of(limited(2.0))
-    prepare("sweep", scoring)
-    attempt = Attempt(
-        SlowCrew(*slow),  # type: ignore[arg-type]
-        tmp_path / "note",
-        run,
-        ("sweep", job),
-        timeout=2.0,
-        reason=too_long(2.0),
-        lost=lambda reason: [scoring.failed(a, reason) for a in job.architectures],
-    )
-    forget("sweep")
-    (scores,) = attempt.outcome.result()
-    return scores
-
-
-def test_proxies_are_given_up_one_by_one(tmp_path: Path) -> None:
-    first, second = [a for a in CellSpace() if a.function_key == "nor_conv_3x3(x)"][:2]
-    given_up = {name: f"GivenUpError: {too_long(2.0)}" for name in ("snip", "flops")}
-    scores = attempted(tmp_path, Job((first,)), "flops", "snip")
-    assert scores.failures == given_up
-    assert {name for name, value in scores.values.items() if math.isnan(value)} == set(given_up)
-    following = Job((first,), (second,), at_once=1).next([scores])
-    assert following is not None
-    # Of its function the other one knows already, of its own dead edges it does not.
-    assert attempted(tmp_path, following).failures == {"snip": given_up["snip"]}
-    nothing = attempted(tmp_path, Job((first,)), "")
-    assert set(nothing.failures.values()) == {too_long(2.0)}
-    assert nothing.failures.keys() == nothing.values.keys()
-
-
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_proxy_that_takes_too_long_costs_only_itself(tmp_path: Path) -> None:
     slow = f"{__name__}:hanging"
     harmless = [str(a) for a in SOME if "nor_conv" in str(a)][:2]
     wanted = [NO_CONVOLUTION, *harmless]
     table = score_space(wanted, limited(6.0), tmp_path / "scores.parquet", workers=1)
     failures = table["failures"].dropna().map(json.loads)
-    assert failures.to_dict() == {NO_CONVOLUTION: {slow: f"GivenUpError: {too_long(6.0)}"}}
+    assert failures.to_dict() == {NO_CONVOLUTION: {slow: too_long(6.0)}}
     assert table.drop(columns=["failures", slow]).notna().all(axis=None)
     assert table[slow].tolist()[1:] == [1.0, 1.0]
 
 
-@pytest.mark.parametrize(("reason", "again"), [(too_long(3.0), True), ("the value is nan", False)])
+@pytest.mark.parametrize(
+    ("reason", "again"),
+    [
+        (too_long(3.0), True),
+        (f"GivenUpError: {too_long(3.0)}", True),  # as an older version wrote
+        (f"{WORKER_DIED} (exit code -9)", True),
+        ("the value is nan", False),
+    ],
+)
 def test_what_took_too_long_is_tried_again_by_the_next_call(
     tmp_path: Path, reason: str, *, again: bool
 ) -> None:
     config = configured("snip")
     out = tmp_path / "scores.parquet"
-    store = Store(out, about(config, Scoring.of(config)))
+    store = Store(out, about(config, sweep_scorer(config)))
     known = {"snip": math.nan, "params": 2.0, "flops": 2.0}
     with store.locked():
-        store.append([Scores(SOME[0], known, {"snip": f"GivenUpError: {reason}"})])
+        store.append([Scores(SOME[0], known, {"snip": reason})])
         store.finish()
-    table = score_space(SOME[:1], config, out, workers=1)
-    assert math.isfinite(table["snip"].item()) is again
+        assert (str(SOME[0]) not in scores_of(store.read(), ["snip"])) is again
 
 
 def test_what_is_lost_with_a_worker_says_nothing_of_the_function() -> None:
@@ -398,91 +360,95 @@ def test_what_is_lost_with_a_worker_says_nothing_of_the_function() -> None:
     assert reusable([nothing, some]) is some
 
 
-def test_a_cluster_cannot_keep_a_time_limit(tmp_path: Path) -> None:
-    with pytest.raises(ScoresError, match=r"proxies\.timeout = 3: the workers of a Dask cluster"):
-        score_space(SOME, limited(3.0), tmp_path / "s.parquet", dask="tcp://127.0.0.1:9")
+def test_an_executor_cannot_keep_a_time_limit(tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as executor, pytest.raises(ScoresError) as refusal:
+        score_space(SOME, limited(3.0), tmp_path / "s.parquet", executor=executor)
+    assert refusal.value.key == "proxies.timeout"
     assert not [*tmp_path.iterdir()]
 
 
 @linux
+@pytest.mark.thorough
 @pytest.mark.usefixtures("one_thread")
 def test_the_memory_of_a_worker_stays_flat() -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    prepare("sweep", Scoring.of(configured("snip", "jacov", "zico")))
+    scorer = sweep_scorer(configured("snip", "jacov", "zico"))
     used = []
     for job in make_jobs(sample_space(CellSpace(), 150, 1), {})[::-1]:
-        run("sweep", job)
+        score_group(scorer, job.now)
         used.append(resident())
-    forget("sweep")
     # If the measurements of each network stayed, it would be 60 MB.
     assert max(used[-20:]) - max(used[40:60]) < 8 * 2**20
 
 
-# Without processes: which job is to blame --------------------------------------------------------
-
-
-class FragilePool(Pool):
-    """Breaks as a pool of processes does when it meets one of the given architectures."""
-
-    def __init__(self, scoring: Scoring, deadly: dict[Architecture, int]) -> None:
-        super().__init__(scoring)
-        self.deadly = deadly
-        self.broken = False
-        self.restarts = 0
-
-    window = 3
-
-    def _start(self) -> None:
-        self.broken = False
-        self.restarts += 1
-
-    def submit(self, job: Job) -> Future[list[Scores]]:
-        if self.broken:
-            raise WorkerDiedError
-        left = self.deadly.get(job.architectures[0], 0)
-        self.broken = left > 0
-        self.deadly[job.architectures[0]] = left - 1
-        future: Future[list[Scores]] = Future()
-        future.set_result([Scores(a, {"snip": 1.0}) for a in job.architectures])
-        return future
-
-    def outcome(self, job: Job, future: Future[list[Scores]]) -> list[Scores]:
-        if self.broken:
-            raise WorkerDiedError
-        return future.result()
+# Without processes: what a death costs -----------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def scoring() -> Scoring:
-    return Scoring.of(configured("snip"))
+def scorer() -> Scorer:
+    return sweep_scorer(configured("snip"))
 
 
-def outcomes(scoring: Scoring, deadly: dict[Architecture, int]) -> dict[Architecture, bool]:
-    with FragilePool(scoring, deadly) as pool:
-        finished = [f for f in _finished(deque(make_jobs(SOME, {})), pool) if f is not None]
-    assert sum(len(scores) for _, scores in finished) == len(SOME)
-    return {s.architecture: bool(s.failures) for _, scores in finished for s in scores}
+def over(result: list[Scores] | Exception) -> Future[list[Scores]]:
+    future: Future[list[Scores]] = Future()
+    (future.set_exception if isinstance(result, Exception) else future.set_result)(result)  # type: ignore[arg-type]
+    return future
 
 
-def test_who_kills_a_worker_once_is_innocent(scoring: Scoring) -> None:
+def scored(group: tuple[Architecture, ...], **failures: str) -> list[Scores]:
+    return [Scores(a, {"snip": 1.0}, failures) for a in group]
+
+
+def test_a_death_holds_up_no_other_job(scorer: Scorer) -> None:
+    """One job never ends; those that die beside it neither wait for it nor keep others waiting."""
     jobs = make_jobs(SOME, {})
-    once = {job.architectures[0]: 1 for job in (jobs[0], jobs[7], jobs[8], jobs[-1])}
-    assert not any(outcomes(scoring, once).values())
+    forever: Future[list[Scores]] = Future()
+    handed_out = []
+
+    def submit(group: tuple[Architecture, ...], known: Scores | None) -> Future[list[Scores]]:
+        handed_out.append(group)
+        if group == jobs[0].group:
+            return forever
+        died = len(handed_out) in (3, 9, 10)
+        return over(scored(group, snip=WORKER_DIED) if died else scored(group))
+
+    results = finished(jobs, submit, 3, scorer)
+    for _ in range(len(jobs) - 1):
+        assert next(results) is not None
+    assert next(results) is None
+    assert len(handed_out) == len(jobs)
+    forever.set_result(scored(jobs[0].group))
+    assert len(list(results)) == 1
 
 
-def test_only_the_guilty_are_given_up(scoring: Scoring) -> None:
-    jobs = make_jobs(SOME, {})
-    guilty = [jobs[2], jobs[20], jobs[-1]]
-    failed = outcomes(scoring, {job.architectures[0]: 2 for job in guilty})
-    assert {a for a, has in failed.items() if has} == {a for j in guilty for a in j.architectures}
+def test_an_error_costs_one_job(scorer: Scorer) -> None:
+    jobs = make_jobs(SOME[:3], {})
+    results = [RuntimeError("no such network"), scored(jobs[1].group), scored(jobs[2].group)]
+    found = finished(jobs, lambda group, known: over(results.pop(0)), 1, scorer)
+    failures = [scores[0].failures for _, scores in filter(None, found)]
+    said = "RuntimeError: no such network"
+    assert failures == [dict.fromkeys(("snip", "params", "flops"), said), {}, {}]
 
 
-def test_a_machine_on_which_all_die_is_said_to_be_at_fault(scoring: Scoring) -> None:
-    everything = {job.architectures[0]: 9 for job in make_jobs(SOME, {})}
+def test_a_machine_on_which_all_die_is_said_to_be_at_fault(scorer: Scorer) -> None:
+    def submit(group: tuple[Architecture, ...], known: Scores | None) -> Future[list[Scores]]:
+        return over(scored(group, snip=WORKER_DIED))
+
     with pytest.raises(ScoresError, match="3 architectures in succession killed their worker"):
-        outcomes(scoring, everything)
+        list(finished(make_jobs(SOME, {}), submit, 3, scorer))
+
+
+@pytest.mark.parametrize("end", [BrokenExecutor(), OSError(), CancelledError()], ids=repr)
+def test_workers_that_are_gone_end_the_sweep(scorer: Scorer, end: Exception) -> None:
+    with pytest.raises(ScoresError, match="the workers are gone"):
+        list(finished(make_jobs(SOME, {}), lambda group, known: over(end), 1, scorer))
+
+
+def test_processes_that_never_begin_end_the_sweep(scorer: Scorer) -> None:
+    with pytest.raises(WorkerNeverBeganError):
+        list(finished(make_jobs(SOME, {}), lambda g, k: over(WorkerNeverBeganError()), 1, scorer))
 
 
 # The file -----------------------------------------------------------------------------------------
@@ -498,7 +464,7 @@ def made_up(architecture: Architecture) -> Scores:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     config = configured()
-    store = Store(tmp_path / "scores.parquet", about(config, Scoring.of(config)))
+    store = Store(tmp_path / "scores.parquet", about(config, sweep_scorer(config)))
     with store.locked():
         yield store
 
@@ -540,18 +506,18 @@ def test_a_file_grows(tmp_path: Path, store: Store) -> None:
 def test_what_is_done_needs_no_worker(tmp_path: Path) -> None:
     config = configured()
     out = tmp_path / "scores.parquet"
-    store = Store(out, about(config, Scoring.of(config)))
+    store = Store(out, about(config, sweep_scorer(config)))
     with store.locked():
         store.append([made_up(a) for a in SOME])
     written = score_space(reversed(SOME[:9]), config, out, workers=10**6)
     assert written.index.tolist() == [str(a) for a in reversed(SOME[:9])]
-    assert [p.name for p in tmp_path.iterdir()] == ["scores.parquet"]
+    assert {p.name for p in tmp_path.iterdir()} == {"scores.parquet", ".scores.parquet.lock"}
 
 
 def test_other_settings_are_refused_with_their_differences(tmp_path: Path) -> None:
     config = configured("snip")
     out = tmp_path / "scores.parquet"
-    store = Store(out, about(config, Scoring.of(config)))
+    store = Store(out, about(config, sweep_scorer(config)))
     with store.locked():
         store.append([Scores(SOME[0], dict.fromkeys(("snip", "params", "flops"), 1.0))])
     for _ in ("parts", "file"):
@@ -582,55 +548,6 @@ def test_other_settings_are_refused_with_their_differences(tmp_path: Path) -> No
 def test_a_file_of_one_process_is_closed_to_others(tmp_path: Path, store: Store) -> None:
     with pytest.raises(ScoresError, match="another process is writing"):
         score_space(SOME, configured(), tmp_path / "scores.parquet")
-
-
-def test_the_end_of_one_sweep_leaves_the_next_its_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = about(configured(), Scoring.of(configured()))
-    first, second, third = (Store(tmp_path / "s.parquet", said) for _ in range(3))
-    release = FileLock.release
-    with ExitStack() as later:
-
-        def release_and_begin_the_next(lock: FileLock, *, force: bool = False) -> None:
-            monkeypatch.undo()
-            release(lock, force=force)
-            later.enter_context(second.locked())
-
-        monkeypatch.setattr(FileLock, "release", release_and_begin_the_next)
-        with first.locked():
-            pass
-        with pytest.raises(ScoresError, match="another process is writing"), third.locked():
-            pass
-        second.append([made_up(SOME[0])])
-    assert len(second.read()) == 1
-
-
-@pytest.mark.parametrize(("when", "times"), [("before", 1), ("after", 1), ("after", 10**6)])
-def test_a_folder_that_another_sweep_takes_away_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, times: int
-) -> None:
-    store = Store(tmp_path / "s.parquet", about(configured(), Scoring.of(configured())))
-    acquire = FileLock.acquire
-    left = iter(range(times))
-
-    def acquire_while_the_folder_goes(lock: FileLock, timeout: float) -> None:
-        goes = next(left, None) is not None
-        if goes and when == "before":
-            shutil.rmtree(parts_of(tmp_path / "s.parquet"))
-        acquire(lock, timeout=timeout)
-        if goes and when == "after":
-            shutil.rmtree(parts_of(tmp_path / "s.parquet"))
-
-    monkeypatch.setattr(FileLock, "acquire", acquire_while_the_folder_goes)
-    if times > 1:
-        with pytest.raises(ScoresError, match="cannot be written: "), store.locked():
-            pass
-    else:
-        with store.locked():
-            store.append([made_up(SOME[0])])
-            assert len(store.finish()) == 1
-        assert [p.name for p in tmp_path.iterdir()] == ["s.parquet"]
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
@@ -664,7 +581,7 @@ def test_no_flipped_bit_goes_unnoticed(
 ) -> None:
     config = configured()
     out = tmp_path_factory.mktemp("flipped") / "scores.parquet"
-    store = Store(out, about(config, Scoring.of(config)))
+    store = Store(out, about(config, sweep_scorer(config)))
     with store.locked():
         store.append([made_up(a) for a in SOME[:3]])
         (part,) = parts_of(out).glob("*.parquet")
@@ -720,12 +637,12 @@ def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_proxies_are_replaced_and_nothing_else() -> None:
     config = with_proxies(configured("jacov", "synflow"), ["zico", "snip"])
-    assert [p.name for p in Scoring.of(config).proxies] == ["params", "zico", "snip", "flops"]
+    assert [p.name for p in sweep_scorer(config).proxies] == ["params", "zico", "snip", "flops"]
     assert config.space == configured().space
     fitting = configured("jacov").model_dump(exclude_none=True)
     fitting |= {"ensemble": {"proxies": ["jacov"]}}
     replaced = with_proxies(parse_config(fitting), ["snip"])
-    assert [p.name for p in Scoring.of(replaced).proxies] == ["params", "snip", "flops"]
+    assert [p.name for p in sweep_scorer(replaced).proxies] == ["params", "snip", "flops"]
     assert replaced.ensemble.proxies is None
     with pytest.raises(ConfigError, match="'naswot-relu'; did you mean 'naswot_relu'"):
         with_proxies(configured(), ["naswot-relu"])

@@ -9,7 +9,7 @@ from zc_search.config import SPACE_KEYS, Config, config_to_toml, parse_config
 from zc_search.errors import ArchitectureError, ScoresError, ZcSearchError
 from zc_search.report.tables import short
 from zc_search.samplers import distributions, key_of, make_sampler
-from zc_search.scoring.sweep.request import sample_space, whole_space
+from zc_search.scoring.request import sample_space, whole_space
 from zc_search.spaces import (
     AnySpace,
     Architecture,

@@ -14,7 +14,7 @@ import pytest
 
 from zc_search.config import config_to_toml, parse_config
 from zc_search.proxies import Probe
-from zc_search.scoring.sweep import load_scores
+from zc_search.scoring.scores_file import load_scores
 
 TIMING = ["seconds_proxies", "seconds_benchmark", "duration"]
 

@@ -14,10 +14,10 @@ from zc_search.config import Config, parse_config
 from zc_search.errors import ConfigError, StudyError
 from zc_search.images import load_batch
 from zc_search.proxies import resolve_proxies
+from zc_search.scoring import parallel
 from zc_search.scoring.scorer import Scorer, Scores
 from zc_search.spaces import Architecture, CellSpace
 from zc_search.study import RECORD, TrialRecord, loop, open_study, run_trials, trials_table
-from zc_search.study import workers as workers_module
 
 BASE = {
     "study": {"name": "t", "n_trials": 24, "sampler": "nsgaii", "seed": 5},
@@ -167,7 +167,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Score in this process, however many workers are asked for: the order is the same."""
 
     def scoring(scorer: Scorer, workers: int, timeout: float | None) -> object:
-        return workers_module.scoring(scorer, 1)
+        return parallel.scoring(scorer, 1)
 
     monkeypatch.setattr(loop, "scoring", scoring)
 

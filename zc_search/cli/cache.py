@@ -25,8 +25,8 @@ def info(folder: Folder = "user") -> None:
         return
     found = cache.info()
     typer.echo(
-        f"{found.folder}\n{found.entries:,} architectures, {found.values:,} values, "
-        f"{found.bytes / 1e6:.1f} MB, {found.corrupt:,} damaged"
+        f"{cache.folder}\n{found.entries:,} architectures, {found.values:,} values, "
+        f"{found.bytes / 1e6:.1f} MB, {found.damaged:,} damaged"
     )
 
 

@@ -48,7 +48,7 @@ def evaluate(
     """
     from zc_search.compare.judging import judge
     from zc_search.proxies.catalogue import split_names
-    from zc_search.scoring.sweep import load_scores
+    from zc_search.scoring.scores_file import load_scores
 
     names = None if proxies is None else split_names(proxies)
     table, said = load_scores(scores)

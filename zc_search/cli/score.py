@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +12,15 @@ from zc_search.cli.printing import clock, counting_bar, plain_console
 from zc_search.cli.search import Config, Settings
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from rich.console import Console
 
+    from zc_search.config import Config as Loaded
     from zc_search.scoring.sweep import Progress
+    from zc_search.spaces import AnyArchitecture
+
+_PATIENCE = 30  # seconds, for the scheduler to answer and for the first worker to come
 
 
 def score(
@@ -55,16 +61,9 @@ def score(
         raise typer.Exit(2)
 
     from zc_search.config import load_config, parse_config, starter
-    from zc_search.errors import ZcSearchError
     from zc_search.proxies.catalogue import split_names
+    from zc_search.scoring.request import with_proxies
     from zc_search.scoring.sweep import score_space
-    from zc_search.scoring.sweep.request import (
-        read_architectures,
-        sample_space,
-        whole_space,
-        with_proxies,
-    )
-    from zc_search.spaces import make_space
 
     chosen = (
         load_config(config, settings or ())
@@ -73,23 +72,17 @@ def score(
     )
     if proxies is not None:
         chosen = with_proxies(chosen, split_names(proxies))
-    space = make_space(chosen.space)
-    if file is not None:
-        architectures = read_architectures(file)
-    elif sample is not None:
-        architectures = sample_space(space, sample, seed)
-    else:
-        everything_there = whole_space(space)
-        if everything_there is None:
-            raise ZcSearchError(
-                f"--all: the space {space.name!r} cannot be listed; Allowed: --sample N, --file"
-            )
-        architectures = everything_there
+    architectures = _architectures(chosen, file, sample, seed)
     console = plain_console()
     start = time.perf_counter()
-    with _progress_line(console) as on_progress:
+    with _progress_line(console) as on_progress, _executor(dask) as (executor, threads):
         table = score_space(
-            architectures, chosen, out, workers=workers, dask=dask, on_progress=on_progress
+            architectures,
+            chosen,
+            out,
+            workers=workers or threads,
+            executor=executor,
+            on_progress=on_progress,
         )
     console.print(
         f"{len(table):,} architectures, {table['function_key'].nunique():,} functions, "
@@ -105,6 +98,54 @@ def score(
         )
     if chosen.benchmark.name != "none":
         console.print(f"next: zc-search evaluate {out}", soft_wrap=True)
+
+
+def _architectures(
+    config: "Loaded", file: Path | None, sample: int | None, seed: int
+) -> "list[AnyArchitecture]":
+    from zc_search.errors import ZcSearchError
+    from zc_search.scoring.request import read_architectures, sample_space, whole_space
+    from zc_search.spaces import make_space
+
+    space = make_space(config.space)
+    if file is not None:
+        return read_architectures(file)
+    if sample is not None:
+        return sample_space(space, sample, seed)
+    everything = whole_space(space)
+    if everything is None:
+        raise ZcSearchError(
+            f"--all: the space {space.name!r} cannot be listed; Allowed: --sample N, --file"
+        )
+    return everything
+
+
+@contextmanager
+def _executor(dask: str | None) -> "Iterator[tuple[Executor | None, int | None]]":
+    """Yield the Dask cluster with this scheduler's address, and how many threads it has."""
+    if dask is None:
+        yield None, None
+        return
+    from zc_search.errors import ScoresError
+
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise ScoresError(
+            f"--dask={dask} needs the package {error.name!r}: pip install 'zc-search[distributed]'"
+        ) from error
+    with ExitStack() as stack:
+        try:
+            client = stack.enter_context(
+                Client(dask, timeout=_PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
+            )
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except (OSError, ValueError) as error:  # a timeout is an OSError
+            raise ScoresError(
+                f"--dask={dask}: no scheduler with workers answers there within {_PATIENCE} s "
+                f"({error}); start some with `dask worker ADDRESS --nthreads 1`"
+            ) from error
+        yield client.get_executor(pure=False), sum(client.nthreads().values())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import as_completed
+from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -12,7 +13,7 @@ from zc_search.config import parse_config
 from zc_search.errors import ScoresError, unknown_name
 from zc_search.evaluation import BASELINES, evaluate
 from zc_search.proxies.catalogue import Direction, default_direction
-from zc_search.scoring.workers import process_pool
+from zc_search.scoring.workers import Crew
 
 _WORTH_PROCESSES = 5_000_000
 """Resampled pairs that take some seconds, which is what processes take to start."""
@@ -90,9 +91,9 @@ def judge(
             tables[name] = evaluate(*job, n_bootstrap=n_bootstrap)
             on_proxy(len(tables), len(names))
     else:
-        with process_pool(min(len(names), available_cores()), 1, _nothing) as pool:
+        with Crew(min(len(names), available_cores())) as crew:
             futures = {
-                pool.submit(evaluate, *job, n_bootstrap=n_bootstrap): name
+                crew.submit(partial(evaluate, n_bootstrap=n_bootstrap), *job): name
                 for name, job in jobs.items()
             }
             for future in as_completed(futures):
@@ -105,7 +106,3 @@ def judge(
         metric,
         benchmark.provenance,
     )
-
-
-def _nothing() -> None:
-    """Prepare a worker that needs to know nothing."""

@@ -17,7 +17,7 @@ from zc_search.compare.searching import Search, search
 from zc_search.compare.settings import Comparison, Race
 from zc_search.compare.table import table_of
 from zc_search.errors import ZcSearchError
-from zc_search.scoring.workers import process_pool
+from zc_search.scoring.workers import Crew
 
 _RULES = 1  # raised when what a search may do changes, so that old files are not taken for new ones
 
@@ -68,8 +68,8 @@ def run_searches(
             found[unit.path] = _run(unit, race)
             on_progress(done, len(units))
     elif workers > 1:
-        with process_pool(workers, 1, _quietly) as pool:
-            futures = {pool.submit(_run, unit, race): unit for unit in missing}
+        with Crew(workers, _quietly) as crew:
+            futures = {crew.submit(_run, unit, race): unit for unit in missing}
             for done, future in enumerate(as_completed(futures), len(units) - len(missing) + 1):
                 found[futures[future].path] = future.result()
                 on_progress(done, len(units))

@@ -15,6 +15,7 @@ from zc_search.ensemble import cell_features
 from zc_search.ensemble.baselines import COSTS, DEFAULT_AGGREGATE
 from zc_search.errors import ScoresError, ZcSearchError, unknown_name
 from zc_search.proxies.catalogue import Direction
+from zc_search.scoring.scores_file import load_scores
 from zc_search.spaces import Architecture, CellSpace
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
@@ -153,8 +154,6 @@ def read_scores(path: str) -> tuple[pd.DataFrame, dict[str, str]]:
 
 @lru_cache(maxsize=4)  # many searches read the same file
 def _read_once(path: str, written: int) -> tuple[pd.DataFrame, dict[str, str]]:
-    from zc_search.scoring.sweep import load_scores
-
     table, about = load_scores(path)
     return table, about["proxies"]
 

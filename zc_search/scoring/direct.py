@@ -11,8 +11,7 @@ from zc_search.errors import ProxyError
 from zc_search.images import Batch, load_batch
 from zc_search.images.datasets import DatasetName, Task
 from zc_search.proxies import resolve_proxies
-from zc_search.scoring.evaluating import evaluate_proxies, make_probe
-from zc_search.scoring.scorer import Scorer
+from zc_search.scoring.scorer import Scorer, evaluate_proxies, make_probe
 from zc_search.spaces import AnyArchitecture, read_architecture
 
 logger = logging.getLogger("zc_search")

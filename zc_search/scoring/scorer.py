@@ -2,21 +2,26 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from numbers import Real
+from typing import Any, Self
 
 import torch
+from torch import Tensor, nn
 
 from zc_search.config import Config
-from zc_search.errors import DataError, ProxyError, unknown_name
+from zc_search.errors import DataError, ProxyError
 from zc_search.images import Batch
 from zc_search.images.datasets import DatasetName, Task, task_of
-from zc_search.proxies import Proxy
-from zc_search.scoring.cache import ScoreCache, not_finite
-from zc_search.scoring.evaluating import evaluate_proxies, make_probe
+from zc_search.proxies import Measurement, Probe, Proxy
+from zc_search.proxies.probe import VERSION as PROBE_VERSION
+from zc_search.scoring.cache import ScoreCache
 from zc_search.spaces import AnyArchitecture
+from zc_search.spaces.network import VERSION as NETWORKS_VERSION
 from zc_search.spaces.network import build_network
+
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory")
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Scorer:
     """Scores architectures on one batch, each function once.
 
     Proxies that do not count dead edges are computed on the first isomorph by index, so the
-    scores do not depend on which isomorph was met first.
+    scores do not depend on which isomorph was met first. What arrives in another process scores
+    alike and remembers nothing.
 
     Args:
         proxies: What to compute.
@@ -75,32 +81,27 @@ class Scorer:
         counts = {"proxies.repeats": repeats, "space.channels": channels, "space.cells": cells}
         for key, count in counts.items():
             if count is not None and count < 1:
-                raise ProxyError(f"{key}: {count} is given; at least 1 is needed")
-        if batch.images.shape[1] != task.channels:
-            raise DataError(
-                f"the networks take {task.channels} channels, the images have "
-                f"{batch.images.shape[1]}"
-            )
-        if int(batch.labels.max()) >= task.classes:
-            raise DataError(
-                f"the batch has label {int(batch.labels.max())}, but {task.name} has only "
-                f"{task.classes} classes"
-            )
+                raise ProxyError(f"{key}: {count} is given; at least 1 is needed", key=key)
+        _check_labels(batch, task)
         self.proxies = tuple(proxies)
         self._device = torch_device(device)
         self.batch = batch.to(self._device)
         self._network = {"dataset": dataset, "channels": channels, "cells": cells}
         self._seeds = range(seed, seed + repeats)
-        self._cache: dict[str, Scores] = {}
-        conditions = {
+        self._known: dict[str, Scores] = {}
+        self._cache = cache
+        self._cached_as = {p.name: p.definition for p in self.proxies if is_cacheable(p)}
+        self._conditions = {
             "batch": batch.fingerprint,
             "task": repr(task),
             "channels": channels,
             "cells": cells,
             "seeds": [*self._seeds],
             "device": self._device.type,
+            "networks": NETWORKS_VERSION,
+            "probe": PROBE_VERSION,
+            "torch": torch.__version__,
         }
-        self._kept = cache.under(conditions, self.proxies) if cache else None
 
     @classmethod
     def of(
@@ -128,18 +129,30 @@ class Scorer:
             cache=cache,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": {}, "batch": self.batch.to(torch.device("cpu"))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.batch = self.batch.to(self._device)
+
+    def fresh(self, proxies: Iterable[Proxy]) -> Self:
+        """Return a scorer of the same settings, for some of the proxies, that knows nothing yet."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, _known={}, proxies=tuple(proxies))
+        return other
+
     def score(self, architecture: AnyArchitecture) -> Scores:
         """Score an architecture; an isomorph of an earlier one costs next to nothing."""
         start = time.perf_counter()
-        of_string = tuple(p for p in self.proxies if p.counts_dead_edges)
-        of_function = tuple(p for p in self.proxies if not p.counts_dead_edges)
-        key = architecture.function_key
-        if key not in self._cache:
-            self._cache[key] = self._score(architecture.representative(), of_function)
-        written = architecture.to_string()
-        if written not in self._cache:
-            self._cache[written] = self._score(architecture, of_string)
-        shared, own = self._cache[key], self._cache[written]
+        key, written = architecture.function_key, architecture.to_string()
+        if key not in self._known:
+            of_function = [p for p in self.proxies if not p.counts_dead_edges]
+            self._known[key] = self._score(architecture.representative(), of_function)
+        if written not in self._known:
+            of_string = [p for p in self.proxies if p.counts_dead_edges]
+            self._known[written] = self._score(architecture, of_string)
+        shared, own = self._known[key], self._known[written]
         return Scores(
             architecture,
             # In the order in which the proxies were asked for.
@@ -150,30 +163,27 @@ class Scorer:
 
     def knows(self, architecture: AnyArchitecture) -> bool:
         """Whether scoring an architecture would compute nothing."""
-        return {architecture.function_key, architecture.to_string()} <= self._cache.keys()
+        return {architecture.function_key, architecture.to_string()} <= self._known.keys()
 
     def remember(self, scores: Scores) -> None:
-        """Take scores computed earlier, under the same settings, into the cache."""
-        names = {p.name for p in self.proxies}
-        if not names <= set(scores.values):
+        """Take scores computed earlier, under the same settings, as known."""
+        if not {p.name for p in self.proxies} <= set(scores.values):
             return
         keys = {False: scores.architecture.function_key, True: scores.architecture.to_string()}
         for counts_dead_edges, key in keys.items():
             mine = [p.name for p in self.proxies if p.counts_dead_edges is counts_dead_edges]
-            self._cache.setdefault(
-                key,
-                replace(
-                    scores,
-                    values={name: scores.values[name] for name in mine},
-                    failures={k: v for k, v in scores.failures.items() if k in mine},
-                ),
-            )
+            values = {name: scores.values[name] for name in mine}
+            failures = {k: v for k, v in scores.failures.items() if k in mine}
+            self._known.setdefault(key, replace(scores, values=values, failures=failures))
 
     def _score(self, architecture: AnyArchitecture, proxies: Sequence[Proxy]) -> Scores:
-        kept = self._kept.read(str(architecture)) if self._kept and proxies else {}
-        values = {p.name: kept.get(p.name, 0.0) for p in proxies}
+        conditions = {**self._conditions, "architecture": str(architecture)}
+        cached = self._cache.read(conditions) if self._cache and proxies else {}
+        names = {p.name for p in proxies}
+        values = {n: cached[d] for n, d in self._cached_as.items() if n in names and d in cached}
         failures = {k: not_finite(v) for k, v in values.items() if not math.isfinite(v)}
-        proxies = [p for p in proxies if p.name not in kept]
+        proxies = [p for p in proxies if p.name not in values]
+        values |= dict.fromkeys((p.name for p in proxies), 0.0)
         for seed in self._seeds if proxies else ():
             network = build_network(architecture, seed=seed, **self._network)  # type: ignore[arg-type]
             probe = make_probe(network.to(self._device), self.batch, proxies, seed)
@@ -181,9 +191,27 @@ class Scorer:
             failures |= failed
             for name, value in once.items():
                 values[name] += value / len(self._seeds)
-        if self._kept and proxies:
-            self._kept.write(str(architecture), {p.name: values[p.name] for p in proxies}, failures)
+        fresh = {
+            self._cached_as[p.name]: values[p.name]
+            for p in proxies
+            # What is missing because something went wrong is not kept.
+            if p.name in self._cached_as
+            and failures.get(p.name) in (None, not_finite(values[p.name]))
+        }
+        if self._cache and fresh:
+            self._cache.write(conditions, fresh)
         return Scores(architecture, values, failures)
+
+
+def _check_labels(batch: Batch, task: Task) -> None:
+    if batch.images.shape[1] != task.channels:
+        raise DataError(
+            f"the networks take {task.channels} channels, the images have {batch.images.shape[1]}"
+        )
+    if (largest := int(batch.labels.max())) >= task.classes:
+        raise DataError(
+            f"the batch has label {largest}, but {task.name} has only {task.classes} classes"
+        )
 
 
 def torch_device(name: str) -> torch.device:
@@ -200,10 +228,91 @@ def torch_device(name: str) -> torch.device:
         device = None
     if device is None or device.type not in ("cpu", "cuda"):
         allowed = ("auto", "cpu", "cuda", "cuda:N")
-        raise ProxyError(f"proxies.device: {unknown_name('device', name, allowed)}")
+        raise ProxyError.unknown("device", name, allowed, key="proxies.device")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ProxyError(
             f"proxies.device: {name!r} is not there, torch {torch.__version__} sees "
-            f"{torch.cuda.device_count()} GPUs; use 'cpu' or 'auto'"
+            f"{torch.cuda.device_count()} GPUs; use 'cpu' or 'auto'",
+            key="proxies.device",
+            given=name,
         )
     return device
+
+
+def is_cacheable(proxy: Proxy) -> bool:
+    """Whether a proxy's value is the same the next time.
+
+    Of a user's own proxy the digest of its function is known, and not what else it calls; a time
+    is measured anew.
+    """
+    own = proxy.function.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return own and "latency" not in proxy.needs
+
+
+def not_finite(value: float) -> str:
+    """Say why a value that was computed without a fault cannot be used, if it is not finite."""
+    return f"the value is {value}"
+
+
+def make_probe(network: nn.Module, batch: Batch, proxies: Sequence[Proxy], seed: int = 0) -> Probe:
+    """Return the probe that computes what some proxies need, and no more."""
+    needs = {
+        training: frozenset[Measurement]().union(
+            *(p.needs for p in proxies if p.training is training)
+        )
+        for training in (True, False)
+    }
+    return Probe(
+        network, batch.images, batch.labels, needs[True], seed, needs_evaluating=needs[False]
+    )
+
+
+def evaluate_proxies(
+    proxies: Sequence[Proxy], probe: Probe, *, strict: bool = False
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Return each proxy's value, and the reason for every value that is not finite.
+
+    A proxy that raises gets NaN, so that one broken proxy does not cost the others' work;
+    unless `strict`, where it ends in a `ProxyError`.
+    """
+    scalars: dict[str, float | Tensor] = {}
+    failures: dict[str, str] = {}
+    for p in proxies:
+        try:
+            scalars[p.name] = _checked(p(probe), probe.images.device)
+        except Exception as error:  # a proxy is anybody's code
+            reason = _reason(error, len(probe.images))
+            if strict:
+                raise ProxyError(f"proxy {p.name!r} failed: {reason}") from error
+            failures[p.name] = reason
+            scalars[p.name] = math.nan
+    # One transfer, so that a device is waited for once.
+    tensors = [value for value in scalars.values() if isinstance(value, Tensor)]
+    moved = iter(torch.stack(tensors).tolist() if tensors else ())
+    values = {k: next(moved) if isinstance(v, Tensor) else v for k, v in scalars.items()}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            failures.setdefault(name, not_finite(value))
+    return values, failures
+
+
+def _checked(value: object, device: torch.device) -> float | Tensor:
+    """Return a proxy's value as a float, or as a float64 tensor without dimensions."""
+    if isinstance(value, Tensor):
+        if value.numel() != 1 or value.is_complex() or value.dtype == torch.bool:
+            raise TypeError(
+                f"returned a tensor {value.dtype} of shape {tuple(value.shape)}, not a number"
+            )
+        return value.detach().to(device, torch.float64).reshape(())
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"returned {type(value).__name__} {value!r}, not a number")
+    return float(value)
+
+
+def _reason(error: Exception, images: int) -> str:
+    # On a CPU, torch says that memory ran out in a RuntimeError as any other.
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(s in str(error).lower() for s in _OUT_OF_MEMORY)
+    ):
+        return f"out of memory with {images} images; a smaller data.batch_size may do"
+    return f"{type(error).__name__}: {error}"

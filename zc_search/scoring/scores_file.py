@@ -2,12 +2,15 @@
 
 import json
 from io import BytesIO
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from zc_search.errors import ScoresError
 
 KEY = b"zc_search"
 """Where in a file's metadata stands what it says of itself, as JSON."""
@@ -55,6 +58,49 @@ def read_scores_file(source: Path | BytesIO) -> tuple[pa.Table, dict[str, Any]]:
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         lines = str(error).splitlines() or [type(error).__name__]
         raise DamagedFileError(lines[0]) from error
+
+
+def load_scores(path: str | PathLike[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read the file that `score_space` wrote.
+
+    Returns:
+        The table, indexed by architecture string, sorted by `Architecture.index`, and what the
+        file says of itself: ``settings``, ``proxies`` (name to direction), ``seeds``,
+        ``versions``, ``config`` (TOML).
+
+    Raises:
+        ScoresError: No such file, or one that is damaged or was not written by `score_space`.
+    """
+    path = Path(path)
+    if not path.exists():
+        parts = parts_of(path)
+        raise ScoresError(
+            f"{path}: not finished, the scores so far are in {parts}; "
+            "run the command that began it once more"
+            if parts.exists()
+            else f"{path}: no such file; `zc-search score --out {path}` writes one"
+        )
+    table, said = read_part(path, path)
+    return to_frame(table), said
+
+
+def parts_of(path: Path) -> Path:
+    """Return the folder of the parts that a scores file grows from."""
+    return path.with_name(f"{path.name}.parts")
+
+
+def read_part(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Read a scores file or a part of one, which an error calls `path`.
+
+    Raises:
+        ScoresError: It is damaged, or something else.
+    """
+    try:
+        return read_scores_file(source)
+    except DamagedFileError as error:
+        raise ScoresError(f"{path} is no Parquet file, or damaged ({error})") from error
+    except ForeignFileError as error:
+        raise ScoresError(f"{path} {error}") from error
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

@@ -1,64 +1,251 @@
-"""Worker processes: started alike wherever something is computed in several of them."""
+"""Worker processes that may die, hang or be killed one by one, without loss to the others.
+
+``concurrent.futures`` ends a whole pool with one of its processes and cannot stop a task that
+hangs. Here each process has a pipe and a thread of the parent to itself, so nothing is shared that
+a killed process could leave locked or half written. A task whose process dies is handed out once
+more, and no other task notices.
+"""
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
-from threading import Thread
-from typing import ParamSpec
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Any, Self
 
-import torch
+from zc_search.errors import ZcSearchError
 
-P = ParamSpec("P")
+TRIES = 2
+"""How often a task is handed out whose process dies."""
 
 
-@contextmanager
-def process_pool(
-    workers: int, threads: int, prepare: Callable[P, None], *args: P.args, **kwargs: P.kwargs
-) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool of fresh processes, each of which has run `prepare`.
+class WorkerDiedError(ZcSearchError):
+    """The process that a task was given to ended without an answer; `note` was its last one."""
 
-    Nothing survives the caller: an exception cancels what has not begun, Ctrl-C is left to the
-    caller, and when the caller is killed the workers leave too.
+    def __init__(self, message: str = "", note: Any = None) -> None:
+        super().__init__(message)
+        self.note = note
+
+
+class WorkerNeverBeganError(ZcSearchError):
+    """A process ended before it was ready for its first task."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the worker processes end before they begin (their messages are above); a script that "
+            'scores or searches must do so under `if __name__ == "__main__":`'
+        )
+
+
+class TaskTimeoutError(TimeoutError):
+    """A task took too long; `note` was its last one."""
+
+    def __init__(self, note: Any) -> None:
+        super().__init__()
+        self.note = note
+
+
+@dataclass
+class _Task:
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    timeout: float | None
+    tries: int
+    outcome: Future[Any] = field(default_factory=Future)
+
+
+@dataclass
+class _Member:
+    process: SpawnProcess
+    pipe: Connection
+
+    def end(self) -> None:
+        """Kill the process; what it was doing is lost."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+class Crew:
+    """Fresh processes, each of which calls `prepare` before its first task; a context manager.
+
+    A process that dies is replaced when the next task comes. Nothing survives the block: tasks
+    that are not done then are dropped, and the processes are killed. Ctrl-C is the caller's, and
+    when the caller is killed the processes leave too.
 
     Args:
         workers: How many processes.
-        threads: Threads that torch may use in each.
-        prepare: Importable function, called once in each process.
+        prepare: Importable function, called once in each process; None for nothing to prepare.
         *args: For `prepare`.
-        **kwargs: For `prepare`.
     """
-    with ProcessPoolExecutor(
-        workers,
-        # A fork would copy locks that torch's threads hold.
-        get_context("spawn"),
-        initializer=begin,
-        initargs=(threads, prepare, args, kwargs),
-    ) as pool:
+
+    def __init__(
+        self, workers: int, prepare: Callable[..., None] | None = None, *args: Any
+    ) -> None:
+        self._preparation = (prepare, args)
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._alive: dict[int, _Member] = {}
+        self._lock = Lock()
+        self._over = Event()
+        self._threads = [Thread(target=self._serve, args=(n,), daemon=True) for n in range(workers)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._over.set()
+            for member in [*self._alive.values()]:  # the threads take members out all the while
+                member.process.kill()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        timeout: float | None = None,
+        tries: int = TRIES,
+    ) -> Future[Any]:
+        """Hand out a task.
+
+        Args:
+            function: Importable; called as ``function(*args)`` in one of the processes, where it
+                may `note` how far it is.
+            *args: What can be pickled.
+            timeout: Seconds from its start, after which its process is killed.
+            tries: How often it is handed out if its process dies.
+
+        Returns:
+            A future of the function's result, or of its exception; of a `TaskTimeoutError` after
+            the timeout; of a `WorkerDiedError` if the process died each time.
+        """
+        task = _Task(function, args, timeout, tries)
+        self._tasks.put(task)
+        return task.outcome
+
+    def _serve(self, place: int) -> None:
+        """Do tasks in one process after another, until the crew is sent home."""
+        while (task := self._tasks.get()) is not None:
+            if self._over.is_set():
+                task.outcome.cancel()
+            if not task.outcome.set_running_or_notify_cancel():
+                continue
+            try:
+                done, value = self._answer(place, task)
+            except BaseException as error:
+                self._end(place)
+                task.outcome.set_exception(error)
+            else:
+                (task.outcome.set_result if done else task.outcome.set_exception)(value)
+        self._end(place)
+
+    def _answer(self, place: int, task: _Task) -> tuple[bool, Any]:
+        for tries_left in reversed(range(task.tries)):
+            try:
+                return _ask(self._alive.get(place) or self._start(place), task)
+            except WorkerDiedError:
+                self._end(place)
+                if not tries_left or self._over.is_set():
+                    raise
+        raise AssertionError("a task is tried at least once")
+
+    def _end(self, place: int) -> None:
+        if (member := self._alive.pop(place, None)) is not None:
+            member.end()
+
+    def _start(self, place: int) -> _Member:
+        context = get_context("spawn")  # a fork would copy locks that torch's threads hold
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs, *self._preparation))
+        with self._lock:
+            if self._over.is_set():
+                raise WorkerDiedError("the crew was sent home")
+            process.start()
+            member = self._alive[place] = _Member(process, ours)
+        theirs.close()
+        wait([ours, process.sentinel])
         try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            error = ours.recv()
+        except (EOFError, OSError):
+            raise WorkerNeverBeganError from None
+        if error is not None:
+            raise error
+        return member
+
+
+def _ask(member: _Member, task: _Task) -> tuple[bool, Any]:
+    """Return whether a task succeeded, and its result or its exception."""
+    last = None
+    end = None if task.timeout is None else time.monotonic() + task.timeout
+    try:
+        member.pipe.send((task.function, task.args))
+        while True:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            if not wait([member.pipe, member.process.sentinel], left):
+                raise TaskTimeoutError(last)
+            kind, value = member.pipe.recv()
+            if kind is not None:
+                return kind, value
+            last = value
+    except (EOFError, OSError) as error:
+        if isinstance(error, TimeoutError):  # which is an OSError
             raise
+        member.process.join()
+        raise WorkerDiedError(f"exit code {member.process.exitcode}", last) from None
 
 
-def begin(
-    threads: int, prepare: Callable[..., None], args: tuple[object, ...], kwargs: dict[str, object]
-) -> None:
-    """Make a fresh process a worker: its threads, no Ctrl-C of its own, no life after its parent.
+# In a process -------------------------------------------------------------------------------------
 
-    Args:
-        threads: Threads that torch may use.
-        prepare: Called in the end.
-        args: For `prepare`.
-        kwargs: For `prepare`.
-    """
-    torch.set_num_threads(threads)  # the process is ours
+_pipe: Connection
+
+
+def note(value: Any) -> None:
+    """Tell the parent, from within a task, what it shall know if the task does not end well."""
+    _pipe.send((None, value))
+
+
+def _work(pipe: Connection, prepare: Callable[..., None] | None, args: tuple[Any, ...]) -> None:
+    global _pipe
+    _pipe = pipe
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_leave_with_parent, daemon=True).start()
-    prepare(*args, **kwargs)
+    try:
+        if prepare is not None:
+            prepare(*args)
+    except Exception as error:  # said in the parent, by the task that started this process
+        pipe.send(error)
+        return
+    pipe.send(None)
+    while True:
+        try:
+            function, arguments = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = True, function(*arguments)
+        except Exception as error:  # the parent's to judge
+            answer = False, error
+        try:
+            pipe.send(answer)
+        except Exception as error:  # what does not pickle is no death of the process
+            pipe.send((False, TypeError(f"the answer cannot be sent: {error}")))
 
 
 def _leave_with_parent() -> None:

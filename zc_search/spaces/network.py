@@ -16,6 +16,9 @@ LARGEST_SIDE = 48
 
 N = TypeVar("N", bound=nn.Module)
 
+VERSION = 1
+"""Goes up when an architecture and a seed give another network, so that no old score is reused."""
+
 
 def build_network(
     arch: AnyArchitecture,

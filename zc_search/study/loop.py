@@ -15,6 +15,7 @@ from optuna.trial import Trial
 
 from zc_search.benchmarks import Benchmark
 from zc_search.config import Config
+from zc_search.scoring.parallel import scoring
 from zc_search.scoring.scorer import Scorer, Scores
 from zc_search.spaces import AnyArchitecture, AnySpace
 from zc_search.study.clock import Clock
@@ -23,7 +24,6 @@ from zc_search.study.predictions import remember_ensembles, with_predictions
 from zc_search.study.presence import Presence
 from zc_search.study.record import TrialRecord
 from zc_search.study.turns import Known, Turns
-from zc_search.study.workers import scoring
 
 if TYPE_CHECKING:
     from zc_search.ensemble import Ensemble

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import tomlkit
 
-from zc_search.config import Config, config_to_toml, parse_config
+from zc_search.config import Config, parse_config
+from zc_search.config.writing import tables
 from zc_search.errors import ArchitectureError, ConfigError, ScoresError
 from zc_search.spaces import AnyArchitecture, AnySpace, Architecture, read_architecture
+
+_DRAWS = 50  # for each architecture wanted
 
 
 def with_proxies(config: Config, names: Sequence[str]) -> Config:
@@ -20,7 +22,7 @@ def with_proxies(config: Config, names: Sequence[str]) -> Config:
     """
     if not names:
         raise ConfigError("--proxies names none; such as --proxies snip,naswot_relu,synflow")
-    settings = tomlkit.parse(config_to_toml(config)).unwrap()
+    settings = tables(config)
     settings["proxies"]["compute"] = list(names)
     settings["objectives"] = {"params": "default"}  # a sweep optimises nothing
     for fitted in ("proxies", "features"):  # of proxies that may not be computed now
@@ -94,9 +96,7 @@ def read_architectures(path: Path) -> list[AnyArchitecture]:
             except ArchitectureError as error:
                 raise ArchitectureError(f"{path}, line {number}: {error}") from error
     if not architectures:
-        raise ArchitectureError(f"{path} names no architecture; one a line, such as {_EXAMPLE}")
+        raise ArchitectureError(
+            f"{path} names no architecture; one a line, such as {Architecture.from_index(0)}"
+        )
     return architectures
-
-
-_DRAWS = 50  # for each architecture wanted
-_EXAMPLE = str(Architecture.from_index(0))

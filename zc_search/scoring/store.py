@@ -1,0 +1,233 @@
+"""A scores file that grows: what it says of itself, the parts it is merged from, its lock."""
+
+import json
+import platform
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import Timeout
+
+from zc_search._utils.files import lock_beside, write_atomically
+from zc_search.config import Config, config_to_toml, public
+from zc_search.errors import ScoresError
+from zc_search.scoring.parallel import worth_another_try
+from zc_search.scoring.scorer import Scorer, Scores
+from zc_search.scoring.scores_file import KEY, TEXTS, parts_of, read_part, to_frame
+from zc_search.spaces import read_architecture
+
+_PACKAGES = ("zc-search", "torch", "numpy")
+
+About = Mapping[str, Any]
+"""What a scores file says of itself; see `about`."""
+
+
+class ScoresWarning(UserWarning):
+    """A part of a scores file is damaged."""
+
+
+class Store:
+    """A scores file that grows.
+
+    Args:
+        path: The file.
+        said: What it says of itself; see `about`.
+    """
+
+    def __init__(self, path: Path, said: About) -> None:
+        self._path = path
+        self._parts = parts_of(path)
+        self._said = said
+        self._number = 0
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from the file; the lock goes with this process, however it ends."""
+        if self._path.is_dir():
+            raise ScoresError(f"out={str(self._path)!r} is a folder; name a file in it")
+        with self._writing():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock = lock_beside(self._path).acquire(timeout=0)
+            except Timeout as error:
+                raise ScoresError(
+                    f"another process is writing {str(self._path)!r}; wait for it, or name "
+                    "another file"
+                ) from error
+        with lock:
+            with self._writing():
+                self._parts.mkdir(exist_ok=True)
+            try:
+                yield
+            finally:
+                if not self._part_files():
+                    shutil.rmtree(self._parts, ignore_errors=True)
+
+    def read(self) -> pd.DataFrame:
+        """Return all scores so far; of two of one architecture the later ones."""
+        empty = to_table([], self._said)
+        tables = [empty]
+        if self._path.exists():
+            tables.append(self._mine(self._path, self._path))
+        for part in self._part_files():
+            number, _, digest = part.stem.partition("-")
+            self._number = int(number)
+            data = part.read_bytes()
+            if _digest(data) == digest:
+                tables.append(self._mine(BytesIO(data), part))
+            else:
+                part.unlink()
+                warnings.warn(
+                    f"{part} is damaged; what it held is computed again",
+                    ScoresWarning,
+                    stacklevel=3,
+                )
+        frame = to_frame(pa.concat_tables([table.select(empty.column_names) for table in tables]))
+        return frame.loc[~frame.index.duplicated(keep="last")]
+
+    def append(self, scores: Sequence[Scores]) -> None:
+        """Save scores, whole or not at all."""
+        self._number += 1
+        data = to_bytes(to_table(scores, self._said))
+        with self._writing():
+            write_atomically(self._parts / f"{self._number:06d}-{_digest(data)}.parquet", data)
+
+    def finish(self) -> pd.DataFrame:
+        """Merge the parts into the file, sorted by `Architecture.index`; return all of it."""
+        table = self.read()
+        parts = self._part_files()
+        if parts or not self._path.exists():
+            table = table.iloc[np.argsort([read_architecture(text).index for text in table.index])]
+            columns = {name: table[name] for name in table.columns}
+            whole = _with_metadata({"architecture": table.index, **columns}, self._said)
+            with self._writing():
+                write_atomically(self._path, to_bytes(whole))
+            for part in parts:
+                part.unlink()
+        return table
+
+    def _mine(self, source: Path | BytesIO, path: Path) -> pa.Table:
+        try:
+            table, said = read_part(source, path)
+        except ScoresError as error:
+            raise ScoresError(f"{error}; move it out of the way to compute it anew") from error
+        before, now = said["settings"], self._said["settings"]
+        differences = [
+            f"{key}: {before.get(key)!r} before, {now.get(key)!r} now"
+            for key in dict.fromkeys((*before, *now))
+            if before.get(key) != now.get(key)
+        ]
+        if differences:
+            lines = "\n  ".join(differences)
+            raise ScoresError(
+                f"{path} holds scores of other settings:\n  {lines}\n"
+                "Take those again, or name another file with --out"
+            )
+        return table
+
+    def _part_files(self) -> list[Path]:
+        return sorted(self._parts.glob("[0-9]*-*.parquet"))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ScoresError(
+                f"out={str(self._path)!r} cannot be written: {error.strerror or error}; what was "
+                "saved before is kept",
+                key="out",
+                given=str(self._path),
+            ) from error
+
+
+def about(config: Config, scorer: Scorer) -> dict[str, Any]:
+    """Describe scores: what they depend on, and what made them.
+
+    Returns:
+        ``settings``, which must agree for two sets of scores to share a file, the batch's
+        fingerprint and the versions of zc-search and torch among them; ``proxies``, name to
+        direction; ``definitions``, name to `Proxy.definition`; ``seeds``; ``versions``; and
+        ``config``, the whole configuration as TOML.
+    """
+    versions = {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES}
+    settings: dict[str, object] = {
+        "proxies": sorted(p.name for p in scorer.proxies),
+        "space.dataset": config.dataset,
+        "space.channels": config.space.channels,
+        "space.cells": config.space.cells,
+        "data.source": config.data.source,
+        "data.batch_size": config.data.batch_size,
+        "data.seed": config.data.seed,
+        "data.fingerprint": scorer.batch.fingerprint,
+        "proxies.repeats": config.proxies.repeats,
+        "proxies.seed": config.proxies.seed,
+    }
+    return {
+        "settings": settings | {f"version of {p}": versions[p] for p in ("zc-search", "torch")},
+        "proxies": {p.name: p.direction for p in scorer.proxies},
+        "definitions": {p.name: p.definition for p in scorer.proxies},
+        "seeds": {"data": config.data.seed, "weights": config.proxies.seed},
+        "versions": versions,
+        "config": config_to_toml(public(config)),
+    }
+
+
+def scores_of(table: pd.DataFrame, proxies: Sequence[str]) -> dict[str, Scores]:
+    """Return the scores in a table by architecture string, but those that want another try."""
+    scores = {}
+    columns = (table[name] for name in ("seconds", "failures", *proxies))
+    for text, seconds, failures, *values in zip(table.index, *columns, strict=True):
+        reasons = json.loads(failures) if isinstance(failures, str) else {}
+        if not any(map(worth_another_try, reasons.values())):
+            numbers = dict(zip(proxies, values, strict=True))
+            scores[text] = Scores(read_architecture(text), numbers, reasons, seconds)
+    return scores
+
+
+def to_bytes(table: pa.Table) -> bytes:
+    """Write a table as a Parquet file."""
+    buffer = BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def to_table(scores: Sequence[Scores], said: About) -> pa.Table:
+    """Return scores as a table that says of itself what `said` says."""
+    columns: dict[str, Sequence[object]] = {
+        "architecture": [str(s.architecture) for s in scores],
+        "function_key": [s.architecture.function_key for s in scores],
+        **{name: [s.values[name] for s in scores] for name in said["proxies"]},
+        "seconds": [s.seconds for s in scores],
+        "failures": [json.dumps(dict(s.failures)) if s.failures else None for s in scores],
+    }
+    return _with_metadata(columns, said)
+
+
+def _with_metadata(columns: Mapping[str, Any], said: About) -> pa.Table:
+    """Build a table of columns; NaN stays NaN, which pandas would turn into null."""
+    arrays = {
+        name: pa.array(list(values), pa.string(), from_pandas=True)
+        if name in TEXTS
+        else pa.array(np.asarray(values, dtype=np.float64), from_pandas=False)
+        for name, values in columns.items()
+    }
+    table = pa.table(arrays)
+    # So that pandas.read_parquet finds the index too.
+    indexed = table.slice(0, 0).to_pandas().set_index("architecture")
+    pandas_key = pa.Schema.from_pandas(indexed).metadata
+    return table.replace_schema_metadata({**pandas_key, KEY: json.dumps(said).encode()})
+
+
+def _digest(data: bytes) -> str:
+    return sha256(data).hexdigest()[:16]

@@ -1,0 +1,351 @@
+"""The whole space scored: many architectures into one Parquet file, in processes that may die."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    wait,
+)
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from zc_search._utils.cores import available_cores
+from zc_search.config import Config
+from zc_search.errors import ScoresError, ZcSearchError
+from zc_search.proxies import resolve_proxies
+from zc_search.scoring.cache import open_cache
+from zc_search.scoring.images import batch_and_task
+from zc_search.scoring.parallel import (
+    Group,
+    SubmitGroup,
+    score_group,
+    scoring_processes,
+    without_values,
+    worker_died,
+    worth_another_try,
+)
+from zc_search.scoring.scorer import Scorer, Scores
+from zc_search.scoring.store import ScoresWarning, Store, about, scores_of
+from zc_search.spaces import AnyArchitecture, Architecture, read_architecture
+
+__all__ = ["Progress", "ScoresWarning", "score_space"]
+
+AT_ONCE = 32
+"""Most architectures of one job: some functions have 460, and what is not done can be lost."""
+
+_DEADLY = 3
+"""Jobs in succession that kill their workers, after which it is not the jobs' fault."""
+
+_WINDOW = 32  # workers that an executor is supposed to have
+
+# Worker seconds of the usual proxies, batch 32, in hundredths; only their ratios matter here.
+_SECONDS = {"nor_conv_3x3": 50, "nor_conv_1x1": 22, "avg_pool_3x3": 11}
+_PASS, _BUILD = 16, 4
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a sweep stands.
+
+    Attributes:
+        total: Architectures asked for.
+        done: Those that have scores.
+        new: Those scored since this call began.
+        failed: Those of them with a value that is not finite.
+        share: Part of this call's expected work that is done, 0 to 1.
+        seconds: Since the first job was handed out.
+    """
+
+    total: int
+    done: int
+    new: int = 0
+    failed: int = 0
+    share: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Architectures a second."""
+        return self.new / self.seconds if self.seconds else 0.0
+
+    @property
+    def remaining(self) -> float | None:
+        """Expected seconds until the end; None before the first result."""
+        return self.seconds * (1 - self.share) / self.share if self.share else None
+
+
+def score_space(
+    architectures: Iterable[AnyArchitecture | str],
+    config: Config,
+    out: str | PathLike[str],
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    save_every: float = 30.0,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> pd.DataFrame:
+    """Score architectures into a Parquet file, or go on where an earlier call was cut off.
+
+    Architectures with one `Architecture.function_key` share the passes of all proxies but those
+    that count dead edges. Scores are saved beside the file as they come and merged into it at the
+    end, so a call that is killed loses what the last `save_every` seconds gave. Values do not
+    depend on the number of workers, as each of them uses one thread.
+
+    A proxy that takes longer than ``proxies.timeout``, or with which its process dies twice, has
+    no value for that architecture and for others of its function; the other proxies have theirs.
+    The next call tries it again.
+
+    Args:
+        architectures: Architectures or their strings.
+        config: Space, data and proxies are used; params and flops are always computed.
+        out: The file; if it is there, it must have the same settings, and it grows.
+        workers: Processes; by default one a core, or one in all where the device is a GPU.
+        executor: Any other place to compute, such as ``Client(address).get_executor()`` of a Dask
+            cluster, whose workers have zc-search installed; `workers` says how many it has.
+        save_every: Seconds between two savings.
+        on_progress: Called about once a second, and in the end.
+
+    Returns:
+        A row each architecture, in the order given, indexed by its string: ``function_key``, a
+        column a proxy, ``seconds`` of a worker (the first architecture of a function pays for the
+        shared passes), and ``failures``, where a value is not finite: JSON, proxy to reason.
+
+    Raises:
+        ArchitectureError: A string that is no architecture.
+        ScoresError: The file cannot be written, is damaged, or has other settings; the executor
+            is gone; several architectures in succession killed their workers;
+            ``proxies.timeout`` is set, and `executor` is given.
+        ZcSearchError: Something in the configuration cannot be had, or the processes do not begin.
+
+    Warns:
+        ScoresWarning: A part of an earlier call is damaged; it is computed again.
+    """
+    if workers is not None and workers < 1:
+        raise ScoresError(f"workers={workers!r} must be at least 1", key="workers", given=workers)
+    if executor is not None and config.proxies.timeout is not None:
+        raise ScoresError(
+            f"proxies.timeout = {config.proxies.timeout:g}: the workers of an executor or of a "
+            "Dask cluster cannot be held to a time limit; leave it out, or do without them",
+            key="proxies.timeout",
+            given=config.proxies.timeout,
+        )
+    wanted = {str(a): read_architecture(a) if isinstance(a, str) else a for a in architectures}
+    scorer = sweep_scorer(config)
+    store = Store(Path(out), about(config, scorer))
+    with store.locked():
+        known = scores_of(store.read(), [p.name for p in scorer.proxies])
+        jobs = make_jobs(
+            (a for text, a in wanted.items() if text not in known),
+            {s.architecture.function_key: s for s in known.values()},
+            # A limit on each architecture makes each a job of its own.
+            AT_ONCE if config.proxies.timeout is None else 1,
+        )
+        if jobs:
+            begun = Progress(len(wanted), len(wanted) - sum(len(job.group) for job in jobs))
+            on_progress(begun)
+            with _workers(scorer, config, workers, executor) as (submit, window):
+                results = finished(jobs, submit, window, scorer)
+                _run(results, _work(jobs), store, begun, save_every, on_progress)
+        table = store.finish()
+    if lost := len(wanted.keys() - set(table.index)):
+        raise ScoresError(
+            f"{lost} scores were damaged on their way to {str(out)!r} and back; the same command "
+            "computes them again"
+        )
+    return table.loc[list(wanted)]
+
+
+def sweep_scorer(config: Config) -> Scorer:
+    """Return the scorer of a configuration, params and flops always among its proxies."""
+    from zc_search.evaluation import BASELINES  # SciPy takes a second to start, in every worker
+
+    proxies = resolve_proxies((*config.proxies_to_compute, *BASELINES))
+    batch, task, _ = batch_and_task(config)
+    return Scorer.of(config, proxies, batch, task, open_cache(config.proxies.cache))
+
+
+# Jobs ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Job:
+    """Architectures of one function, of which the first `at_once` are scored now."""
+
+    group: Group
+    known: Scores | None = None
+    at_once: int = AT_ONCE
+
+    @property
+    def now(self) -> Group:
+        """What is to be scored now."""
+        return self.group[: self.at_once]
+
+    def next(self, scores: list[Scores]) -> "Job | None":
+        """Return the job for those left for later, given what this one found."""
+        left = self.group[self.at_once :]
+        return Job(left, reusable(scores) or self.known, self.at_once) if left else None
+
+    @property
+    def cost(self) -> int:
+        """Expected work now, in units of its own."""
+        of_function = 0
+        if self.known is None:
+            scored = self.group[0].representative()
+            operations = scored.ops if isinstance(scored, Architecture) else ("nor_conv_3x3",)
+            of_function = _PASS + sum(_SECONDS.get(operation, 0) for operation in operations)
+        return of_function + _BUILD * len(self.now)
+
+
+def reusable(candidates: Iterable[Scores]) -> Scores | None:
+    """Return the first scores that hold for the whole function: not all were lost with a worker.
+
+    A single proxy that took too long would do so for the others of the function as well.
+    """
+    return next(
+        (
+            s
+            for s in candidates
+            if not all(worth_another_try(s.failures.get(name, "")) for name in s.values)
+        ),
+        None,
+    )
+
+
+def make_jobs(
+    architectures: Iterable[AnyArchitecture], known: Mapping[str, Scores], at_once: int = AT_ONCE
+) -> list[Job]:
+    """Group architectures by function, the dearest first, so that the last ones are short."""
+    groups: dict[str, list[AnyArchitecture]] = {}
+    for architecture in architectures:
+        groups.setdefault(architecture.function_key, []).append(architecture)
+    jobs = [Job(tuple(group), known.get(key), at_once) for key, group in groups.items()]
+    return sorted(jobs, key=lambda job: -job.cost)
+
+
+def finished(
+    jobs: Iterable[Job], submit: SubmitGroup, window: int, scorer: Scorer
+) -> Iterator[tuple[Job, list[Scores]] | None]:
+    """Yield each job with its scores, and None when a second has passed without one.
+
+    Raises:
+        ScoresError: The workers are gone, or `_DEADLY` jobs in succession killed theirs.
+    """
+    queue = deque(jobs)
+    running: dict[Future[list[Scores]], Job] = {}
+    deaths = 0
+    while queue or running:
+        while queue and len(running) < window:
+            job = queue.popleft()
+            running[submit(job.now, job.known)] = job
+        done = wait(running, 1, FIRST_COMPLETED).done
+        if not done:
+            yield None
+        for future in done:
+            job = running.pop(future)
+            scores = _outcome(job, future, scorer)
+            deaths = (
+                deaths + 1
+                if any(worker_died(r) for s in scores for r in s.failures.values())
+                else 0
+            )
+            if deaths == _DEADLY:
+                raise ScoresError(
+                    f"{_DEADLY} architectures in succession killed their worker, the last is "
+                    f"{job.group[0]} ({next(iter(scores[0].failures.values()))}); if the machine "
+                    "runs out of memory, take fewer workers or a smaller data.batch_size. What is "
+                    "done is kept"
+                )
+            yield job, scores
+            if (following := job.next(scores)) is not None:
+                queue.appendleft(following)
+
+
+def _outcome(job: Job, future: Future[list[Scores]], scorer: Scorer) -> list[Scores]:
+    try:
+        return future.result()
+    except ZcSearchError:
+        raise
+    except (CancelledError, OSError, BrokenExecutor) as error:
+        raise ScoresError(
+            f"the workers are gone ({type(error).__name__}); what is done is kept, and the same "
+            "command goes on from here"
+        ) from error
+    except Exception as error:  # one job must not cost the work on all the others
+        reason = f"{type(error).__name__}: {error}"
+        return [without_values(scorer, a, reason) for a in job.now]
+
+
+def _work(jobs: Iterable[Job]) -> int:
+    """Expected work of jobs and of all that follow them."""
+    return sum(job.cost + _BUILD * (len(job.group) - len(job.now)) for job in jobs)
+
+
+def _run(
+    results: Iterator[tuple[Job, list[Scores]] | None],
+    work: int,
+    store: Store,
+    begun: Progress,
+    save_every: float,
+    on_progress: Callable[[Progress], None],
+) -> None:
+    """Save results every few seconds, and once more however this ends."""
+    start = saved = time.monotonic()
+    done = failed = cost = 0
+    unsaved: list[Scores] = []
+    try:
+        for result in results:
+            if result is not None:
+                job, scores = result
+                unsaved += scores
+                done += len(scores)
+                failed += sum(bool(s.failures) for s in scores)
+                cost += job.cost
+            now = time.monotonic()
+            if unsaved and now - saved >= save_every:
+                store.append(unsaved)
+                unsaved, saved = [], now
+            share = min(cost / work, 1.0)
+            on_progress(Progress(begun.total, begun.done + done, done, failed, share, now - start))
+    finally:
+        if unsaved:
+            store.append(unsaved)
+
+
+# Workers ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _workers(
+    scorer: Scorer, config: Config, workers: int | None, executor: Executor | None
+) -> Iterator[tuple[SubmitGroup, int]]:
+    """Yield what a job is handed to, and how many it takes so that no worker waits."""
+    if executor is not None:
+        submit: SubmitGroup = partial(executor.submit, _score_alone, scorer)  # type: ignore[call-arg]
+        yield submit, 2 * (workers or _WINDOW)
+        return
+    on_gpu = config.proxies.device == "auto" and torch.cuda.is_available()
+    on_gpu = on_gpu or config.proxies.device.startswith("cuda")
+    workers = workers or (1 if on_gpu else available_cores())
+    with scoring_processes(scorer, workers, 1, config.proxies.timeout) as submit:
+        yield submit, 2 * workers
+
+
+def _score_alone(scorer: Scorer, group: Group, known: Scores | None) -> list[Scores]:
+    """Score with one thread, since an executor has one for each of its tasks."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return score_group(scorer, group, known)
+    finally:
+        torch.set_num_threads(threads)
