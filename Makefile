@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CONFIG ?= configs/search.toml
 
-.PHONY: search test test-all lint slow clean
+.PHONY: search test thorough test-all lint tests slow clean
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,12 +20,23 @@ lint: $(BIN)/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: $(BIN)/.ready lint
+tests: $(BIN)/.ready
 	$(BIN)/pytest -n 2 --dist worksteal
 
-# Everything that `test` leaves out for its five minutes.
-test-all: $(BIN)/.ready lint
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+# The linters work beside the tests, and say what they have to say after them.
+test: $(BIN)/.ready
+	@$(MAKE) --no-print-directory lint >$(VENV)/lint.log 2>&1 & linters=$$!; \
+	$(MAKE) --no-print-directory tests; tests=$$?; \
+	wait $$linters; linters=$$?; cat $(VENV)/lint.log; \
+	[ $$tests = 0 ] || echo "the tests failed, see above"; \
+	[ $$linters = 0 ] || echo "the linters failed, see above"; \
+	[ $$tests = 0 ] && [ $$linters = 0 ]
+
+# What `test` leaves out: notebooks, browsers, databases, kills, and properties with more examples.
+thorough: $(BIN)/.ready
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 --dist worksteal -m "(thorough or hypothesis) and not slow"
+
+test-all: test thorough
 
 slow: $(BIN)/.ready
 	$(BIN)/pytest -m slow
