@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from zc_search.benchmarks.files.official import load_official, open_api
-from zc_search.errors import BenchmarkError, DataError
+from zc_search.benchmarks.files import load_official, open_api
+from zc_search.errors import BenchmarkError
 
 INDEXES = (0, 2)
 
@@ -60,7 +60,7 @@ def test_another_type_is_refused_by_its_name(tmp_path, monkeypatch, attack, aske
     path = Path("NAS-Bench-201-v1_1.pth")
     deep = {"arch2infos": {0: {"full": [(attack,)]}}}
     torch.save(deep, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(DataError, match=f"v1_1.pth is not safe to load: it asks for {asked}"):
+    with pytest.raises(BenchmarkError, match=f"v1_1.pth is not safe to load: it asks for {asked}"):
         open_api(path)
     assert not Path("victim").exists()
 
@@ -70,7 +70,7 @@ def test_a_tensor_of_odd_arguments_is_refused(tmp_path):
     torch.save(
         {"a": Attack(torch._utils._rebuild_tensor_v2, "x", 0, (2**40,), (1,), False, {})}, path
     )
-    with pytest.raises(DataError, match=r"is (damaged|not safe)"):
+    with pytest.raises(BenchmarkError, match=r"is (damaged|not safe)"):
         load_official(path)
 
 
@@ -83,7 +83,7 @@ def test_what_is_no_official_file(content, tmp_path):
         open_api(wrong)
     cut = tmp_path / "NAS-Bench-201-v1_1.pth"
     cut.write_bytes(wrong.read_bytes()[:5000])
-    with pytest.raises(DataError, match=r"v1_1.pth is (damaged|not safe)"):
+    with pytest.raises(BenchmarkError, match=r"v1_1.pth is (damaged|not safe)"):
         open_api(cut)
     torch.save({"meta_archs": []}, cut)
     with pytest.raises(BenchmarkError, match="is no NAS-Bench-201 file: it lacks "):

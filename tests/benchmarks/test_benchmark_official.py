@@ -2,6 +2,7 @@
 
 import math
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,11 @@ import nats_bench
 import numpy as np
 import pytest
 
-import zc_search.benchmarks as zc_benchmarks
-from zc_search.benchmarks import open_benchmark
-from zc_search.benchmarks.files.converting import convert_archive
-from zc_search.benchmarks.listing import network_config
-from zc_search.benchmarks.trial_benchmark import TrialBenchmark
-from zc_search.benchmarks.trial_metrics import ALIASES, DIRECTIONS
+from zc_search.benchmarks import SOURCES, TrialBenchmark, open_benchmark
+from zc_search.benchmarks.catalogue import source_of
+from zc_search.benchmarks.files import convert
+from zc_search.benchmarks.lookup import network_config
+from zc_search.config.metrics import ALIASES, METRICS
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.spaces.network import build_network
 
@@ -44,7 +44,7 @@ def api(content):
 @pytest.fixture(scope="module")
 def table(content, tmp_path_factory) -> Path:
     file = fixture.save_official(tmp_path_factory.mktemp("official"), content)
-    return convert_archive(file).table
+    return convert(file).table
 
 
 @pytest.fixture(scope="module", params=DATASETS)
@@ -184,7 +184,7 @@ def test_order_count_iteration_and_configuration(table, api):
         assert config == expected
         network = build_network(benchmark.architecture(7), dataset, config["C"], config["N"])
         assert network.classifier.out_features == expected["num_classes"]
-    with pytest.raises(BenchmarkError, match="dataset='cifar': Allowed: cifar10, "):
+    with pytest.raises(BenchmarkError, match="unknown data set 'cifar'"):
         network_config(benchmark.architecture(7), "cifar")
 
 
@@ -196,7 +196,7 @@ def test_nats_bench_answers_the_same(tmp_path, save):
     indexes = range(6)
     path = save(tmp_path, indexes)
     api = nats_bench.create(str(path), "tss", fast_mode=path.is_dir(), verbose=False)
-    table = convert_archive(path).table
+    table = convert(path).table
     for dataset in DATASETS:
         benchmark = TrialBenchmark(table, dataset)
         assert "NATS-Bench" in benchmark.provenance
@@ -232,9 +232,9 @@ def test_what_the_file_lacks_is_an_error_and_never_a_number(table):
         benchmark.query(trained, after=201)
     with pytest.raises(BenchmarkError, match="unknown metric 'val_acuracy'; did you mean 'val_acc"):
         benchmark.query(trained, metrics=["val_acuracy"])
-    with pytest.raises(BenchmarkError, match="valtest_loss is not known on cifar10; Allowed: tra"):
+    with pytest.raises(BenchmarkError, match="has no valtest-loss on cifar10; it has tra"):
         benchmark.query(trained, metrics="valtest-loss")
-    with pytest.raises(BenchmarkError, match=r"unknown split 'x-test'; .*on cifar10"):
+    with pytest.raises(BenchmarkError, match=r"unknown split of cifar10 'x-test'"):
         benchmark.split_metrics("x-test")
     with pytest.raises(BenchmarkError, match="has no curve"):
         benchmark.curve(trained, "model_size")
@@ -272,7 +272,7 @@ def test_columns_are_read_only_means(table):
     assert column[3] == benchmark.query(benchmark.architecture(3), epochs=12)["test_accuracy"]
     with pytest.raises(ValueError, match="read-only"):
         column[0] = 1
-    assert set(benchmark.metrics) <= set(DIRECTIONS)
+    assert set(benchmark.metrics) <= set(METRICS)
     assert tuple(benchmark.table().columns) == benchmark.metrics
 
 
@@ -298,6 +298,38 @@ def test_a_path_or_third_party_says_which_table_is_taken(table, tmp_path, monkey
     assert isinstance(found, TrialBenchmark)
 
 
+def test_the_current_folder_never_decides_in_silence(table, tmp_path, monkeypatch):
+    monkeypatch.delenv("ZC_SEARCH_THIRD_PARTY", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    here, users = tmp_path / "third_party", tmp_path / "data" / "zc-search"
+    monkeypatch.chdir(tmp_path)
+    packaged = open_benchmark()
+    here.mkdir()
+    shutil.copy(table, here)
+    found = open_benchmark()
+    assert f"third_party/{table.name}" in found.provenance
+    assert found.fingerprint in found.provenance
+    assert found.fingerprint == TrialBenchmark(table).fingerprint != packaged.fingerprint
+    users.mkdir(parents=True)
+    shutil.copy(table, users / "NATS-tss-v1_0-3ffb9.arrow")
+    assert str(users) in open_benchmark().provenance
+    monkeypatch.setenv("ZC_SEARCH_THIRD_PARTY", str(tmp_path / "nothing"))
+    assert open_benchmark().fingerprint == packaged.fingerprint
+
+
+@pytest.mark.parametrize("after", [1, 12, None])
+def test_every_figure_of_a_seed_is_that_seeds(table, api, after):
+    benchmark = TrialBenchmark(table, "cifar100")
+    for place, seed in enumerate(fixture.SEEDS):
+        trial = api.query_by_index(2, "cifar100", hp="200")[seed]
+        for asked in (place, seed):
+            found = benchmark.query(api[2], seed=asked, after=after)
+            assert (found["model_size"], found["model_flops"]) == (trial.params, trial.flop)
+            assert found["latency_seconds"] == pytest.approx(trial.get_latency(), rel=1e-12)
+            at = 199 if after is None else after - 1
+            assert found["train_loss"] == trial.get_train(at)["loss"]
+
+
 def test_opening_a_table_imports_no_torch(table):
     code = (
         "import sys; from zc_search.benchmarks import open_benchmark;"
@@ -308,13 +340,11 @@ def test_opening_a_table_imports_no_torch(table):
     assert done.stdout.strip() == "[]"
 
 
-def test_every_source_names_what_can_be_imported(tmp_path):
-    for source in zc_benchmarks.SOURCES.values():
-        assert callable(zc_benchmarks.resolve(source.convert))
-        assert callable(zc_benchmarks.resolve(source.opener))
+def test_every_file_and_table_says_which_benchmark_it_is_of(tmp_path):
+    for source in SOURCES.values():
         for name in (*(file.name for file in source.files), source.table):
             (tmp_path / name).touch()
-            assert zc_benchmarks.source_of(tmp_path / name) is source
+            assert source_of(tmp_path / name) is source
 
 
 def test_a_path_that_cannot_be_looked_at_is_an_error(table, monkeypatch):
@@ -325,6 +355,6 @@ def test_a_path_that_cannot_be_looked_at_is_an_error(table, monkeypatch):
     with pytest.raises(BenchmarkError, match=r"arrow' cannot be read: Permission denied; choose"):
         open_benchmark("nasbench201", path=table)
     with pytest.raises(BenchmarkError, match="cannot be read: Permission denied"):
-        zc_benchmarks.source_of(table)
+        source_of(table)
     with pytest.raises(BenchmarkError, match="cannot be read: Permission denied"):
         open_benchmark("nasbench201")

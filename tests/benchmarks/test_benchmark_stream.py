@@ -7,13 +7,12 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from zc_search._utils.pickles import window
-from zc_search._utils.pickles.memo import ForgottenError
-from zc_search._utils.pickles.stream import PickleStream
-from zc_search.errors import DataError
+from zc_search.benchmarks.files import stream as stream_module
+from zc_search.benchmarks.files.stream import ForgottenError, PickleStream
+from zc_search.errors import BenchmarkError
 
 KEYS = st.text(max_size=12) | st.integers(-(2**70), 2**70) | st.tuples(st.text(), st.integers())
 FLOATS = st.floats(allow_nan=False)
@@ -43,7 +42,6 @@ def stream(content: bytes, **options) -> PickleStream:
 
 
 @given(value=PLAIN, protocol=st.integers(2, pickle.HIGHEST_PROTOCOL))
-@settings(max_examples=60)
 def test_plain_values_come_back_as_they_were(value, protocol):
     content = pickle.dumps(value, protocol)
     assert stream(content).load() == value
@@ -59,21 +57,19 @@ def test_plain_values_come_back_as_they_were(value, protocol):
     ordered=st.booleans(),
     small=st.booleans(),
 )
-@settings(max_examples=40)
 def test_entries_are_handed_out_one_by_one(entries, protocol, ordered, small):
     whole = {"before": ["x-valid@1", 777], "arch2infos": dict(entries), "after": {1, 2}}
     if ordered:
         whole["arch2infos"] = OrderedDict(entries)
     content = pickle.dumps(whole, protocol)
-    chunk, window._CHUNK = window._CHUNK, 7 if small else window._CHUNK
+    chunk, stream_module._CHUNK = stream_module._CHUNK, 7 if small else stream_module._CHUNK
     try:
         reader = stream(content)
         found = list(reader.entries("arch2infos"))
     finally:
-        window._CHUNK = chunk
+        stream_module._CHUNK = chunk
     assert found == list(entries.items())
     assert list(reader.rest.items()) == [(k, v) for k, v in whole.items() if k != "arch2infos"]
-    assert reader.bytes_read == len(content)
 
 
 def test_runs_share_their_keys_within_an_entry():
@@ -128,20 +124,15 @@ class Attack:
         (pickle.dumps([Attack(os.system, "true")], 4), f"it asks for {os.name}.system"),
         (pickle.dumps(np.arange(3), 2), r"it asks for numpy\.(_core|core)\.multiarray\._reconstr"),
         (pickle.dumps(ValueError("x"), 2), "it asks for (builtins|exceptions).ValueError"),
-        (b"\x80\x02c__builtin__\nset\n}b.", "it changes a Named"),
+        (b"\x80\x02c__builtin__\nset\n}b.", "it changes a type"),
         (b"\x80\x02K\x01)R.", "it calls what is no function"),
         (b"\x80\x02K\x01Q.", "it uses opcode b'Q'"),
         (b"\x80\x02}2s.", "it uses opcode b'2'"),
         (b"\x80\x02\x82\x01.", r"it uses opcode b'\\x82'"),
-        (b"\x80\x02}" + b")" + b"\x85" * 10**5 + b"Ns.", "it has a tuple of containers as a key"),
-        (
-            b"\x80\x02c__builtin__\nset\n]" + b")" + b"\x85" * 9**5 + b"a\x85R.",
-            "it has a tuple of containers",
-        ),
     ],
 )
 def test_more_than_data_is_refused(content, message):
-    with pytest.raises(DataError, match=f"some.pickle is not safe to load: {message}"):
+    with pytest.raises(BenchmarkError, match=f"some.pickle is not safe to load: {message}"):
         stream(content).load()
 
 
@@ -163,20 +154,8 @@ def test_more_than_data_is_refused(content, message):
     ],
 )
 def test_what_is_no_pickle_is_an_error(content):
-    with pytest.raises(DataError, match=r"some.pickle is damaged, cut short or not a pickle"):
+    with pytest.raises(BenchmarkError, match=r"some.pickle is damaged, cut short or not a pickle"):
         stream(content).load()
-
-
-def test_an_entry_that_has_no_end_is_refused(monkeypatch):
-    monkeypatch.setattr("zc_search._utils.pickles.stream._LARGEST", 10_000)
-    monkeypatch.setattr(window, "_CHUNK", 1000)
-    many = {"e": {at: {"x": list(range(1000))} for at in range(20)}, "f": 0}
-    assert len(pickle.dumps(many)) > 20_000
-    assert dict(stream(pickle.dumps(many)).entries("e")) == many["e"]
-    with pytest.raises(DataError, match="it holds a value of more than 10,000 bytes"):
-        stream(pickle.dumps(many)).load()
-    with pytest.raises(DataError, match="it holds a value of more than 10,000 bytes"):
-        stream(b"\x80\x02" + b"N" * 20_000).load()
 
 
 SAMPLE = {
@@ -192,11 +171,10 @@ PICKLES = [pickle.dumps(SAMPLE, protocol) for protocol in (2, 4)]
 @pytest.mark.parametrize("content", PICKLES)
 def test_a_pickle_cut_anywhere_is_an_error(content):
     for cut in range(0, len(content), 3):
-        with pytest.raises(DataError, match="damaged, cut short"):
+        with pytest.raises(BenchmarkError, match="damaged, cut short"):
             list(stream(content[:cut]).entries("e"))
 
 
-@settings(max_examples=150)
 @given(content=st.sampled_from(PICKLES), data=st.data())
 def test_a_damaged_pickle_is_read_or_an_error_but_never_another(content, data):
     place = data.draw(st.integers(0, len(content) - 1))
@@ -204,7 +182,7 @@ def test_a_damaged_pickle_is_read_or_an_error_but_never_another(content, data):
     for key in ("e", None):
         try:
             list(stream(damaged).entries(key))
-        except (DataError, ForgottenError) as error:
+        except (BenchmarkError, ForgottenError) as error:
             assert str(error)  # noqa: PT017
 
 
@@ -212,26 +190,5 @@ def test_a_damaged_pickle_is_read_or_an_error_but_never_another(content, data):
 def test_random_bytes_are_read_or_an_error_but_never_another(content):
     try:
         stream(content).load()
-    except DataError as error:
+    except BenchmarkError as error:
         assert "some.pickle" in str(error)  # noqa: PT017
-
-
-def test_calls_that_copy_one_value_again_and_again_are_refused(monkeypatch):
-    text = b"X" + (1000).to_bytes(4, "little") + b"a" * 1000
-    content = b"\x80\x02c_codecs\nencode\nq\x01" + text + b"X\x06\x00\x00\x00latin1\x86q\x0300("
-    content += b"h\x01h\x03R" * 200 + b"t."
-    assert stream(content).load() == (b"a" * 1000,) * 200
-    monkeypatch.setattr("zc_search._utils.pickles.limits._LEAST", 1000)
-    with pytest.raises(
-        DataError, match=r"not safe to load: its calls build more than [\d,]+ bytes"
-    ):
-        stream(content).load()
-
-
-def test_what_is_named_by_a_list_that_doubles_is_refused_at_once():
-    found: list = ["lol"]
-    for _ in range(60):
-        found = [found, found]
-    content = pickle.dumps(found, 2)[:-1] + b"\x8c\x03set\x93."
-    with pytest.raises(DataError, match="it names something by other than a text"):
-        stream(content).load()

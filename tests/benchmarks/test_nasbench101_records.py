@@ -20,11 +20,10 @@ from optuna.trial import TrialState
 from test_spaces_nasbench101 import ANSWERED, CONV1, CONV3, FIRST, INCEPTION, POOL
 
 import zc_search
-from zc_search.benchmarks import open_benchmark
-from zc_search.benchmarks.asking import ask
-from zc_search.benchmarks.files.nasbench101_records import FIGURES, masked_crc32c, read_trainings
-from zc_search.benchmarks.files.nasbench101_table import convert_records
-from zc_search.benchmarks.nasbench101 import NASBench101
+from zc_search.benchmarks import NASBench101, open_benchmark
+from zc_search.benchmarks.files import convert
+from zc_search.benchmarks.files.records import FIGURES, masked_crc32c, read_trainings
+from zc_search.benchmarks.lookup import ask, show_architecture
 from zc_search.config import Config, parse_config
 from zc_search.errors import ArchitectureError, BenchmarkError, ConfigError
 from zc_search.images import load_batch
@@ -104,7 +103,7 @@ def file(
 
 @pytest.fixture(scope="module")
 def benchmark101(file: Path) -> NASBench101:
-    return NASBench101(convert_records(file).table)
+    return NASBench101(convert(file).table)
 
 
 # The format -----------------------------------------------------------------------------------
@@ -127,7 +126,7 @@ def test_published_trainings_are_read_to_the_last_digit(tmp_path: Path) -> None:
         for f in PUBLISHED
     ]
     path = write(tmp_path / "nasbench_only108.tfrecord", rows)
-    benchmark = NASBench101(convert_records(path).table)
+    benchmark = NASBench101(convert(path).table)
     assert benchmark.trainings(FIRST) == {108: PUBLISHED}
     assert benchmark.query(FIRST)["model_size"] == 8.55553
     mean = 100 * (0.9241786599159241 + 0.9245793223381042) / 2
@@ -178,26 +177,11 @@ def test_an_isomorphic_cell_has_the_same_answer(benchmark101: NASBench101) -> No
     assert dict(benchmark101.query(text)) == dict(benchmark101.query(ANSWERED))
 
 
-def test_the_budget_is_counted_as_the_papers_api_does(benchmark101: NASBench101) -> None:
-    benchmark101.reset_budget()
-    rng, seconds, seen = np.random.default_rng(0), 0.0, set()
-    for _ in range(20):
-        found = benchmark101.spend(FIRST, rng, epochs=36)
-        assert (
-            found["val_accuracy"]
-            == benchmark101.query(FIRST, epochs=36, seed=found.seed)["val_accuracy"]
-        )
-        seconds += found["train_seconds"]
-        seen.add(found.seed)
-    assert seen == {0, 1, 2}
-    half = benchmark101.spend(FIRST, rng, stop_halfway=True)
-    whole = benchmark101.query(FIRST, seed=half.seed)
-    assert half["test_accuracy"] == whole["halfway_test_accuracy"]
-    assert half["train_seconds"] == whole["halfway_train_seconds"]
-    assert benchmark101.training_time_spent == pytest.approx(seconds + half["train_seconds"])
-    assert benchmark101.total_epochs_spent == 20 * 36 + 54
-    benchmark101.reset_budget()
-    assert (benchmark101.training_time_spent, benchmark101.total_epochs_spent) == (0.0, 0)
+def test_all_four_budgets_are_shown(benchmark101: NASBench101) -> None:
+    rows, facts = show_architecture(benchmark101, FIRST)
+    assert [row["epochs"] for row in rows] == ["4", "12", "36", "108"]
+    assert {row["seeds"] for row in rows} == {"3"}
+    assert facts["number"].endswith(f"of {len(benchmark101)}")
 
 
 @pytest.mark.parametrize(
@@ -206,12 +190,12 @@ def test_the_budget_is_counted_as_the_papers_api_does(benchmark101: NASBench101)
         (
             lambda b: b.query(FIRST, seed=3),
             BenchmarkError,
-            "trained 3 times for 108 epochs, 0 to 2",
+            "trained with 3 seeds, 0 to 2",
         ),
         (
             lambda b: b.query(FIRST, epochs=200),
             BenchmarkError,
-            "has trainings of 4, 12, 36, 108 ep",
+            "trainings on cifar10 are of 4 or 12 or 36 or 108 ep",
         ),
         (lambda b: b.query(FIRST, metrics=["accuracy"]), BenchmarkError, "did you mean '"),
         (lambda b: b.column("accuracy"), BenchmarkError, "unknown metric 'accuracy'"),
@@ -240,14 +224,12 @@ def test_a_budget_that_a_cell_was_not_trained_with_is_named(tmp_path: Path) -> N
     figures = (1.0, 0.1, 0.2, 0.3), (2.0, 0.4, 0.5, 0.6)
     rows = [row(FIRST, 108, metrics(108, 9, *figures)), row(FIRST, 12, metrics(12, 9, *figures))]
     rows.append(row(ANSWERED, 12, metrics(12, 9, *figures)))
-    benchmark = NASBench101(convert_records(write(tmp_path / "nasbench_full.tfrecord", rows)).table)
-    rng, message = np.random.default_rng(0), r"nasbench_full.tfrecord has no training of .* 108 ep"
-    for look in (benchmark.query, lambda spec: benchmark.spend(spec, rng)):
-        with pytest.raises(BenchmarkError, match=message):
-            look(ANSWERED)
+    benchmark = NASBench101(convert(write(tmp_path / "nasbench_full.tfrecord", rows)).table)
+    message = r"nasbench_full.tfrecord .*has no training of .* 108 ep"
+    with pytest.raises(BenchmarkError, match=message):
+        benchmark.query(ANSWERED)
     with pytest.raises(BenchmarkError, match=message):
         benchmark.query(ANSWERED, seed=0)
-    assert benchmark.total_epochs_spent == 0
     with pytest.raises(BenchmarkError, match="so it has no place among the others"):
         benchmark.rank(ANSWERED)
     assert ask(benchmark, FIRST, epochs=108).ranks == ask(benchmark, FIRST).ranks != {}
@@ -255,7 +237,7 @@ def test_a_budget_that_a_cell_was_not_trained_with_is_named(tmp_path: Path) -> N
 
 
 def test_a_table_with_a_damaged_cell_is_an_error(file: Path, tmp_path: Path) -> None:
-    table = convert_records(file, tmp_path / "nasbench_full.arrow").table
+    table = convert(file, tmp_path / "nasbench_full.arrow").table
     lengths = [len(str(spec)) for spec in map(NASBench101(table).architecture, range(len(cells())))]
     whole = bytearray(table.read_bytes())
     offsets = whole.index(np.cumsum([0, *lengths]).astype("<i4").tobytes())
@@ -340,7 +322,7 @@ def test_damaged_and_hostile_files_are_refused_in_a_sentence(
     path = tmp_path / "nasbench_only108.tfrecord"
     path.write_bytes(content)
     with pytest.raises(BenchmarkError, match=message) as raised:
-        convert_records(path)
+        convert(path)
     assert "\n" not in str(raised.value)
     assert str(path) in str(raised.value)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -362,9 +344,9 @@ def test_a_table_is_known_by_what_wrote_it(tmp_path: Path, file: Path) -> None:
     with pytest.raises(BenchmarkError, match="there is no such file"):
         NASBench101(tmp_path / "none.arrow")
     with pytest.raises(BenchmarkError, match="there is no such file"):
-        convert_records(tmp_path / "none.tfrecord")
+        convert(tmp_path / "none.tfrecord")
     with pytest.raises(BenchmarkError, match=r"--to .*must end in \.arrow"):
-        convert_records(file, tmp_path / "table.parquet")
+        convert(file, tmp_path / "table.parquet")
     whole = (file.parent / "nasbench_full.arrow").read_bytes()
     for content in (b"", whole[: len(whole) // 2], b"ARROW1" + bytes(100)):
         (tmp_path / "broken.arrow").write_bytes(content)
@@ -374,7 +356,7 @@ def test_a_table_is_known_by_what_wrote_it(tmp_path: Path, file: Path) -> None:
 
 def test_progress_ends_where_the_file_does(file: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    done = convert_records(file, tmp_path / "t.arrow", lambda *what: told.append(what))
+    done = convert(file, tmp_path / "t.arrow", lambda *what: told.append(what))
     size = file.stat().st_size
     assert ("converting", size, size) in told
     assert told[-1] == ("checking", size, size)

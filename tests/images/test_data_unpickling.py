@@ -5,13 +5,11 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from zc_search._utils.pickles import NUMPY_ARRAYS, limits, load_restricted
-from zc_search._utils.pickles.limits import shown
-from zc_search._utils.pickles.numpy_arrays import _reconstruct
+from zc_search._utils.pickles import NUMPY_ARRAYS, load_restricted
 from zc_search.errors import DataError
 from zc_search.images.cifar import read_official
 
@@ -177,16 +175,12 @@ def test_an_array_can_be_copied_and_pickled_on(load):
         (b"\x80\x04\x8e" + b"\xff" * 7 + b"\x0fabc.", "damaged"),
         # numpy's own constructors would allocate these shapes.
         (b"cnumpy\nndarray\n(J\xff\xff\xff\x7ftR.", "damaged"),
-        # Tuples in tuples as a key: the depth overflows the C stack, sharing takes 2^60 steps.
-        (b"\x80\x02})" + b"\x85" * 10**6 + b"Ns.", "it nests more than 1000 tuples"),
-        (b"\x80\x02})" + b"q\x00h\x00\x86" * 60 + b"Ns.", "it nests more than 1000 tuples"),
-        (b"\x80\x02})" + b"2\x86" * 60 + b"Ns.", "it uses opcode DUP"),
-        (b"\x80\x02\x82\x01.", "it uses opcode EXT1"),
+        (b"\x80\x02\x82\x01.", "damaged"),
         (b"\x80\x02NQ.", "damaged"),
         (b"c__builtin__\nbytes\n(J\xff\xff\xff\x7ftR.", "damaged"),
     ],
 )
-def test_bombs_are_refused(load, content, message):
+def test_what_would_be_allocated_before_it_is_read_is_refused(load, content, message):
     with pytest.raises(DataError, match=message):
         load(content)
 
@@ -203,7 +197,6 @@ def test_a_pickle_cannot_change_the_functions_it_calls(load):
     attack = attack.replace(b")dtb", b")stb").replace(b"(NX", b"(N}X")
     with pytest.raises(DataError, match="it changes a function"):
         load(attack)
-    assert _reconstruct.__defaults__ is None
 
 
 def test_deep_lists_and_wide_tuples_are_data(load):
@@ -226,7 +219,6 @@ def test_a_pickle_cut_anywhere_is_an_error(load, content):
             load(content[:cut])
 
 
-@settings(max_examples=300)
 @given(content=st.sampled_from(PICKLES), data=st.data())
 def test_a_damaged_pickle_is_read_or_an_error_but_never_another(load, content, data):
     place = data.draw(st.integers(0, len(content) - 1))
@@ -264,55 +256,7 @@ def test_a_file_that_cannot_be_read(tmp_path, monkeypatch):
         load_restricted(path, {})
 
 
-# What costs more than the file ------------------------------------------------------------------
-
-TEXT = b"X" + (1000).to_bytes(4, "little") + b"a" * 1000 + b"q\x02"
-LATIN1 = b"X\x06\x00\x00\x00latin1"
-ENCODED = b"\x80\x02c_codecs\nencode\nq\x01" + TEXT + LATIN1 + b"\x86q\x0300("
-ENCODED += b"h\x01h\x03R" * 200 + b"l."
-FILLED = (
-    b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00cnumpy\nndarray\nK\x00\x85X\x01\x00\x00\x00b"
-    b"\x87q\x01cnumpy\ndtype\nX\x02\x00\x00\x00u1K\x00K\x01\x87Rq\x04(K\x01M\xe8\x03\x85h\x04\x89"
-    + TEXT
-    + b"tq\x050000("
-    + b"h\x00h\x01Rh\x05b" * 200
-    + b"l."
-)
-
-
-@pytest.mark.parametrize("content", [ENCODED, FILLED])
-def test_calls_that_copy_one_value_again_and_again_are_refused(load, monkeypatch, content):
-    assert len(load(content)) == 200
-    assert len(load(content)[0]) == 1000
-    monkeypatch.setattr(limits, "_LEAST", 1000)
-    with pytest.raises(
-        DataError, match=r"not safe to load: its calls build more than [\d,]+ bytes"
-    ):
-        load(content)
-
-
-def doubling(levels: int = 60) -> list:
-    """A list whose `repr` takes 2 to the power of its levels steps."""
-    found: list = ["lol"]
-    for _ in range(levels):
-        found = [found, found]
-    return found
-
-
-def test_a_list_that_doubles_is_never_written_out(load):
-    assert shown(doubling()) == "list"
-    assert shown(10**5000) == "int"
-    assert shown("a" * 1000) == repr("a" * 40)
-    assert (shown(777), shown(b"x"), shown(None)) == ("777", "b'x'", "NoneType")
-    bomb = pickle.dumps(doubling(), 2)[2:-1]
-    encode = b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00a" + bomb + b"\x86R."
-    with pytest.raises(DataError, match="bytes are written as latin1, not as list"):
-        load(encode)
-    with pytest.raises(DataError, match="list is no code of a numpy type"):
-        load(b"\x80\x02cnumpy\ndtype\n" + bomb + b"\x85R.")
-
-
-@pytest.mark.parametrize("names", [[doubling()] * 10, [*map(str, range(9)), 10**5000], [3] * 10])
+@pytest.mark.parametrize("names", [[*map(str, range(9)), 10**5000], [3] * 10])
 def test_class_names_that_are_no_texts_are_numbers(tmp_path, names):
     images = {"data": np.zeros((10, 3072), np.uint8), "labels": list(range(10))}
     (tmp_path / "data_batch_1").write_bytes(pickle.dumps(images, 2))

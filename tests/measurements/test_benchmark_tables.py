@@ -16,11 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from zc_search.benchmarks.files.columnar import KEYS, About, table_schema
-from zc_search.benchmarks.files.converting import convert_archive
-from zc_search.benchmarks.files.official import load_official
-from zc_search.benchmarks.trial_benchmark import TrialBenchmark
-from zc_search.benchmarks.trials import FIGURES
+from zc_search.benchmarks import TrialBenchmark
+from zc_search.benchmarks.files import convert, load_official
+from zc_search.benchmarks.files.table import About, write_table
+from zc_search.benchmarks.files.trials import FIGURES, KEYS, ORDER
 from zc_search.spaces import Architecture
 
 pytestmark = pytest.mark.slow
@@ -55,13 +54,12 @@ def whole_table(path: Path) -> Path:
     ]
     keys = [np.concatenate(column) for column in zip(*rows, strict=True)]
     order = [Architecture.from_string(text).index for text in fixture.official_strings()]
-    schema = table_schema(About("NAS-Bench-201 v1.1", "made up", None, "none", "0"), order)
-    arrays = [
-        pa.array(key, schema.field(name).type) for key, (name, _) in zip(keys, KEYS, strict=True)
-    ]
-    arrays += [pa.array(rng.uniform(1, 90, len(keys[0]))) for _ in FIGURES]
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    columns = {
+        name: pa.array(key, kind) for key, (name, kind) in zip(keys, KEYS.items(), strict=True)
+    }
+    columns |= {name: pa.array(rng.uniform(1, 90, len(keys[0]))) for name in FIGURES}
+    about = About("NAS-Bench-201-v1_1-made-up", "NAS-Bench-201 v1.1")
+    write_table(path, about, columns, {ORDER: np.asarray(order, "<i4").tobytes()})
     return path
 
 
@@ -94,7 +92,7 @@ def test_the_whole_table_opens_at_once(tmp_path):
 def test_against_the_api(tmp_path):
     indexes = range(150)
     file = fixture.save_official(tmp_path, fixture.official(indexes))
-    converting, done = seconds(lambda: convert_archive(file), 1)
+    converting, done = seconds(lambda: convert(file), 1)
     theirs, content = seconds(lambda: load_official(file), 1)
     making, api = seconds(lambda: nas_201_api.NASBench201API(content, verbose=False), 1)
     opening, benchmark = seconds(lambda: TrialBenchmark(done.table, "cifar100"))
@@ -142,13 +140,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         folder = tmp_path / str(count)
         folder.mkdir()
         file = fixture.save_official(folder, fixture.official(range(count)))
-        ours = peak(
-            "from zc_search.benchmarks.files.converting import convert_archive\n"
-            f"convert_archive(Path({str(file)!r}))"
-        )
-        theirs = peak(
-            f"from zc_search.benchmarks.files.official import open_api\nopen_api({str(file)!r})"
-        )
+        ours = peak(f"from zc_search.benchmarks.files import convert\nconvert(Path({str(file)!r}))")
+        theirs = peak(f"from zc_search.benchmarks.files import open_api\nopen_api({str(file)!r})")
         peaks.append((file.stat().st_size / 1e6, ours, theirs))
     print()
     for size, ours, theirs in peaks:

@@ -1,17 +1,38 @@
 """Tabular benchmarks: look up what training an architecture gave. No torch."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from zc_search.benchmarks.base import Benchmark, Direction, Result
-from zc_search.benchmarks.nasbench201 import PackagedNASBench201
-from zc_search.benchmarks.registry import SOURCES, is_there, resolve, source_of
-from zc_search.errors import BenchmarkError, unknown_name
+from zc_search.benchmarks.base import Benchmark, Result
+from zc_search.benchmarks.catalogue import (
+    SOURCES,
+    Source,
+    find_table,
+    is_there,
+    source_of,
+    sources,
+    table_name,
+)
+from zc_search.benchmarks.converted import SizeBenchmark, TrialBenchmark
+from zc_search.benchmarks.nasbench101 import NASBench101
+from zc_search.benchmarks.packaged import PackagedNASBench201
+from zc_search.errors import BenchmarkError
 
-__all__ = ["BENCHMARKS", "SOURCES", "Benchmark", "Direction", "Result", "open_benchmark"]
+__all__ = [
+    "SOURCES",
+    "Benchmark",
+    "NASBench101",
+    "PackagedNASBench201",
+    "Result",
+    "SizeBenchmark",
+    "TrialBenchmark",
+    "open_benchmark",
+]
 
-BENCHMARKS: Mapping[str, Callable[[str], Benchmark]] = {"nasbench201": PackagedNASBench201}
-"""Every benchmark that comes with a package, by name: from a data set's name to its table."""
+_CONVERTED = {
+    "nasbench201": TrialBenchmark,
+    "nats_sss": SizeBenchmark,
+    "nasbench101": NASBench101,
+}
 
 
 def open_benchmark(
@@ -19,10 +40,11 @@ def open_benchmark(
 ) -> Benchmark:
     """Open a tabular benchmark.
 
-    Without a path a converted file in ``third_party`` is taken if there is one (`SOURCES`), else
-    the packaged table; `provenance` says which. The first call reads the packaged table (half a
-    second) and caches it in ``$ZC_SEARCH_CACHE``, by default the user's cache folder; the next
-    ones take milliseconds.
+    Without a path a converted table is taken if there is one (in ``$ZC_SEARCH_THIRD_PARTY``, or in
+    the user's data folder, else in ``third_party``; of `SOURCES` the first), else the packaged one;
+    `Benchmark.provenance` says which. The first call reads the packaged table (half a second) and
+    caches it in ``$ZC_SEARCH_CACHE``, by default the user's cache folder; the next ones take
+    milliseconds.
 
     >>> benchmark = open_benchmark()
     >>> architecture, accuracy = benchmark.best("val_accuracy")
@@ -38,40 +60,40 @@ def open_benchmark(
     Raises:
         BenchmarkError: An unknown name or data set, or a table that is missing or damaged.
     """
-    known = [*BENCHMARKS, *SOURCES, *(source.space for source in SOURCES.values())]
+    known = dict.fromkeys([*_CONVERTED, *SOURCES])
     if name not in known:
-        raise BenchmarkError(unknown_name("benchmark", name, dict.fromkeys(known)))
-    if path is not None:
-        return _open_path(Path(path), name, dataset)
-    for source in SOURCES.values():
-        if name in (source.name, source.space) and source.converted:
-            return resolve(source.opener)(source.converted, dataset)  # type: ignore[no-any-return]
-    if name in BENCHMARKS:
-        return BENCHMARKS[name](dataset)
-    raise BenchmarkError(_missing(name))
+        raise BenchmarkError.unknown("benchmark", name, known)
+    found = find_table(name) if path is None else _at(Path(path), name)
+    if found is None:
+        if name == PackagedNASBench201.name:
+            return PackagedNASBench201(dataset)
+        steps = " or ".join(source.next_step for source in sources(name))
+        raise BenchmarkError(f"benchmark {name!r} is not here: {steps}", given=name, hint=steps)
+    source, table = found
+    return _CONVERTED[source.space](table, dataset)
 
 
-def _open_path(path: Path, name: str, dataset: str) -> Benchmark:
+def _at(path: Path, name: str) -> tuple[Source, Path]:
+    """Return the benchmark and the table that a path means."""
     if not is_there(path):
         raise BenchmarkError(
-            f"path={str(path)!r}: there is no such file. Leave path out to take the packaged table"
+            f"path={str(path)!r}: there is no such file. Leave path out to take the packaged table",
+            key="path",
+            given=str(path),
         )
     source = source_of(path)
     if name not in (source.name, source.space):
         raise BenchmarkError(
             f"path={str(path)!r} holds {source.title}, which is no benchmark of {name!r}; "
-            f"Allowed: name {source.space!r}"
+            f"Allowed: name {source.space!r}",
+            key="path",
+            given=str(path),
+            allowed=(source.space, source.name),
         )
-    table = path if path.suffix == ".arrow" else path.with_name(source.table)
+    table = path if path.suffix == ".arrow" else path.with_name(table_name(path.name))
     if not table.is_file():
+        hint = f"zc-search benchmark convert {path}"
         raise BenchmarkError(
-            f"path={str(path)!r}: convert it first, once: zc-search benchmark convert {path}"
+            f"path={str(path)!r}: convert it first, once: {hint}", key="path", hint=hint
         )
-    return resolve(source.opener)(table, dataset)  # type: ignore[no-any-return]
-
-
-def _missing(name: str) -> str:
-    """Say what to do to have a benchmark."""
-    sources = [source for source in SOURCES.values() if name in (source.name, source.space)]
-    steps = " or ".join(source.next_step for source in sources)
-    return f"benchmark {name!r} is not here: {steps}"
+    return source, table

@@ -3,18 +3,21 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from math import isnan
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zc_search.errors import ArchitectureError, BenchmarkError, unknown_name
+from zc_search.config.metrics import METRICS, canonical
+from zc_search.errors import ArchitectureError, BenchmarkError
+from zc_search.proxies.catalogue import Direction
 from zc_search.spaces import AnyArchitecture
 
 if TYPE_CHECKING:  # pandas costs more time to import than the whole table to open
     import pandas as pd
 
-Direction = Literal["maximize", "minimize"]
+_SPLITS = ("train", "val", "test", "valtest")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,64 +54,53 @@ class Result(Mapping[str, float]):
 class Benchmark(ABC):
     """A look-up of trained architectures, on one data set.
 
+    A figure is found by row, metric, training seed and epoch, whichever is asked for: `_figure`.
+
     Attributes:
         name: The benchmark's name.
-        directions: The metrics, and which way each one is better.
-        aliases: Other names that metrics are known by.
+        kind: The class of its architectures.
+        datasets: The data sets that there are results on; see `on`.
+        elsewhere: Where figures are to be had that it lacks, to end a sentence with.
+        has_curves: Whether it can say what a metric was after each epoch.
+        dataset: The data set's name.
         budgets: The lengths of the trainings that there are, in epochs; the last one is the
             default.
-        dataset: The data set's name.
-        provenance: One sentence: what was trained on what, judged on what, with how many seeds.
+        split: What the accuracy was measured on, in the benchmark's names.
+        provenance: One sentence: what was trained on what, judged on what, with how many seeds,
+            and which table says so.
         fingerprint: Short text that differs where the figures may; a study keeps it, so that none
             goes on with the accuracies of another table.
     """
 
     name: ClassVar[str]
-    directions: ClassVar[Mapping[str, Direction]]
-    aliases: ClassVar[Mapping[str, str]] = {}
-    budgets: tuple[int, ...]
+    kind: ClassVar[type[Any]]
+    datasets: ClassVar[Sequence[str]]
+    elsewhere: ClassVar[str] = ""
+    has_curves: ClassVar[bool] = False
     dataset: str
+    budgets: tuple[int, ...]
+    split: str
     provenance: str
     fingerprint: str
+    _known: Sequence[str]  # metrics, of which the table may lack some
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The names that `query`, `rank` and `best` know."""
-        return tuple(self.directions)
+    # What each one answers ------------------------------------------------------------------------
 
     @abstractmethod
-    def query(
-        self,
-        architecture: AnyArchitecture | str,
-        *,
-        seed: int | None = None,
-        epochs: int | None = None,
-        metrics: Sequence[str] | None = None,
-    ) -> Result:
-        """Return what training an architecture gave.
-
-        Args:
-            architecture: An architecture or its string.
-            seed: One training seed, counted from 0; by default the mean of all.
-            epochs: Length of the training; by default the benchmark's longest.
-            metrics: Names to return; by default all that the benchmark has.
+    def on(self, dataset: str) -> "Benchmark":
+        """Return the same table's look-up on another of its data sets.
 
         Raises:
-            ArchitectureError: A string that names no architecture.
-            BenchmarkError: A seed, budget or metric that the benchmark does not hold.
-        """
-
-    @abstractmethod
-    def column(self, metric: str) -> NDArray[np.float64]:
-        """Return a metric of every architecture, mean of its seeds, in the benchmark's order.
-
-        Raises:
-            BenchmarkError: A metric that the benchmark does not hold.
+            BenchmarkError: It has none.
         """
 
     @abstractmethod
     def index(self, architecture: AnyArchitecture | str) -> int:
-        """Return an architecture's number in the benchmark's own order, from 0."""
+        """Return an architecture's number in the benchmark's own order, from 0.
+
+        Raises:
+            ArchitectureError: No architecture of this space, or one that is not in the table.
+        """
 
     @abstractmethod
     def architecture(self, index: int) -> AnyArchitecture:
@@ -118,6 +110,127 @@ class Benchmark(ABC):
             ArchitectureError: The order has no such number.
         """
 
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return how many architectures the benchmark holds."""
+
+    @abstractmethod
+    def _seeds(self, row: int, epochs: int) -> list[int]:
+        """Return the names of an architecture's training seeds, ascending."""
+
+    @abstractmethod
+    def _figure(
+        self, row: int, metric: str, seed: int | None, epochs: int, after: int | None
+    ) -> float:
+        """Return a metric of one training, or of their mean, at its end or earlier; NaN if unknown.
+
+        Args:
+            row: The architecture's number.
+            metric: One of `_known`.
+            seed: Name of a training seed, or None.
+            epochs: The training's length.
+            after: Epochs after which to look; None without curves.
+        """
+
+    @abstractmethod
+    def _column(self, metric: str, epochs: int) -> NDArray[np.float64]:
+        """Return a metric of every architecture, mean of its seeds, read-only."""
+
+    # What follows from it -------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names that `query`, `rank` and `best` know."""
+        return tuple(self._known)
+
+    @property
+    def directions(self) -> dict[str, Direction]:
+        """The metrics, and which way each one is better."""
+        return {metric: METRICS[metric].direction for metric in self.metrics}
+
+    def query(
+        self,
+        architecture: AnyArchitecture | str,
+        *,
+        seed: int | np.random.Generator | None = None,
+        epochs: int | None = None,
+        metrics: Sequence[str] | None = None,
+        after: int | None = None,
+    ) -> Result:
+        """Return what training an architecture gave.
+
+        Args:
+            architecture: An architecture or its string.
+            seed: One training seed, counted from 0 or by its name (777, 888, 999), or a generator
+                to pick one at random; by default the mean of all.
+            epochs: Length of the training; by default the benchmark's longest.
+            metrics: Names to return, as here or as MASE writes them; by default all that the
+                architecture has.
+            after: Number of epochs after which to look, 1 to `epochs`, out of the learning
+                curves; by default at the end.
+
+        Raises:
+            ArchitectureError: A string that names no architecture.
+            BenchmarkError: A seed, budget or metric that the benchmark does not hold.
+        """
+        architecture = self._parsed(architecture)
+        row, epochs = self.index(architecture), self._budget(epochs)
+        names = self._seeds(row, epochs)
+        when = "of" if after is None else f"after {after} of"
+        which = f"{architecture} on {self.dataset} {when} {epochs} epochs"
+        if not names:
+            raise BenchmarkError(f"{self.fingerprint} has no training of {which}")
+        if after is not None:
+            self._check_after(after, epochs)
+        picked = self._pick(seed, names)
+        named = None if picked is None else names[picked]
+        wanted = (metrics,) if isinstance(metrics, str) else metrics
+        figures = {}
+        for metric in self._known if wanted is None else wanted:
+            own = metric if wanted is None else self._metric(metric)
+            value = self._figure(row, own, named, epochs, after)
+            if not isnan(value):
+                figures[metric] = value
+            elif wanted is not None:
+                raise BenchmarkError(f"{self.fingerprint} has no {metric} of {which}", given=metric)
+        seeds = len(names) if picked is None else 1
+        return Result(architecture, self.dataset, self.split, epochs, seeds, picked, figures)
+
+    def seeds(self, architecture: AnyArchitecture | str, epochs: int | None = None) -> list[int]:
+        """Return the names of an architecture's training seeds: 777, 888, 999, or 0, 1, 2."""
+        return self._seeds(self.index(architecture), self._budget(epochs))
+
+    def curve(
+        self,
+        architecture: AnyArchitecture | str,
+        metric: str = "val_accuracy",
+        *,
+        seed: int | None = None,
+        epochs: int | None = None,
+    ) -> NDArray[np.float64]:
+        """Return a metric after each epoch, (epochs,): the mean of all seeds, or one of them.
+
+        Seconds are those that an epoch took. Where a split was judged at the end only, the rest
+        is NaN.
+
+        Raises:
+            BenchmarkError: No such seed, budget or metric, or no learning curves.
+        """
+        raise BenchmarkError(f"curve: {self.name} has no learning curves here{self.elsewhere}")
+
+    def column(self, metric: str, epochs: int | None = None) -> NDArray[np.float64]:
+        """Return a metric of every architecture, mean of its seeds, in the benchmark's order.
+
+        It is read-only. An architecture that was not trained has NaN.
+
+        Raises:
+            BenchmarkError: A metric or budget that the benchmark does not hold.
+        """
+        column = self._column(self._metric(metric), self._budget(epochs))
+        if not np.isfinite(column).any():
+            raise BenchmarkError(self._lacks(metric), key="metric", given=metric)
+        return column
+
     def split_metrics(self, split: str) -> tuple[str, ...]:
         """Return the metrics of one split: ``train``, ``val`` or ``valid``, ``test``.
 
@@ -125,10 +238,10 @@ class Benchmark(ABC):
             BenchmarkError: A split that the benchmark does not have; those that it has.
         """
         splits = dict.fromkeys(name.partition("_")[0] for name in self.metrics)
-        splits = {name: None for name in splits if name in ("train", "val", "test", "valtest")}
+        splits = {name: None for name in splits if name in _SPLITS}
         own = "val" if split == "valid" else split
         if own not in splits:
-            raise BenchmarkError(unknown_name("split", split, splits))
+            raise BenchmarkError.unknown("split", split, splits)
         return tuple(name for name in self.metrics if name.startswith(f"{own}_"))
 
     def __contains__(self, architecture: object) -> bool:
@@ -138,10 +251,6 @@ class Benchmark(ABC):
         except (ArchitectureError, BenchmarkError):
             return False
         return True
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Return how many architectures the benchmark holds."""
 
     def rank(self, architecture: AnyArchitecture | str, metric: str = "val_accuracy") -> int:
         """Return an architecture's place among all: 1 is best, ties share the better place.
@@ -157,8 +266,8 @@ class Benchmark(ABC):
                 f"the benchmark has no {metric} of {architecture} on {self.dataset}, so it has no "
                 "place among the others"
             )
-        better = values > own if self._direction(metric) == "maximize" else values < own
-        return 1 + int(np.count_nonzero(better))
+        upwards = METRICS[canonical(metric)].direction == "maximize"
+        return 1 + int(np.count_nonzero(values > own if upwards else values < own))
 
     def best(self, metric: str = "val_accuracy") -> tuple[AnyArchitecture, float]:
         """Return the architecture that is best in a metric (of ties the first), and its figure.
@@ -167,12 +276,9 @@ class Benchmark(ABC):
             BenchmarkError: A metric that the benchmark does not hold.
         """
         values = self.column(metric)
-        upwards = self._direction(metric) == "maximize"
+        upwards = METRICS[canonical(metric)].direction == "maximize"
         at = int(np.nanargmax(values) if upwards else np.nanargmin(values))
         return self.architecture(at), float(values[at])
-
-    def _direction(self, metric: str) -> Direction:
-        return self.directions[self.aliases.get(metric, metric)]
 
     def table(self) -> "pd.DataFrame":
         """Return every architecture's metrics, means of its seeds.
@@ -184,3 +290,100 @@ class Benchmark(ABC):
         strings = [str(self.architecture(i)) for i in range(len(self))]
         index = pd.Index(strings, name="architecture")
         return pd.DataFrame({metric: self.column(metric) for metric in self.metrics}, index=index)
+
+    def _parsed(self, architecture: AnyArchitecture | str) -> AnyArchitecture:
+        if isinstance(architecture, self.kind):
+            return architecture  # type: ignore[no-any-return]
+        return self.kind.from_string(str(architecture))  # type: ignore[no-any-return]  # or refuses
+
+    def _budget(self, epochs: int | None) -> int:
+        if epochs is None:
+            return self.budgets[-1]
+        if epochs not in self.budgets:
+            raise BenchmarkError(
+                f"epochs={epochs!r}: trainings on {self.dataset} are of "
+                f"{' or '.join(map(str, self.budgets))} epochs{self.elsewhere}",
+                key="epochs",
+                given=epochs,
+                allowed=map(str, self.budgets),
+            )
+        return epochs
+
+    def _metric(self, name: str) -> str:
+        """Return one of `_known` in its own spelling."""
+        metric = canonical(name)
+        if metric in self._known:
+            return metric
+        if metric in METRICS:
+            raise BenchmarkError(self._lacks(name), key="metric", given=name, allowed=self.metrics)
+        raise BenchmarkError.unknown("metric", name, self.metrics)
+
+    def _lacks(self, metric: str) -> str:
+        held = ", ".join(self.metrics)
+        return (
+            f"{self.fingerprint} has no {metric} on {self.dataset}; it has {held}{self.elsewhere}"
+        )
+
+    def _pick(self, seed: int | np.random.Generator | None, names: list[int]) -> int | None:
+        """Return which of an architecture's trainings a seed means, counted from 0."""
+        if seed is None:
+            return None
+        if isinstance(seed, np.random.Generator):
+            return int(seed.integers(len(names)))
+        if not isinstance(seed, bool):
+            if seed in names:
+                return names.index(seed)
+            if seed in range(len(names)):
+                return int(seed)
+        named = "" if names[0] == 0 else f" or {', '.join(map(str, names))}"
+        raise BenchmarkError(
+            f"seed={seed!r}: on {self.dataset} it was trained with {len(names)} seeds, "
+            f"0 to {len(names) - 1}{named}",
+            key="seed",
+            given=seed,
+            allowed=map(str, names),
+        )
+
+    def _check_after(self, after: int, epochs: int) -> None:
+        if not self.has_curves:
+            raise BenchmarkError(
+                f"after={after}: {self.name} has no learning curves here{self.elsewhere}"
+            )
+        if after not in range(1, epochs + 1):
+            raise BenchmarkError(
+                f"after={after!r}: a training has epochs 1 to {epochs}", key="after", given=after
+            )
+
+
+class OrderedBenchmark(Benchmark):
+    """A benchmark whose order is a list of the numbers that its architectures have in their space.
+
+    Attributes:
+        _order: The number of each, in the benchmark's order.
+    """
+
+    _order: NDArray[np.int64]
+    _rows: dict[int, int]
+
+    def _set_order(self, order: NDArray[np.int64]) -> None:
+        self._order = order
+        self._rows = {number: row for row, number in enumerate(order.tolist())}
+
+    def index(self, architecture: AnyArchitecture | str) -> int:
+        """Return an architecture's number in the benchmark's own order, from 0."""
+        cell = self._parsed(architecture)
+        try:
+            return self._rows[cell.index]
+        except KeyError:
+            raise ArchitectureError(
+                f"{cell} is not among the {len(self):,} of {self.fingerprint}"
+            ) from None
+
+    def architecture(self, index: int) -> AnyArchitecture:
+        """Return the architecture of a number in the benchmark's own order."""
+        if index not in range(len(self)):
+            raise ArchitectureError(f"benchmark index {index!r} is not in 0 to {len(self) - 1}")
+        return self.kind.from_index(int(self._order[index]))  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self._order)

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zc_search.cli.printing import plain_console
-from zc_search.cli.query import Arch, BenchmarkName, Codes
+from zc_search.cli.query import Arch, BenchmarkName, Codes, look_up
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 benchmark_app = typer.Typer(
     no_args_is_help=True,
@@ -33,7 +32,7 @@ def list_benchmarks(
     from rich.padding import Padding
     from rich.text import Text
 
-    from zc_search.benchmarks.listing import list_all
+    from zc_search.benchmarks.lookup import list_all
 
     listed = list_all()
     if as_json:
@@ -70,15 +69,15 @@ def convert(
 
     Stopped half-way, this leaves nothing behind.
     """
-    from zc_search.benchmarks.listing import file_to_convert
-    from zc_search.benchmarks.registry import resolve, source_of
+    from zc_search.benchmarks.catalogue import file_to_convert
+    from zc_search.benchmarks.files import conversion
 
     file = file or file_to_convert()
     console = plain_console()
     start = time.perf_counter()
     try:
         with _progress(console) as on_progress:
-            done = resolve(source_of(file).convert)(file, to, on_progress)
+            done = conversion.convert(file, to, on_progress)
     except KeyboardInterrupt:
         typer.echo(f"\nstopped; nothing was written, {file} is as it was", err=True)
         raise typer.Exit(130) from None
@@ -103,14 +102,21 @@ def show(
     codes: Codes = "benchmark",
 ) -> None:
     """Show everything known of an architecture: all data sets, 12 and 200 epochs, the network."""
-    from zc_search.benchmarks.listing import show_architecture
-    from zc_search.cli.query import look_up
+    from rich import box
+    from rich.table import Table
+
+    from zc_search.benchmarks.lookup import show_architecture
 
     console = plain_console()
     opened, architecture = look_up(arch, benchmark, "cifar10", codes)
     rows, facts = show_architecture(opened, architecture)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for at, heading in enumerate(rows[0]):
+        table.add_column(heading, justify="left" if at == 0 else "right")
+    for row in rows:
+        table.add_row(*row.values())
     console.print(str(architecture), soft_wrap=True)
-    console.print(_overview(rows))
+    console.print(table)
     for key, value in facts.items():
         console.print(f"{key}: {value}", soft_wrap=True)
 
@@ -120,8 +126,6 @@ def architectures(
     benchmark: BenchmarkName = None,
 ) -> None:
     """Print number and string of every architecture, in the benchmark's own order."""
-    from zc_search.cli.query import look_up
-
     opened, _ = look_up("0", benchmark, "cifar10", "benchmark")
     for index in range(len(opened)):
         sys.stdout.write(f"{index}\t{opened.architecture(index)}\n")
@@ -140,19 +144,14 @@ def weights(
     """Take the trained weights of an architecture out of NAS-Bench-201's archive."""
     import torch
 
-    from zc_search.benchmarks.files.weights import trained_network
-    from zc_search.cli.query import look_up
+    from zc_search._utils.files import replacing, writing
+    from zc_search.benchmarks.files import trained_network
     from zc_search.errors import BenchmarkError
 
     opened, architecture = look_up(arch, None, "cifar10", codes)
     network = trained_network(folder, opened.index(architecture), dataset, seed, epochs)
-    part = to.with_name(f".{to.name}.part")
-    try:
-        torch.save(network.state_dict(), part)
-        part.replace(to)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        raise BenchmarkError(f"cannot write {to}: {error}") from error
+    with writing(str(to), BenchmarkError), replacing(to) as part, part.open("wb") as file:
+        torch.save(network.state_dict(), file)
     count = sum(parameter.numel() for parameter in network.parameters())
     typer.echo(f"wrote {to}: {count:,} trained parameters of {architecture}")
     typer.echo(
@@ -168,7 +167,7 @@ def _progress(console: "Console") -> Iterator[Callable[[str, int, int], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), Remaining())
     tasks: dict[str, Any] = {}
-    told: dict[str, int] = {}
+    printed: dict[str, int] = {}
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
 
         def show(doing: str, done: int, total: int) -> None:
@@ -176,23 +175,11 @@ def _progress(console: "Console") -> Iterator[Callable[[str, int, int], None]]:
                 tasks[doing] = bar.add_task(doing, total=total)
             bar.update(tasks[doing], completed=done)
             tenth = 10 * done // max(total, 1)
-            if not console.is_terminal and tenth > told.get(doing, 0):
-                told[doing] = tenth
+            if not console.is_terminal and tenth > printed.get(doing, 0):
+                printed[doing] = tenth
                 typer.echo(f"{doing}: {10 * tenth} %", err=True)
 
         yield show
-
-
-def _overview(rows: "list[dict[str, str]]") -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for at, heading in enumerate(rows[0]):
-        table.add_column(heading, justify="left" if at == 0 else "right")
-    for row in rows:
-        table.add_row(*row.values())
-    return table
 
 
 def _peak_megabytes() -> float | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from zc_search.benchmarks import Benchmark
-    from zc_search.benchmarks.asking import Answer
+    from zc_search.benchmarks.lookup import Answer
     from zc_search.spaces import AnyArchitecture
 
 Arch = Annotated[
@@ -60,17 +60,11 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Look up what training an architecture gave."""
-    from zc_search.benchmarks.asking import ask
+    from zc_search.benchmarks.lookup import ask
 
     opened, architecture = look_up(arch, benchmark, dataset, codes)
-    answer = ask(
-        opened,
-        architecture,
-        split=split,
-        epochs=epochs,
-        seed=_seed(seed, opened, architecture, epochs),
-        after=after,
-    )
+    which = _seed(seed, opened, architecture, epochs)
+    answer = ask(opened, architecture, split=split, epochs=epochs, seed=which, after=after)
     if curves is not None:
         _write_curves(opened, answer, curves)
     if as_json:
@@ -96,19 +90,15 @@ def look_up(
     from typing import get_args
 
     from zc_search.benchmarks import open_benchmark
-    from zc_search.benchmarks.asking import Notation, find_architecture, space_of
-    from zc_search.benchmarks.registry import source_of
-    from zc_search.errors import ArchitectureError, unknown_name
+    from zc_search.benchmarks.catalogue import source_of
+    from zc_search.benchmarks.lookup import Notation, find_architecture, space_of
+    from zc_search.errors import ArchitectureError
 
     if codes not in get_args(Notation):
-        raise ArchitectureError(f"--codes: {unknown_name('notation', codes, get_args(Notation))}")
+        raise ArchitectureError.unknown("notation", codes, get_args(Notation), key="--codes")
     path = Path(benchmark) if benchmark and ("/" in benchmark or "." in benchmark) else None
-    if path is not None:
-        name = source_of(path).name
-    elif benchmark is not None:
-        name = benchmark
-    else:  # the architecture's form says of which space it is
-        name = space_of(text)
+    # where none is named, the architecture's form says of which space it is
+    name = source_of(path).name if path is not None else benchmark or space_of(text)
     opened = open_benchmark(name, dataset, path)
     return opened, find_architecture(opened, text, codes)  # type: ignore[arg-type]
 
@@ -135,29 +125,25 @@ def _table(answer: "Answer") -> "Table":
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("metric", no_wrap=True)
+    columns: dict[str, dict[str, str]] = {}
     if answer.means:
-        table.add_column("mean" if len(answer.seeds) > 1 else "value", justify="right")
-    single = len(answer.seeds) == 1 and bool(answer.means)
-    for seed in () if single else answer.seeds:
-        table.add_column(f"seed {seed}", justify="right")
+        columns["mean" if len(answer.seeds) > 1 else "value"] = _texts(answer.means)
+    if not answer.means or len(answer.seeds) > 1:
+        columns |= {f"seed {name}": _texts(figures) for name, figures in answer.seeds.items()}
     if answer.ranks:
-        table.add_column("rank", justify="right")
+        columns["rank"] = {metric: f"{rank:,}" for metric, rank in answer.ranks.items()}
+    for heading in columns:
+        table.add_column(heading, justify="right")
     for metric in answer.means or next(iter(answer.seeds.values()), {}):
-        row = [metric]
-        if answer.means:
-            row.append(_figure(answer.means[metric]))
-        if not single:
-            row += [
-                _figure(seed[metric]) if metric in seed else "" for seed in answer.seeds.values()
-            ]
-        if answer.ranks:
-            row.append(f"{answer.ranks[metric]:,}")
-        table.add_row(*row)
+        table.add_row(metric, *(column.get(metric, "") for column in columns.values()))
     return table
 
 
-def _figure(value: float) -> str:
-    return f"{value:,.5g}" if abs(value) < 1000 else f"{value:,.0f}"
+def _texts(figures: dict[str, float]) -> dict[str, str]:
+    return {
+        metric: f"{value:,.5g}" if abs(value) < 1000 else f"{value:,.0f}"
+        for metric, value in figures.items()
+    }
 
 
 def _document(benchmark: "Benchmark", answer: "Answer") -> dict[str, object]:
@@ -180,11 +166,10 @@ def _write_curves(benchmark: "Benchmark", answer: "Answer", path: Path) -> None:
     """Write an epoch a row, a metric a column: the mean of the seeds, or the one asked for."""
     import pandas as pd
 
-    from zc_search._utils.files import write_atomically
-    from zc_search.benchmarks.trial_benchmark import TrialBenchmark
+    from zc_search._utils.files import write_atomically, writing
     from zc_search.errors import BenchmarkError
 
-    if not isinstance(benchmark, TrialBenchmark):
+    if not benchmark.has_curves:
         raise BenchmarkError(f"--curves: {benchmark.name} has no learning curves here")
     named = None if answer.means else int(next(iter(answer.seeds)))
     metrics = answer.means or next(iter(answer.seeds.values()))
@@ -192,12 +177,9 @@ def _write_curves(benchmark: "Benchmark", answer: "Answer", path: Path) -> None:
         {
             metric: benchmark.curve(answer.architecture, metric, seed=named, epochs=answer.epochs)
             for metric in metrics
-            if metric.endswith(("_loss", "_accuracy", "_seconds"))
-            and not metric.startswith("latency")
+            if not metric.startswith(("latency_", "model_"))
         },
         index=pd.RangeIndex(1, answer.epochs + 1, name="epoch"),
     )
-    try:
+    with writing(str(path), BenchmarkError):
         write_atomically(path, table.to_csv())
-    except OSError as error:
-        raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error

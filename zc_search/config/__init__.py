@@ -4,6 +4,7 @@ The file is described in ``zc_search/config/search.toml``, which `starter` retur
 """
 
 from zc_search.config.loading import ConfigWarning, load_config, parse_config
+from zc_search.config.metrics import METRIC_DIRECTIONS
 from zc_search.config.sections import (
     SPACE_KEYS,
     Benchmark,
@@ -17,7 +18,7 @@ from zc_search.config.sections import (
     Training,
 )
 from zc_search.config.settings import ENSEMBLE, Config, Objective, ensemble_file
-from zc_search.config.types import METRIC_DIRECTIONS, SAMPLERS
+from zc_search.config.types import SAMPLERS
 from zc_search.config.writing import (
     RESUMABLE,
     config_differences,

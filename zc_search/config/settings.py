@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
+from zc_search.config.metrics import METRIC_DIRECTIONS
 from zc_search.config.sections import (
     Benchmark,
     Constraints,
@@ -19,7 +20,7 @@ from zc_search.config.sections import (
     Study,
     Training,
 )
-from zc_search.config.types import METRIC_DIRECTIONS, objective_name, wrong
+from zc_search.config.types import objective_name, wrong
 from zc_search.errors import ConfigError
 from zc_search.images.datasets import BENCHMARKED
 from zc_search.proxies.catalogue import Direction, default_direction

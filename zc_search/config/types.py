@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from zc_search._utils.plugins import is_plugin
+from zc_search.config.metrics import METRIC_DIRECTIONS, canonical
 from zc_search.errors import ConfigError
 from zc_search.images.datasets import DATA_SOURCES
 from zc_search.proxies.catalogue import (
@@ -37,30 +38,6 @@ MODELS = ("linear", "ridge", "nonnegative", "rank", "gap")
 FEATURE_SETS = ("raw", "standard", "rank", "spline")
 FEATURE_EXTRAS = ("cell", "flow", "aggregate", "interactions")
 
-METRIC_DIRECTIONS: dict[str, Direction] = {
-    "val_accuracy": "maximize",
-    "test_accuracy": "maximize",
-    "latency_seconds": "minimize",
-    "train_seconds": "minimize",
-    "train_accuracy": "maximize",
-    "train_loss": "minimize",
-    "val_loss": "minimize",
-    "test_loss": "minimize",
-}
-"""The benchmark's metrics, in percent and seconds, with the direction ``"default"`` means."""
-
-_ALIASES = {
-    "table_latency": "latency_seconds",
-    "train-accuracy": "train_accuracy",
-    "train-loss": "train_loss",
-    "train-all-time": "train_seconds",
-    "valid-accuracy": "val_accuracy",
-    "valid-loss": "val_loss",
-    "test-accuracy": "test_accuracy",
-    "test-loss": "test_loss",
-}
-"""What MASE and the benchmark's own API call them."""
-
 
 def _one_of(kind: str, names: Collection[str], plugin: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
@@ -78,13 +55,13 @@ def proxy_name(value: Any) -> str:
 
 def metric_direction(name: str) -> Direction | None:
     """Return which way of a benchmark's metric is better, in whichever spelling; None of others."""
-    return METRIC_DIRECTIONS.get(_ALIASES.get(name, name))
+    return METRIC_DIRECTIONS.get(canonical(name))
 
 
 def objective_name(value: Any) -> str:
     """Accept what `proxy_name` accepts, and the benchmark's metrics."""
-    if isinstance(value, str) and _ALIASES.get(value, value) in METRIC_DIRECTIONS:
-        return _ALIASES.get(value, value)
+    if isinstance(value, str) and canonical(value) in METRIC_DIRECTIONS:
+        return canonical(value)
     return _scored("objective", value, (*installed_proxies(), *METRIC_DIRECTIONS))
 
 
@@ -96,7 +73,7 @@ def _scored(kind: str, value: Any, others: tuple[str, ...]) -> str:
 
 def _accuracy(value: Any) -> str:
     accuracies = [name for name in METRIC_DIRECTIONS if name.endswith("_accuracy")]
-    name = _ALIASES.get(value, value) if isinstance(value, str) else value
+    name = canonical(value) if isinstance(value, str) else value
     if name in accuracies:
         return str(name)
     raise ConfigError.unknown("metric", value, accuracies)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import plotly.graph_objects as go
 
+from zc_search.config.metrics import METRICS
 from zc_search.errors import ReportError
 from zc_search.report import style
 from zc_search.report.correlations import get_kendall_info
 from zc_search.report.drawings import Draw, Drawing
 from zc_search.report.progress import AGAINST, Against, choices, get_progress_info
-from zc_search.report.tables import METRICS, as_trials
+from zc_search.report.tables import as_trials
 
 if TYPE_CHECKING:
     from zc_search.study.result import SearchResult

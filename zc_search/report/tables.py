@@ -12,10 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from zc_search.benchmarks.nasbench101 import NASBench101
-from zc_search.benchmarks.nasbench201 import PackagedNASBench201
-from zc_search.benchmarks.trial_benchmark import TrialBenchmark
-from zc_search.config import METRIC_DIRECTIONS
+from zc_search.config.metrics import METRICS
 from zc_search.ensemble.tables import distinct, flags
 from zc_search.errors import ReportError, unknown_name
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, Direction
@@ -24,14 +21,6 @@ if TYPE_CHECKING:  # a result brings the whole search with it, and a table needs
     from zc_search.study.result import SearchResult
 
 Floats = NDArray[np.float64]
-
-METRICS: Mapping[str, Direction] = {
-    **METRIC_DIRECTIONS,
-    **PackagedNASBench201.directions,
-    **TrialBenchmark.directions,
-    **NASBench101.directions,
-}
-"""What a benchmark may add to a trial, and which way is better."""
 
 BOOKKEEPING = (
     "number",
@@ -120,9 +109,9 @@ class Trials:
 
     def direction(self, name: str) -> Direction:
         """Return which way of a column is better: as searched for, else as is usual."""
-        return self.objectives.get(name) or (DEFAULT_DIRECTIONS | dict(METRICS)).get(
-            name, "maximize"
-        )
+        if name in METRICS:
+            return self.objectives.get(name) or METRICS[name].direction
+        return self.objectives.get(name) or DEFAULT_DIRECTIONS.get(name, "maximize")
 
     def numbers(self, name: str, rows: pd.DataFrame | None = None) -> Floats:
         """Return a column as floats, of all trials or of `rows`; what is missing is NaN.

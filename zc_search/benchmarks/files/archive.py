@@ -11,22 +11,18 @@ import hashlib
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple
 
-from zc_search._utils.pickles.limits import shown
-from zc_search._utils.pickles.stream import PickleStream
+from zc_search.benchmarks.files.stream import PickleStream
 from zc_search.errors import BenchmarkError
-
-Results = dict[int, dict[str, Any]]
-"""The state dict of ``ArchResults`` of one architecture, by budget of epochs."""
 
 _BUDGETS = {"less": 12, "full": 200}
 _CHECKSUM = re.compile(r"-([0-9a-f]{5,6})\.(?:pth|pickle\.pbz2)$")
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-_KEYS = ("meta_archs", "arch2infos", "evaluated_indexes")
-_NUMBERS = range(2**31)
+KEYS = ("meta_archs", "arch2infos", "evaluated_indexes")
+"""What a file of either benchmark is a dict of."""
 
 
 class Entry(NamedTuple):
@@ -34,13 +30,24 @@ class Entry(NamedTuple):
 
     Attributes:
         architecture: Its number in the benchmark's order.
-        results: Of its training, by budget.
+        results: The state dict of its ``ArchResults``, by budget of epochs.
         done: Bytes of the file, or files of the folder, that have been read.
     """
 
     architecture: int
-    results: Results
+    results: dict[int, Any]
     done: int
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever keeps a file from being read into a sentence that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise BenchmarkError(
+            f"{path} cannot be read: {error.strerror or error}", given=str(path)
+        ) from error
 
 
 class Archive:
@@ -60,21 +67,19 @@ class Archive:
     """
 
     def __init__(self, path: Path, *, forget: bool = True) -> None:
-        if not path.exists():
-            raise BenchmarkError(f"{str(path)!r}: there is no such file or folder")
         self.path = path
         self.forget = forget
         self.strings: list[str] = []
+        with reading(path):
+            self.size = path.stat().st_size
+            self._files = sorted(path.glob("[0-9]*.pickle.pbz2")) if path.is_dir() else []
         if path.is_dir():
-            self._files = sorted(path.glob("[0-9]*.pickle.pbz2"))
+            self.size = len(self._files)
             if not (path / "meta.pickle.pbz2").is_file() or not self._files:
                 raise BenchmarkError(
                     f"{str(path)!r} holds no meta.pickle.pbz2 or no 000000.pickle.pbz2; unpack "
                     "NATS-tss-v1_0-3ffb9-simple.tar to get such a folder"
                 )
-            self.size = len(self._files)
-        else:
-            self.size = path.stat().st_size
 
     def check_md5(self, on_progress: Callable[[int], None] = lambda done: None) -> str | None:
         """Compare the file's md5 with the digits at the end of its name.
@@ -83,19 +88,12 @@ class Archive:
             The md5, or None where the name has no digits, or for a folder, which has none.
 
         Raises:
-            BenchmarkError: They differ.
+            BenchmarkError: They differ, or the file cannot be read.
         """
         named = _CHECKSUM.search(self.path.name)
-        if self.path.is_dir() or named is None:
+        if self._files or named is None:
             return None
-        digest = hashlib.md5(usedforsecurity=False)
-        done = 0
-        with self.path.open("rb") as file:
-            while chunk := file.read(2**22):
-                digest.update(chunk)
-                done += len(chunk)
-                on_progress(done)
-        found = digest.hexdigest()
+        found = file_digest(self.path, "md5", on_progress)
         if not found.endswith(named[1]):
             raise BenchmarkError(
                 f"{self.path} is damaged or another file: its md5 is {found}, which must end in "
@@ -107,49 +105,41 @@ class Archive:
         """Yield every architecture that the file holds, in the file's order.
 
         Raises:
-            BenchmarkError: The file is no benchmark's.
-            DataError: It is damaged, or asks for more than data.
+            BenchmarkError: The file is no benchmark's, is damaged, or asks for more than data.
             ForgottenError: See `PickleStream`.
         """
-        yield from self._of_folder() if self.path.is_dir() else self._of_file()
-
-    def _of_folder(self) -> Iterator[Entry]:
-        meta = _load(self.path / "meta.pickle.pbz2")
-        self._take_strings(meta)
+        if not self._files:
+            yield from self._of_file()
+            return
+        self._take_strings(_load(self.path / "meta.pickle.pbz2"))
         for done, file in enumerate(self._files, start=1):
-            yield self._entry(_number(file), _load(file), done)
+            name = file.name.partition(".")[0]
+            yield self._entry(int(name) if name.isdecimal() else name, _load(file), done)
 
     def _of_file(self) -> Iterator[Entry]:
-        with _opened(self.path) as (file, position):
-            stream = PickleStream(file, str(self.path), forget=self.forget)
-            if self.path.suffix == ".pth" and not _is_zip(self.path):
+        with ExitStack() as stack:
+            with reading(self.path):
+                file = stack.enter_context(self.path.open("rb"))
+                zipped = _is_zip(self.path)
+            content: Any = file
+            if self.path.suffix == ".pbz2":
+                content = stack.enter_context(bz2.open(file))
+            elif zipped:
+                content = stack.enter_context(_pickle_in_zip(file, self.path))
+            stream = PickleStream(content, str(self.path), forget=self.forget)
+            if self.path.suffix == ".pth" and not zipped:
                 _skip_torch_header(stream, self.path)
             for index, results in stream.entries("arch2infos"):
                 if not self.strings and "meta_archs" in stream.rest:
                     self._take_strings(stream.rest)
-                yield self._entry(index, results, position())
+                yield self._entry(index, results, file.tell())
             self._take_strings(stream.rest)
 
     def _entry(self, index: object, results: object, done: int) -> Entry:
-        if type(index) is not int or index not in _NUMBERS:
-            raise BenchmarkError(
-                f"{self.path}: an architecture's number must be an int below {_NUMBERS.stop:,}, "
-                f"not {shown(index)}"
-            )
-        return Entry(index, self._budgets(results), done)
-
-    def _take_strings(self, meta: object) -> None:
-        strings = meta.get("meta_archs") if isinstance(meta, dict) else None
-        if not isinstance(strings, list) or not all(isinstance(text, str) for text in strings):
-            raise BenchmarkError(
-                f"{self.path} is no file of NAS-Bench-201 or NATS-Bench: it has no list "
-                f"'meta_archs' (they have {', '.join(_KEYS)})"
-            )
-        self.strings = strings
-
-    def _budgets(self, results: object) -> Results:
+        if type(index) is not int or not 0 <= index < 2**31:
+            raise BenchmarkError(f"{self.path}: an architecture's number must be an int below 2^31")
         try:
-            return {
+            by_budget = {
                 _BUDGETS[name] if name in _BUDGETS else int(name): state
                 for name, state in results.items()  # type: ignore[attr-defined]
                 if state is not None
@@ -159,33 +149,37 @@ class Archive:
                 f"{self.path}: an architecture's results must be a dict of budgets such as "
                 f"'less' and 'full', or '12' and '200', not {type(results).__name__}"
             ) from error
+        return Entry(index, by_budget, done)
+
+    def _take_strings(self, meta: object) -> None:
+        strings = meta.get("meta_archs") if isinstance(meta, dict) else None
+        if not isinstance(strings, list) or not all(isinstance(text, str) for text in strings):
+            raise BenchmarkError(
+                f"{self.path} is no file of NAS-Bench-201 or NATS-Bench: it has no list "
+                f"'meta_archs' (they have {', '.join(KEYS)})"
+            )
+        self.strings = strings
 
 
-def _load(file: Path) -> Any:
-    with bz2.open(file) as content:
-        return PickleStream(content, str(file)).load()  # type: ignore[arg-type]
+def file_digest(
+    path: Path, algorithm: str, on_progress: Callable[[int], None] = lambda done: None
+) -> str:
+    """Return a file's checksum in hexadecimal digits."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    done = 0
+    with reading(path), path.open("rb") as file:
+        while chunk := file.read(2**22):
+            digest.update(chunk)
+            done += len(chunk)
+            on_progress(done)
+    return digest.hexdigest()
 
 
-def _number(file: Path) -> object:
-    name = file.name.partition(".")[0]
-    return int(name) if name.isdecimal() else name
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
-    """Open the pickle that a file is or holds, and yield with it what tells the place in the file.
-
-    That is ahead of the pickle's by what is buffered.
-    """
-    if path.suffix == ".pbz2":
-        with path.open("rb") as file, bz2.open(file) as content:
-            yield content, file.tell  # type: ignore[misc]
-    elif _is_zip(path):
-        with path.open("rb") as file, _pickle_in_zip(file, path) as member:
-            yield member, file.tell  # type: ignore[misc]
-    else:
-        with path.open("rb") as file:
-            yield file, file.tell
+def _load(path: Path) -> Any:
+    with ExitStack() as stack:
+        with reading(path):
+            content: Any = stack.enter_context(bz2.open(path))
+        return PickleStream(content, str(path)).load()
 
 
 def _is_zip(path: Path) -> bool:

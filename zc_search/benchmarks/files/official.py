@@ -1,27 +1,30 @@
-"""The official NAS-Bench-201 file as its authors' package takes it, loaded without running code.
+"""Files of NAS-Bench-201 as torch loads them: the authors' own API, and trained weights.
 
-It costs the memory and the minutes that a converted table saves; the package's own answers are
-what it is for.
+They are loaded without running code. The API costs the memory and the minutes that a converted
+table saves; its own answers are what it is for.
 """
 
 import pickle
 import re
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from zc_search.benchmarks.files.archive import Archive
-from zc_search.errors import BenchmarkError, DataError
+from zc_search.benchmarks.files.archive import KEYS, Archive
+from zc_search.errors import BenchmarkError
+from zc_search.images.datasets import DatasetName
+from zc_search.spaces import Architecture
+from zc_search.spaces.network import build_network
 
 if TYPE_CHECKING:
     from nas_201_api import NASBench201API
 
 _SCALAR = np.float64(0).__reduce__()[0]  # numpy has moved it, and the files name both places
-
-ALLOWED: tuple[Any, ...] = (
+_ALLOWED: tuple[Any, ...] = (  # beyond torch's own short list: numbers of NumPy's
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_SCALAR, "numpy._core.multiarray.scalar"),
     np.dtype,
@@ -29,9 +32,8 @@ ALLOWED: tuple[Any, ...] = (
     np.dtypes.Float32DType,
     np.dtypes.Int64DType,
 )
-"""What the benchmark's files name beyond torch's own short list: numbers of NumPy's."""
-
 _ASKED = re.compile(r"(?:GLOBAL|class|global)\s+([\w.]+)")
+_BUDGETS = {12: "less", 200: "full"}
 
 
 def load_official(path: str | Path) -> dict[str, Any]:
@@ -41,25 +43,24 @@ def load_official(path: str | Path) -> dict[str, Any]:
         path: ``NAS-Bench-201-v1_1-096897.pth``, or a file of its archive of weights.
 
     Raises:
-        BenchmarkError: There is no such file, or it holds no dict.
-        DataError: It is damaged, or asks for another type, which is named.
+        BenchmarkError: There is no such file, it holds no dict, is damaged, or asks for another
+            type, which is named.
     """
     path = Path(path)
     if not path.is_file():
-        raise BenchmarkError(f"{str(path)!r}: there is no such file")
+        raise BenchmarkError(f"{str(path)!r}: there is no such file", given=str(path))
     try:
-        with torch.serialization.safe_globals([*ALLOWED]):
+        with torch.serialization.safe_globals([*_ALLOWED]):
             content = torch.load(
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
             )
     except pickle.UnpicklingError as error:
         asked = _ASKED.search(str(error))
-        if asked is None:
-            raise DataError(f"{path} is not safe to load: {_first_line(error)}") from error
-        raise DataError(f"{path} is not safe to load: it asks for {asked[1]}") from error
+        why = _first_line(error) if asked is None else f"it asks for {asked[1]}"
+        raise BenchmarkError(f"{path} is not safe to load: {why}") from error
     except Exception as error:  # a damaged file may lead to anything
-        raise DataError(
-            f"{path} is damaged, cut short or not a file of torch: "
+        raise BenchmarkError(
+            f"{path} is damaged, cut short, closed to you or not a file of torch: "
             f"{type(error).__name__}: {_first_line(error)}"
         ) from error
     if not isinstance(content, dict):
@@ -76,8 +77,7 @@ def open_api(path: str | Path, *, verbose: bool = False) -> "NASBench201API":
 
     Raises:
         BenchmarkError: The package is not installed, the file is missing, its md5 is not the one in
-            its name, or it holds something else.
-        DataError: It is damaged, or asks for a type that is not allowed.
+            its name, or see `load_official`.
     """
     try:
         from nas_201_api import NASBench201API
@@ -89,11 +89,72 @@ def open_api(path: str | Path, *, verbose: bool = False) -> "NASBench201API":
     path = Path(path)
     Archive(path).check_md5()
     content = load_official(path)
-    if missing := {"meta_archs", "arch2infos", "evaluated_indexes"} - set(content):
+    if missing := set(KEYS) - set(content):
         raise BenchmarkError(f"{path} is no NAS-Bench-201 file: it lacks {', '.join(missing)}")
     api = NASBench201API(content, verbose=verbose)
     api.filename = path.name
     return api
+
+
+def trained_network(
+    folder: str | Path, index: int, dataset: str = "cifar10", seed: int = 777, epochs: int = 200
+) -> nn.Module:
+    """Return the network of an architecture as a training left it; see `load_weights`."""
+    weights, text = _result(Path(folder), index, dataset, seed, epochs)
+    network = build_network(Architecture.from_string(text), cast("DatasetName", dataset))
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise BenchmarkError(f"the weights of architecture {index} do not fit {text}") from error
+    return network
+
+
+def load_weights(
+    folder: str | Path, index: int, dataset: str = "cifar10", seed: int = 777, epochs: int = 200
+) -> dict[str, Tensor]:
+    """Return the weights that a training ended with.
+
+    Args:
+        folder: With ``000000-FULL.pth`` and so on.
+        index: The architecture's number in the benchmark's own order (`Benchmark.index`).
+        dataset: What was trained on, in the benchmark's names.
+        seed: Of the training: 777, 888 or 999.
+        epochs: 12 or 200.
+
+    Raises:
+        BenchmarkError: No such file, training or budget, or a file without weights, that is
+            damaged or asks for more than data.
+    """
+    return _result(Path(folder), index, dataset, seed, epochs)[0]
+
+
+def _result(
+    folder: Path, index: int, dataset: str, seed: int, epochs: int
+) -> tuple[dict[str, Tensor], str]:
+    """Return the weights of a training and the architecture's string."""
+    if epochs not in _BUDGETS:
+        raise BenchmarkError(f"epochs={epochs!r}: trainings are of 12 or 200 epochs")
+    path = folder / f"{index:06d}-FULL.pth"
+    if not path.is_file():
+        raise BenchmarkError(
+            f"{path} is not there; weights are in the folder that NAS-Bench-201-v1_1-archive "
+            "unpacks to, a file an architecture"
+        )
+    content = load_official(path)
+    try:
+        results = content[_BUDGETS[epochs]]
+        seeds = results["dataset_seed"]
+        if dataset not in seeds or seed not in seeds[dataset]:
+            held = "; ".join(f"{name}: {', '.join(map(str, s))}" for name, s in seeds.items())
+            raise BenchmarkError(
+                f"{path} has no training on {dataset!r} with seed {seed!r}; it has {held}"
+            )
+        weights = results["all_results"][dataset, seed]["net_state_dict"]
+        if weights is None:
+            raise BenchmarkError(f"{path} has results but no weights")
+        return weights, results["arch_str"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise BenchmarkError(f"{path} is no file of the archive ({error!r})") from error
 
 
 def _first_line(error: Exception) -> str:

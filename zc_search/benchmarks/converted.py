@@ -1,0 +1,248 @@
+"""NAS-Bench-201 and NATS-Bench from converted files: every training, split and learning curve.
+
+Metrics are named as elsewhere (`zc_search.config.metrics`), or as MASE and the benchmark's API name
+them. Figures are means over the training seeds, as the API gives with ``is_random=False``, or of
+one.
+
+``cifar10`` means what the API means: trained on all 50,000 images and tested; as nothing is left to
+validate on, ``val_*`` are of ``cifar10-valid``, trained on one half and judged on the other.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zc_search.benchmarks.base import OrderedBenchmark
+from zc_search.benchmarks.files.trials import COSTS, DATASETS, TrialTable
+from zc_search.config.metrics import ENDINGS
+from zc_search.errors import BenchmarkError
+from zc_search.spaces import AnyArchitecture, Architecture, SizeArchitecture
+
+_TRAINED = {
+    "cifar10": "CIFAR-10's training set (50,000 images) and judged on its test set (10,000); "
+    "val_* are of trainings on half of the training set, judged on the other half "
+    "(cifar10-valid/x-valid)",
+    "cifar10-valid": "half of CIFAR-10's training set (25,000 images) and judged on the other half "
+    "and on the test set",
+    "cifar100": "CIFAR-100's training set (50,000 images) and judged on each half of its test set "
+    "(5,000 for validation, 5,000 for test)",
+    "ImageNet16-120": "ImageNet16-120's training set (151,700 images) and judged on each half of "
+    "its validation set (3,000 for validation, 3,000 for test)",
+}
+
+_HALVES = ("cifar10-valid", "x-valid")
+SPLITS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "cifar10": {"train": ("cifar10", "train"), "val": _HALVES, "test": ("cifar10", "ori-test")},
+    "cifar10-valid": {
+        "train": ("cifar10-valid", "train"),
+        "val": _HALVES,
+        "test": ("cifar10-valid", "ori-test"),
+    },
+    **{
+        dataset: {
+            "train": (dataset, "train"),
+            "val": (dataset, "x-valid"),
+            "test": (dataset, "x-test"),
+            "valtest": (dataset, "ori-test"),
+        }
+        for dataset in ("cifar100", "ImageNet16-120")
+    },
+}
+"""Of each data set the splits: what was trained on, and the set judged on. ``valtest`` is both."""
+
+_COSTS = {"latency_seconds": "latency", "model_size": "params", "model_flops": "flops"}
+_NATS_SEED = 888
+
+
+class _Origin(NamedTuple):
+    """Where in a table a metric stands: data set of the training, and one of its figures."""
+
+    trained: str
+    figure: str
+    per_epoch: bool = False
+
+
+def _origins(dataset: str) -> dict[str, _Origin]:
+    found = {}
+    for split, (trained, judged) in SPLITS[dataset].items():
+        for end in ENDINGS:
+            figure = f"{judged}_{end.removesuffix('_per_epoch')}"
+            found[f"{split}_{end}"] = _Origin(trained, figure, end == "seconds_per_epoch")
+    return found | {name: _Origin(dataset, figure) for name, figure in _COSTS.items()}
+
+
+class TrialBenchmark(OrderedBenchmark):
+    """A converted NAS-Bench-201 or NATS-Bench topology file, on one data set.
+
+    Args:
+        path: The table that `convert` wrote.
+        dataset: ``cifar10``, ``cifar10-valid``, ``cifar100`` or ``ImageNet16-120``.
+
+    Attributes:
+        path: The table.
+
+    Raises:
+        BenchmarkError: An unknown data set, or no sound table.
+    """
+
+    name = "nasbench201"
+    kind: ClassVar[type[Any]] = Architecture
+    datasets = DATASETS
+    has_curves = True
+
+    def __init__(self, path: str | Path, dataset: str = "cifar10") -> None:
+        if dataset not in SPLITS:
+            raise BenchmarkError.unknown("dataset", dataset, SPLITS)
+        self.path = Path(path)
+        self._table = TrialTable(self.path)
+        self.dataset = dataset
+        self.fingerprint = self._table.fingerprint
+        self.budgets = self._table.budgets(dataset)
+        if not self.budgets:
+            raise BenchmarkError(f"{path} has no trainings on {dataset}")
+        self.provenance = (
+            f"Each architecture was trained for {' or '.join(map(str, self.budgets))} epochs on "
+            f"{_TRAINED[dataset]}; figures of {self._table.about.title}, {self.fingerprint}, "
+            f"converted to {self.path}."
+        )
+        self.split = ", ".join(f"{name}: {'/'.join(of)}" for name, of in SPLITS[dataset].items())
+        self._origins = _origins(dataset)
+        self._known = tuple(self._origins)
+        self._set_order(self._table.order)
+        self._aligned: dict[tuple[str, int], NDArray[np.float64]] = {}
+        self._masks: dict[tuple[str, int], NDArray[np.bool_]] = {}
+        self._curves: dict[int, list[dict[str, Any]]] = {}  # the last architecture's
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names that `query`, `rank` and `best` know."""
+        longest = self.budgets[-1]
+        return tuple(m for m in self._known if np.isfinite(self._column(m, longest)).any())
+
+    def on(self, dataset: str) -> "TrialBenchmark":
+        """Return the same table's look-up on another of its data sets."""
+        return type(self)(self.path, dataset)
+
+    def split_metrics(self, split: str) -> tuple[str, ...]:
+        """Return the metrics of one split, named as here or as the benchmark does (``x-valid``).
+
+        Raises:
+            BenchmarkError: A split that the data set does not have; those that it has.
+        """
+        splits = SPLITS[self.dataset]
+        own = "val" if split == "valid" else split
+        for name, (_, judged) in splits.items():
+            if own in (name, judged):
+                return tuple(m for m in self.metrics if m.startswith(f"{name}_"))
+        allowed = dict.fromkeys([*splits, *(judged for _, judged in splits.values())])
+        raise BenchmarkError.unknown(f"split of {self.dataset}", split, allowed)
+
+    def curve(
+        self,
+        architecture: AnyArchitecture | str,
+        metric: str = "val_accuracy",
+        *,
+        seed: int | None = None,
+        epochs: int | None = None,
+    ) -> NDArray[np.float64]:
+        """Return a metric after each epoch, (epochs,): the mean of all seeds, or one of them."""
+        row, epochs = self.index(architecture), self._budget(epochs)
+        names = self._seeds(row, epochs)
+        picked = self._pick(seed, names)
+        named = None if picked is None else names[picked]
+        return self._curve(row, self._metric(metric), named, epochs)
+
+    def _seeds(self, row: int, epochs: int) -> list[int]:
+        trained = self._trained(self.dataset, epochs)[row].tolist()
+        return [seed for seed, known in zip(self._table.seeds, trained, strict=True) if known]
+
+    def _trained(self, dataset: str, epochs: int) -> NDArray[np.bool_]:
+        """Return which trainings there are, (architectures, seeds)."""
+        if (dataset, epochs) not in self._masks:
+            self._masks[dataset, epochs] = self._table.trained(dataset, epochs)
+        return self._masks[dataset, epochs]
+
+    def _figure(
+        self, row: int, metric: str, seed: int | None, epochs: int, after: int | None
+    ) -> float:
+        origin = self._origins[metric]
+        if after is None or origin.figure in COSTS:
+            at = -1 if seed is None else self._table.seeds.index(seed)
+            return self._figures(metric, epochs).item(row, at)
+        curve = self._curve(row, metric, seed, epochs)
+        if not origin.figure.endswith("seconds"):
+            return float(curve[after - 1])
+        total = float(curve[:after].sum())
+        return total / after if origin.per_epoch else total
+
+    def _column(self, metric: str, epochs: int) -> NDArray[np.float64]:
+        return self._figures(metric, epochs)[:, -1]
+
+    def _figures(self, metric: str, epochs: int) -> NDArray[np.float64]:
+        """Return a metric of every training, (architectures, seeds + 1); their means stand last.
+
+        The trainings may be on another data set than this one's; those of the same name agree.
+        """
+        if (metric, epochs) not in self._aligned:
+            origin = self._origins[metric]
+            figures = self._table.figures(origin.trained, epochs, origin.figure)
+            trained = self._trained(origin.trained, epochs)
+            counts = trained.sum(axis=1)
+            summed = np.where(trained, figures, 0)
+            with np.errstate(invalid="ignore"):
+                means = (summed[:, 0] + summed[:, 1:].sum(axis=1)) / np.where(
+                    counts, counts, np.nan
+                )
+            if origin.figure in ("params", "flops") and self._table.about.title.startswith("NATS"):
+                means = self._of_nats(figures, means)
+            aligned = np.column_stack([figures, means])
+            if origin.per_epoch:
+                aligned /= epochs
+            aligned.flags.writeable = False
+            self._aligned[metric, epochs] = aligned
+        return self._aligned[metric, epochs]
+
+    def _of_nats(
+        self, figures: NDArray[np.float64], means: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return a cost as the package nats_bench does.
+
+        Some trainings carry the size of another network; that of seed 888 is right throughout (its
+        issue 36).
+        """
+        if _NATS_SEED not in self._table.seeds:
+            return means
+        right = figures[:, self._table.seeds.index(_NATS_SEED)]
+        rounded = figures.round(5)
+        least, most = np.fmin.reduce(rounded, axis=1), np.fmax.reduce(rounded, axis=1)
+        return np.where((least < most) & np.isfinite(right), right, means)
+
+    def _curve(self, row: int, metric: str, seed: int | None, epochs: int) -> NDArray[np.float64]:
+        """Return a metric after each epoch, the mean of an architecture's trainings or of one."""
+        origin = self._origins[metric]
+        if origin.figure in COSTS:
+            raise BenchmarkError(f"{metric} has no curve: it does not change while training")
+        if row not in self._curves:
+            self._curves = {row: self._table.curves(row)}
+        curves = [
+            trial[origin.figure]
+            for trial in self._curves[row]
+            if trial["dataset"] == DATASETS.index(origin.trained)
+            and trial["epochs"] == epochs
+            and seed in (None, trial["seed"])
+        ]
+        known = [curve for curve in curves if curve is not None]
+        return np.mean(known, axis=0) if known else np.full(epochs, np.nan)
+
+
+class SizeBenchmark(TrialBenchmark):
+    """A converted NATS-Bench size file: 1, 12 and 90 epochs.
+
+    Trainings of 12 epochs have three seeds (777, 888, 999), those of 1 and of 90 epochs one.
+    """
+
+    name = "nats_sss"
+    kind: ClassVar[type[Any]] = SizeArchitecture

@@ -1,0 +1,11 @@
+from .conversion import Conversion, convert
+from .official import load_official, load_weights, open_api, trained_network
+
+__all__ = [
+    "Conversion",
+    "convert",
+    "load_official",
+    "load_weights",
+    "open_api",
+    "trained_network",
+]

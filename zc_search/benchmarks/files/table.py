@@ -1,0 +1,173 @@
+"""The converted form of a benchmark's file: an Arrow file of one batch, mapped into memory.
+
+It carries what it was made of (`About`) and a digest of its figures.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zc_search.errors import BenchmarkError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ABOUT = b"zc_search"
+SCHEMA = 2
+READABLE = (1, 2)  # tables of 1 have no digest
+
+
+class About(NamedTuple):
+    """Where a table's figures come from.
+
+    Attributes:
+        source: Name of the file that was converted.
+        title: Of the benchmark.
+        zc_search: Version of zc-search that converted it.
+        md5: Of that file, or None for a folder or a file whose name has no digits.
+        curves: Name of the file of curves beside the table; "" where there is none.
+        published: Whether the checksum is the one that the authors publish, where they do.
+        budgets: Epochs of the trainings, ascending; empty where the rows say so.
+        repeats: Most trainings of one cell with one budget; 0 where the rows say so.
+        digest: SHA-256 of the figures.
+    """
+
+    source: str
+    title: str = "NAS-Bench-101"
+    zc_search: str = "unknown"
+    md5: str | None = None
+    curves: str = ""
+    published: bool | None = None
+    budgets: tuple[int, ...] = ()
+    repeats: int = 0
+    digest: str = ""
+
+
+class ConvertedTable:
+    """A converted benchmark, opened.
+
+    Args:
+        path: The Arrow file.
+        numbers: The columns of numbers that it must have.
+
+    Attributes:
+        about: Where the figures come from.
+        metadata: What else the file says, by key.
+
+    Raises:
+        BenchmarkError: There is no such file, or it is none that zc-search converted.
+    """
+
+    def __init__(self, path: Path, numbers: Iterable[str]) -> None:
+        import pyarrow as pa
+
+        self.path = path
+        if not path.is_file():
+            raise BenchmarkError(f"{str(path)!r}: there is no such file", given=str(path))
+        try:
+            with pa.memory_map(str(path)) as source:  # the batch keeps the mapping open
+                reader = pa.ipc.open_file(source)
+                self.metadata: Mapping[bytes, bytes] = reader.schema.metadata or {}
+                self.about = self._about()
+                self._batch = reader.get_batch(0)
+                self._batch.validate()  # lengths only, as reading every figure would take long
+            self._columns = {name: self._numbers(name) for name in numbers}
+            self._check()
+        except PermissionError as error:
+            raise BenchmarkError(f"{path} cannot be read: {error.strerror}") from error
+        except (pa.ArrowException, LookupError, TypeError, ValueError, OSError) as error:
+            if isinstance(error, BenchmarkError):
+                raise
+            raise BenchmarkError(
+                f"{path} is damaged or cut short ({type(error).__name__}: {error}); convert the "
+                "benchmark's file again"
+            ) from error
+
+    @property
+    def fingerprint(self) -> str:
+        """Short text that differs for tables of other figures."""
+        made_of = [self.about.source, self.about.md5, self.path.stat().st_size]
+        digest = self.about.digest or hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+        return f"{self.about.source} {digest[:12]}"
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a column of numbers as it lies in the file."""
+        if name not in self._columns:
+            self._columns[name] = self._numbers(name)
+        return self._columns[name]
+
+    def _check(self) -> None:
+        """Raise ValueError where the rows are not as they should be."""
+
+    def _numbers(self, name: str) -> NDArray[Any]:
+        # pyarrow's own to_numpy imports pandas, which takes longer than all the rest
+        column = self._batch.column(name)
+        kind = {"double": "float64", "float": "float32"}.get(str(column.type), str(column.type))
+        return np.frombuffer(column.buffers()[1], kind, self._batch.num_rows)
+
+    def _about(self) -> About:
+        if ABOUT not in self.metadata:
+            raise BenchmarkError(
+                f"{self.path} is no table that `zc-search benchmark convert` wrote"
+            )
+        about = json.loads(self.metadata[ABOUT])
+        if about.pop("schema") not in READABLE:
+            raise BenchmarkError(
+                f"{self.path} was converted by zc-search {about['zc_search']}, whose tables "
+                f"differ; convert it again: zc-search benchmark convert {about['source']}"
+            )
+        return About(**{**about, "budgets": tuple(about.get("budgets", ()))})
+
+
+def source_name(table: Path) -> str | None:
+    """Return the name of the file that a table was made of, None where it does not say."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(table)) as file:
+            metadata = pa.ipc.open_file(file).schema.metadata or {}
+        source = json.loads(metadata[ABOUT])["source"]
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+        return None
+    return source if isinstance(source, str) else None
+
+
+def write_table(
+    path: Path,
+    about: About,
+    columns: "Mapping[str, pa.Array]",
+    metadata: Mapping[bytes, bytes] | None = None,
+) -> None:
+    """Write columns as one batch, which can be mapped into memory."""
+    import pyarrow as pa
+
+    metadata = dict(metadata or {})
+    digest = hashlib.sha256(b"".join(metadata.values()))
+    for column in columns.values():
+        for buffer in column.buffers():
+            digest.update(buffer or b"")
+    schema = pa.schema(
+        [(name, column.type) for name, column in columns.items()],
+        metadata=metadata | about_metadata(about._replace(digest=digest.hexdigest())),
+    )
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays([*columns.values()], schema=schema))
+
+
+def about_metadata(about: About) -> dict[bytes, bytes]:
+    """Return what a file of Arrow's says of itself."""
+    return {ABOUT: json.dumps({"schema": SCHEMA, **about._asdict()}).encode()}
+
+
+def installed_version() -> str:
+    """Return the version of zc-search."""
+    try:
+        return version("zc-search")
+    except PackageNotFoundError:
+        return "unknown"

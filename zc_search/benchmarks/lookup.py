@@ -1,0 +1,271 @@
+"""What a person asks: which benchmarks there are, and all that one knows of an architecture."""
+
+import re
+from typing import Any, Literal, NamedTuple
+
+from zc_search.benchmarks.base import Benchmark, Result
+from zc_search.benchmarks.catalogue import SOURCES, folders
+from zc_search.benchmarks.converted import SPLITS
+from zc_search.benchmarks.packaged import PackagedNASBench201
+from zc_search.errors import ArchitectureError, BenchmarkError
+from zc_search.images.datasets import DATASETS
+from zc_search.spaces import OPERATIONS, AnyArchitecture, Architecture, read_architecture
+
+Notation = Literal["benchmark", "mase", "naslib"]
+
+_CODES = re.compile(r"[\[(]?\s*(\d+(?:\s*[, ]\s*\d+){5})\s*[\])]?")
+
+_TRAINED_WITH = (
+    "optimizer SGD, nesterov True, momentum 0.9, weight_decay 0.0005, learning_rate 0.1, "
+    "schedule cosine to 0, no warm-up, batch_size 256, criterion cross entropy"
+)
+"""Every training, whether of 12 or of 200 epochs (Dong and Yang 2020, table 1)."""
+
+
+class Answer(NamedTuple):
+    """What a benchmark knows of an architecture.
+
+    Attributes:
+        architecture: What was asked for.
+        number: Its place in the benchmark's own order.
+        epochs: Length of the training.
+        after: Epochs after which it was looked at; None for the end.
+        split: What it was judged on.
+        means: Each metric's mean over the seeds; none where one seed was asked for.
+        seeds: Each metric by the name of the training seed; only the seed that was asked for.
+        ranks: Each metric's place among all architectures, 1 being best; none where one seed,
+            another moment than the end or another training than the longest was asked for.
+    """
+
+    architecture: AnyArchitecture
+    number: int
+    epochs: int
+    after: int | None
+    split: str
+    means: dict[str, float]
+    seeds: dict[str, dict[str, float]]
+    ranks: dict[str, int]
+
+
+def find_architecture(
+    benchmark: Benchmark, text: str, notation: Notation = "benchmark"
+) -> AnyArchitecture:
+    """Read an architecture as a person writes it.
+
+    Args:
+        benchmark: Whose order a number counts in.
+        text: A string of any search space, a number, or the six operations of a cell as numbers
+            in the order of its string, such as ``3,3,4,1,3,1``.
+        notation: What these six mean: the benchmark's own numbers, MASE's or NASLib's.
+
+    Raises:
+        ArchitectureError: It names no architecture.
+    """
+    text = text.strip()
+    if text.isdecimal():
+        return benchmark.architecture(_integer(text))
+    if codes := _CODES.fullmatch(text):
+        numbers = tuple(_integer(code) for code in re.findall(r"\d+", codes[1]))
+        if notation == "mase":
+            return Architecture.from_mase(numbers)
+        if notation == "naslib":
+            return Architecture.from_naslib(numbers)
+        if max(numbers) >= len(OPERATIONS):
+            meaning = ", ".join(f"{code} {name}" for code, name in enumerate(OPERATIONS))
+            raise ArchitectureError(f"{text!r}: operations are {meaning}")
+        return Architecture(tuple(OPERATIONS[code] for code in numbers))
+    return read_architecture(text)
+
+
+def space_of(text: str) -> str:
+    """Return the search space that an architecture's form means; a number means a cell.
+
+    Raises:
+        ArchitectureError: It has the form of none.
+    """
+    text = text.strip()
+    if text.isdecimal() or _CODES.fullmatch(text):
+        return Architecture.space
+    return read_architecture(text).space
+
+
+def ask(
+    benchmark: Benchmark,
+    architecture: AnyArchitecture,
+    *,
+    split: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    after: int | None = None,
+) -> Answer:
+    """Look everything up that a benchmark knows of an architecture.
+
+    Args:
+        benchmark: Any.
+        architecture: One of its search space.
+        split: Only this one's metrics.
+        epochs: Length of the training; by default the benchmark's longest.
+        seed: Only this training, as for `Benchmark.query`.
+        after: Look after so many epochs, out of the learning curves.
+
+    Raises:
+        BenchmarkError: What is asked for is not there; what is.
+    """
+    options: dict[str, Any] = {"epochs": epochs, "after": after}
+    wanted = None if split is None else set(benchmark.split_metrics(split))
+
+    def figures(result: Result) -> dict[str, float]:
+        return {name: figure for name, figure in result.items() if wanted is None or name in wanted}
+
+    mean = benchmark.query(architecture, **options)
+    by_seed = {}
+    for at in range(mean.seeds) if seed is None else (seed,):
+        result = benchmark.query(architecture, seed=at, **options)
+        names = benchmark.seeds(architecture, result.epochs)
+        by_seed[str(names[result.seed or 0])] = figures(result)
+    means = figures(mean) if seed is None else {}
+    at_the_end = after is None and mean.epochs == benchmark.budgets[-1]
+    return Answer(
+        mean.architecture,
+        benchmark.index(architecture),
+        mean.epochs,
+        after,
+        mean.split,
+        means,
+        by_seed,
+        {name: benchmark.rank(architecture, name) for name in means if at_the_end},
+    )
+
+
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # Python reads some thousands
+        raise ArchitectureError(
+            f"a number of {len(digits):,} digits is no architecture's"
+        ) from None
+
+
+def show_architecture(
+    benchmark: Benchmark, architecture: AnyArchitecture
+) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """Return a row for each data set and budget, and what is the same for all.
+
+    Raises:
+        BenchmarkError: The benchmark holds nothing of the architecture.
+    """
+    rows = []
+    for dataset in benchmark.datasets:
+        try:
+            opened = benchmark.on(dataset)
+        except BenchmarkError:  # none was trained on it
+            continue
+        for epochs in opened.budgets:
+            try:
+                result = opened.query(architecture, epochs=epochs)
+            except BenchmarkError:
+                continue
+            rows.append(_row(result))
+    if not rows:
+        raise BenchmarkError(f"the benchmark holds nothing of {architecture}")
+    return rows, _facts(benchmark, architecture)
+
+
+def _row(result: Result) -> dict[str, str]:
+    row = {
+        "data set": result.dataset,
+        "epochs": str(result.epochs),
+        "seeds": str(result.seeds),
+    }
+    for split in ("train", "val", "test"):
+        shown = [result.get(f"{split}_accuracy"), result.get(f"{split}_loss")]
+        row[f"{split} %, loss"] = ", ".join(f"{v:.2f}" for v in shown if v is not None)
+    latency = result.get("latency_seconds")
+    return row | {"ms": "" if latency is None else f"{latency * 1000:.1f}"}
+
+
+def _facts(benchmark: Benchmark, architecture: AnyArchitecture) -> dict[str, str]:
+    facts = {"number": f"{benchmark.index(architecture):,} of {len(benchmark):,}"}
+    mean = benchmark.query(architecture)
+    if "model_size" in mean:
+        facts["parameters"] = f"{mean['model_size']:.6g} million"
+    if "model_flops" in mean:
+        facts["FLOPs"] = f"{mean['model_flops']:.6g} million"
+    if isinstance(architecture, Architecture):
+        config = network_config(architecture, benchmark.dataset)
+        facts["network"] = ", ".join(f"{k} {v}" for k, v in config.items() if k != "arch_str")
+        facts["trained with"] = _TRAINED_WITH
+    return facts | {"source": benchmark.provenance}
+
+
+def network_config(architecture: Architecture, dataset: str) -> dict[str, str | int]:
+    """Return the network's configuration as the benchmark's ``get_net_config`` gives it.
+
+    `zc_search.build_network` builds that network.
+
+    Raises:
+        BenchmarkError: An unknown data set.
+    """
+    if dataset not in SPLITS:
+        raise BenchmarkError.unknown("data set", dataset, SPLITS, key="dataset")
+    return {
+        "name": "infer.tiny",
+        "C": 16,
+        "N": 5,
+        "arch_str": str(architecture),
+        "num_classes": DATASETS[dataset].classes,  # type: ignore[index]
+    }
+
+
+class Listed(NamedTuple):
+    """A benchmark in the list.
+
+    Attributes:
+        name: As in `open_benchmark`.
+        title: What its authors call it.
+        space: Its search space.
+        here: Whether it can be opened now.
+        knows: What it has.
+        datasets: The data sets it can be opened for.
+        file: Where its converted table lies, or None.
+        use: How to use it, or None while it is not here.
+        next_step: What to do to have it, or None.
+    """
+
+    name: str
+    title: str
+    space: str
+    here: bool
+    knows: str
+    datasets: tuple[str, ...]
+    file: str | None
+    use: str | None
+    next_step: str | None
+
+
+def list_all() -> list[Listed]:
+    """Return every benchmark, the packaged one first."""
+    name = PackagedNASBench201.name
+    listed = [
+        Listed(
+            name,
+            "NAS-Bench-201, packaged",
+            name,
+            True,
+            "validation accuracy after 200 epochs of 2 or 3 seeds, training time, latency, size",
+            PackagedNASBench201.datasets,
+            None,
+            f"benchmark.name = {name!r}, while no table of it is in "
+            f"{' or '.join(map(str, folders()))}",
+            None,
+        )
+    ]
+    for source in SOURCES.values():
+        table = source.here
+        known = (source.name, source.title, source.space, table is not None, source.knows)
+        if table is None:
+            listed.append(Listed(*known, source.datasets, None, None, source.next_step))
+        else:
+            use = f"benchmark.path = {str(table)!r}, or -b {source.name}"
+            listed.append(Listed(*known, source.datasets, str(table), use, None))
+    return listed
