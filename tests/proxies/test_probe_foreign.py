@@ -11,8 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from zc_search.errors import ProxyError
 from zc_search.proxies import PROXIES
-from zc_search.proxies.probe.blocks import blocks_before, primary_blocks
-from zc_search.proxies.probe.statistics import _folded
+from zc_search.proxies.probe.feature_maps import _folded, blocks_before, primary_blocks
 from zc_search.scoring.direct import score_network
 
 IMAGES = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -124,7 +123,7 @@ def test_what_is_kept_from_a_timed_pass_can_be_trained_with() -> None:
     assert math.isfinite(scored(network, ["snip"])["snip"])
 
 
-def test_grasp_refuses_a_weight_that_it_cannot_scale() -> None:
+def test_a_weight_may_be_used_without_calling_its_layer() -> None:
     class Head(nn.Module):
         def __init__(self, how: str) -> None:
             super().__init__()
@@ -146,8 +145,13 @@ def test_grasp_refuses_a_weight_that_it_cannot_scale() -> None:
     named.load_state_dict(plain.state_dict())
     expected = scored(plain, ["grasp", "fisher", "flops"])
     assert scored(named, ["grasp", "fisher", "flops"]) == pytest.approx(expected)
-    with pytest.raises(ProxyError, match="weight of layer 'fc' is used without calling the layer"):
-        scored(by_hand, ["grasp"])
+    by_hand.load_state_dict(plain.state_dict())
+    assert scored(by_hand, ["grasp", "flops"]) == pytest.approx(
+        {name: expected[name] for name in ("grasp", "flops")}
+    )
+    for name in ("ntk", "gradsign", "vkdnw_entropy"):
+        with pytest.raises(ProxyError, match="'fc' is used without calling the layer"):
+            scored(by_hand, [name])
 
 
 def test_batch_normalisation_of_vectors_is_that_of_maps_of_one_pixel() -> None:
@@ -168,7 +172,7 @@ def test_batch_normalisation_of_vectors_is_that_of_maps_of_one_pixel() -> None:
     torch.manual_seed(1)
     vectors, maps = Head(maps=False), Head(maps=True)
     maps.load_state_dict(vectors.state_dict())
-    names = ["ntk", "tenas", "gradsign", "vkdnw_entropy", "grasp", "zen", "synflow"]
+    names = ["ntk", "gradsign", "vkdnw_entropy", "grasp", "zen", "synflow"]
     assert scored(vectors, names) == pytest.approx(scored(maps, names), rel=1e-3)
 
 

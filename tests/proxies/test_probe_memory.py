@@ -2,12 +2,12 @@
 
 import gc
 import weakref
-from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from zc_search.proxies import Measurement, Probe
+from zc_search.proxies import Probe
+from zc_search.proxies.probe.probe import MEASUREMENTS
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
 
@@ -27,8 +27,8 @@ def test_no_tensor_of_a_pass_outlives_its_probe() -> None:
         module.register_forward_hook(note)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(4, 3, 8, 8, generator=generator)
-    probe = Probe(network, images, torch.arange(4), get_args(Measurement))
-    for measurement in get_args(Measurement):
+    probe = Probe(network, images, torch.arange(4), MEASUREMENTS)
+    for measurement in MEASUREMENTS:
         getattr(probe, measurement)
     assert len(seen) > 100
     del probe

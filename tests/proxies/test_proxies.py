@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import get_args
 
 import naive_proxies as naive
 import numpy as np
@@ -16,8 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from zc_search.errors import ProxyError
-from zc_search.proxies import PROXIES, Measurement, Probe, resolve_proxy
+from zc_search.proxies import PROXIES, Probe, resolve_proxy
 from zc_search.proxies.probe.patterns import Agreement
+from zc_search.proxies.probe.probe import cost_class
 from zc_search.spaces import OPERATIONS, Architecture
 from zc_search.spaces.network import build_network
 
@@ -510,7 +510,7 @@ def test_zico_of_one_layer_by_hand() -> None:
 
 def test_tenas_of_a_linear_layer_by_hand() -> None:
     # f(x) sums two logits, so df/dW is the image twice: K = 2 [[4, 0], [0, 1]]. One region.
-    network = one_layer([[1.0, 1.0], [1.0, 1.0]])
+    network = nn.Sequential(one_layer([[1.0, 1.0], [1.0, 1.0]]), nn.ReLU())
     assert score("tenas", network, pixels([2.0, 0.0], [0.0, 1.0]), [0, 1]) == pytest.approx(1 - 4)
 
 
@@ -518,10 +518,10 @@ def test_a_singular_tangent_kernel_is_the_worst_and_not_the_best() -> None:
     # Three weights cannot tell twenty images apart; the smallest eigenvalue is rounding.
     images = torch.randn(20, 3, 1, 1, generator=torch.Generator().manual_seed(0))
     for proxy in ("tenas", "ntk"):
-        assert score(proxy, one_layer([[1.0, 2.0, 3.0]] * 2), images, [0, 1] * 10) == -math.inf
-        assert score(proxy, one_layer([[0.0, 0.0]] * 2), torch.zeros(2, 2, 1, 1), [0, 1]) == (
-            -math.inf
-        )
+        three = nn.Sequential(one_layer([[1.0, 2.0, 3.0]] * 2), nn.ReLU())
+        assert score(proxy, three, images, [0, 1] * 10) == -math.inf
+        zeros = nn.Sequential(one_layer([[0.0, 0.0]] * 2), nn.ReLU())
+        assert score(proxy, zeros, torch.zeros(2, 2, 1, 1), [0, 1]) == -math.inf
 
 
 @pytest.mark.parametrize(
@@ -548,7 +548,7 @@ def test_every_proxy_is_documented(name: str) -> None:
     assert proxy.name == name
     assert proxy.paper
     assert proxy.summary.endswith((".", ","))
-    assert proxy.needs <= set(get_args(Measurement))
+    assert proxy.cost == cost_class(proxy.needs)
 
 
 def test_proxies_count_dead_edges_if_they_say_so() -> None:

@@ -1,6 +1,6 @@
 from .base import Proxy, Scalar, proxy
 from .catalogue import ENTRY_POINT_GROUP
-from .probe.measurements import Measurement
+from .probe.measurement import Measurement
 from .probe.probe import Probe
 from .registry import PROXIES, resolve_proxies, resolve_proxy
 

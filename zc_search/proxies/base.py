@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from zc_search.proxies.catalogue import CATALOGUE, MODE, Declaration, OptionValue
-from zc_search.proxies.probe.measurements import cost_class
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies.probe.probe import Probe, cost_class
 
 Scalar = float | Tensor
 """A number, or a tensor of one element so that a GPU is waited for once and not per proxy."""

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.probe.passes import check_logits
 from zc_search.proxies.probe.probe import Probe
 
 _MANY_CLASSES = 100
@@ -24,6 +25,7 @@ def epe_nas(probe: Probe, *, constant: float) -> Scalar:
     class has two images in the batch, the value says nothing.
     """
     correlations = torch.corrcoef(probe.input_jacobian.double())
+    check_logits(probe.logits, probe.labels)
     member = F.one_hot(probe.labels, probe.logits.shape[1]).double()  # N x classes
     by_class = (member * ((correlations.abs() + constant).log() @ member)).sum(0)
     if len(by_class) <= _MANY_CLASSES:

@@ -1,8 +1,8 @@
 """What running the network costs on this machine."""
 
 from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.probe.costs import forward_milliseconds
 from zc_search.proxies.probe.probe import Probe
-from zc_search.proxies.probe.timing import forward_milliseconds
 
 
 @proxy("latency")
@@ -16,4 +16,4 @@ def latency(probe: Probe, *, images: float) -> Scalar:
     """
     if not images:
         return probe.latency
-    return forward_milliseconds(probe.network, probe.images[: max(1, int(images))])
+    return forward_milliseconds(probe, max(1, int(images)))

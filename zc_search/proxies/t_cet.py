@@ -24,7 +24,7 @@ def t_cet(probe: Probe) -> Scalar:
     flow = probe.synaptic_flow
     terms = [
         _log_determinant(agreement) * _signal_to_noise(flow[name])
-        for name, agreement in probe.layer_agreements.items()
+        for name, agreement in probe.layer_agreement.by_layer.items()
         if name in flow  # of layers that share their weights the first stands for all
     ]
     return total(terms)

@@ -14,7 +14,7 @@ from zc_search.config import Config
 from zc_search.errors import DataError, ProxyError
 from zc_search.images import Batch
 from zc_search.images.datasets import DatasetName, Task, task_of
-from zc_search.proxies import Measurement, Probe, Proxy
+from zc_search.proxies import Probe, Proxy
 from zc_search.proxies.probe import VERSION as PROBE_VERSION
 from zc_search.scoring.cache import ScoreCache
 from zc_search.spaces import AnyArchitecture
@@ -257,9 +257,7 @@ def not_finite(value: float) -> str:
 def make_probe(network: nn.Module, batch: Batch, proxies: Sequence[Proxy], seed: int = 0) -> Probe:
     """Return the probe that computes what some proxies need, and no more."""
     needs = {
-        training: frozenset[Measurement]().union(
-            *(p.needs for p in proxies if p.training is training)
-        )
+        training: frozenset[str]().union(*(p.needs for p in proxies if p.training is training))
         for training in (True, False)
     }
     return Probe(

@@ -1,60 +1,165 @@
 """Running a network without leaving a trace: modes, buffers, hooks, random state are put back."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from zc_search.errors import ProxyError
+
 WEIGHTED = (nn.Conv2d, nn.Linear)
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Hardswish)
+NORMS = (nn.modules.batchnorm._BatchNorm,)
+_RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardswish)
+_SMOOTH = (nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.CELU, nn.SELU)
+ACTIVATIONS = (*_RECTIFIERS, *_SMOOTH)
+"""Activations that do different things on the two sides of zero."""
 
 Observer = Callable[[str, nn.Module, Tensor, Tensor], Tensor | None]
 """Called with a module's name, itself, its input and output; may return another output."""
 
 
-@contextmanager
-def mode(network: nn.Module, *, training: bool, graph: bool, seed: int = 0) -> Iterator[None]:
-    """Put everything that a pass depends on in a known state, and back as it was.
+class Subject:
+    """A network with the batch that it is measured on.
 
     Args:
-        network: Every module of it is put in training or evaluation mode.
-        training: Which of the two.
-        graph: Whether autograd records, whatever mode the caller is in.
-        seed: Of what the network itself draws, as dropout does.
+        network: Maps N x C x H x W images to N x classes logits.
+        images: float32, N x C x H x W, normalised.
+        labels: int64, N.
+        seed: Of what the network or a measurement draws.
+        training: Whether the network is in training mode for the measurements that can do
+            without; in evaluation mode batch normalisation uses its running statistics.
     """
-    before = [(module, module.training) for module in network.modules()]
-    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
-    network.train(training)
-    try:
-        # What is made in inference mode cannot be differentiated later.
-        with torch.inference_mode(False), torch.set_grad_enabled(graph), _random(network, seed):
+
+    def __init__(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        seed: int = 0,
+        *,
+        training: bool = True,
+    ) -> None:
+        self.network = network
+        self.seed = seed
+        self.training = training
+        with torch.inference_mode(False):
+            self.images = channels_last(_normal(images))
+            self.labels = _normal(labels)
+
+    @cached_property
+    def parameters(self) -> dict[str, Tensor]:
+        """All parameters by name, detached from the network's own, and requiring gradients.
+
+        Convolutions' are laid out in memory as the images are; the others share the storage.
+        """
+        with torch.inference_mode(False):
+            return {
+                name: channels_last(_normal(parameter.detach())).requires_grad_()
+                for name, parameter in self.network.named_parameters()
+            }
+
+    @cached_property
+    def constants(self) -> dict[str, Tensor]:
+        """The parameters, of which no gradient is wanted."""
+        return {name: parameter.detach() for name, parameter in self.parameters.items()}
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of convolutions and linear layers, by layer name, in network order.
+
+        One that layers share is that of the first of them.
+        """
+        return {layer: self.parameters[name] for layer, name in weight_names(self.network).items()}
+
+    @contextmanager
+    def mode(self, *, graph: bool, training: bool = True) -> Iterator[None]:
+        """Put everything that a pass depends on in a known state, and back as it was.
+
+        The network is in training or evaluation mode, autograd records or not whatever mode the
+        caller is in, and what the network draws follows the seed.
+        """
+        before = [(module, module.training) for module in self.network.modules()]
+        buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
+        self.network.train(training)
+        try:
+            with (
+                # What is made in inference mode cannot be differentiated later.
+                torch.inference_mode(False),
+                torch.set_grad_enabled(graph),
+                torch.autocast(self.images.device.type, enabled=False),
+                self._eager(),
+                self._random(),
+            ):
+                yield
+        finally:
+            for module, flag in before:
+                module.training = flag
+            # `call` keeps them out of the forward pass, but not out of a backward pass that runs
+            # part of it again, as gradient checkpointing does.
+            for buffer, copy in buffers:
+                with torch.inference_mode(buffer.is_inference()), torch.no_grad():
+                    buffer.copy_(copy)
+
+    def _eager(self) -> AbstractContextManager[object]:
+        """Let compiled modules run as they are written, since hooks are not seen otherwise."""
+        for module in self.network.modules():
+            if module._compiled_call_impl or type(module).__module__.startswith("torch._dynamo"):
+                stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+                return stance
+        return nullcontext()
+
+    @contextmanager
+    def _random(self) -> Iterator[None]:
+        """Seed the generators of the CPU and of the network's own GPUs."""
+        tensors = (*self.network.parameters(), *self.network.buffers())
+        gpus = sorted({t.device.index or 0 for t in tensors if t.device.type == "cuda"})
+        with torch.random.fork_rng(gpus):
+            # torch.manual_seed would seed all GPUs.
+            torch.default_generator.manual_seed(self.seed)
+            for gpu in gpus:
+                torch.cuda.default_generators[gpu].manual_seed(self.seed)
             yield
-    finally:
-        for module, flag in before:
-            module.training = flag
-        # `call` keeps them out of the forward pass, but not out of a backward pass that runs part
-        # of it again, as gradient checkpointing does.
-        for buffer, copy in buffers:
-            with torch.inference_mode(buffer.is_inference()), torch.no_grad():
-                buffer.copy_(copy)
+
+    def call(self, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
+        """Return the network's output with other parameters and with buffers thrown away.
+
+        The images are a copy, since some networks normalise their input in place.
+
+        Raises:
+            ProxyError: It returns something else than a tensor with a row for each image.
+        """
+        buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        output = functional_call(self.network, {**parameters, **buffers}, (images.clone(),))
+        if not isinstance(output, Tensor):
+            raise _wrong_output(f"a {type(output).__name__}")
+        return output
 
 
-@contextmanager
-def _random(network: nn.Module, seed: int) -> Iterator[None]:
-    """Seed the generators of the CPU and of the network's own GPUs."""
-    tensors = (*network.parameters(), *network.buffers())
-    gpus = sorted({t.device.index or 0 for t in tensors if t.device.type == "cuda"})
-    with torch.random.fork_rng(gpus):
-        # torch.manual_seed would seed all GPUs.
-        torch.default_generator.manual_seed(seed)
-        for gpu in gpus:
-            torch.cuda.default_generators[gpu].manual_seed(seed)
-        yield
+def _wrong_output(given: str) -> ProxyError:
+    return ProxyError(
+        f"the network returns {given}; Allowed: one tensor, images x classes",
+        given=given,
+        allowed=("images x classes",),
+    )
 
 
-def normal(tensor: Tensor) -> Tensor:
+def check_logits(logits: Tensor, labels: Tensor) -> None:
+    """Refuse what no loss can be computed of: outputs of another shape, or too few of them."""
+    if logits.dim() != 2 or len(logits) != len(labels):
+        raise _wrong_output(f"a tensor of shape {tuple(logits.shape)} for {len(labels)} images")
+    highest, classes = int(labels.max()), logits.shape[1]
+    if highest >= classes:
+        raise ProxyError(
+            f"the network has {classes} outputs, but there is a label {highest}; "
+            f"Allowed: 0 to {classes - 1}",
+            given=highest,
+        )
+
+
+def _normal(tensor: Tensor) -> Tensor:
     """Return the tensor, or a copy if it was made in inference mode."""
     return tensor.clone() if tensor.is_inference() else tensor
 
@@ -70,24 +175,15 @@ def weight_names(network: nn.Module) -> dict[str, str]:
     Of layers that share one weight only the first is there.
 
     Raises:
-        ValueError: A weight is no parameter but computed from some, as by weight normalisation.
+        ProxyError: A weight is no parameter but computed from some, as by weight normalisation.
     """
     parameters = {id(parameter): name for name, parameter in network.named_parameters()}
     layers: dict[str, str] = {}
     for layer, module in modules_of(network, WEIGHTED).items():
         if id(module.weight) not in parameters:
-            raise ValueError(f"the weight of layer {layer!r} is not a parameter of the network")
+            raise ProxyError(f"the weight of layer {layer!r} is not a parameter of the network")
         layers.setdefault(parameters[id(module.weight)], layer)
     return {layer: name for name, layer in layers.items()}
-
-
-@contextmanager
-def observed(
-    network: nn.Module, kinds: tuple[type[nn.Module], ...], observer: Observer
-) -> Iterator[None]:
-    """Let `observer` see every call of a module of these kinds, while the context is open."""
-    with watched(modules_of(network, kinds), observer):
-        yield
 
 
 @contextmanager
@@ -108,15 +204,11 @@ def watched(modules: Mapping[str, nn.Module], observer: Observer) -> Iterator[No
 
         return hook
 
-    handles = [
-        module.register_forward_hook(hook_for(name), with_kwargs=True)
-        for name, module in modules.items()
-    ]
-    try:
+    with ExitStack() as handles:
+        for name, module in modules.items():
+            handle = module.register_forward_hook(hook_for(name), with_kwargs=True)
+            handles.callback(handle.remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
@@ -135,21 +227,10 @@ def entered(
 
         return hook
 
-    handles = [module.register_forward_pre_hook(hook_for(name)) for name, module in modules.items()]
-    try:
+    with ExitStack() as handles:
+        for name, module in modules.items():
+            handles.callback(module.register_forward_pre_hook(hook_for(name)).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def call(network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """Return the network's output with other parameters and with buffers that are thrown away.
-
-    The images are a copy, since some networks normalise their input in place.
-    """
-    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    return functional_call(network, {**parameters, **buffers}, (images.clone(),))  # type: ignore[no-any-return]
 
 
 def gradients(

@@ -1,12 +1,15 @@
 """On which side of zero each unit is, for each image, summed up over layers."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from zc_search.proxies.probe.passes import rows
+from zc_search.errors import ProxyError
+from zc_search.proxies.probe.layers import require_rows
+from zc_search.proxies.probe.passes import ACTIVATIONS, WEIGHTED, Subject, rows
+from zc_search.proxies.probe.shared_pass import Shared, SharedPass
 
 _WORD = 24  # bits that float32 holds exactly
 
@@ -114,3 +117,115 @@ class UnitPatterns:
         else:
             patterns = patterns.sort().values
         return (patterns[1:] != patterns[:-1]).sum() + 1
+
+
+class ActivationBits:
+    """Hands on which inputs of activations are positive, N x units a call."""
+
+    def __init__(self, run: SharedPass) -> None:
+        self.readers: list[Callable[[Tensor], None]] = []
+        self._images = len(run.images)
+        self._called = False
+        run.observe_kinds(ACTIVATIONS, self._observe)
+
+    def _observe(self, name: str, _: nn.Module, given: Tensor, __: Tensor) -> None:
+        require_rows(name, given, self._images)
+        self._called = True
+        bits = codes(given.detach())
+        for read in self.readers:
+            read(bits)
+
+    def require_any(self) -> None:
+        """Refuse a network of whose activations nothing was seen, such as one of functions."""
+        if not self._called:
+            names = [kind.__name__ for kind in ACTIVATIONS]
+            raise ProxyError(
+                "no activation of the network is a module that splits at zero; "
+                f"Allowed: {', '.join(names)}",
+                allowed=names,
+            )
+
+
+class LayerOutputs:
+    """Hands on the outputs of convolutions and linear layers, and what stays of their values."""
+
+    def __init__(self, run: SharedPass) -> None:
+        self.readers: list[Callable[[str, nn.Module, Tensor, Tensor], None]] = []
+        self._copying = run.copying
+        run.observe_kinds(WEIGHTED, self._observe)
+
+    def _observe(self, name: str, layer: nn.Module, _: Tensor, output: Tensor) -> None:
+        activation = output.detach().clone() if self._copying else output.detach()
+        for read in self.readers:
+            read(name, layer, output, activation)
+
+
+class ReluAgreement(Shared[Agreement]):
+    """In how many activation units each two images are on the same side of zero."""
+
+    cost = 0.4
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._units = Agreement(len(subject.images), subject.images.device)
+
+    def install(self, run: SharedPass) -> None:
+        run.helper(ActivationBits).readers.append(self._units.add_codes)
+
+    def result(self, run: SharedPass) -> Agreement:
+        run.helper(ActivationBits).require_any()
+        return self._units
+
+
+class DistinctUnitPatterns(Shared[Tensor]):
+    """In how many different ways activation units are positive for some of the images."""
+
+    cost = 0.4
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._patterns = UnitPatterns(len(subject.images), subject.images.device)
+
+    def install(self, run: SharedPass) -> None:
+        run.helper(ActivationBits).readers.append(self._patterns.add_codes)
+
+    def result(self, run: SharedPass) -> Tensor:
+        run.helper(ActivationBits).require_any()
+        return self._patterns.count()
+
+
+class LayerAgreement(Agreement):
+    """The agreement in all layers together, and in each of them.
+
+    Attributes:
+        by_layer: That of each convolution and linear layer, by name.
+    """
+
+    def __init__(self, images: int, device: torch.device, by_layer: dict[str, Agreement]) -> None:
+        super().__init__(images, device)
+        self.by_layer = by_layer
+        self.add_all(by_layer.values())
+
+
+class LayerAgreements(Shared[LayerAgreement]):
+    """As `relu_agreement` for the outputs of convolutions and linear layers."""
+
+    cost = 0.4
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._layers: dict[str, Agreement] = {}
+
+    def install(self, run: SharedPass) -> None:
+        run.helper(LayerOutputs).readers.append(self._observe)
+
+    def _observe(self, name: str, _: nn.Module, __: Tensor, activation: Tensor) -> None:
+        images = len(self.subject.images)
+        require_rows(name, activation, images)
+        if name not in self._layers:
+            self._layers[name] = Agreement(images, activation.device)
+        self._layers[name].add(activation)
+
+    def result(self, run: SharedPass) -> LayerAgreement:
+        images = self.subject.images
+        return LayerAgreement(len(images), images.device, self._layers)

@@ -1,40 +1,50 @@
 """Synaptic flow: what each weight carries from the input to the output."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from zc_search.proxies.probe import passes
+from zc_search.proxies.probe.measurement import Measurement
 
 
-def synaptic_flow(
-    network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor
-) -> dict[str, Tensor]:
-    """Return, by layer, |weight x gradient| of the summed output of the linearised network.
+class SynapticFlow(Measurement[dict[str, Tensor]]):
+    """By layer, |weight x gradient| of the summed output of the linearised network, float64.
 
-    All parameters are replaced by their absolute values, batch normalisation by the identity and
-    the batch by one image of ones (Tanaka et al. 2020, eq. 4).
-
-    Args:
-        network: Maps images to logits.
-        parameters: All its parameters by name.
-        images: N x C x H x W, of which only the shape and the device are used.
-
-    Returns:
-        Shaped like the weights of convolutions and linear layers, float64.
+    All parameters are replaced by their absolute values, batch normalisation by the identity,
+    ReLU6 by ReLU and the batch by one image of ones (Tanaka et al. 2020, eq. 4).
     """
-    weights = passes.weight_names(network)
-    with passes.mode(network, training=False, graph=True):
-        tensors = {name: p.detach().double().abs() for name, p in parameters.items()}
-        tensors |= {name: _copied(buffer) for name, buffer in network.named_buffers()}
-        tensors |= _identities(network, tensors, images)
-        of_layers = {layer: tensors[name].requires_grad_() for layer, name in weights.items()}
-        ones = torch.ones_like(images[:1], dtype=torch.float64)
-        output = functional_call(network, tensors, (ones,)).sum()
-        flow = passes.gradients(output, of_layers)
-    return {layer: weight.detach().mul(flow[layer]).abs() for layer, weight in of_layers.items()}
+
+    cost = 0.1
+
+    def measure(self) -> dict[str, Tensor]:
+        subject = self.subject
+        weights = passes.weight_names(subject.network)
+        with subject.mode(training=False, graph=True), _without_ceilings(subject.network):
+            tensors = {name: p.double().abs() for name, p in subject.constants.items()}
+            tensors |= {name: _copied(buffer) for name, buffer in subject.network.named_buffers()}
+            tensors |= _identities(subject.network, tensors, subject.images)
+            of_layers = {layer: tensors[name].requires_grad_() for layer, name in weights.items()}
+            ones = torch.ones_like(subject.images[:1], dtype=torch.float64)
+            output = functional_call(subject.network, tensors, (ones,)).sum()
+            flow = passes.gradients(output, of_layers)
+        return {k: weight.detach().mul(flow[k]).abs() for k, weight in of_layers.items()}
+
+
+@contextmanager
+def _without_ceilings(network: nn.Module) -> Iterator[None]:
+    """Let ReLU6 be ReLU, since flows that reach its ceiling would have no gradient."""
+    before = [(module, module.max_val) for module in network.modules() if type(module) is nn.ReLU6]
+    try:
+        for module, _ in before:
+            module.max_val = float("inf")
+        yield
+    finally:
+        for module, ceiling in before:
+            module.max_val = ceiling
 
 
 def _copied(buffer: Tensor) -> Tensor:

@@ -1,0 +1,260 @@
+"""Layers that are not what their class says: each proxy has the right value, or names the layer."""
+
+import copy
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zc_search.errors import ProxyError
+from zc_search.proxies import PROXIES, Probe
+from zc_search.scoring.direct import score_network
+
+IMAGES = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+LABELS = torch.arange(8) % 4
+
+
+def score(network: nn.Module, name: str, labels: Tensor = LABELS) -> float:
+    return score_network(network, [name], IMAGES, labels)[name]
+
+
+def chain(*features: nn.Module, width: int = 8) -> nn.Sequential:
+    return nn.Sequential(*features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 4))
+
+
+def seeded(build: Callable[[], nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    return build()
+
+
+class NormAct(nn.BatchNorm2d):
+    """As timm's BatchNormAct2d."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(super().forward(x))
+
+
+class StandardisedConv(nn.Conv2d):
+    """As timm's StdConv2d."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        deviation, mean = torch.std_mean(self.weight, (1, 2, 3), keepdim=True)
+        return F.conv2d(x, (self.weight - mean) / deviation, self.bias)
+
+
+def fused() -> nn.Module:
+    return chain(nn.Conv2d(3, 8, 3), NormAct(8), nn.Conv2d(8, 8, 3), NormAct(8))
+
+
+def apart() -> nn.Module:
+    norms = [nn.BatchNorm2d(8), nn.ReLU()]
+    return chain(nn.Conv2d(3, 8, 3), *norms, nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+
+
+def standardised() -> nn.Module:
+    return chain(StandardisedConv(3, 8, 3), nn.ReLU())
+
+
+@pytest.mark.parametrize("name", ["ntk", "gradsign", "vkdnw_entropy"])
+@pytest.mark.parametrize(("build", "layer"), [(fused, "1"), (standardised, "0")])
+def test_a_layer_with_a_forward_of_its_own_is_not_looked_into(
+    build: Callable[[], nn.Module], layer: str, name: str
+) -> None:
+    with pytest.raises(ProxyError, match=f"'{layer}' cannot be looked into: .* forward of its own"):
+        score(seeded(build), name)
+
+
+@pytest.mark.parametrize("name", ["grasp", "grad_norm", "synflow", "naswot_relu", "jacov"])
+def test_what_needs_not_look_into_a_layer_has_its_value(name: str) -> None:
+    expected = score(seeded(apart), name)
+    assert score(seeded(fused), name) == pytest.approx(expected, rel=1e-4)
+
+
+def test_grasp_of_weights_that_are_standardised() -> None:
+    network = seeded(standardised).double()
+    weights = [network[0].weight, network[-1].weight]
+    loss = F.cross_entropy(network(IMAGES.double()), LABELS)
+    gradients = torch.autograd.grad(loss, weights, create_graph=True)
+    products = torch.autograd.grad(sum((g.detach() * g).sum() for g in gradients), weights)
+    expected = -sum(float((w.detach() * h).sum()) for w, h in zip(weights, products, strict=True))
+    measured = Probe(network, IMAGES.double(), LABELS)
+    assert float(PROXIES["grasp"](measured)) == pytest.approx(expected)
+
+
+class Frozen(nn.Sequential):
+    """Keeps its normalisation in evaluation mode, as norm_eval does."""
+
+    def train(self, mode: bool = True) -> "Frozen":
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+
+def test_normalisation_that_insists_on_evaluation_mode_keeps_its_statistics() -> None:
+    network = Frozen(*seeded(apart)).double().train()
+    for norm in network[1], network[4]:
+        norm.running_mean.uniform_(-0.5, 0.5)
+        norm.running_var.uniform_(0.5, 2)
+    images = IMAGES.double()
+    measured = Probe(network, images, LABELS)
+    weights = [p for name, p in network.named_parameters() if name.endswith("weight")]
+    rows = []
+    for image in images:
+        gradients = torch.autograd.grad(network(image[None]).sum(), weights)
+        rows.append(torch.cat([g.flatten() for g in gradients]))
+    jacobian = torch.stack(rows)
+    torch.testing.assert_close(measured.tangent_kernel, jacobian @ jacobian.T)
+    layers = [network[0].weight, network[3].weight, network[-1].weight]
+    signs = [torch.zeros_like(w) for w in layers]
+    for image, label in zip(images, LABELS, strict=True):
+        loss = F.cross_entropy(network(image[None]), label[None])
+        for total, g in zip(signs, torch.autograd.grad(loss, layers), strict=True):
+            total += g.sign()
+    assert float(PROXIES["gradsign"](measured)) == sum(float(s.abs().sum()) for s in signs)
+
+
+@pytest.mark.parametrize("name", ["zen", "ntk", "grasp"])
+def test_synchronised_normalisation_is_normalisation(name: str) -> None:
+    network = seeded(apart)
+    twin = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(network))
+    assert score(twin, name) == pytest.approx(score(network, name), rel=1e-5)
+
+
+def test_zen_compares_two_inputs_under_the_same_dropout() -> None:
+    def dropping(p: float) -> nn.Module:
+        return chain(nn.Conv2d(3, 8, 3), nn.Dropout2d(p), nn.ReLU(), nn.Conv2d(8, 8, 3))
+
+    plain, dropped = (score(seeded(lambda p=p: dropping(p)), "zen") for p in (0.0, 0.01))
+    assert dropped == pytest.approx(plain, rel=0.05)
+
+
+class Windows(nn.Module):
+    """Windows share the first dimension with the batch, as in Swin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, 4)
+        self.inside = nn.Linear(8, 8)
+        self.act = nn.ReLU()
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = self.act(self.inside(tokens.reshape(-1, 4, 8)))
+        return self.head(tokens.reshape(len(x), 16, 8).mean(1))
+
+
+@pytest.mark.parametrize("name", ["gradsign", "ntk", "fisher", "naswot", "t_cet", "swap", "wrcor"])
+def test_rows_that_are_not_the_batchs_are_refused(name: str) -> None:
+    with pytest.raises(ProxyError, match=r"'(inside|act)' has 32 rows for 8 images"):
+        score(seeded(Windows), name)
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 4, 4)
+        self.attention = nn.MultiheadAttention(16, 1, batch_first=True)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head((x + self.attention(x, x, x, need_weights=False)[0]).mean(1))
+
+
+def test_a_layer_that_is_not_called_is_counted_and_not_looked_into() -> None:
+    network = seeded(Attention)
+    by_hand = 16 * 48 * 16 + 16 * 16 * 48 + 16 * 16 * 16 + 64
+    assert score(network, "flops") == by_hand / 1e6
+    assert score(network, "layers") == 3
+    for name in ("ntk", "gradsign", "vkdnw_entropy"):
+        with pytest.raises(ProxyError, match=r"'attention\.out_proj' is used without calling"):
+            score(network, name)
+
+
+COMPARED = ["snip", "naswot", "naswot_relu", "fisher", "ntk", "gradsign", "zico"]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", COMPARED)
+def test_a_compiled_network_has_the_values_of_the_one_it_was(name: str) -> None:
+    network = seeded(apart)
+    expected = score(network, name)
+    assert score(torch.compile(network, backend="eager"), name) == pytest.approx(expected)
+    network.compile(backend="eager")
+    assert score(network, name) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_autocast_is_not_for_measurements(name: str) -> None:
+    network = seeded(apart)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = score(network, name)
+    assert inside == score(network, name)
+
+
+class Wrapped(nn.Module):
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> object:
+        features = self.conv(x).relu()
+        if self.how == "squeeze":
+            return self.head(F.adaptive_avg_pool2d(features, 1).squeeze())
+        logits = self.head(features.mean((2, 3)))
+        return {"dict": {"logits": logits}, "tuple": (logits, logits), "": logits}[self.how]
+
+
+@pytest.mark.parametrize("name", ["snip", "ntk", "vkdnw", "zico", "epe_nas"])
+@pytest.mark.parametrize("how", ["dict", "tuple"])
+def test_outputs_that_are_no_tensor_are_refused(how: str, name: str) -> None:
+    with pytest.raises(ProxyError, match=f"returns a {how}; Allowed: one tensor"):
+        score(Wrapped(how), name)
+
+
+@pytest.mark.parametrize("name", ["vkdnw", "snip", "flops"])
+def test_a_head_that_squeezes_is_one_that_flattens(name: str) -> None:
+    squeezing, plain = seeded(lambda: Wrapped("squeeze")), seeded(lambda: Wrapped(""))
+    assert score(squeezing, name) == pytest.approx(score(plain, name), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["snip", "epe_nas", "gradsign", "fisher", "zico"])
+def test_labels_beyond_the_outputs_are_refused(name: str) -> None:
+    with pytest.raises(ProxyError, match="has 4 outputs, but there is a label 6"):
+        score(seeded(apart), name, LABELS + 3)
+
+
+@pytest.mark.parametrize("name", ["naswot_relu", "linear_regions", "swap", "wrcor"])
+def test_activations_split_at_zero_or_are_refused(name: str) -> None:
+    relu, parametric = (
+        seeded(lambda act=act: chain(nn.Conv2d(3, 8, 3), act, nn.Conv2d(8, 8, 3)))
+        for act in (nn.ReLU(), nn.PReLU(init=0.0))
+    )
+    assert score(parametric, name) == pytest.approx(score(relu, name))
+    for smooth in (nn.ELU(), nn.Mish()):
+        assert math.isfinite(score(seeded(lambda s=smooth: chain(nn.Conv2d(3, 8, 3), s)), name))
+    if name != "wrcor":
+        with pytest.raises(ProxyError, match="no activation of the network is a module"):
+            score(seeded(lambda: Wrapped("")), name)
+
+
+def test_synaptic_flow_meets_no_ceiling() -> None:
+    def deep(act: type[nn.Module]) -> nn.Module:
+        layers = [nn.Conv2d(3, 32, 3), act(), nn.Conv2d(32, 32, 3), act(), nn.Conv2d(32, 32, 3)]
+        return chain(*layers, act(), width=32)
+
+    ceiling, plain = seeded(lambda: deep(nn.ReLU6)), seeded(lambda: deep(nn.ReLU))
+    assert score(ceiling, "synflow") == score(plain, "synflow")
+    assert {m.max_val for m in ceiling.modules() if isinstance(m, nn.ReLU6)} == {6.0}

@@ -1,0 +1,186 @@
+"""What the loss's gradient says of weights and of what passes through the layers."""
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zc_search.proxies.probe import passes
+from zc_search.proxies.probe.batch_norm import normalise
+from zc_search.proxies.probe.feature_maps import blocks_before
+from zc_search.proxies.probe.layers import peculiarity, require_rows
+from zc_search.proxies.probe.measurement import Measurement
+from zc_search.proxies.probe.passes import Subject
+from zc_search.proxies.probe.patterns import LayerOutputs
+from zc_search.proxies.probe.shared_pass import Shared, SharedPass
+
+
+class LossGradients(Shared[dict[str, Tensor]]):
+    """Gradient of the loss by each weight, shaped like it; zero where the loss ignores it."""
+
+    cost = 0.7
+    of_loss = True
+
+    def result(self, run: SharedPass) -> dict[str, Tensor]:
+        return {name: gradient.detach() for name, gradient in run.gradients.items()}
+
+
+class GradientCurvature(Shared[Tensor]):
+    """Weights times Hessian of the loss times loss gradient, ``w^T H g``; a number.
+
+    With all weights times s the gradient by them is ``s dL/dw(s w)``, which changes by ``g + H w``
+    at s = 1. Differentiated by s alone, the second pass needs no product for any weight. Where a
+    layer cannot be scaled by its output, its weight's product is taken.
+    """
+
+    cost = 3.2
+    of_loss = twice = True
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._scale = subject.images.new_ones((), requires_grad=True)
+        self._scaled: set[Tensor] = set()
+
+    def install(self, run: SharedPass) -> None:
+        layers = passes.modules_of(run.subject.network, passes.WEIGHTED)
+        apart = {layer.weight for layer in layers.values() if peculiarity(layer)}
+        scalable = {name: m for name, m in layers.items() if m.weight not in apart}
+        run.observe(scalable, self._scale_weight)
+        run.observe_kinds((nn.BatchNorm2d,), self._normalise)
+
+    def _scale_weight(self, _: str, layer: nn.Module, __: Tensor, output: Tensor) -> Tensor:
+        """Let the output be that of the layer with its weight times the scale, which is 1."""
+        self._scaled.add(cast(Tensor, layer.weight))
+        if layer.bias is None:
+            return output * self._scale
+        bias = cast(Tensor, layer.bias)
+        bias = bias if isinstance(layer, nn.Linear) else bias[:, None, None]
+        return (output - bias) * self._scale + bias
+
+    @staticmethod
+    def _normalise(_: str, norm: nn.Module, given: Tensor, __: Tensor) -> Tensor | None:
+        """Replace a batch normalisation's output by one that is cheap to differentiate twice."""
+        if not norm.training or peculiarity(norm):
+            return None
+        return normalise(given, cast(nn.BatchNorm2d, norm))
+
+    def result(self, run: SharedPass) -> Tensor:
+        weights = run.subject.weights
+        scaled = {k: g for k, g in run.gradients.items() if weights[k] in self._scaled}
+        others = {k: weights[k] for k, g in run.gradients.items() if k not in scaled and g.any()}
+        zero = self._scale.new_zeros(())
+        squares = sum((g.detach().square().sum() for g in scaled.values()), zero)
+        if not any(g.requires_grad for g in run.gradients.values()):
+            return zero - squares
+        terms = (g.detach().mul(g).sum() for g in run.gradients.values())
+        change, *products = torch.autograd.grad(
+            sum(terms, zero), [self._scale, *others.values()], materialize_grads=True
+        )
+        by_hand = (w.detach().mul(p).sum() for w, p in zip(others.values(), products, strict=True))
+        return sum(by_hand, change - squares)
+
+
+class ChannelSaliency(Shared[dict[str, Tensor]]):
+    """By layer: activation times loss gradient, summed over positions, calls; N x channels."""
+
+    cost = 0.8
+    of_loss = True
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._by_layer: dict[str, Tensor] = {}
+
+    def install(self, run: SharedPass) -> None:
+        backward = run.backward
+
+        def observe(name: str, layer: nn.Module, output: Tensor, activation: Tensor) -> None:
+            version = activation._version
+            channels = -1 if isinstance(layer, nn.Linear) else 1
+
+            def keep(gradient: Tensor) -> None:
+                if backward.collecting:
+                    backward.spoilt |= activation._version != version
+                    product = (activation * gradient.detach()).movedim(channels, 1)
+                    summed = product.flatten(2).sum(2) if product.dim() > 2 else product
+                    earlier = self._by_layer.get(name)
+                    self._by_layer[name] = summed if earlier is None else earlier + summed
+
+            if output.requires_grad:
+                require_rows(name, output, len(self.subject.images))
+                output.register_hook(keep)  # type: ignore[no-untyped-call]
+
+        run.helper(LayerOutputs).readers.append(observe)
+
+    def result(self, run: SharedPass) -> dict[str, Tensor]:
+        return self._by_layer
+
+
+class ResponseCorrelations(Shared[Tensor]):
+    """Sum over activations of 2^(blocks before) |correlations| of inputs, gradients; N x N."""
+
+    cost = 1.1
+    of_loss = True
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        images = subject.images
+        self._sum = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
+
+    def install(self, run: SharedPass) -> None:
+        backward, network = run.backward, run.subject.network
+        before = blocks_before(network)
+
+        def hook(weight: float) -> Callable[[Tensor], None]:
+            def add_gradient(gradient: Tensor) -> None:
+                if backward.collecting:
+                    self._add(gradient.detach(), weight)
+
+            return add_gradient
+
+        def observe(name: str, module: nn.Module, given: Tensor) -> Tensor | None:
+            require_rows(name, given, len(self._sum))
+            weight = 2.0 ** before[name]
+            self._add(given.detach(), weight)
+            if not given.requires_grad:
+                return None
+            if getattr(module, "inplace", False):
+                # The hook gets the gradient of what stands there before it is overwritten. A copy
+                # would not be overwritten for others that read the tensor afterwards.
+                given.register_hook(hook(weight))  # type: ignore[no-untyped-call]
+                return None
+            # Others may read the same tensor; the gradient is to be that of this use alone.
+            own = given.view_as(given)
+            own.register_hook(hook(weight))  # type: ignore[no-untyped-call]
+            return own
+
+        activations = passes.modules_of(network, passes.ACTIVATIONS)
+        run.observers.enter_context(passes.entered(activations, observe))
+
+    def _add(self, values: Tensor, weight: float) -> None:
+        """Add weight x |correlations| of the rows; nothing if one is undefined."""
+        correlations = torch.corrcoef(passes.rows(values)).abs().double()
+        defined = correlations.isfinite().all()
+        self._sum += weight * torch.where(defined, correlations, 0.0)
+
+    def result(self, run: SharedPass) -> Tensor:
+        return self._sum
+
+
+class HalfBatchGradients(Measurement[tuple[dict[str, Tensor], dict[str, Tensor]]]):
+    """Loss gradients of the first and of the second half of the batch, each on its own."""
+
+    cost = 0.7
+
+    def measure(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        middle = len(self.subject.images) // 2
+        return self._gradients(slice(middle)), self._gradients(slice(middle, 2 * middle))
+
+    def _gradients(self, half: slice) -> dict[str, Tensor]:
+        subject = self.subject
+        labels = subject.labels[half]
+        with subject.mode(training=subject.training, graph=True):
+            logits = subject.call(subject.parameters, subject.images[half])
+            passes.check_logits(logits, labels)
+            return passes.gradients(F.cross_entropy(logits, labels), subject.weights)

@@ -1,0 +1,356 @@
+"""Every image's own gradient, in one backward pass instead of one an image.
+
+The batch's normalisation statistics are treated as constants, so that an image's logits depend on
+that image alone and its gradient by a weight is the product of the layer's input with the
+gradient at its output. Published code runs one pass an image instead: the kernel's then also
+flows through the statistics, to which every image contributes, and GradSign normalises each image
+by itself.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, TypeVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from zc_search.errors import ProxyError
+from zc_search.proxies.probe import passes
+from zc_search.proxies.probe.layers import require_plain, require_rows
+from zc_search.proxies.probe.measurement import Measurement
+from zc_search.proxies.probe.passes import Subject
+
+T = TypeVar("T")
+
+_LAYERS = (*passes.WEIGHTED, *passes.NORMS)
+_JACOBIAN_ROWS = 128  # more than a network of NAS-Bench-201 has layers
+_SMOOTHING = 0.05
+
+
+class PerImage(Measurement[T]):
+    """A measurement of the pass with constant statistics, made from a backward pass of its own.
+
+    Attributes:
+        layers: Kinds of layers whose weights it is about.
+    """
+
+    family = "per image"
+    layers: ClassVar[tuple[type[nn.Module], ...]]
+
+    def scalar(self, logits: Tensor) -> Tensor:
+        """Return what is differentiated, a sum over the images."""
+        raise NotImplementedError
+
+    def add(self, name: str, gradients: Tensor) -> None:
+        """Take in each image's gradient by a layer's weight, N x weights."""
+        raise NotImplementedError
+
+    def result(self) -> T:
+        """Return what came of it."""
+        raise NotImplementedError
+
+    @classmethod
+    def together(cls, subject: Subject, kinds: Mapping[str, type[Any]]) -> dict[str, Any]:
+        parts: dict[str, PerImage[Any]] = {name: kind(subject) for name, kind in kinds.items()}
+        layers = _Layers(len(subject.images))
+        modules = passes.modules_of(subject.network, _LAYERS)
+        with subject.mode(graph=True), passes.watched(modules, layers.observe):
+            logits = subject.call(subject.constants, subject.images)
+            for left, part in zip(reversed(range(len(parts))), parts.values(), strict=True):
+                layers.visit(part, logits, retain_graph=left > 0)
+        refuse_hidden_weights(subject, layers.called)
+        return {name: part.result() for name, part in parts.items()}
+
+
+class GradientSigns(PerImage[dict[str, Tensor]]):
+    """By layer, the sum over images of the sign of each one's loss gradient; flat."""
+
+    cost = 1.1
+    layers = passes.WEIGHTED
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._signs: dict[str, Tensor] = {}
+
+    def scalar(self, logits: Tensor) -> Tensor:
+        passes.check_logits(logits, self.subject.labels)
+        return F.cross_entropy(logits, self.subject.labels, reduction="sum")
+
+    def add(self, name: str, gradients: Tensor) -> None:
+        self._signs[name] = gradients.sign().sum(0)
+
+    def result(self) -> dict[str, Tensor]:
+        return self._signs
+
+
+class TangentKernel(PerImage[Tensor]):
+    """Gram matrix of the images' gradients of their summed logits, N x N, float64.
+
+    ``K_ij = <d f(x_i)/d W, d f(x_j)/d W>`` with W the weights of convolutions, linear layers and
+    batch normalisation.
+    """
+
+    cost = 1.2
+    layers = _LAYERS
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        images = subject.images
+        self._kernel = torch.zeros(
+            len(images), len(images), dtype=torch.float64, device=images.device
+        )
+
+    def scalar(self, logits: Tensor) -> Tensor:
+        return logits.sum()
+
+    def add(self, name: str, gradients: Tensor) -> None:
+        self._kernel.add_(gradients @ gradients.T)
+
+    def result(self) -> Tensor:
+        return self._kernel
+
+
+class _Layers:
+    """Watches a forward pass, then hands out the images' gradients in backward passes."""
+
+    def __init__(self, images: int) -> None:
+        self.called: set[str] = set()
+        self._images = images
+        self._leaves: list[Tensor] = []
+        self._backward = _Backward()
+
+    def observe(self, name: str, module: nn.Module, given: Tensor, output: Tensor) -> Tensor | None:
+        """Note one call of a layer; return what it should hand on instead, if anything."""
+        require_plain(name, module)
+        require_rows(name, output, self._images)
+        replaced = None
+        if isinstance(module, _BatchNorm):
+            replaced = output = with_constant_statistics(module, given)
+        if module.weight is None:
+            return replaced
+        self.called.add(name)
+        if not output.requires_grad:
+            # The graph starts behind the first layers, not at the images, which some layers may
+            # not depend on. A copy, since a leaf must not be changed in place.
+            self._leaves.append(output.detach().requires_grad_())
+            replaced = output = self._leaves[-1].clone()
+        hook = self._backward.hook(name, module, given)
+        output.register_hook(hook)  # type: ignore[no-untyped-call]
+        return replaced
+
+    def visit(self, part: PerImage[Any], logits: Tensor, *, retain_graph: bool) -> None:
+        """Differentiate, and let `part` have the gradients of the layers that it is about."""
+        self._backward.begin(part)
+        scalar = part.scalar(logits)
+        if scalar.requires_grad:
+            # Visits every layer behind the leaves, and no weight.
+            torch.autograd.grad(scalar, self._leaves, retain_graph=retain_graph, allow_unused=True)
+        self._backward.end()
+
+
+class _Backward:
+    """Each image's gradient by each weight, in a backward pass.
+
+    Its hooks become part of the graph, so it must not know anything that holds on to the graph.
+    A weight that is used once is handed on at once; one used again only when all is summed.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[Tensor, str] = {}
+        self._uses: Counter[Tensor] = Counter()
+        self._sums: dict[Tensor, Tensor] = {}
+        self._part: PerImage[Any] | None = None
+
+    def begin(self, part: PerImage[Any]) -> None:
+        self._part = part
+
+    def end(self) -> None:
+        for weight, gradients in self._sums.items():
+            if self._part is not None:
+                self._part.add(self._names[weight], gradients)
+        self._sums.clear()
+        self._part = None
+
+    def hook(self, name: str, module: nn.Module, given: Tensor) -> Callable[[Tensor], None]:
+        weight, given = cast(Tensor, module.weight), given.detach()
+        self._names.setdefault(weight, name)
+        self._uses[weight] += 1
+
+        def on_gradient(gradient: Tensor) -> None:
+            if self._part is None or not isinstance(module, self._part.layers):
+                return
+            gradients = _weight_gradients(module, given, gradient)
+            if self._uses[weight] == 1:
+                self._part.add(self._names[weight], gradients)
+            elif weight in self._sums:
+                self._sums[weight] += gradients
+            else:
+                self._sums[weight] = gradients
+
+        return on_gradient
+
+
+def refuse_hidden_weights(subject: Subject, called: Iterable[str]) -> None:
+    """Refuse a network that uses the weight of a layer without calling the layer.
+
+    Raises:
+        ProxyError: Names the layer.
+    """
+    layers = passes.modules_of(subject.network, passes.WEIGHTED)
+    known = {layers[name].weight for name in called if name in layers}
+    uncalled = {k: w for k, w in subject.weights.items() if layers[k].weight not in known}
+    if not uncalled:
+        return
+    with subject.mode(graph=True):  # dead layers, as a rule, which have no gradient
+        logits = subject.call(subject.parameters, subject.images[:2])
+        found = passes.gradients(logits.square().sum(), uncalled)
+    for name, gradient in found.items():
+        if gradient.any():
+            raise ProxyError(
+                f"the weight of layer {name!r} is used without calling the layer", given=name
+            )
+
+
+def with_constant_statistics(norm: _BatchNorm, given: Tensor) -> Tensor:
+    """Normalise as the layer does, without a gradient through the statistics."""
+    mean, variance = _statistics(norm, given)
+    return F.batch_norm(given, mean, variance, norm.weight, norm.bias, eps=norm.eps)
+
+
+def _statistics(norm: _BatchNorm, given: Tensor) -> tuple[Tensor, Tensor]:
+    if not norm.training and norm.running_mean is not None and norm.running_var is not None:
+        return norm.running_mean, norm.running_var  # it insists on evaluation mode
+    # The normalisation's own kernel finds them several times faster than torch.var_mean.
+    _, mean, inverse_std = torch.native_batch_norm(
+        given.detach(), None, None, None, None, True, 0.0, norm.eps
+    )
+    return mean, inverse_std.pow(-2) - norm.eps
+
+
+def _weight_gradients(module: nn.Module, given: Tensor, gradient: Tensor) -> Tensor:
+    """Return each image's gradient by the module's weight, N x weights."""
+    match module:
+        case _BatchNorm():
+            if module.training or module.running_mean is None:
+                normalised, _, _ = torch.native_batch_norm(
+                    given, None, None, None, None, True, 0.0, module.eps
+                )
+            else:
+                statistics = module.running_mean, module.running_var
+                normalised = F.batch_norm(given, *statistics, eps=module.eps)
+            product = gradient * normalised
+            return product.flatten(2).sum(2) if given.dim() > 2 else product
+        case nn.Conv2d():
+            # With the images as groups of channels it is one convolution's weight gradient.
+            given, padding = padded(module, given)
+            by_image = conv2d_weight(  # type: ignore[no-untyped-call]
+                given.reshape(1, -1, *given.shape[2:]),
+                (len(given) * module.out_channels, *module.weight.shape[1:]),
+                gradient.reshape(1, -1, *gradient.shape[2:]),
+                module.stride,
+                padding,
+                module.dilation,
+                len(given) * module.groups,
+            )
+            return cast(Tensor, by_image).reshape(len(given), -1)
+        case nn.Linear():
+            inputs = given.reshape(len(given), -1, given.shape[-1])
+            outputs = gradient.reshape(len(gradient), -1, gradient.shape[-1])
+            return torch.matmul(outputs.transpose(1, 2), inputs).flatten(1)
+        case _:
+            raise NotImplementedError(f"no gradients by image for {module}")
+
+
+def padded(conv: nn.Conv2d, given: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """Return the input and the zeros that are still to be put around it."""
+    if isinstance(conv.padding, str) or conv.padding_mode != "zeros":
+        mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
+        return F.pad(given, conv._reversed_padding_repeated_twice, mode), (0, 0)
+    return given, cast(tuple[int, int], conv.padding)
+
+
+class FisherInformation(Measurement[Tensor]):
+    """Fisher information of the first weight of each layer, layers x layers, float64.
+
+    ``F = 1/N sum_n J_n^T (diag(p_n) - p_n p_n^T) J_n`` with J_n the Jacobian of image n's logits
+    by those weights (classes x layers) and p_n its predicted probabilities, mixed with 5 % of the
+    uniform distribution. Only the first images enter, 128 / classes of them but at least 2.
+    Normalisation statistics are those of these images, and constants. Layers are convolutions and
+    linear layers that depend on the image, and on which the logits depend.
+    """
+
+    cost = 0.6
+
+    def measure(self) -> Tensor:
+        jacobian, logits = _logit_jacobian(self.subject)
+        classes = logits.shape[1]
+        probabilities = logits.double().softmax(1) * (1 - _SMOOTHING) + _SMOOTHING / classes
+        # J^T diag(p) J - (J^T p) (J^T p)^T without classes x classes matrices
+        weighted = probabilities.sqrt()[..., None] * jacobian
+        mean = torch.einsum("nc,ncl->nl", probabilities, jacobian)
+        second = weighted.flatten(0, 1)
+        return (second.T @ second - mean.T @ mean) / len(logits)
+
+
+def _logit_jacobian(subject: Subject) -> tuple[Tensor, Tensor]:
+    """Return N x classes x layers derivatives, float64, and the logits N x classes."""
+    derivatives: dict[str, Tensor] = {}
+    shared_names: dict[Tensor, str] = {}
+    called: set[str] = set()
+
+    def observe(name: str, module: nn.Module, given: Tensor, output: Tensor) -> Tensor | None:
+        require_plain(name, module)
+        require_rows(name, output, len(images))
+        if isinstance(module, _BatchNorm):
+            return with_constant_statistics(module, given)
+        called.add(name)
+        # Layers that share a weight share its column.
+        name = shared_names.setdefault(cast(Tensor, module.weight), name)
+        read = _read_by_first_weight(module, given.detach())
+
+        def on_gradient(gradient: Tensor) -> None:
+            first = gradient[:, 0] if isinstance(module, nn.Conv2d) else gradient[..., 0]
+            by_image = (first.reshape(read.shape) * read).sum(1)
+            derivatives[name] = derivatives[name] + by_image if name in derivatives else by_image
+
+        if output.requires_grad:
+            output.register_hook(on_gradient)  # type: ignore[no-untyped-call]
+        return None
+
+    with subject.mode(training=False, graph=False):
+        logits = subject.call(subject.constants, subject.images[:2])
+        passes.check_logits(logits, subject.labels[:2])
+        classes = logits.shape[1]
+    modules = passes.modules_of(subject.network, _LAYERS)
+    with subject.mode(graph=True), passes.watched(modules, observe):
+        # Gradients by the images make the backward pass visit every layer, and no weight.
+        images = subject.images[: max(2, _JACOBIAN_ROWS // classes)].detach().requires_grad_()
+        logits = subject.call(subject.constants, images)
+        if not logits.requires_grad:
+            raise ValueError("the logits do not depend on the image")
+        by_class = []
+        for logit in logits.sum(0):
+            derivatives.clear()
+            torch.autograd.grad(logit, images, retain_graph=True, allow_unused=True)
+            by_class.append(derivatives.copy())
+    refuse_hidden_weights(subject, called)
+    layers = sorted(set().union(*by_class))
+    unread = torch.zeros(len(images), device=images.device)
+    columns = [torch.stack([of_class.get(k, unread) for k in layers], 1) for of_class in by_class]
+    return torch.stack(columns, 1).double(), logits.detach()
+
+
+def _read_by_first_weight(module: nn.Module, given: Tensor) -> Tensor:
+    """Return what the weight at index 0 multiplies, N x positions."""
+    match module:
+        case nn.Conv2d():
+            first, padding = padded(module, given[:, :1])
+            read = F.unfold(first, module.kernel_size, module.dilation, padding, module.stride)
+            return read[:, 0]
+        case nn.Linear():
+            return given[..., 0].reshape(len(given), -1)
+        case _:
+            raise NotImplementedError(f"no gradients by image for {module}")
