@@ -204,6 +204,8 @@ def _conclude(
         best=_best(trials, ranked, ensemble, benchmark, config.benchmark.metric),
         notes=tuple(notes),
         seconds={**seconds, "ensemble": time.perf_counter() - start},
+        provenance=benchmark.provenance if benchmark else "",
+        optimum=benchmark.best(config.benchmark.metric)[1] if benchmark else None,
     )
     write_outputs(result, study, folder)
     return result

@@ -8,7 +8,7 @@ import pandas as pd
 
 from zc_search.config import parse_config
 from zc_search.ensemble import fit_ensemble, ranking
-from zc_search.report.hypervolume import nondominated
+from zc_search.report.figures.front import nondominated
 from zc_search.spaces import Architecture
 from zc_search.study.result import Best, SearchResult
 
@@ -104,6 +104,7 @@ def made_up_run(
             true=float(top["val_accuracy"]),
             rank=181,
             out_of=15625,
+            in_sample=True,
         )
     pareto = trials[trials["pareto"]].drop_duplicates("function_key")
     return SearchResult(

@@ -84,7 +84,7 @@ def compare(
     said = f"wrote {page} and its tables beside it after {time.perf_counter() - begun:.0f} s"
     if png:
         from zc_search.compare.figures import search_drawings
-        from zc_search.report.pictures import write_pictures
+        from zc_search.report.drawings import write_pictures
 
         files = write_pictures(search_drawings(outcomes), folder / "figures")
         said += f", {len(files)} pictures in {folder / 'figures'}"

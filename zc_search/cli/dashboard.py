@@ -40,14 +40,13 @@ def _serve(source: str, port: int, host: str) -> None:
     import ipaddress
     from contextlib import suppress
 
-    from zc_search.report.dashboard.opening import open_source
-    from zc_search.report.dashboard.server import make_dashboard
+    from zc_search.report.dashboard.serve import make_dashboard, open_source
     from zc_search.report.dashboard.storage import readable_storage
 
     opened = open_source(source)
-    for sentence in opened.said:
+    for sentence in opened.notes:
         typer.echo(sentence, err=True)
-    server = make_dashboard(readable_storage(opened.storage), host, port, opened.artifacts)
+    server = make_dashboard(readable_storage(opened.storage), host, port, opened.folder)
     with server:
         chosen = server.server_port
         if port not in (0, chosen):

@@ -29,10 +29,14 @@ def report(
     from zc_search._utils.files import write_atomically
     from zc_search.errors import StudyError
     from zc_search.report import compare_runs, load_result, write_report
-    from zc_search.report.comparison_figures import comparison_drawings
-    from zc_search.report.drawings import Drawing, held_out_or_none, run_drawings
-    from zc_search.report.loading import stored_learning_curve
-    from zc_search.report.pictures import write_pictures
+    from zc_search.report.comparison import comparison_drawings
+    from zc_search.report.drawings import (
+        Drawing,
+        held_out_or_none,
+        run_drawings,
+        write_pictures,
+    )
+    from zc_search.report.run import stored_learning_curve
 
     results = [load_result(run) for run in runs]
     drawings: list[Drawing]

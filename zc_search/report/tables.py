@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from zc_search.config.metrics import METRICS
 from zc_search.ensemble.tables import distinct, flags
-from zc_search.errors import ReportError, unknown_name
+from zc_search.errors import ReportError
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, Direction
+from zc_search.spaces.nasbench201.notation import compact
 
 if TYPE_CHECKING:  # a result brings the whole search with it, and a table needs none of it
     from zc_search.study.result import SearchResult
@@ -55,27 +56,26 @@ class Trials:
     metric: str | None
 
     @cached_property
+    def _named(self) -> list[str]:
+        return [name for name in self.objectives if name in self.table]
+
+    @cached_property
     def proxies(self) -> tuple[str, ...]:
         """Columns of proxies, the objectives among them first."""
-        named = [name for name in self.objectives if name in self.table]
-        known = (*named, *map(str, self.table.columns))
+        others = {*METRICS, *BOOKKEEPING, self.metric}
         return tuple(
             name
-            for name in dict.fromkeys(known)
-            if name not in METRICS
-            and name not in BOOKKEEPING
-            and name != self.metric
-            and pd.api.types.is_numeric_dtype(self.table[name])
+            for name in dict.fromkeys((*self._named, *map(str, self.table.columns)))
+            if name not in others and pd.api.types.is_numeric_dtype(self.table[name])
         )
 
     @cached_property
     def axes(self) -> tuple[str, ...]:
         """Columns that make an axis: objectives, proxies, then what the benchmark has."""
         measured = [name for name in (self.metric, *METRICS) if name and name in self.table]
-        named = [name for name in self.objectives if name in self.table]
         return tuple(
             name
-            for name in dict.fromkeys((*named, *self.proxies, *measured))
+            for name in dict.fromkeys((*self._named, *self.proxies, *measured))
             if np.isfinite(self.numbers(name, self.distinct)).any()
         )
 
@@ -92,11 +92,7 @@ class Trials:
 
     @property
     def scored(self) -> pd.DataFrame:
-        """`distinct`, of which there is at least one.
-
-        Raises:
-            ReportError: There is none.
-        """
+        """`distinct`; a `ReportError` where it is empty."""
         if self.distinct.empty:
             raise ReportError("no trial was feasible")
         return self.distinct
@@ -109,24 +105,26 @@ class Trials:
 
     def direction(self, name: str) -> Direction:
         """Return which way of a column is better: as searched for, else as is usual."""
+        usual = DEFAULT_DIRECTIONS.get(name, "maximize")
         if name in METRICS:
-            return self.objectives.get(name) or METRICS[name].direction
-        return self.objectives.get(name) or DEFAULT_DIRECTIONS.get(name, "maximize")
+            usual = METRICS[name].direction
+        return self.objectives.get(name) or usual
 
     def numbers(self, name: str, rows: pd.DataFrame | None = None) -> Floats:
-        """Return a column as floats, of all trials or of `rows`; what is missing is NaN.
-
-        Raises:
-            ReportError: There is no such column, or it holds no numbers.
-        """
+        """Return a column as floats, of all trials or of `rows`; what is missing is NaN."""
         table = self.table if rows is None else rows
         if name not in table:
-            raise ReportError(unknown_name("column", name, map(str, self.table.columns)))
+            raise ReportError.unknown("column", name, map(str, self.table.columns))
         try:
             values: Floats = pd.to_numeric(table[name]).to_numpy(np.float64, na_value=np.nan)
         except (TypeError, ValueError):
-            raise ReportError(f"column {name!r} holds no numbers") from None
+            raise ReportError(f"column {name!r} holds no numbers", given=name) from None
         return values
+
+    def costs(self, names: tuple[str, ...], rows: pd.DataFrame) -> Floats:
+        """Return columns of rows as a matrix, signed so that less is better."""
+        signs = [-1.0 if self.direction(name) == "maximize" else 1.0 for name in names]
+        return np.column_stack([self.numbers(name, rows) for name in names]) * signs
 
     def true(self, rows: pd.DataFrame) -> Floats:
         """Return the true accuracies of rows, in percent; NaN where there are none."""
@@ -136,7 +134,9 @@ class Trials:
         """Return a line for each row to point at: its trial and cell."""
         numbers = rows["number"] if "number" in rows else pd.Series(rows.index)
         cells = rows["architecture"] if "architecture" in rows else pd.Series([""] * len(rows))
-        return [f"trial {n}<br>{short(str(cell))}" for n, cell in zip(numbers, cells, strict=True)]
+        return [
+            f"trial {n}<br>{compact(str(cell))}" for n, cell in zip(numbers, cells, strict=True)
+        ]
 
 
 def as_trials(
@@ -161,7 +161,7 @@ def as_trials(
         table, wanted = source, metric or "val_accuracy"
     elif hasattr(source, "trials") and hasattr(source, "config"):
         table, wanted = source.trials, metric or source.config.benchmark.metric
-        objectives = objectives or {o.name: _direction(o) for o in source.config.active_objectives}
+        objectives = objectives or {o.name: o.direction for o in source.config.active_objectives}
     else:
         raise ReportError(
             f"a figure is drawn from a SearchResult or a table of trials, "
@@ -172,10 +172,6 @@ def as_trials(
         np.isfinite(pd.to_numeric(table[wanted], errors="coerce").to_numpy(np.float64)).any()
     )
     return Trials(table, dict(objectives or {}), wanted if has_metric else None)
-
-
-def _direction(objective: Any) -> Direction:
-    return "minimize" if objective.direction == "minimize" else "maximize"
 
 
 def finite_rows(values: Floats) -> NDArray[np.bool_]:
@@ -196,33 +192,3 @@ def plain(value: Any) -> Any:
             return None
         return float(value) if math.isfinite(value) else ("-Infinity" if value < 0 else "Infinity")
     return str(value)
-
-
-_SHORT = {
-    "none": "none",
-    "skip_connect": "skip",
-    "nor_conv_1x1": "conv1",
-    "nor_conv_3x3": "conv3",
-    "avg_pool_3x3": "pool",
-    "conv3x3-bn-relu": "conv3",
-    "conv1x1-bn-relu": "conv1",
-    "maxpool3x3": "pool",
-}
-
-
-@lru_cache(maxsize=2**15)
-def short(architecture: str) -> str:
-    """Write an architecture in few characters: ``conv3 · conv3,skip · none,pool,skip``.
-
-    One of NAS-Bench-101 becomes the edges' bits and the vertices: ``110.01.1 · conv3,pool``; one of
-    the size space stays as it is.
-    """
-    if "|" not in architecture:
-        edges, _, inner = architecture.partition(":")
-        if "." not in edges:
-            return architecture
-        operations = ",".join(_SHORT.get(op, op) for op in inner.split(","))
-        return f"{edges} · {operations}" if operations else edges
-    nodes = [part.strip("|").split("|") for part in architecture.split("+")]
-    named = [[_SHORT.get(op, op) for op, _, _ in (e.partition("~") for e in n)] for n in nodes]
-    return " · ".join(",".join(node) for node in named)

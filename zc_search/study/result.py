@@ -51,6 +51,8 @@ class SearchResult:
         best: The first of the ranking.
         notes: What the user should know, one sentence each.
         seconds: Wall time by stage.
+        provenance: What the true accuracies are: data, split, epochs, seeds.
+        optimum: The best accuracy that the benchmark holds, in percent.
     """
 
     config: Config
@@ -62,6 +64,8 @@ class SearchResult:
     best: Best | None
     notes: tuple[str, ...]
     seconds: Mapping[str, float]
+    provenance: str = ""
+    optimum: float | None = None
 
 
 @dataclass

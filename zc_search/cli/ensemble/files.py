@@ -38,8 +38,7 @@ def write_curve(judged: "Judged", folder: Path) -> tuple[list[str], str | None]:
         EnsembleError: The folder cannot be written to.
     """
     from zc_search.report import plot_learning_curve
-    from zc_search.report.drawings import Drawing
-    from zc_search.report.pictures import write_pictures
+    from zc_search.report.drawings import Drawing, write_pictures
 
     figure = plot_learning_curve(judged.draws)
     page = figure.to_html(include_plotlyjs=True, config={"displaylogo": False})

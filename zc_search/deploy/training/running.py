@@ -21,7 +21,7 @@ from zc_search.errors import StudyError
 from zc_search.images.image_set import ImageSet
 from zc_search.proxies import resolve_proxies
 from zc_search.report import write_report
-from zc_search.report.loading import load_result, stored_learning_curve
+from zc_search.report.run import load_result, stored_learning_curve
 from zc_search.scoring.images import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer, torch_device
 from zc_search.spaces import AnyArchitecture, make_space, read_architecture

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from zc_search._utils.passwords import without_passwords
 from zc_search.errors import StudyError
-from zc_search.report.tables import short
+from zc_search.spaces.nasbench201.notation import compact
 from zc_search.study import RECORD, TrialRecord
 from zc_search.study import open_storage as connect_storage
 from zc_search.study.storage import journal_path
@@ -133,7 +133,7 @@ def readable_storage(storage: BaseStorage) -> BaseStorage:
 
 def readable(record: TrialRecord) -> dict[str, Any]:
     """Return what is known of a trial by name: cell, accuracies and proxies, of six digits each."""
-    parts: dict[str, Any] = {"cell": short(record.architecture)}
+    parts: dict[str, Any] = {"cell": compact(record.architecture)}
     if record.infeasible is not None:
         parts["infeasible"] = record.infeasible
     if record.repeat_of is not None:

@@ -16,7 +16,10 @@ zc.isDark = () => {
 zc.unpack = (values) => {
   if (!values || values.bdata === undefined) return values;
   const bytes = Uint8Array.from(atob(values.bdata), (c) => c.charCodeAt(0));
-  const kinds = { f4: Float32Array, f8: Float64Array, i4: Int32Array };
+  const kinds = {
+    f4: Float32Array, f8: Float64Array, i1: Int8Array, u1: Uint8Array,
+    i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array,
+  };
   return Array.from(new kinds[values.dtype](bytes.buffer));
 };
 

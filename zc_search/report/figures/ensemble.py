@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,17 +11,39 @@ import plotly.graph_objects as go
 from zc_search.errors import ReportError
 from zc_search.evaluation import kendall_tau, spearman
 from zc_search.report import style
-from zc_search.report.predictions import CROSS_VALIDATED, NOT_FITTED_TO, held_out_predictions
-from zc_search.report.tables import Floats, short
+from zc_search.spaces.nasbench201.notation import compact
 
 if TYPE_CHECKING:
     from zc_search.ensemble import Ensemble
     from zc_search.study.result import SearchResult
 
-_LOOKS = {
-    CROSS_VALIDATED: (style.BLUE, "circle"),
-    NOT_FITTED_TO: (style.ORANGE, "diamond"),
+_MARKS = {
+    "cross-validated": (style.BLUE, "circle"),
+    "not fitted to": (style.ORANGE, "diamond"),
 }
+
+
+def held_out_predictions(result: SearchResult) -> pd.DataFrame:
+    """Predict every function with a true accuracy by a fit that has not seen it.
+
+    What the ensemble was fitted to was predicted in its cross-validation, everything else is by
+    the ensemble itself; see `zc_search.ensemble.held_out_predictions`.
+
+    Args:
+        result: Of a search with an ensemble.
+
+    Returns:
+        One row a function: ``number, architecture, function_key, true, predicted`` in percent, and
+        ``how``, ``cross-validated`` or ``not fitted to``; on the index of the trials.
+
+    Raises:
+        ReportError: There is no ensemble, or nothing that could be held out.
+    """
+    if result.ensemble is None:
+        raise ReportError("there is no ensemble")
+    from zc_search.report.predictions import held_out_predictions as predicted
+
+    return predicted(result)
 
 
 def plot_weights(source: SearchResult | Ensemble | pd.DataFrame) -> go.Figure:
@@ -41,14 +63,7 @@ def plot_weights(source: SearchResult | Ensemble | pd.DataFrame) -> go.Figure:
         go.Scatter(
             x=part[value],
             y=part["feature"],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": part["high"] - part[value],
-                "arrayminus": part[value] - part["low"],
-                "thickness": 2,
-                "width": 0,
-            },
+            error_x=style.error_bars(part[value], part["low"], part["high"], 2),
             mode="markers",
             name=name,
             marker={"size": 10, "color": color, "symbol": symbol},
@@ -79,45 +94,30 @@ def plot_weights(source: SearchResult | Ensemble | pd.DataFrame) -> go.Figure:
         beyond = info[(info["low"] < shown[0]) | (info["high"] > shown[1])]["feature"]
         if len(beyond):
             caption += f" {', '.join(beyond)} reach beyond the axis; double-click shows all."
+    listed = ", ".join(f"{r.feature} {getattr(r, value):+.3g}" for r in info[::-1].itertuples())
     return style.figure(
         traces,
         title="Weights" if linear else "Importance of the features",
-        alt=f"{value.capitalize()}s of the ensemble: "
-        + ", ".join(f"{r.feature} {getattr(r, value):+.3g}" for r in info[::-1].itertuples())
-        + ".",
+        alt=f"{value.capitalize()}s of the ensemble: {listed}.",
         caption=caption,
         height=120 + 30 * len(info),
         xaxis={"title": {"text": value}, "zeroline": True, "range": shown},
-        yaxis={"categoryorder": "array", "categoryarray": list(info["feature"]), "ticksuffix": " "},
+        yaxis=style.rows(info["feature"]),
     )
 
 
 def _get_weights(source: SearchResult | Ensemble | pd.DataFrame) -> pd.DataFrame:
     """Return the weights with ``low`` and ``high``, the heaviest last."""
-    if isinstance(source, pd.DataFrame):
-        table = source
-    else:
-        ensemble = getattr(source, "ensemble", source)
-        if not hasattr(ensemble, "weights"):
-            raise ReportError("there is no ensemble, so there are no weights")
-        table = ensemble.weights
+    table = source if isinstance(source, pd.DataFrame) else None
+    if table is None:
+        table = getattr(getattr(source, "ensemble", source), "weights", None)
+    if table is None:
+        raise ReportError("there is no ensemble, so there are no weights")
     if "importance" in table:
         spread = table["standard_deviation"]
         table = table.assign(low=table["importance"] - spread, high=table["importance"] + spread)
     heaviest = table["weight" if "weight" in table else "importance"].abs()
     return table.loc[heaviest.sort_values(kind="stable").index].reset_index(drop=True)
-
-
-class PredictedInfo(NamedTuple):
-    """Predictions of architectures that were held out, and how they rank them.
-
-    Attributes:
-        table: See `held_out_predictions`.
-        quality: By ``how``: rows, Kendall's tau, Spearman, mean absolute error in percent.
-    """
-
-    table: pd.DataFrame
-    quality: pd.DataFrame
 
 
 def plot_predicted_against_true(source: SearchResult | pd.DataFrame) -> go.Figure:
@@ -129,31 +129,32 @@ def plot_predicted_against_true(source: SearchResult | pd.DataFrame) -> go.Figur
     Raises:
         ReportError: Nothing was held out.
     """
-    info = _get_predicted_info(source)
-    table = info.table
-    ends = _ends(np.concatenate([table["true"], table["predicted"]]))
+    table = _get_held_out(source)
+    both = np.concatenate([table["true"], table["predicted"]])
     diagonal = go.Scatter(
-        x=ends,
-        y=ends,
+        x=[float(both.min()), float(both.max())],
+        y=[float(both.min()), float(both.max())],
         mode="lines",
         line={"color": style.GREY, "dash": "dot", "width": 1.5},
         name="predicted = true",
         hoverinfo="skip",
     )
-    said = [
-        f"{how}: {int(q.rows)} architectures, Kendall's tau {q.kendall_tau:+.2f}, Spearman "
-        f"{q.spearman:+.2f}, mean absolute error {q.error:.2f} points"
-        for how, q in info.quality.iterrows()
-    ]
+    judged = "; ".join(
+        f"{how}: {len(rows)} architectures, Kendall's tau "
+        f"{kendall_tau(rows['predicted'], rows['true']):+.2f}, Spearman "
+        f"{spearman(rows['predicted'], rows['true']):+.2f}, mean absolute error "
+        f"{(rows['predicted'] - rows['true']).abs().mean():.2f} points"
+        for how, rows in table.groupby("how", sort=False)
+    )
+    capital = judged[:1].upper() + judged[1:]
     return style.figure(
         [diagonal, *_points(table, "true", table["predicted"], "predicted %{y:.2f}")],
         title="Predicted against true, held out",
-        alt=f"Predicted against true accuracy; {'; '.join(said)}.",
-        caption=f"No point was predicted by a fit that had seen it. {_capital('; '.join(said))}."
+        alt=f"Predicted against true accuracy; {judged}.",
+        caption=f"No point was predicted by a fit that had seen it. {capital}."
         " Within each fold's own fit the ranking can be a little better than over all points.",
         height=440,
-        xaxis={"title": {"text": "true accuracy (%)"}},
-        yaxis={"title": {"text": "predicted accuracy (%)"}},
+        **style.xy("true accuracy (%)", "predicted accuracy (%)"),
     )
 
 
@@ -166,7 +167,7 @@ def plot_residuals(source: SearchResult | pd.DataFrame) -> go.Figure:
     Raises:
         ReportError: Nothing was held out.
     """
-    table = _get_predicted_info(source).table
+    table = _get_held_out(source)
     residuals = table["true"] - table["predicted"]
     low, middle, high = np.quantile(residuals, [0.05, 0.5, 0.95])
     return style.figure(
@@ -178,55 +179,44 @@ def plot_residuals(source: SearchResult | pd.DataFrame) -> go.Figure:
         f"that a straight line is the wrong shape. Median {middle:+.2f}; 90 % lie between "
         f"{low:+.2f} and {high:+.2f}.",
         height=440,
-        xaxis={"title": {"text": "predicted accuracy (%)"}},
-        yaxis={"title": {"text": "true minus predicted"}, "zeroline": True},
+        **style.xy("predicted accuracy (%)", "true minus predicted", yaxis={"zeroline": True}),
     )
 
 
-def _points(table: pd.DataFrame, x: str, y: pd.Series, say: str) -> list[go.Scatter]:
-    cells = table["architecture"] if "architecture" in table else pd.Series("", table.index)
-    return [
-        go.Scatter(
-            x=table.loc[mask, x],
-            y=y[mask],
-            mode="markers",
-            name=how,
-            marker={
-                "size": 7,
-                "color": _LOOKS.get(str(how), (style.GREEN, "square"))[0],
-                "symbol": _LOOKS.get(str(how), (style.GREEN, "square"))[1],
-                "opacity": 0.7,
-            },
-            customdata=table.index.to_numpy()[mask],
-            hovertext=[short(str(cell)) for cell in cells[mask]],
-            hovertemplate=f"%{{hovertext}}<br>{say} %<extra></extra>",
+def _points(table: pd.DataFrame, x: str, y: pd.Series, hovered: str) -> list[go.Scatter]:
+    traces = []
+    for how in table["how"].unique():
+        mask = (table["how"] == how).to_numpy()
+        rows = table[mask]
+        color, symbol = _MARKS.get(str(how), (style.GREEN, "square"))
+        cells = rows["architecture"] if "architecture" in rows else [""] * len(rows)
+        traces.append(
+            go.Scatter(
+                x=rows[x],
+                y=y[mask],
+                mode="markers",
+                name=how,
+                marker={"size": 7, "color": color, "symbol": symbol, "opacity": 0.7},
+                customdata=rows.index.to_numpy(),
+                hovertext=[compact(str(cell)) for cell in cells],
+                hovertemplate=f"%{{hovertext}}<br>{hovered} %<extra></extra>",
+            )
         )
-        for how in table["how"].unique()
-        for mask in [(table["how"] == how).to_numpy()]
-    ]
+    return traces
 
 
-def _get_predicted_info(source: SearchResult | pd.DataFrame) -> PredictedInfo:
+def _get_held_out(source: SearchResult | pd.DataFrame) -> pd.DataFrame:
+    """Return ``true``, ``predicted`` and ``how`` of at least one row, both finite."""
     if isinstance(source, pd.DataFrame):
-        missing = {"predicted", "true"} - set(source.columns)
-        if missing:
-            raise ReportError(f"the table has no column {sorted(missing)[0]!r}")
+        if missing := {"predicted", "true"} - set(source.columns):
+            raise ReportError(f"the table has no column {min(missing)!r}")
         table = source.assign(how=source.get("how", "as given"))
     else:
         table = held_out_predictions(source)
     table = table[np.isfinite(table["predicted"]) & np.isfinite(table["true"])]
     if table.empty:
         raise ReportError("no held-out architecture has both a prediction and a true accuracy")
-    quality = {
-        how: {
-            "rows": len(rows),
-            "kendall_tau": kendall_tau(rows["predicted"], rows["true"]),
-            "spearman": spearman(rows["predicted"], rows["true"]),
-            "error": float((rows["predicted"] - rows["true"]).abs().mean()),
-        }
-        for how, rows in table.groupby("how", sort=False)
-    }
-    return PredictedInfo(table, pd.DataFrame.from_dict(quality, orient="index"))
+    return pd.DataFrame(table)
 
 
 def plot_learning_curve(curve: pd.DataFrame) -> go.Figure:
@@ -241,8 +231,6 @@ def plot_learning_curve(curve: pd.DataFrame) -> go.Figure:
     info = _get_learning_curve(curve)
     traces = []
     for place, (name, part) in enumerate(info.groupby("name", sort=False)):
-        color = style.PALETTE[place % len(style.PALETTE)]
-        dash = ("solid", "dash", "dot", "dashdot")[place % 4]
         fitted = not part["baseline"].any()
         spread = {"type": "data", "array": part["spread"], "thickness": 1.5, "width": 4}
         traces.append(
@@ -252,7 +240,7 @@ def plot_learning_curve(curve: pd.DataFrame) -> go.Figure:
                 error_y=spread if fitted else None,
                 mode="lines+markers" if fitted else "lines",
                 name=str(name),
-                line={"color": color, "dash": dash, "width": 2.5 if fitted else 1.8},
+                line={**style.line(place), "width": 2.5 if fitted else 1.8},
                 marker={"size": 8},
                 hovertemplate="%{x} accuracies: %{y:.3f}<extra></extra>",
             )
@@ -267,15 +255,13 @@ def plot_learning_curve(curve: pd.DataFrame) -> go.Figure:
         caption="Kendall's tau on architectures that no fit has seen, mean over draws; bars are a "
         "standard deviation over the draws. What is beside the ensemble needs few accuracies or "
         "none.",
-        xaxis={"title": {"text": "accuracies seen"}},
-        yaxis={"title": {"text": "Kendall's tau, held out"}},
+        **style.xy("accuracies seen", "Kendall's tau, held out"),
     )
 
 
 def _get_learning_curve(curve: pd.DataFrame) -> pd.DataFrame:
     """Return ``name, size, mean, spread, baseline``, the ensembles first."""
-    missing = {"predictor", "size", "kendall_tau"} - set(curve.columns)
-    if missing or curve.empty:
+    if curve.empty or not {"predictor", "size", "kendall_tau"} <= set(curve.columns):
         raise ReportError("a learning curve is the table of zc_search.ensemble.learning_curve")
     names = curve["predictor"].astype(str)
     for column in ("model", "feature_set"):
@@ -285,11 +271,3 @@ def _get_learning_curve(curve: pd.DataFrame) -> pd.DataFrame:
     named = named.sort_values("baseline", kind="stable")
     grouped = named.groupby(["name", "size", "baseline"], sort=False)["kendall_tau"]
     return grouped.agg(mean="mean", spread="std").fillna({"spread": 0}).reset_index()
-
-
-def _ends(values: Floats) -> list[float]:
-    return [float(values.min()), float(values.max())]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -26,26 +26,6 @@ MANY = 11
 """Columns beyond which a heat map is cramped in half a page."""
 
 
-class ProxyInfo(NamedTuple):
-    """One proxy against the true accuracy, over distinct architectures.
-
-    Attributes:
-        proxy: Its column.
-        rows: The architectures that have both.
-        score: The proxy's values.
-        accuracy: The true accuracies, in percent.
-        kendall_tau: Tau-b; NaN where it is undefined.
-        spearman: Rank correlation; NaN where it is undefined.
-    """
-
-    proxy: str
-    rows: pd.DataFrame
-    score: Floats
-    accuracy: Floats
-    kendall_tau: float
-    spearman: float
-
-
 def plot_proxy_against_accuracy(
     source: SearchResult | pd.DataFrame | Trials, proxy: str
 ) -> go.Figure:
@@ -61,44 +41,36 @@ def plot_proxy_against_accuracy(
         ReportError: No such column, no accuracies, or no architecture with both.
     """
     trials = as_trials(source)
-    info = _get_proxy_info(trials, proxy)
-    trace = go.Scatter(
-        x=info.score,
-        y=info.accuracy,
-        mode="markers",
-        marker={"size": 6, "color": style.BLUE, "opacity": 0.6},
-        customdata=info.rows.index.to_numpy(),
-        hovertext=trials.names(info.rows),
-        hovertemplate="%{hovertext}<br>%{x:.5g}, %{y:.2f} %<extra></extra>",
-        showlegend=False,
-    )
-    quality = f"tau {_signed(info.kendall_tau)}, Spearman {_signed(info.spearman)}"
-    return style.figure(
-        [trace],
-        title=f"{proxy}: {quality}",
-        alt=f"{proxy} against the true accuracy of {len(info.score):,} distinct functions: "
-        f"Kendall's tau {_signed(info.kendall_tau)}, Spearman {_signed(info.spearman)}.",
-        caption=style.OUTSIDE,
-        height=260,
-        xaxis={"title": {"text": style.label(proxy)}, **style.axis(info.score)},
-        yaxis={"title": {"text": "accuracy (%)"}, **style.axis(info.accuracy)},
-    )
-
-
-def _get_proxy_info(trials: Trials, proxy: str) -> ProxyInfo:
     rows = trials.scored
     score, accuracy = trials.numbers(proxy, rows), trials.true(rows)
     both = np.isfinite(score) & np.isfinite(accuracy)
     if not both.any():
         raise ReportError(f"no feasible trial has both {proxy} and a true accuracy")
-    score, accuracy = score[both], accuracy[both]
-    return ProxyInfo(
-        proxy,
-        rows[both],
-        score,
-        accuracy,
-        kendall_tau(score, accuracy),
-        spearman(score, accuracy),
+    rows, score, accuracy = rows[both], score[both], accuracy[both]
+    tau, rho = _signed(kendall_tau(score, accuracy)), _signed(spearman(score, accuracy))
+    trace = go.Scatter(
+        x=score,
+        y=accuracy,
+        mode="markers",
+        marker={"size": 6, "color": style.BLUE, "opacity": 0.6},
+        customdata=rows.index.to_numpy(),
+        hovertext=trials.names(rows),
+        hovertemplate="%{hovertext}<br>%{x:.5g}, %{y:.2f} %<extra></extra>",
+        showlegend=False,
+    )
+    return style.figure(
+        [trace],
+        title=f"{proxy}: tau {tau}, Spearman {rho}",
+        alt=f"{proxy} against the true accuracy of {len(score):,} distinct functions: "
+        f"Kendall's tau {tau}, Spearman {rho}.",
+        caption=style.OUTSIDE,
+        height=260,
+        **style.xy(
+            style.label(proxy),
+            "accuracy (%)",
+            xaxis=style.axis(score),
+            yaxis=style.axis(accuracy),
+        ),
     )
 
 
@@ -116,14 +88,7 @@ def plot_kendall_tau(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
         go.Scatter(
             x=part["kendall_tau"],
             y=part["proxy"],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": part["high"] - part["kendall_tau"],
-                "arrayminus": part["kendall_tau"] - part["low"],
-                "thickness": 1.5,
-                "width": 0,
-            },
+            error_x=style.error_bars(part["kendall_tau"], part["low"], part["high"], 1.5),
             mode="markers",
             name=name,
             marker={"size": 10, "color": color, "symbol": symbol},
@@ -135,25 +100,24 @@ def plot_kendall_tau(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
         )
         if len(part)
     ]
-    best = info.iloc[-1]
-    predicted = [name for name in info["proxy"] if ensemble_file(name)]
+    predicted = ", ".join(name for name in info["proxy"] if ensemble_file(name))
     return style.figure(
         traces,
         title="Kendall's tau with the true accuracy",
         alt="Kendall's tau with the true accuracy: "
         + ", ".join(f"{r.proxy} {r.kendall_tau:+.2f}" for r in info[::-1].itertuples())
         + ".",
-        caption=f"Over {int(best['n']):,} distinct functions of this search, which are no "
+        caption=f"Over {int(info['n'].iloc[-1]):,} distinct functions of this search, which are no "
         f"random sample; bars hold {100 * LEVEL:.0f} % of bootstrap resamples. "
         + (
-            f"{', '.join(predicted)}: predicted, maybe by a fit to these very accuracies. The "
+            f"{predicted}: predicted, maybe by a fit to these very accuracies. The "
             "others were computed without an accuracy."
             if predicted
             else "Every value was computed without an accuracy, so nothing here is in-sample."
         ),
         height=110 + 30 * len(info),
         xaxis={"title": {"text": "Kendall's tau"}, "zeroline": True},
-        yaxis={"categoryorder": "array", "categoryarray": list(info["proxy"]), "ticksuffix": " "},
+        yaxis=style.rows(info["proxy"]),
     )
 
 
@@ -165,28 +129,15 @@ def get_kendall_info(trials: Trials) -> pd.DataFrame:
     for proxy in trials.proxies:
         score = trials.numbers(proxy, rows)
         tau = kendall_tau(score, accuracy)
-        if not np.isfinite(tau):
-            continue
-        interval = bootstrap_interval(kendall_tau, score, accuracy, n=resamples, level=LEVEL)
-        pairs = int((np.isfinite(score) & np.isfinite(accuracy)).sum())
-        found.append((proxy, proxy in BASELINES, pairs, tau, *interval))
+        if np.isfinite(tau):
+            interval = bootstrap_interval(kendall_tau, score, accuracy, n=resamples, level=LEVEL)
+            pairs = int((np.isfinite(score) & np.isfinite(accuracy)).sum())
+            found.append((proxy, proxy in BASELINES, pairs, tau, *interval))
     if not found:
         raise ReportError("no proxy has three architectures with a true accuracy to rank")
     columns = ["proxy", "baseline", "n", "kendall_tau", "low", "high"]
     table = pd.DataFrame(found, columns=columns)
     return table.sort_values("kendall_tau", kind="stable", ignore_index=True)
-
-
-class RankCorrelations(NamedTuple):
-    """Spearman's correlation of every two columns, clustered.
-
-    Attributes:
-        names: In the order in which alike ones stand together.
-        matrix: names x names; NaN where undefined.
-    """
-
-    names: tuple[str, ...]
-    matrix: Floats
 
 
 def plot_rank_correlations(
@@ -204,52 +155,51 @@ def plot_rank_correlations(
     Raises:
         ReportError: Fewer than two columns that vary over the same three architectures.
     """
-    info = _get_rank_correlations(as_trials(source), columns)
-    many = len(info.names) > MANY
-    digits = [[_correlation(v, brief=many) for v in row] for row in info.matrix]
+    names, matrix = _get_rank_correlations(as_trials(source), columns)
+    many = len(names) > MANY
+    texts = [["" if np.isnan(value) else f"{value:.2f}" for value in row] for row in matrix]
+    if many:
+        texts = [[text.replace("0.", ".", 1) for text in row] for row in texts]
     trace = go.Heatmap(
-        x=info.names,
-        y=info.names,
-        z=info.matrix,
+        x=names,
+        y=names,
+        z=matrix,
         zmin=-1,
         zmax=1,
         colorscale=style.CORRELATION_SCALE,
-        text=digits,
+        text=texts,
         texttemplate="%{text}",
         textfont={"size": 9 if many else 11},
         xgap=2,
         ygap=2,
-        colorbar={
-            "title": {"text": "Spearman", "font": {"size": 12}, "side": "right"},
-            "thickness": 10,
-            "outlinewidth": 0,
-        },
+        colorbar=style.colorbar("Spearman"),
         hovertemplate="%{y} and %{x}: %{z:.3f}<extra></extra>",
     )
-    upper = np.where(np.triu(np.ones(info.matrix.shape), 1) > 0, info.matrix, np.nan)
+    upper = np.where(np.triu(np.ones(matrix.shape), 1) > 0, matrix, np.nan)
     first, second = np.unravel_index(np.nanargmax(abs(upper)), upper.shape)
     return style.figure(
         [trace],
         title="Which proxies say the same",
-        alt=f"Heat map of Spearman correlations of {', '.join(info.names)}. The closest pair is "
-        f"{info.names[first]} and {info.names[second]}, {info.matrix[first, second]:+.2f}.",
+        alt=f"Heat map of Spearman correlations of {', '.join(names)}. The closest pair is "
+        f"{names[first]} and {names[second]}, {matrix[first, second]:+.2f}.",
         caption="Spearman's rank correlation over distinct functions. Columns are clustered: "
         "neighbours say the same and add little to each other in an ensemble.",
-        height=140 + 34 * len(info.names),
-        min_width=180 + 30 * len(info.names),
+        height=140 + 34 * len(names),
+        min_width=180 + 30 * len(names),
         xaxis={"tickangle": -40, "showgrid": False},
         yaxis={"autorange": "reversed", "showgrid": False},
     )
 
 
 def _get_rank_correlations(
-    trials: Trials, columns: Sequence[str] | None = None
-) -> RankCorrelations:
+    trials: Trials, columns: Sequence[str] | None
+) -> tuple[tuple[str, ...], Floats]:
+    """Return names in clustered order, and Spearman's rho of every two, NaN if undefined."""
     rows = trials.scored
     if columns is None:
         columns = [*trials.proxies, *([trials.metric] if trials.metric else [])]
     values = {name: trials.numbers(name, rows) for name in dict.fromkeys(columns)}
-    names = [name for name in values if np.unique(_finite(values[name])).size > 1]
+    names = [name for name, v in values.items() if np.unique(v[np.isfinite(v)]).size > 1]
     if len(names) < 2 or len(rows) < 3:
         raise ReportError("rank correlations need two columns that vary, over three architectures")
     matrix = np.eye(len(names))
@@ -261,18 +211,7 @@ def _get_rank_correlations(
     distance = 1 - abs(np.nan_to_num(matrix))
     np.fill_diagonal(distance, 0)
     order = leaves_list(linkage(squareform(distance, checks=False), "average"))
-    return RankCorrelations(tuple(names[i] for i in order), matrix[np.ix_(order, order)])
-
-
-def _correlation(value: float, *, brief: bool) -> str:
-    if np.isnan(value):
-        return ""
-    text = f"{value:.2f}"
-    return text.replace("0.", ".", 1) if brief else text
-
-
-def _finite(values: Floats) -> Floats:
-    return values[np.isfinite(values)]
+    return tuple(names[i] for i in order), matrix[np.ix_(order, order)]
 
 
 def _signed(value: float) -> str:

@@ -1,0 +1,252 @@
+"""The front: any two or three columns against each other, and all of them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from zc_search.ensemble.tables import flags
+from zc_search.errors import ReportError
+from zc_search.report import style
+from zc_search.report.tables import Floats, Trials, as_trials, finite_rows
+from zc_search.samplers.portable.memory import Outcome
+from zc_search.samplers.portable.standing import Front
+
+if TYPE_CHECKING:
+    from zc_search.study.result import SearchResult
+
+_ARROWS = {"maximize": "more is better", "minimize": "less is better"}
+
+
+def plot_pareto(
+    source: SearchResult | pd.DataFrame | Trials,
+    x: str | None = None,
+    y: str | None = None,
+    z: str | None = None,
+) -> go.Figure:
+    """Plot two or three columns against each other, dominated architectures faint.
+
+    Args:
+        source: A result or a table of trials.
+        x: Column of the horizontal axis; the first objective unless named.
+        y: Column of the vertical axis; the next objective, or else another column.
+        z: Column of a third axis, if wanted.
+
+    Raises:
+        ReportError: No such column, fewer than two columns to choose from, or no trial with
+            finite values in the columns chosen.
+    """
+    trials = as_trials(source)
+    info = _get_pareto_info(trials, x, y, z)
+    names = np.array(trials.names(info.rows), dtype=object)
+    colors = trials.true(info.rows)
+    known = bool(np.isfinite(colors).any())
+    solid = z is not None
+
+    def trace(name: str, mask: NDArray[np.bool_], size: int, symbol: str, opacity: float) -> Any:
+        order = np.flatnonzero(mask)
+        order = order[np.argsort(info.values[order, 0], kind="stable")]
+        marker = {"size": size, "symbol": symbol, "opacity": opacity, "line": style.OUTLINE}
+        if known:
+            span = style.accuracy_range(trials.true(trials.distinct))
+            marker = style.accuracy_marker(colors[order], span) | marker
+            marker["showscale"] = name == "dominated"
+        joined = name.startswith("front") and not solid
+        shape = "vh" if trials.direction(info.axes[0]) == "maximize" else "hv"
+        hovered = [f"{a} %{{{k}:.5g}}" for k, a in zip("xyz", info.axes, strict=False)]
+        accuracy = ["accuracy %{marker.color:.2f} %"] if known else []
+        return (go.Scatter3d if solid else go.Scatter)(
+            **dict(zip("xyz", info.values[order].T, strict=False)),
+            name=name,
+            mode="lines+markers" if joined else "markers",
+            line={"color": style.VERMILION, "width": 1.5, "shape": shape} if joined else None,
+            marker=marker,
+            customdata=info.rows.index.to_numpy()[order],
+            hovertext=names[order],
+            hovertemplate="<br>".join(["%{hovertext}", *hovered, *accuracy]) + "<extra></extra>",
+        )
+
+    axes: dict[str, Any] = {}
+    for key, name, values in zip("xyz", info.axes, info.values.T, strict=False):
+        better = "" if solid else f", {_ARROWS[trials.direction(name)]}"
+        axes[f"{key}axis"] = {"title": {"text": style.label(name) + better}, **style.axis(values)}
+    camera = {"camera": {"eye": {"x": 1.7, "y": 1.7, "z": 1.0}}}
+    labels = [style.label(name) for name in info.axes]
+    title = f"{', '.join(labels[:-1])} and {labels[-1]}"
+    return style.figure(
+        [
+            trace("dominated", ~info.front & ~info.study, 7, "circle", 0.4),
+            trace("on the study's front", info.study & ~info.front, 9, "circle", 1.0),
+            trace("front of the axes shown", info.front, 11, "diamond", 1.0),
+        ],
+        title=title,
+        alt=f"Scatter plot of {title} for {len(info.rows):,} distinct functions; "
+        f"{int(info.front.sum())} of them are on the front of these axes, {int(info.study.sum())} "
+        "on the front of all objectives of the study.",
+        caption=f"{len(info.rows):,} distinct functions. Diamonds are not dominated in the axes "
+        "shown; full circles are on the study's front over all its objectives; the rest is faint."
+        + (" Colour is the true accuracy." if known else " There are no accuracies to colour by.")
+        + f" {style.OUTSIDE}",
+        height=480,
+        **({"scene": camera | axes} if solid else {"scene": camera, **axes}),
+    )
+
+
+class _Pareto(NamedTuple):
+    """Distinct architectures that have all `axes`; which are on their front, and on the study's."""
+
+    axes: tuple[str, ...]
+    rows: pd.DataFrame
+    values: Floats
+    front: NDArray[np.bool_]
+    study: NDArray[np.bool_]
+
+
+def _get_pareto_info(trials: Trials, x: str | None, y: str | None, z: str | None) -> _Pareto:
+    rows = trials.scored
+    for name in (x, y, z):
+        if name is not None and name not in trials.axes:
+            if name in trials.table:
+                trials.numbers(name)
+                raise ReportError(f"column {name!r} has no finite value", given=name)
+            raise ReportError.unknown("column", name, trials.axes)
+    axes = (*default_axes(trials, x, y), *([z] if z is not None else []))
+    costs = trials.costs(axes, rows)
+    finite = finite_rows(costs)
+    if not finite.any():
+        raise ReportError(f"no feasible trial has finite values in {', '.join(axes)}")
+    rows = rows[finite]
+    values = np.column_stack([trials.numbers(name, rows) for name in axes])
+    return _Pareto(axes, rows, values, nondominated(costs[finite]), study_front(trials, rows))
+
+
+def default_axes(trials: Trials, x: str | None = None, y: str | None = None) -> tuple[str, str]:
+    """Return two columns to begin with.
+
+    They are a price and what it buys where the objectives have both, else the first objectives,
+    else what costs or was reached; a `ReportError` where there are not two with finite numbers.
+    """
+    objectives = [name for name in trials.objectives if name in trials.axes]
+    costs = [name for name in objectives if trials.direction(name) == "minimize"]
+    gains = [name for name in objectives if name not in costs]
+    pair = [costs[0], gains[0]] if costs and gains else []
+    others = [name for name in (trials.metric, "params", "flops") if name in trials.axes]
+    wanted = dict.fromkeys((*pair, *objectives, *others, *trials.axes))
+    free = [name for name in wanted if name and name not in (x, y)]
+    if (x is None) + (y is None) > len(free):
+        raise ReportError("a front needs two columns with finite values; the table has fewer")
+    first = x or free.pop(0)
+    return first, y or free.pop(0)
+
+
+def study_front(trials: Trials, rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows are on the study's front: as recorded, else of the objectives."""
+    if "pareto" in rows:
+        return flags(rows, "pareto", default=False)
+    names = tuple(name for name in trials.objectives if name in trials.table)
+    return nondominated(trials.costs(names, rows)) if names else np.zeros(len(rows), dtype=bool)
+
+
+def nondominated(costs: Floats) -> NDArray[np.bool_]:
+    """Return which rows no other row dominates, all columns to be minimised.
+
+    Equal rows stand or fall together; a row with a value that is not finite falls.
+    """
+    front, kept = Front(), np.zeros(len(costs), dtype=bool)
+    places = np.flatnonzero(finite_rows(costs))
+    for place in places[np.lexsort(costs[places].T[::-1])]:  # none is dominated by a later one
+        outcome = Outcome({}, costs[place], 0.0)
+        if not front.dominates(outcome):
+            kept[place] = True
+            front.add(outcome)
+    return kept
+
+
+def plot_parallel_coordinates(
+    source: SearchResult | pd.DataFrame | Trials, columns: Sequence[str] | None = None
+) -> go.Figure:
+    """Plot all proxies side by side, one line an architecture, coloured by accuracy.
+
+    Drag along an axis to see only the architectures within; drag a name to move its axis.
+
+    Args:
+        source: A result or a table of trials.
+        columns: What to show; all objectives and proxies and the accuracy unless named.
+
+    Raises:
+        ReportError: No such column, or no architecture with finite values in all of them.
+    """
+    trials = as_trials(source)
+    rows = trials.scored
+    if columns is None:
+        columns = [n for n in trials.axes if n in (*trials.objectives, *trials.proxies)]
+        columns = [*columns, trials.metric] if trials.metric else columns
+    names = tuple(dict.fromkeys(columns))
+    if len(names) < 2:
+        raise ReportError("parallel coordinates need two columns with finite values")
+    values = np.column_stack([trials.numbers(name, rows) for name in names])
+    finite = finite_rows(values)
+    if not finite.any():
+        raise ReportError(f"no feasible trial has finite values in all of {', '.join(names)}")
+    values, without = values[finite], int((~finite).sum())
+    colors = trials.true(rows[finite])
+    known = bool(np.isfinite(colors).any())
+    if not known:
+        colors = values[:, 0]
+    low, high = style.accuracy_range(colors)
+    trace = go.Parcoords(
+        dimensions=[
+            {"label": name} | _get_dimension(column)
+            for name, column in zip(names, values.T, strict=True)
+        ],
+        line={
+            "color": colors,
+            "colorscale": style.ACCURACY_SCALE,
+            "cmin": low,
+            "cmax": high,
+            "showscale": True,
+            "colorbar": style.colorbar("accuracy %" if known else names[0]),
+        },
+        labelangle=-20,
+        rangefont={"size": 1, "color": "rgba(0,0,0,0)"},  # the ticks say it already
+    )
+    left_out = f" {without} without a finite value are left out." if without else ""
+    return style.figure(
+        [trace],
+        title="All proxies side by side",
+        alt=f"Parallel coordinates of {', '.join(names)} for {len(values):,} distinct "
+        f"functions.{left_out}",
+        caption="One line a distinct function. Drag along an axis to keep only the architectures "
+        "within, drag a name to move its axis. Axes of wide range are logarithmic; values far from "
+        f"all others stand at the end of theirs.{left_out}",
+        height=460,
+        min_width=110 + 64 * len(names),
+        margin={"l": 56, "r": 24, "t": style.TITLE + 50, "b": 16},
+    )
+
+
+def _get_dimension(values: Floats) -> dict[str, Any]:
+    """Return values as they are drawn, with ticks that say what they were."""
+    axis = style.axis(values)
+    if axis["type"] == "log":
+        drawn = np.log10(values)
+        ticks = np.linspace(drawn.min(), drawn.max(), 5)
+        return {"values": drawn, "tickvals": ticks, "ticktext": [_brief(10**t) for t in ticks]}
+    if "range" not in axis:
+        return {"values": values}
+    low, high = axis["range"]
+    drawn = np.clip(values, low, high)
+    ticks = np.linspace(drawn.min(), drawn.max(), 5)
+    text = [_brief(tick) for tick in ticks]
+    text[0] = f"\N{LESS-THAN OR EQUAL TO} {text[0]}" if values.min() < low else text[0]
+    text[-1] = f"\N{GREATER-THAN OR EQUAL TO} {text[-1]}" if values.max() > high else text[-1]
+    return {"values": drawn, "tickvals": ticks, "ticktext": text}
+
+
+def _brief(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
