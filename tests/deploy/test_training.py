@@ -28,7 +28,7 @@ from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble
 from zc_search.ensemble.sources import load_source
 from zc_search.errors import StudyError
 from zc_search.images.arrays import image_set, read_digits
-from zc_search.report.loading import load_result
+from zc_search.report.run import load_result
 from zc_search.search import run_search
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network

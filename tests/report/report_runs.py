@@ -1,16 +1,21 @@
 """Results of made-up searches, for the tests of the report."""
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
 
-from zc_search.config import parse_config
+from zc_search.config import config_to_toml, parse_config
 from zc_search.ensemble import fit_ensemble, ranking
 from zc_search.report.figures.front import nondominated
+from zc_search.report.outputs import write_outputs
 from zc_search.spaces import Architecture
 from zc_search.study.result import Best, SearchResult
+from zc_search.study.run_folder import RunFolder
 
 PROXIES = ("naswot_relu", "jacov", "synflow", "grad_norm", "snip", "params", "flops")
 
@@ -57,10 +62,18 @@ def trials_table(
 
 
 def made_up_run(
-    rows: int = 60,
-    objectives: int = 3,
+    rows: int = 60, objectives: int = 3, *, folder: Path = Path("runs/made-up"), **options: Any
+) -> SearchResult:
+    """Return the result of a search that was never run; the table is the caller's to change."""
+    made = _made_up(rows, objectives, **options)
+    return replace(made, folder=folder, trials=made.trials.copy())
+
+
+@cache
+def _made_up(
+    rows: int,
+    objectives: int,
     *,
-    folder: Path = Path("runs/made-up"),
     proxies: tuple[str, ...] = PROXIES,
     benchmark: bool = True,
     ensemble: bool = True,
@@ -68,7 +81,6 @@ def made_up_run(
     seed: int = 0,
     **settings: Any,
 ) -> SearchResult:
-    """Return the result of a search that was never run."""
     trials = trials_table(rows, objectives, proxies, seed)
     metrics = ["val_accuracy", "train_seconds", "latency_seconds"]
     if not benchmark:
@@ -109,7 +121,7 @@ def made_up_run(
     pareto = trials[trials["pareto"]].drop_duplicates("function_key")
     return SearchResult(
         config=config,
-        folder=folder,
+        folder=Path(),
         trials=trials,
         pareto=pareto,
         ensemble=fitted,
@@ -117,4 +129,19 @@ def made_up_run(
         best=best,
         notes=("A note for the <reader>.",),
         seconds={"set-up": 0.5, "search": 30.0, "ensemble": 1.0},
+        provenance="Made up, with 1 seed." if benchmark else "",
+        optimum=91.61 if benchmark else None,
     )
+
+
+def written(result: SearchResult, path: Path, *, report: bool = False) -> Path:
+    """Write a result to a folder, as a search does at its end, with its report or without."""
+    folder = RunFolder(path)
+    if not report:
+        output = result.config.output.model_copy(update={"report": False})
+        result = replace(result, config=result.config.model_copy(update={"output": output}))
+    folder.write_text("config.toml", config_to_toml(result.config))
+    if result.ensemble is not None:
+        result.ensemble.save(path / "ensemble.toml")
+    write_outputs(replace(result, folder=path), optuna.create_study(), folder)
+    return path

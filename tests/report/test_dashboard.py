@@ -1,35 +1,32 @@
 """The study in Optuna's dashboard: what it carries, how it is shown, how the command behaves."""
 
 import json
-import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
-from wsgiref.simple_server import WSGIServer
 
 import optuna
 import pytest
-from optuna.artifacts import FileSystemArtifactStore, download_artifact, get_all_artifact_meta
-from report_runs import made_up_run
-from small_search import SMALL
-from test_report_loading import written
+from report_runs import made_up_run, written
+from typer.testing import CliRunner
 
-import zc_search
 from zc_search._utils.passwords import without_passwords
-from zc_search.config import parse_config
+from zc_search.cli.app import app
 from zc_search.errors import StudyError, ZcSearchError
 from zc_search.report.dashboard import dress_study
-from zc_search.report.dashboard.note import END
-from zc_search.report.dashboard.opening import open_source
-from zc_search.report.dashboard.server import make_dashboard
+from zc_search.report.dashboard.dress import END
+from zc_search.report.dashboard.serve import make_dashboard, open_source
 from zc_search.report.dashboard.storage import open_storage, readable, readable_storage
 from zc_search.study import RECORD, TrialRecord
 from zc_search.study import open_storage as connect_storage
@@ -40,9 +37,10 @@ optuna_dashboard = pytest.importorskip("optuna_dashboard", reason="pip install o
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
-    folder = json.dumps(str(tmp_path_factory.mktemp("runs")))
-    return zc_search.run_search(parse_config(SMALL, [f"output.folder={folder}"]))
+def result(finished_run: SearchResult, tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    """A copy of the run that all tests share, to be written to."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    return replace(finished_run, folder=shutil.copytree(finished_run.folder, folder))
 
 
 def study_of(result: SearchResult) -> optuna.Study:
@@ -56,27 +54,33 @@ CELL = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 # What a study carries -----------------------------------------------------------------------------
 
 
-def test_a_finished_run_carries_note_figures_and_artifacts(result: SearchResult) -> None:
-    study = study_of(result)
+def test_a_finished_run_carries_note_and_figures(finished_run: SearchResult) -> None:
+    study = study_of(finished_run)
     note = optuna_dashboard.get_note(study)
-    assert result.best is not None
-    assert f"`{result.best.architecture}`" in note
-    assert f"predicts {result.best.predicted:.2f} %" in note
-    assert str(result.folder.resolve()) in note
-    store = FileSystemArtifactStore(result.folder / "artifacts")
-    for meta in get_all_artifact_meta(study):
-        assert f"({optuna_dashboard.artifact.get_artifact_path(study, meta.artifact_id)})" in note
-        copy = result.folder.parent / "copy"
-        download_artifact(artifact_store=store, artifact_id=meta.artifact_id, file_path=str(copy))
-        assert copy.read_bytes() == (result.folder / meta.filename).read_bytes()
-        copy.unlink()
-    assert {m.filename for m in get_all_artifact_meta(study)} == {"report.html", "ensemble.toml"}
-    shown = api(result)
+    assert finished_run.best is not None
+    assert f"`{finished_run.best.architecture}`" in note
+    assert f"predicts {finished_run.best.predicted:.2f} %" in note
+    assert str(finished_run.folder.resolve()) in note
+    assert "(/run/report.html)" in note
+    assert "(/run/ensemble.toml)" in note
+
+
+def test_the_server_shows_figures_and_hands_out_the_files_of_the_note(result: SearchResult) -> None:
+    with serving(result) as address:
+        shown = json.loads(fetched(f"{address}/api/studies/1?after=0"))
+        for name in ("report.html", "ensemble.toml"):
+            assert fetched(f"{address}/run/{name}") == (result.folder / name).read_bytes()
+        with pytest.raises(urllib.error.HTTPError):
+            fetched(f"{address}/run/study.db")
     assert set(shown["plotly_graph_objects"][0]) == {"id", "graph_object"}
     assert {graph["id"] for graph in shown["plotly_graph_objects"]} == {
         f"zc_search_{name}" for name in ("pareto", "progress", "tau", "predicted", "weights")
     }
     assert shown["objective_names"] == ["naswot_relu", "params"]
+    columns = {column["key"]: column["sortable"] for column in shown["union_user_attrs"]}
+    assert columns["val_accuracy"] is True
+    assert columns["cell"] is False
+    assert RECORD not in columns
 
 
 def test_plain_optuna_finds_nothing_odd(result: SearchResult) -> None:
@@ -97,33 +101,19 @@ def test_dressing_again_renews_and_adds_nothing(result: SearchResult) -> None:
     dress_study(study, result)
     after = study._storage.get_study_system_attrs(study._study_id)
     assert set(after) == set(before)
-    assert len(list((result.folder / "artifacts").iterdir())) == 2
-
-
-def test_an_ensemble_of_an_earlier_end_is_not_handed_out(tmp_path: Path) -> None:
-    study, run = optuna.create_study(), made_up_run(30, folder=tmp_path)
-    (tmp_path / "ensemble.toml").write_text("an ensemble")
-    dress_study(study, run)
-    (kept,) = (tmp_path / "artifacts").iterdir()
-    assert kept.read_text() == "an ensemble"
-    dress_study(study, replace(run, ensemble=None))
-    assert kept.read_text() == "# This run no longer has such a file.\n"
-    assert "[ensemble.toml]" not in optuna_dashboard.get_note(study)
 
 
 def test_what_a_user_wrote_into_the_note_stays() -> None:
     study = optuna.create_study()
     run = made_up_run(ensemble=False)
     optuna_dashboard.save_note(study, "Mine, **first**.")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zc_search.report.dashboard.dressing._upload", lambda study, folder: {})
-        dress_study(study, run)
-        written = optuna_dashboard.get_note(study)
-        assert written.startswith("# Best architecture by")
-        assert written.endswith(f"{END}\n\nMine, **first**.")
-        optuna_dashboard.save_note(study, written + "\n\nAnd second.")
-        dress_study(study, run)
-        assert optuna_dashboard.get_note(study) == written + "\n\nAnd second."
+    dress_study(study, run)
+    written = optuna_dashboard.get_note(study)
+    assert written.startswith("# Best architecture by")
+    assert written.endswith(f"{END}\n\nMine, **first**.")
+    optuna_dashboard.save_note(study, written + "\n\nAnd second.")
+    dress_study(study, run)
+    assert optuna_dashboard.get_note(study) == written + "\n\nAnd second."
 
 
 def test_a_run_does_not_end_over_its_note(
@@ -133,7 +123,7 @@ def test_a_run_does_not_end_over_its_note(
         raise OSError("the disk is full")
 
     monkeypatch.setattr("zc_search.report.outputs.dress_study", refuse)
-    written(made_up_run(20), tmp_path / "run")
+    written(made_up_run(20), tmp_path / "run", report=True)
     assert "no note and figures for Optuna's dashboard: the disk is full" in caplog.text
     assert (tmp_path / "run" / "report.html").exists()
 
@@ -144,7 +134,7 @@ def test_a_run_does_not_end_over_its_note(
 def test_a_poor_run_is_dressed_as_far_as_it_goes(options: dict[str, bool], tmp_path: Path) -> None:
     study = optuna.create_study()
     dress_study(study, made_up_run(30, folder=tmp_path, **options))
-    assert get_all_artifact_meta(study) == []
+    assert "/run/" not in optuna_dashboard.get_note(study)
     assert END in optuna_dashboard.get_note(study)
 
 
@@ -227,7 +217,7 @@ def test_what_is_not_finite_is_named() -> None:
         repeat_of=2,
     )
     assert readable(record) == {
-        "cell": "none · none,none · none,none,none",
+        "cell": "-|--|---",
         "infeasible": "cut off",
         "repeat of": 2,
         "snip": "inf",
@@ -240,35 +230,23 @@ def test_what_is_not_finite_is_named() -> None:
 
 
 @contextmanager
-def serving(result: SearchResult, **options: Any) -> Iterator[WSGIServer]:
-    from threading import Thread
-
+def serving(result: SearchResult) -> Iterator[str]:
     opened = open_source(str(result.folder))
     storage = readable_storage(opened.storage)
-    with make_dashboard(storage, "127.0.0.1", 0, opened.artifacts) as server:
+    with make_dashboard(storage, "127.0.0.1", 0, opened.folder) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield server
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
 
 
-def api(result: SearchResult) -> dict[str, Any]:
-    with serving(result) as server:
-        address = f"http://127.0.0.1:{server.server_port}/api/studies/1?after=0"
-        with urllib.request.urlopen(address, timeout=30) as answer:
-            shown: dict[str, Any] = json.load(answer)
-    return shown
-
-
-def test_the_dashboards_table_has_accuracies_to_sort_by(result: SearchResult) -> None:
-    shown = api(result)
-    columns = {column["key"]: column["sortable"] for column in shown["union_user_attrs"]}
-    assert columns["val_accuracy"] is True
-    assert columns["cell"] is False
-    assert RECORD not in columns
+def fetched(address: str) -> bytes:
+    with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310  our own server
+        content: bytes = answer.read()
+    return content
 
 
 def test_a_port_that_is_taken_is_passed_over(result: SearchResult) -> None:
@@ -327,13 +305,13 @@ def test_a_study_of_another_name_is_missed(tmp_path: Path, result: SearchResult)
 
 def test_a_search_that_goes_on_is_shown_and_left_alone(result: SearchResult) -> None:
     with RunFolder(result.folder).locked():
-        (said,) = open_source(str(result.folder)).said
+        (said,) = open_source(str(result.folder)).notes
     assert said.startswith("Note and figures are those of the last end of the search: another")
     manifest = result.folder / "manifest.json"
     text = manifest.read_text()
     manifest.unlink()
     try:
-        assert open_source(str(result.folder)).said == (
+        assert open_source(str(result.folder)).notes == (
             "The search is not finished: note and figures come with its end.",
         )
     finally:
@@ -369,6 +347,7 @@ def command(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_it_without_a_traceback(result: SearchResult) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -389,26 +368,18 @@ def test_ctrl_c_ends_it_without_a_traceback(result: SearchResult) -> None:
 
 
 def test_a_password_is_not_printed_when_the_storage_cannot_be_reached() -> None:
-    process = command("mysql+nodriver://ada:lovelace@127.0.0.1:1/db?password=augusta")
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "Traceback" not in err
-    assert "cannot open the storage 'mysql+nodriver://ada:***@127.0.0.1:1/db?password=***'" in err
-    assert "lovelace" not in out + err
-    assert "augusta" not in out + err
+    with pytest.raises(StudyError) as caught:
+        open_source("mysql+nodriver://ada:lovelace@127.0.0.1:1/db?password=augusta")
+    message = str(caught.value)
+    assert (
+        "cannot open the storage 'mysql+nodriver://ada:***@127.0.0.1:1/db?password=***'" in message
+    )
+    assert "lovelace" not in message
+    assert "augusta" not in message
 
 
-def test_without_the_package_it_says_how_to_get_it(tmp_path: Path) -> None:
-    # A finder that knows of no such package stands in for an installation without it.
-    (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.util as u\n"
-        "find = u.find_spec\n"
-        "u.find_spec = lambda n, p=None: None if n == 'optuna_dashboard' else find(n, p)\n"
-    )
-    process = command("runs/x", env={**os.environ, "PYTHONPATH": str(tmp_path)})
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert err == (
-        "zc-search: the package optuna-dashboard is not installed: "
-        'pip install "zc-search[dashboard]", or pip install optuna-dashboard\n'
-    )
+def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zc_search.report.dashboard.is_installed", lambda: False)
+    done = CliRunner().invoke(app, ["dashboard", "runs/x"])
+    assert isinstance(done.exception, ZcSearchError)
+    assert 'pip install "zc-search[dashboard]"' in str(done.exception)

@@ -13,18 +13,19 @@ from browsers import Watched, browser
 from report_runs import made_up_run
 
 from zc_search.report import compare_runs, plot_pareto, render_report
-from zc_search.report.hypervolume import nondominated
+from zc_search.report.figures.front import nondominated
 
 __all__ = ["browser"]  # a fixture
 
-RUN = made_up_run(150)
+pytestmark = pytest.mark.thorough
+
 Open = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render_report(RUN), encoding="utf-8")
+    path.write_text(render_report(made_up_run(150)), encoding="utf-8")
     return path
 
 
@@ -108,7 +109,7 @@ def test_objectives_are_chosen_on_the_page(page: Any) -> None:
     page.locator("#pareto").scroll_into_view_if_needed()
     page.select_option("#axes [name=x]", "val_accuracy")
     page.select_option("#axes [name=y]", "params")
-    expected = plot_pareto(RUN, "val_accuracy", "params").data
+    expected = plot_pareto(made_up_run(150), "val_accuracy", "params").data
     shown = page.evaluate("zc.specs(document.getElementById('pareto'))[0].data")
     for trace, own in zip(shown, expected, strict=True):
         assert trace["customdata"] == list(own.customdata)
@@ -138,7 +139,7 @@ def test_pointing_at_a_trial_shows_its_cell_and_a_click_opens_it(page: Any) -> N
     page.locator("#hover svg.zc-cell").wait_for()
     title = page.text_content("#hover strong")
     number = int(title.removeprefix("Trial "))
-    architecture = RUN.trials["architecture"][number]
+    architecture = made_up_run(150).trials["architecture"][number]
     assert page.get_attribute("#hover svg", "aria-label") == f"Cell {architecture}"
     operations = page.eval_on_selector_all("#hover .edge", "e => e.map(g => g.dataset.op)")
     assert all(f"{operation}~" in architecture for operation in operations)
@@ -154,7 +155,9 @@ def test_the_table_sorts(page: Any) -> None:
     heading = page.locator("#table th[data-name=val_accuracy]")
     heading.locator("button").click()
     assert heading.get_attribute("aria-sort") == "descending"
-    best = RUN.trials.sort_values("val_accuracy", ascending=False, kind="stable")["number"]
+    best = made_up_run(150).trials.sort_values("val_accuracy", ascending=False, kind="stable")[
+        "number"
+    ]
     assert [row[0] for row in rows(page)] == [str(number) for number in best.head(100)]
     heading.locator("button").focus()
     page.keyboard.press("Enter")
@@ -169,8 +172,8 @@ def test_the_table_sorts(page: Any) -> None:
 
 
 def test_the_table_filters(page: Any) -> None:
-    trials = RUN.trials
-    page.fill("#filters [name=words]", "conv3 VAL_ACCURACY>=89")
+    trials = made_up_run(150).trials
+    page.fill("#filters [name=words]", "conv_3x3 VAL_ACCURACY>=89")
     conv = trials["architecture"].str.contains("nor_conv_3x3")
     expected = trials[conv & (trials["val_accuracy"] >= 89)]
     assert [int(row[0]) for row in rows(page)] == expected["number"].tolist()
@@ -197,7 +200,7 @@ def test_what_is_shown_can_be_saved_as_csv(page: Any) -> None:
         page.click("#csv")
     assert download.value.suggested_filename == "made-up-trials.csv"
     saved = Path(download.value.path()).read_text(encoding="utf-8")
-    own = RUN.trials[RUN.trials["val_accuracy"] > 88].to_csv(index=False)
+    own = made_up_run(150).trials[made_up_run(150).trials["val_accuracy"] > 88].to_csv(index=False)
     pd.testing.assert_frame_equal(
         *(pd.read_csv(io.StringIO(text), engine="python") for text in (saved, own)),
         check_exact=True,
@@ -332,13 +335,13 @@ def test_without_webgl_it_says_what_cannot_be_shown(open_page: Open) -> None:
 
 def test_hostile_text_is_shown_and_not_run(open_page: Open, tmp_path: Path) -> None:
     attack = "</script><img src=x onerror=alert(1)><script>alert(2)</script>"
-    trials = RUN.trials.rename(columns={"snip": attack})
+    trials = made_up_run(150).trials.rename(columns={"snip": attack})
     trials["reason"] = attack
-    study = RUN.config.study.model_copy(update={"name": attack})
+    study = made_up_run(150).config.study.model_copy(update={"name": attack})
     hostile = replace(
-        RUN,
+        made_up_run(150),
         trials=trials,
-        config=RUN.config.model_copy(update={"study": study}),
+        config=made_up_run(150).config.model_copy(update={"study": study}),
         ensemble=None,
         notes=(attack,),
     )
@@ -375,7 +378,7 @@ def test_pages_with_something_missing_work(
 
 def test_a_comparison_opens(open_page: Open, tmp_path: Path) -> None:
     path = tmp_path / "compare.html"
-    path.write_text(compare_runs([RUN, made_up_run(40, seed=3)]), encoding="utf-8")
+    path.write_text(compare_runs([made_up_run(150), made_up_run(40, seed=3)]), encoding="utf-8")
     page = open_page(path)
     draw_all(page)
     assert page.locator(".runs svg.zc-cell").count() == 2

@@ -33,14 +33,11 @@ from zc_search.report import (
 )
 from zc_search.report.drawings import run_drawings
 from zc_search.report.style import accuracy_range, axis
-from zc_search.report.tables import Trials, as_trials, short
+from zc_search.report.tables import Trials, as_trials
 from zc_search.spaces import Architecture
 from zc_search.spaces.nasbench201.drawing import dead_edges, describe_cell, draw_cell
 
 CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|none~2|"
-
-run = made_up_run()
-
 
 # The cell -----------------------------------------------------------------------------------------
 
@@ -80,10 +77,6 @@ def test_a_cell_is_described_in_words() -> None:
 def test_a_drawing_refuses_what_is_no_cell() -> None:
     with pytest.raises(ArchitectureError, match="not an architecture string: 'nonsense'"):
         draw_cell("nonsense")
-
-
-def test_short_names_a_cell_in_a_line() -> None:
-    assert short(CELL) == "conv3 · none,conv1 · skip,none,none"
 
 
 # Axes and colours ---------------------------------------------------------------------------------
@@ -140,21 +133,22 @@ def test_the_front_is_of_the_axes_shown_in_their_directions() -> None:
 
 
 def test_infeasible_trials_and_repeats_are_not_shown() -> None:
-    trials = as_trials(run)
-    shown = sum(len(trace.x) for trace in plot_pareto(run).data)
-    assert shown == trials.feasible["function_key"].nunique() < len(run.trials)
+    trials = as_trials(made_up_run())
+    shown = sum(len(trace.x) for trace in plot_pareto(made_up_run()).data)
+    assert shown == trials.feasible["function_key"].nunique() < len(made_up_run().trials)
 
 
 def test_a_third_axis_makes_it_a_space() -> None:
-    figure = plot_pareto(run, z="val_accuracy")
+    figure = plot_pareto(made_up_run(), z="val_accuracy")
     assert {trace.type for trace in figure.data} == {"scatter3d"}
     assert figure.layout.scene.zaxis.title.text == "Validation accuracy (%)"
 
 
 def test_default_axes_are_the_objectives_else_what_there_is() -> None:
-    assert plot_pareto(run).layout.title.text == "naswot_relu and jacov"
+    assert plot_pareto(made_up_run()).layout.title.text == "naswot_relu and jacov"
     priced = as_trials(
-        run.trials, objectives={"snip": "maximize", "jacov": "maximize", "params": "minimize"}
+        made_up_run().trials,
+        objectives={"snip": "maximize", "jacov": "maximize", "params": "minimize"},
     )
     assert plot_pareto(priced).layout.title.text == "Parameters (M) and snip"
     one = made_up_run(objectives=1)
@@ -171,11 +165,11 @@ def test_without_accuracies_colour_means_nothing_and_it_says_so() -> None:
 
 def test_a_wrong_axis_is_answered_with_the_nearest() -> None:
     with pytest.raises(ReportError, match="unknown column 'jacobi'; did you mean 'jacov'"):
-        plot_pareto(run, "jacobi")
+        plot_pareto(made_up_run(), "jacobi")
     with pytest.raises(ReportError, match="column 'state' holds no numbers"):
-        plot_pareto(run, "state")
+        plot_pareto(made_up_run(), "state")
     with pytest.raises(ReportError, match="column 'jacov' has no finite value"):
-        plot_pareto(run.trials.assign(jacov=np.nan), "jacov")
+        plot_pareto(made_up_run().trials.assign(jacov=np.nan), "jacov")
     with pytest.raises(ReportError, match="a front needs two columns"):
         plot_pareto(pd.DataFrame({"snip": [1.0]}))
     with pytest.raises(ReportError, match="SearchResult or a table of trials, got int"):
@@ -183,7 +177,7 @@ def test_a_wrong_axis_is_answered_with_the_nearest() -> None:
 
 
 def test_parallel_coordinates_leave_out_what_is_not_finite_and_say_so() -> None:
-    table = run.trials.copy()
+    table = made_up_run().trials.copy()
     row = as_trials(table).distinct.index[0]
     table.loc[row, "jacov"] = np.inf
     figure = plot_parallel_coordinates(table)
@@ -197,7 +191,7 @@ def test_parallel_coordinates_leave_out_what_is_not_finite_and_say_so() -> None:
 
 def test_parallel_coordinates_need_two_columns() -> None:
     with pytest.raises(ReportError, match="parallel coordinates need two columns"):
-        plot_parallel_coordinates(run, ["snip"])
+        plot_parallel_coordinates(made_up_run(), ["snip"])
 
 
 def test_an_isomorph_on_the_front_is_shown_in_place_of_an_earlier_one() -> None:
@@ -221,16 +215,16 @@ def test_an_isomorph_on_the_front_is_shown_in_place_of_an_earlier_one() -> None:
 
 
 def test_titles_hold_the_rank_correlations_of_distinct_functions() -> None:
-    rows = as_trials(run).distinct
+    rows = as_trials(made_up_run()).distinct
     tau = stats.kendalltau(rows["jacov"], rows["val_accuracy"]).statistic
     rho = stats.spearmanr(rows["jacov"], rows["val_accuracy"]).statistic
-    figure = plot_proxy_against_accuracy(run, "jacov")
+    figure = plot_proxy_against_accuracy(made_up_run(), "jacov")
     assert figure.layout.title.text == f"jacov: tau {tau:+.2f}, Spearman {rho:+.2f}"
     assert len(figure.data[0].x) == len(rows)
 
 
 def test_kendall_tau_is_ranked_with_the_costs_marked() -> None:
-    parts = traces(plot_kendall_tau(run))
+    parts = traces(plot_kendall_tau(made_up_run()))
     assert set(parts["cost, the baseline"].y) == {"params", "flops"}
     assert list(parts["proxy"].x) == sorted(parts["proxy"].x)
     assert (np.asarray(parts["proxy"].error_x.array) >= 0).all()
@@ -269,8 +263,8 @@ def test_columns_that_share_no_three_architectures_are_refused() -> None:
 
 
 def test_values_that_an_ensemble_predicted_are_not_called_unseen() -> None:
-    assert "nothing here is in-sample" in plot_kendall_tau(run).layout.meta["caption"]
-    table = run.trials.rename(columns={"jacov": "ensemble:e.toml"})
+    assert "nothing here is in-sample" in plot_kendall_tau(made_up_run()).layout.meta["caption"]
+    table = made_up_run().trials.rename(columns={"jacov": "ensemble:e.toml"})
     caption = plot_kendall_tau(table).layout.meta["caption"]
     assert "ensemble:e.toml: predicted, maybe by a fit to these very accuracies" in caption
     assert "in-sample" not in caption
@@ -280,12 +274,16 @@ def test_values_that_an_ensemble_predicted_are_not_called_unseen() -> None:
 
 
 def test_weights_stand_with_the_heaviest_on_top() -> None:
-    assert run.ensemble is not None
-    figure = plot_weights(run)
-    weights = run.ensemble.weights.set_index("feature")["weight"]
+    assert made_up_run().ensemble is not None
+    figure = plot_weights(made_up_run())
+    weights = made_up_run().ensemble.weights.set_index("feature")["weight"]
     order = figure.layout.yaxis.categoryarray
     assert list(order) == list(weights.abs().sort_values().index)
-    assert figure.data == plot_weights(run.ensemble).data == plot_weights(run.ensemble.weights).data
+    assert (
+        figure.data
+        == plot_weights(made_up_run().ensemble).data
+        == plot_weights(made_up_run().ensemble.weights).data
+    )
     assert "percent accuracy" in figure.layout.meta["caption"]
 
 
@@ -310,14 +308,14 @@ def test_importances_are_named_as_such() -> None:
 
 def test_held_out_predictions_are_those_of_the_first_repetition() -> None:
     """The quality on record is the mean over folds of the very same predictions."""
-    assert run.ensemble is not None
-    table = held_out_predictions(run)
+    assert made_up_run().ensemble is not None
+    table = held_out_predictions(made_up_run())
     fitted = table[table["how"] == "cross-validated"]
-    assert len(fitted) == run.ensemble.rows
+    assert len(fitted) == made_up_run().ensemble.rows
     # Residuals on record are quantiles of all held-out rows; extremes must agree.
     residuals = fitted["true"] - fitted["predicted"]
-    assert residuals.min() == pytest.approx(run.ensemble.residuals[0])
-    assert residuals.max() == pytest.approx(run.ensemble.residuals[-1])
+    assert residuals.min() == pytest.approx(made_up_run().ensemble.residuals[0])
+    assert residuals.max() == pytest.approx(made_up_run().ensemble.residuals[-1])
     assert not fitted["function_key"].duplicated().any()
 
 
@@ -326,7 +324,7 @@ def test_rows_that_were_not_fitted_to_are_predicted_by_the_ensemble() -> None:
     trials["pareto"] = trials["feasible"] & (trials["number"] % 3 == 0)
     ensemble = fit_ensemble(trials, PROXIES, repeats=1, n_bootstrap=5)
     assert ensemble.fit_on == "pareto"
-    table = held_out_predictions(replace(run, trials=trials, ensemble=ensemble))
+    table = held_out_predictions(replace(made_up_run(), trials=trials, ensemble=ensemble))
     others = table[table["how"] == "not fitted to"]
     np.testing.assert_allclose(others["predicted"], ensemble.predict(trials.loc[others.index]))
     fitted = table[table["how"] == "cross-validated"]
@@ -356,7 +354,7 @@ def test_without_an_ensemble_there_is_nothing_to_show() -> None:
 
 
 def test_a_learning_curve_is_the_mean_over_draws() -> None:
-    curve = learning_curve(run.trials, PROXIES, [10, 20], n_draws=2)
+    curve = learning_curve(made_up_run().trials, PROXIES, [10, 20], n_draws=2)
     figure = plot_learning_curve(curve)
     ensemble = traces(figure)["ensemble"]
     own = curve[curve["predictor"] == "ensemble"].groupby("size")["kendall_tau"].mean()
@@ -382,10 +380,10 @@ def test_progress_counts_distinct_accuracies_and_simulated_hours_once() -> None:
 
 
 def test_best_so_far_never_falls_and_ends_at_the_best() -> None:
-    best = traces(plot_progress(run, optimum=91.607))
+    best = traces(plot_progress(made_up_run(), optimum=91.607))
     line = np.asarray(best["best so far"].y)
     assert (np.diff(line) >= 0).all()
-    feasible = run.trials[run.trials["feasible"]]
+    feasible = made_up_run().trials[made_up_run().trials["feasible"]]
     assert line[-1] == feasible["val_accuracy"].max()
     # Drawn as steps from the points that change it, it is the running maximum at every trial.
     x, running = np.asarray(best["best so far"].x), feasible["val_accuracy"].cummax()
@@ -411,8 +409,8 @@ def test_several_workers_leave_out_the_clock_that_adds_their_waiting() -> None:
 
 
 def test_progress_of_a_search_by_an_ensemble_does_not_say_it_saw_proxies_alone() -> None:
-    predicted = Trials(run.trials, {"ensemble:e.toml": "maximize"}, "val_accuracy")
-    assert "it looked at proxies" in plot_progress(run).layout.meta["caption"]
+    predicted = Trials(made_up_run().trials, {"ensemble:e.toml": "maximize"}, "val_accuracy")
+    assert "it looked at proxies" in plot_progress(made_up_run()).layout.meta["caption"]
     assert "it looked at proxies" not in plot_progress(predicted).layout.meta["caption"]
 
 
@@ -424,11 +422,11 @@ def test_progress_without_accuracies_follows_the_first_objective() -> None:
 
 def test_progress_refuses_what_it_cannot_follow() -> None:
     with pytest.raises(ReportError, match="unknown x axis 'second'; did you mean 'seconds'"):
-        plot_progress(run, "second")  # type: ignore[arg-type]
+        plot_progress(made_up_run(), "second")  # type: ignore[arg-type]
     with pytest.raises(ReportError, match="neither"):
         plot_progress(pd.DataFrame({"snip": [1.0]}))
     with pytest.raises(ReportError, match="unknown column 'duration'"):
-        plot_progress(run.trials.drop(columns="duration"), "seconds")
+        plot_progress(made_up_run().trials.drop(columns="duration"), "seconds")
 
 
 def test_distinct_counts_architectures_and_functions() -> None:
@@ -451,17 +449,22 @@ def test_the_points_beside_a_box_are_named_as_they_are_drawn(seeds: int, said: s
 
 
 def test_time_adds_up() -> None:
-    figure = plot_time(run)
+    figure = plot_time(made_up_run())
     spent = dict(zip(figure.data[0].y, figure.data[0].x, strict=True))
-    assert spent["proxies"] == pytest.approx(run.trials["seconds_proxies"].sum())
+    assert spent["proxies"] == pytest.approx(made_up_run().trials["seconds_proxies"].sum())
     trials = spent["proxies"] + spent["benchmark"] + spent["waiting, sampler and storage"]
-    assert trials == pytest.approx(run.trials["duration"].sum())
+    assert trials == pytest.approx(made_up_run().trials["duration"].sum())
     assert "search" not in spent
     with pytest.raises(ReportError, match="no trial has its times"):
-        plot_time(replace(run, trials=pd.DataFrame(), seconds={}))
+        plot_time(replace(made_up_run(), trials=pd.DataFrame(), seconds={}))
 
 
 def test_every_figure_says_in_words_what_it_shows() -> None:
-    for figure in (plot_pareto(run), plot_kendall_tau(run), plot_weights(run), plot_time(run)):
+    for figure in (
+        plot_pareto(made_up_run()),
+        plot_kendall_tau(made_up_run()),
+        plot_weights(made_up_run()),
+        plot_time(made_up_run()),
+    ):
         assert re.search(r"\d", figure.layout.meta["alt"])
         assert figure.layout.title.text

@@ -5,16 +5,16 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from zc_search.errors import ReportError
 from zc_search.report import plot_hypervolume
+from zc_search.report.figures.front import nondominated
 from zc_search.report.hypervolume import (
     exact_shares,
     hypervolume,
-    nondominated,
     sampled_shares,
 )
 from zc_search.report.tables import as_trials
@@ -33,7 +33,6 @@ grid = st.integers(0, 4).map(lambda step: step / 4)
 
 
 @given(st.integers(1, 4).flatmap(lambda d: arrays(float, (6, d), elements=grid)))
-@settings(max_examples=60, deadline=None)
 def test_exact_shares_are_the_inclusion_exclusion_volumes(points: np.ndarray) -> None:
     shares = exact_shares(points)
     for count in range(1, len(points) + 1):
@@ -41,7 +40,6 @@ def test_exact_shares_are_the_inclusion_exclusion_volumes(points: np.ndarray) ->
 
 
 @given(arrays(float, (12, 3), elements=grid))
-@settings(max_examples=60, deadline=None)
 def test_nondominated_is_the_definition(costs: np.ndarray) -> None:
     expected = [
         not any((other <= row).all() and (other < row).any() for other in costs) for row in costs
@@ -57,7 +55,8 @@ def test_what_is_not_finite_is_dominated() -> None:
 
 def test_samples_agree_with_the_exact_share_within_their_error() -> None:
     points = np.random.default_rng(0).random((30, 4))
-    exact, (sampled, error) = exact_shares(points), sampled_shares(points, 2**14, seed=1)
+    exact, sampled = exact_shares(points), sampled_shares(points, 2**14, seed=1)
+    error = np.sqrt(exact * (1 - exact) / 2**14)
     assert (abs(exact - sampled) <= 4 * error + 1e-9).all()
     assert (np.diff(sampled) >= 0).all()
 
@@ -74,9 +73,7 @@ def test_objectives_are_scaled_and_turned_by_direction() -> None:
     )
     info = hypervolume(trials)
     assert info.exact
-    assert info.samples == 0
     np.testing.assert_allclose(info.share, [0, 0.25, 0.25 + 0.0625, 0.3125])
-    assert not info.error.any()
 
 
 def test_an_objective_that_never_varies_is_left_out() -> None:

@@ -6,41 +6,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import optuna
 import pandas as pd
 import pytest
-from report_runs import made_up_run
+from report_runs import made_up_run, written
 from small_search import SMALL
 
-from zc_search.config import Config, config_to_toml, parse_config
+from zc_search.config import Config, parse_config
 from zc_search.errors import ReportError, StudyError
 from zc_search.report import compare_runs, load_result, render_report
-from zc_search.report.comparison import get_comparison, get_differences
-from zc_search.report.comparison_figures import (
+from zc_search.report.comparison import (
+    get_comparison,
+    get_differences,
     plot_compared_progress,
     plot_compared_quality,
     plot_compared_tau,
     run_names,
 )
-from zc_search.report.outputs import write_outputs
 from zc_search.report.text import result_document
 from zc_search.search import run_search
 from zc_search.study.result import SearchResult
-from zc_search.study.run_folder import RunFolder
-
-
-def written(result: SearchResult, path: Path) -> Path:
-    folder = RunFolder(path)
-    folder.write_text("config.toml", config_to_toml(result.config))
-    if result.ensemble is not None:
-        result.ensemble.save(path / "ensemble.toml")
-    write_outputs(replace(result, folder=path), optuna.create_study(), folder)
-    return path
 
 
 def test_a_result_comes_back_from_its_folder(tmp_path: Path) -> None:
     result = made_up_run(100)
-    back = load_result(written(result, tmp_path / "run"))
+    back = load_result(written(result, tmp_path / "run", report=True))
     assert back.config == result.config
     assert back.best == result.best
     assert back.notes == result.notes
@@ -94,7 +83,7 @@ def test_the_manifest_counts_accuracies_that_were_looked_at(tmp_path: Path) -> N
 
 def test_the_same_report_comes_from_the_folder(tmp_path: Path) -> None:
     result = made_up_run()
-    path = written(result, tmp_path / "run")
+    path = written(result, tmp_path / "run", report=True)
     fresh, loaded = (
         render_report(r).partition("<footer>")[0]
         for r in (replace(result, folder=path), load_result(path))
@@ -145,26 +134,29 @@ def test_unknown_keys_of_a_later_version_are_passed_over(tmp_path: Path) -> None
 
 # Side by side -------------------------------------------------------------------------------------
 
-runs = (
-    made_up_run(seed=1),
-    replace(made_up_run(40, 2, seed=2, sampler="random"), folder=Path("runs/other")),
-    made_up_run(benchmark=False),
-)
+
+@pytest.fixture(scope="module")
+def runs() -> tuple[SearchResult, ...]:
+    return (
+        made_up_run(seed=1),
+        made_up_run(40, 2, seed=2, sampler="random", folder=Path("runs/other")),
+        made_up_run(benchmark=False),
+    )
 
 
-def test_runs_are_named_apart() -> None:
+def test_runs_are_named_apart(runs: tuple[SearchResult, ...]) -> None:
     assert run_names(runs[:2]) == ["runs/made-up", "runs/other"]
     assert run_names([runs[0], runs[0]]) == ["runs/made-up (1)", "runs/made-up (2)"]
 
 
-def test_answers_stand_side_by_side() -> None:
+def test_answers_stand_side_by_side(runs: tuple[SearchResult, ...]) -> None:
     table = get_comparison(runs)
     assert list(table.columns) == run_names(runs)
     assert list(table.loc["trials"].str.split(",").str[0]) == ["60", "40", "60"]
     assert table.loc["accuracies looked at"].iloc[2] == ""
 
 
-def test_the_best_looked_at_is_a_feasible_one() -> None:
+def test_the_best_looked_at_is_a_feasible_one(runs: tuple[SearchResult, ...]) -> None:
     table = runs[0].trials.copy()
     table.loc[~table["feasible"], "val_accuracy"] = 99.0
     best = table.loc[table["feasible"], "val_accuracy"].max()
@@ -174,7 +166,7 @@ def test_the_best_looked_at_is_a_feasible_one() -> None:
     assert row.iloc[0] == f"{best:.2f} %"
 
 
-def test_only_settings_that_differ_are_listed() -> None:
+def test_only_settings_that_differ_are_listed(runs: tuple[SearchResult, ...]) -> None:
     differences = get_differences(runs[:2])
     assert {"study.sampler", "study.n_trials", "objectives.synflow"} <= set(differences.index)
     assert "space.dataset" not in differences.index
@@ -182,7 +174,9 @@ def test_only_settings_that_differ_are_listed() -> None:
     assert get_differences([runs[0], runs[0]]).empty
 
 
-def test_compared_figures_have_a_trace_a_run_that_has_what_they_show() -> None:
+def test_compared_figures_have_a_trace_a_run_that_has_what_they_show(
+    runs: tuple[SearchResult, ...],
+) -> None:
     for plot in (plot_compared_tau, plot_compared_quality):
         assert [trace.name for trace in plot(runs).data] == run_names(runs)[:2]
     figure = plot_compared_progress(runs[:2])
@@ -192,7 +186,7 @@ def test_compared_figures_have_a_trace_a_run_that_has_what_they_show() -> None:
     assert len({(trace.line.color, trace.line.dash) for trace in figure.data}) == 2
 
 
-def test_runs_that_cannot_be_compared_say_why() -> None:
+def test_runs_that_cannot_be_compared_say_why(runs: tuple[SearchResult, ...]) -> None:
     with pytest.raises(ReportError, match="a comparison needs two runs or more, got 1"):
         compare_runs(runs[:1])
     with pytest.raises(ReportError, match="no run has an accuracy or an objective to follow"):
@@ -203,7 +197,7 @@ def test_runs_that_cannot_be_compared_say_why() -> None:
         plot_compared_quality(runs[2:])
 
 
-def test_the_page_of_a_comparison_stands_alone() -> None:
+def test_the_page_of_a_comparison_stands_alone(runs: tuple[SearchResult, ...]) -> None:
     html = compare_runs(runs)
     assert "3 runs side by side" in html
     assert "Left out, as they have no val_accuracy: " in html

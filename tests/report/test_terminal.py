@@ -17,10 +17,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import Result
 from report_runs import PROXIES, made_up_run, trials_table
 from rich.console import Console
 from small_search import SMALL
+from typer.testing import CliRunner
 
+from zc_search.cli.app import app
 from zc_search.config import parse_config
 from zc_search.ensemble import fit_ensemble
 from zc_search.report.text import (
@@ -41,30 +44,14 @@ ALONE = SMALL.replace("12", "4") + '[benchmark]\nname = "none"\n'
 COMMAND = [sys.executable, "-m", "zc_search", "--config", "search.toml"]
 
 
-@pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, bytes]:
-    """The folder of a search, and what it printed."""
-    folder = tmp_path_factory.mktemp("search")
-    (folder / "search.toml").write_text(SMALL)
-    done = subprocess.run(COMMAND, cwd=folder, check=True, capture_output=True)
-    return folder, done.stdout, done.stderr
-
-
-@pytest.fixture
-def folder(first: tuple[Path, bytes, bytes]) -> Path:
-    """A folder with a search that is done: the command again is quick, and prints the same."""
-    return first[0]
-
-
-def command(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
-    done = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        capture_output=True,
-        env={**os.environ, **variables},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()
+def invoke(folder: Path, *arguments: str) -> Result:
+    """Run a search with `SMALL` or, in a new folder, `ALONE`, in this process."""
+    small = folder / "runs" / "small"
+    (folder / "search.toml").write_text(SMALL if small.exists() else ALONE)
+    named = f"output.folder={json.dumps(str(folder / 'runs'))}"
+    given = ["--config", str(folder / "search.toml"), "--set", named, *arguments]
+    done = CliRunner().invoke(app, given, catch_exceptions=False)
+    assert done.exit_code == 0
     return done
 
 
@@ -172,24 +159,18 @@ def test_brackets_in_a_plan_are_no_markup() -> None:
 # Pipes, machines, encodings -----------------------------------------------------------------------
 
 
-def test_a_pipe_gets_text_without_codes(first: tuple[Path, bytes, bytes]) -> None:
-    _, out, err = first
-    assert b"\x1b" not in out
-    assert b"Pareto front: " in out
-    assert err == b""
-
-
-def test_json_is_all_that_stands_on_standard_output(folder: Path) -> None:
-    done = command(folder, "--json")
+def test_json_is_all_that_stands_on_standard_output(copied_run: Path) -> None:
+    done = invoke(copied_run.parents[1], "--json")
     document = json.loads(done.stdout)
-    assert b"objectives  naswot_relu (maximize), params (minimize)" in done.stderr
-    manifest = json.loads((folder / "runs" / "small" / "manifest.json").read_text())
-    front = pd.read_csv(folder / "runs" / "small" / "pareto.csv")
+    assert "objectives  naswot_relu (maximize), params (minimize)" in done.stderr
+    manifest = json.loads((copied_run / "manifest.json").read_text())
+    front = pd.read_csv(copied_run / "pareto.csv")
     assert document["best"] == manifest["best"]
     assert document["trials"] == 12
-    assert Path(folder, document["report"]).exists()
+    assert Path(document["report"]).exists()
     assert [row["architecture"] for row in document["pareto"]] == front["architecture"].tolist()
-    assert {row["feature"] for row in document["ensemble"]["weights"]} <= {"naswot_relu", "params"}
+    features = {row["feature"] for row in document["ensemble"]["weights"]}
+    assert {"naswot_relu", "params"} <= features
     assert document["ensemble"]["quality"][0]["predictor"] == "ensemble"
 
 
@@ -219,14 +200,14 @@ def test_warnings_are_always_said(verbose: bool) -> None:
 
 
 def test_quiet_prints_nothing_but_the_log_that_is_asked_for(tmp_path: Path) -> None:
-    (tmp_path / "search.toml").write_text(ALONE)
-    done = command(tmp_path, "-v", "--quiet")
-    assert done.stdout == b""
-    lines = done.stderr.decode().splitlines()
+    done = invoke(tmp_path, "-v", "--quiet")
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
     assert all(re.match(r"\d{4}-\S+ \S+ INFO ", line) for line in lines)
     assert len([line for line in lines if re.search(r" INFO trial \d: ", line)]) == 4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "variables",
     [
@@ -235,13 +216,17 @@ def test_quiet_prints_nothing_but_the_log_that_is_asked_for(tmp_path: Path) -> N
     ],
     ids=["ascii", "C"],
 )
-def test_other_encodings_get_letters_that_they_have(
-    folder: Path, variables: dict[str, str]
+def test_pipes_of_other_encodings_get_letters_that_they_have(
+    tmp_path: Path, variables: dict[str, str]
 ) -> None:
-    done = command(folder, **variables)
+    (tmp_path / "search.toml").write_text(SMALL)
+    environment = {**os.environ, **variables}
+    done = subprocess.run(COMMAND, cwd=tmp_path, check=True, capture_output=True, env=environment)
     text = done.stdout.decode("ascii")
     assert "?" not in text
+    assert "\x1b" not in text
     assert "best by prediction" in text
+    assert done.stderr == b""
 
 
 def test_letters_that_an_encoding_lacks_end_nothing() -> None:
@@ -293,6 +278,7 @@ def in_terminal(folder: Path, columns: int, *arguments: str, **variables: str) -
 COLOUR = re.compile(r"\x1b\[[\d;]*\b(?:3\d|4\d|9\d|10\d)(?:;[\d;]*)?m")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("columns", "variables"), [(40, {"NO_COLOR": "1"}), (80, {})])
 def test_progress_is_one_line_that_is_written_over(
     tmp_path: Path, columns: int, variables: dict[str, str]

@@ -26,7 +26,7 @@ def report(
 
     A learning curve is shown if `zc-search ensemble curve RUN --out RUN/curve` made one.
     """
-    from zc_search._utils.files import write_atomically
+    from zc_search._utils.files import write_atomically, writing
     from zc_search.errors import StudyError
     from zc_search.report import compare_runs, load_result, write_report
     from zc_search.report.comparison import comparison_drawings
@@ -40,17 +40,15 @@ def report(
 
     results = [load_result(run) for run in runs]
     drawings: list[Drawing]
-    try:
+    with writing("the page", StudyError):
         if len(results) == 1:
             result, folder = results[0], runs[0]
             curve = stored_learning_curve(folder)
             path = write_report(result, out or folder / "report.html", learning_curve=curve)
             drawings = [*run_drawings(result, held_out_or_none(result), curve).values()]
         else:
-            path = write_atomically(out or Path("comparison.html"), compare_runs(results).encode())
+            path = write_atomically(out or Path("comparison.html"), compare_runs(results))
             drawings = comparison_drawings(results)
-    except OSError as error:
-        raise StudyError(f"cannot write {error.filename!r}: {error.strerror}") from error
     typer.echo(f"wrote {path}")
     if png is not None:
         # What the browser mumbles beside the pictures; what goes wrong is raised.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from zc_search.errors import ArchitectureError
 from zc_search.spaces import EDGES, Architecture
+from zc_search.spaces.nasbench201.graph import live_edges
 
 NAMES = {
     "none": "none",
@@ -97,18 +98,8 @@ class CellDrawing(str):
 
 def dead_edges(architecture: Architecture) -> tuple[bool, ...]:
     """Return which edges carry nothing from the input to the output, in the string's order."""
-    live = [operation != "none" for operation in architecture.ops]
-    from_input, to_output = {0}, {3}
-    for (target, source), open_ in zip(EDGES, live, strict=True):  # ascending targets
-        if open_ and source in from_input:
-            from_input.add(target)
-    for (target, source), open_ in reversed(list(zip(EDGES, live, strict=True))):
-        if open_ and target in to_output:
-            to_output.add(source)
-    return tuple(
-        not (open_ and source in from_input and target in to_output)
-        for (target, source), open_ in zip(EDGES, live, strict=True)
-    )
+    live = live_edges(architecture.ops)
+    return tuple(edge not in live for edge in range(len(EDGES)))
 
 
 def describe_cell(architecture: Architecture | str) -> str:
@@ -123,17 +114,11 @@ def describe_cell(architecture: Architecture | str) -> str:
 
 
 def draw_cell(architecture: Architecture | str) -> CellDrawing:
-    """Draw a NAS-Bench-201 cell.
+    """Draw a NAS-Bench-201 cell as SVG, with a description for screen readers.
 
     Edges are named by operation; those without influence on the output are faint: ``none``, and
-    what hangs on a node that the input does not reach or that does not reach the output.
-
-    Args:
-        architecture: An architecture or its string.
-
-    Returns:
-        SVG, scalable, with a description for screen readers. On a page, the variables
-        ``--cell-ink`` and ``--cell-paper`` set its colours.
+    what hangs on a node that the input does not reach or that does not reach the output. On a
+    page, the variables ``--cell-ink`` and ``--cell-paper`` set its colours.
 
     Raises:
         ArchitectureError: A string that names no architecture.
