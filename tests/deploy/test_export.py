@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,16 +13,22 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from zc_search.cli.app import app
 from zc_search.config import parse_config
-from zc_search.deploy.export import export_network, subject_of_cell, writing
-from zc_search.deploy.export.formats import load_module, multiply_adds
-from zc_search.deploy.export.source import exported_name, kept, network_source
+from zc_search.deploy import export
+from zc_search.deploy.export import (
+    Subject,
+    export_network,
+    load_module,
+    multiply_adds,
+    subject_of_cell,
+)
+from zc_search.deploy.source import exported_weights, network_source
 from zc_search.errors import StudyError
 from zc_search.images.datasets import Task
 from zc_search.spaces import Architecture
@@ -36,18 +43,21 @@ SETTINGS = {
 }
 
 
-def exported_module(folder: Path, cell: Architecture, task: Task, cells: int = 1):
-    """The module as generated, with the weights of our own network, and that network."""
-    source = network_source(
+def subject(cell: Architecture, task: Task, cells: int = 1, names: Sequence[str] = ()) -> Subject:
+    return Subject(
         cell,
+        parse_config(SETTINGS | {"space": {"channels": 2, "cells": cells}}),
         task,
-        channels=2,
-        cells=cells,
-        class_names=[str(n) for n in range(task.classes)],
-        mean=[0.5] * task.channels,
-        spread=[0.25] * task.channels,
+        tuple(names or map(str, range(task.classes))),
+        mean=(0.5,) * task.channels,
+        spread=(0.25,) * task.channels,
         values="from 0 to 1",
     )
+
+
+def exported_module(folder: Path, cell: Architecture, task: Task, cells: int = 1):
+    """The module as generated, with the weights of our own network, and that network."""
+    source = network_source(subject(cell, task, cells))
     (folder / "network.py").write_text(source)
     ours = build_network(cell, task, channels=2, cells=cells, seed=3)
     for module in ours.modules():  # running statistics that differ between layers
@@ -55,13 +65,10 @@ def exported_module(folder: Path, cell: Architecture, task: Task, cells: int = 1
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
             torch.nn.init.uniform_(module.bias, -0.5, 0.5)
     theirs = load_module(folder / "network.py").Network()
-    theirs.load_state_dict(
-        {exported_name(n): t for n, t in ours.state_dict().items() if kept(cell, n)}
-    )
+    theirs.load_state_dict(exported_weights(ours.state_dict(), cell))
     return ours.eval(), theirs.eval(), source
 
 
-@settings(max_examples=20)
 @given(index=st.integers(0, 15_624))
 def test_every_cell_is_written_as_it_computes(tmp_path_factory, index: int) -> None:
     task = Task("any", 3, 1, 8, 8)
@@ -97,18 +104,18 @@ def test_flops_are_those_of_the_edges_that_are_there(tmp_path: Path) -> None:
 
 def test_the_card_counts_what_is_exported(tmp_path: Path) -> None:
     cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
-    subject = subject_of_cell(cell, parse_config(SETTINGS))
-    export_network(subject, tmp_path / "out", onnx=False)
+    chosen = subject_of_cell(cell, parse_config(SETTINGS))
+    export_network(chosen, tmp_path / "out", onnx=False)
     lean = Architecture.from_string(cell.replace("nor_conv_3x3", "none"))
-    network = build_network(lean, subject.task, channels=2, cells=1)
+    network = build_network(lean, chosen.task, channels=2, cells=1)
     said = f"| FLOPs | {network.multiply_adds(8, 8) / 1e6:.4g} million"
     assert said in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_weights_of_other_images_are_refused(tmp_path: Path) -> None:
-    subject = replace(subject_of_cell(CELL, parse_config(SETTINGS)), weights={"stem": 0})
+    chosen = replace(subject_of_cell(CELL, parse_config(SETTINGS)), weights={"stem": 0})
     with pytest.raises(StudyError, match="the trained weights are of a network for other images"):
-        export_network(subject, tmp_path / "out", onnx=False)
+        export_network(chosen, tmp_path / "out", onnx=False)
 
 
 @pytest.fixture(scope="module")
@@ -150,13 +157,13 @@ def test_the_card_loads_the_network_as_it_says(folder: Path) -> None:
 def test_a_format_that_computes_something_else_is_no_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = writing.write_program
+    real = export.write_program
 
     def wrong(network, task, path):
         torch.nn.init.constant_(network.classifier.bias, 7.0)
         real(network, task, path)
 
-    monkeypatch.setattr(writing, "write_program", wrong)
+    monkeypatch.setattr(export, "write_program", wrong)
     with pytest.raises(StudyError, match=r"network\.pt2 does not compute what the network does"):
         export_network(subject_of_cell(CELL, parse_config(SETTINGS)), tmp_path / "x", onnx=False)
 
@@ -169,7 +176,7 @@ def test_a_folder_with_something_in_it_is_left_alone(folder: Path) -> None:
 def test_missing_packages_are_named_with_what_installs_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "missing", lambda *packages: packages[-1:])
+    monkeypatch.setattr(export, "missing", lambda *packages: packages[-1:])
     message = r'an export needs onnxruntime: pip install "zc-search\[export\]"'
     with pytest.raises(StudyError, match=message):
         export_network(subject_of_cell(CELL, parse_config(SETTINGS)), tmp_path / "x")
@@ -177,16 +184,8 @@ def test_missing_packages_are_named_with_what_installs_them(
 
 def test_odd_class_names_stay_text(tmp_path: Path) -> None:
     names = ['"""', "a\\b", "é|<b>", "'); import os"]
-    source = network_source(
-        Architecture.from_string(CELL),
-        Task("any", 4, 1, 8, 8),
-        channels=2,
-        cells=1,
-        class_names=names,
-        mean=[0.0],
-        spread=[1.0],
-        values="from 0 to 1",
-    )
+    task = Task("any", 4, 1, 8, 8)
+    source = network_source(subject(Architecture.from_string(CELL), task, names=names))
     (tmp_path / "network.py").write_text(source)
     assert list(load_module(tmp_path / "network.py").CLASSES) == names
 

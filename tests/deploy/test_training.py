@@ -19,11 +19,9 @@ from typer.testing import CliRunner
 from zc_search.cli.app import app
 from zc_search.config import Training, load_config, parse_config
 from zc_search.deploy.export import export_network, subject_of_run
-from zc_search.deploy.training import Examples, train_network, train_run
-from zc_search.deploy.training.augmentation import augment
-from zc_search.deploy.training.entrants import Entrant
-from zc_search.deploy.training.loop import accuracy
-from zc_search.deploy.training.outcome import by_group, verdict
+from zc_search.deploy.feedback import Entrant, by_group, verdict
+from zc_search.deploy.loop import Examples, accuracy, augment, train_network
+from zc_search.deploy.training import train_run
 from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble
 from zc_search.ensemble.sources import load_source
 from zc_search.errors import StudyError
@@ -250,7 +248,7 @@ def test_the_card_names_the_images_that_the_weights_were_trained_on(
     config = result.config.model_copy(update={"benchmark": benchmark})
     assert not config.data_decides
     monkeypatch.setattr(
-        "zc_search.deploy.export.subject.load_result", lambda run: replace(result, config=config)
+        "zc_search.deploy.subject.load_result", lambda run: replace(result, config=config)
     )
     subject = subject_of_run(result.folder)
     assert subject.weights is not None
@@ -349,6 +347,7 @@ def test_a_second_call_trains_nothing_and_prints_the_same(trained) -> None:
     pd.testing.assert_frame_equal(again, outcome.results)  # the seconds of each training too
 
 
+@pytest.mark.thorough
 def test_killed_between_trainings_it_goes_on(trained, tmp_path: Path) -> None:
     """With SIGKILL, as nothing can be said or written then."""
     run = tmp_path / "run"

@@ -12,8 +12,7 @@ from zc_search.cli.printing import counting_bar, plain_console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from zc_search.deploy.training import Outcome
-    from zc_search.deploy.training.running import Step
+    from zc_search.deploy.training import Outcome, Step
 
 
 def train(

@@ -3,52 +3,43 @@
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from zc_search.deploy.export.subject import Subject
+from zc_search.deploy.subject import Subject
 from zc_search.spaces.nasbench201.drawing import describe_cell
 
 
 def model_card(
-    subject: Subject, costs: Mapping[str, float], differences: Mapping[str, float], trained: bool
+    subject: Subject, costs: Mapping[str, float], differences: Mapping[str, float]
 ) -> str:
-    """Return the model card as Markdown.
-
-    Args:
-        subject: The network.
-        costs: ``params`` and ``flops``, in millions.
-        differences: By file, how far its outputs are from the network's; see
-            `largest_difference`.
-        trained: Whether the weights beside it were learnt.
-    """
-    task, config = subject.task, subject.config
+    """Return the model card as Markdown, given params and flops in millions."""
+    task = subject.task
+    shown = ", ".join(subject.class_names[:20])
+    if (more := len(subject.class_names) - 20) > 0:
+        shown += f" and {more} more"
     facts = {
         "Images": f"{task.channels} x {task.height} x {task.width}, values {subject.values}, "
         "normalised by MEAN and STD of network.py",
-        "Classes": f"{task.classes}: {_listed(subject.class_names)}",
+        "Classes": f"{task.classes}: {shown}",
         "Parameters": f"{costs['params']:.4g} million",
         "FLOPs": f"{costs['flops']:.4g} million multiply-adds an image",
         **subject.known,
     }
-    if "Reached" not in facts:
-        facts["Reached"] = "not trained"
-    rows = "\n".join(f"| {key} | {_cell(value)} |" for key, value in facts.items())
+    facts.setdefault("Reached", "not trained")
+    rows = "\n".join(f"| {key} | {_escaped(value)} |" for key, value in facts.items())
     checks = "\n".join(
         f"- `{name}`: largest difference {value:.1e} of the largest output"
         for name, value in differences.items()
     )
-    weights = (
-        "The weights are trained."
-        if trained
-        else "**The weights are random**: the network was not trained"
-        + ("." if config.data.generated else "; `zc-search train` does it.")
-    )
-    return f"""# A network for {_cell(task.name)}
+    weights = "The weights are trained."
+    if subject.weights is None:
+        weights = "**The weights are random**: the network was not trained"
+        weights += "." if subject.config.data.generated else "; `zc-search train` does it."
+    return f"""# A network for {_escaped(task.name)}
 
 ![The cell: {describe_cell(subject.architecture)}](cell.svg)
 
 `{subject.architecture}`
 
-Cells a stage: {config.space.cells or 5}. Channels of the first of three stages: \
-{config.space.channels or 16}. {weights}
+Cells a stage: {subject.cells}. Channels of the first of three stages: {subject.channels}. {weights}
 
 | | |
 |---|---|
@@ -72,12 +63,7 @@ Written by zc-search {version("zc-search")}.
 """
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:20])
-    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20} more"
-
-
-def _cell(text: str) -> str:
+def _escaped(text: str) -> str:
     """Keep what a table of Markdown would read otherwise."""
     escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
     return escaped.replace("`", "\\`").replace("\n", " ")

@@ -1,12 +1,13 @@
-"""The loop closed: an ensemble refitted on the accuracies that the user's own images gave."""
+"""What trainings say: by group with their spread, and an ensemble refitted on their accuracies."""
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from zc_search.config import Config
-from zc_search.deploy.training.outcome import by_architecture
 from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble, fit_ensemble, ranking
 from zc_search.ensemble.sources import COSTLY, settings_of
 from zc_search.ensemble.tables import function_keys
@@ -14,10 +15,21 @@ from zc_search.ensemble.without_accuracies import aggregated
 from zc_search.errors import EnsembleError
 from zc_search.proxies import Proxy
 
+CHOSEN = "chosen"
+RANDOM = "random"
+LARGEST = "most parameters"
+
 FEWEST = 10
 """Distinct functions trained, below which nothing is fitted."""
 
 TARGET = "val_accuracy"
+
+
+class Entrant(NamedTuple):
+    """An architecture to be trained, and as what: `CHOSEN`, `RANDOM` or `LARGEST`."""
+
+    group: str
+    architecture: str
 
 
 def refit(
@@ -27,18 +39,9 @@ def refit(
     proxies: Sequence[Proxy],
     fingerprint: str,
 ) -> tuple[Ensemble | None, pd.DataFrame, list[str]]:
-    """Fit an ensemble to accuracies of the user's own, and rank with it.
+    """Fit an ensemble to accuracies of the user's own, and rank all scored with it.
 
-    Args:
-        config: The search's.
-        table: All architectures scored: of the search, and those trained beside.
-        results: See `Outcome`.
-        proxies: What was computed.
-        fingerprint: Of the batch they were computed on.
-
-    Returns:
-        The ensemble, the ranking with the reached accuracies, both empty where there are fewer
-        than `FEWEST` accuracies, and a sentence for each thing to know.
+    Without an ensemble, as where there are fewer than `FEWEST` accuracies, the ranking is empty.
     """
     means = by_architecture(results)
     table = table.drop(columns=TARGET, errors="ignore").reset_index(drop=True)
@@ -46,14 +49,11 @@ def refit(
     known = table[np.isfinite(table[TARGET])]
     functions = len(set(function_keys(known)))
     if functions < FEWEST:
-        return (
-            None,
-            pd.DataFrame(),
-            [
-                f"{functions} different functions were trained, too few to refit the ensemble: "
-                f"{FEWEST} are needed; train more with a larger --top."
-            ],
+        few = (
+            f"{functions} different functions were trained, too few to refit the ensemble: "
+            f"{FEWEST} are needed; train more with a larger --top."
         )
+        return None, pd.DataFrame(), [few]
     definitions = {p.name: p.definition for p in proxies}
     columns = [name for name in aggregated(config, list(definitions)) if name in definitions]
     # Prior knowledge that pays where accuracies are few; features of the flow are of these cells.
@@ -98,3 +98,50 @@ def refit(
                 "ensemble does; until more are trained, trust ranking.csv of the search."
             )
     return ensemble, ranking(ensemble, table), notes
+
+
+def by_architecture(results: pd.DataFrame) -> pd.Series:
+    """Return the mean accuracy over training seeds, in percent, by architecture."""
+    return results.groupby("architecture", sort=False)["accuracy"].mean()
+
+
+def by_group(results: pd.DataFrame, entrants: Sequence[Entrant]) -> pd.DataFrame:
+    """Summarise accuracies, in percent: one row a group, its spread over architectures."""
+    means = by_architecture(results)
+    rows = []
+    for group in (CHOSEN, RANDOM, LARGEST):
+        names = [e.architecture for e in entrants if e.group == group and e.architecture in means]
+        if not names:
+            continue
+        values = means[names].to_numpy()
+        spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+        rows.append(
+            {
+                "group": group,
+                "architectures": len(values),
+                "mean": float(values.mean()),
+                "spread": spread,
+                "standard_error": spread / np.sqrt(len(values)),
+                "lowest": float(values.min()),
+                "highest": float(values.max()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def verdict(groups: pd.DataFrame) -> str | None:
+    """Say whether the chosen were better than the random ones, and by more than chance would."""
+    rows = {row["group"]: row for row in groups.to_dict("records")}
+    if not {CHOSEN, RANDOM} <= rows.keys():
+        return None
+    chosen, other = (float(rows[group]["mean"]) for group in (CHOSEN, RANDOM))
+    gain = chosen - other
+    error = math.hypot(*(float(rows[group]["standard_error"]) for group in (CHOSEN, RANDOM)))
+    said = (
+        f"The chosen reach {chosen:.2f} % on average, as many random ones {other:.2f} %: a "
+        f"difference of {gain:+.2f} points"
+    )
+    if not math.isfinite(error):
+        return f"{said}, of one architecture each."
+    compared = "more" if abs(gain) > error else "no more"
+    return f"{said}, {compared} than its standard error of {error:.2f}."

@@ -1,30 +1,40 @@
-"""`train_run`: every training of a run, each kept as it ends, and what is made of them all."""
+"""`train_run`: the best few of a run trained on its images, against random ones."""
 
 import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from zc_search._utils.files import write_atomically
 from zc_search.config import Config, Training
-from zc_search.deploy.training.entrants import Entrant, choose_entrants
-from zc_search.deploy.training.feedback import refit
-from zc_search.deploy.training.loop import Examples, train_network
-from zc_search.deploy.training.outcome import Outcome, by_group, verdict
-from zc_search.errors import StudyError
+from zc_search.deploy.feedback import (
+    CHOSEN,
+    LARGEST,
+    RANDOM,
+    Entrant,
+    by_group,
+    refit,
+    verdict,
+)
+from zc_search.deploy.loop import Examples, train_network
+from zc_search.ensemble import Ensemble
+from zc_search.ensemble.tables import flags
+from zc_search.errors import ConfigError, StudyError
 from zc_search.images.image_set import ImageSet
-from zc_search.proxies import resolve_proxies
+from zc_search.proxies import Proxy, resolve_proxies
 from zc_search.report import write_report
 from zc_search.report.run import load_result, stored_learning_curve
 from zc_search.scoring.images import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer, torch_device
-from zc_search.spaces import AnyArchitecture, make_space, read_architecture
+from zc_search.spaces import AnyArchitecture, AnySpace, make_space, read_architecture
 from zc_search.spaces.network import build_network
 from zc_search.study import broken
 from zc_search.study.result import SearchResult
@@ -32,6 +42,8 @@ from zc_search.study.run_folder import RunFolder
 
 FOLDER = "training"
 """Of the run's folder."""
+
+_DRAWS_EACH = 200
 
 _COLUMNS = ["architecture", "seed", "epochs", "accuracy", "seconds"]
 
@@ -53,6 +65,30 @@ class Step:
     group: str = ""
     epoch: int = 0
     accuracy: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training the best few of a run gave.
+
+    Attributes:
+        folder: Holds it all.
+        results: One row a training: ``architecture, seed, epochs, accuracy`` in percent of the
+            validation images after the last epoch, ``seconds``.
+        groups: One row a group: ``group``, ``architectures``, and in percent ``mean``, ``spread``
+            (standard deviation over architectures, each the mean of its seeds),
+            ``standard_error`` of the mean, ``lowest``, ``highest``.
+        ensemble: Refitted on these accuracies; None where there are too few.
+        ranking: All architectures known, in the order that the accuracies suggest.
+        notes: A sentence for each thing a user should know.
+    """
+
+    folder: Path
+    results: pd.DataFrame
+    groups: pd.DataFrame
+    ensemble: Ensemble | None
+    ranking: pd.DataFrame
+    notes: tuple[str, ...]
 
 
 def train_run(
@@ -107,33 +143,17 @@ def train_run(
             folder.set_aside()
         _refuse_other_recipe(folder, config, recipe, batch.fingerprint)
         space = make_space(config.space)
-        entrants = choose_entrants(result, space, top, recipe.seed, allowed)
+        entrants = _entrants(result, space, top, recipe.seed, allowed)
         folder.write_table("entrants.csv", pd.DataFrame(entrants))
         results = _train_all(folder, config, recipe, images, entrants, seeds, place, on_step)
         scored = _scored(scorer, result, entrants)
         if len(scored):
             folder.write_table("scores.csv", scored)
         table = pd.concat([result.trials, scored], ignore_index=True)
-        groups = by_group(results, entrants)
-        ensemble, ranked, notes = refit(config, table, results, proxies, batch.fingerprint)
-        if (said := verdict(groups)) is not None:
-            notes.insert(0, said)
-        if not config.data_decides:
-            notes.append(
-                "The benchmark's data set gave the images that the proxies scored on: validation "
-                "images may be among them."
-            )
-        if ensemble is not None:
-            ensemble.save(folder.path / "ensemble.toml")
-            folder.write_table("ranking.csv", ranked)
-        else:  # those of an earlier call with more entrants
-            for name in ("ensemble.toml", "ranking.csv"):
-                (folder.path / name).unlink(missing_ok=True)
-        folder.write_table("groups.csv", groups)
-        folder.write_json("notes.json", {"notes": notes})
+        outcome = _concluded(folder, config, table, results, entrants, proxies, batch.fingerprint)
     curve = stored_learning_curve(result.folder)
     write_report(load_result(run), result.folder / "report.html", learning_curve=curve)
-    return Outcome(folder.path, results, groups, ensemble, ranked, tuple(notes))
+    return outcome
 
 
 def weights_file(folder: Path, architecture: str, seed: int) -> Path:
@@ -185,41 +205,112 @@ def _train_all(
     for text, seed in wanted:
         if (text, seed) in known:
             continue
-
-        def on_epoch(epoch: int, accuracy: float, text: str = text, done: int = done) -> None:
-            on_step(Step(len(wanted), done, groups[text], epoch, accuracy))
-
-        network = build_network(
-            read_architecture(text),
-            images.task,
-            channels=config.space.channels,
-            cells=config.space.cells,
-            seed=seed,
-        )
+        step = Step(len(wanted), done, groups[text])
         file = weights_file(folder.path, text, seed)
         part = file.with_suffix(".part")
         if file.exists() and not part.exists():  # killed before the result was written
             file.replace(part)
         start = time.perf_counter()
         reached = train_network(
-            network,
+            build_network(
+                read_architecture(text),
+                images.task,
+                channels=config.space.channels,
+                cells=config.space.cells,
+                seed=seed,
+            ),
             training,
             validation,
             recipe,
             seed=seed,
             checkpoint=part,
-            on_epoch=on_epoch,
+            on_epoch=partial(_tell_epoch, on_step, step),
         )
-        seconds = time.perf_counter() - start
-        row = pd.DataFrame([(text, seed, recipe.epochs, reached[-1], seconds)], columns=_COLUMNS)
+        row = (text, seed, recipe.epochs, reached[-1], time.perf_counter() - start)
         # The weights first: a result without weights would never be trained again.
         part.replace(file)
-        results = pd.concat([results, row], ignore_index=True) if len(results) else row
+        new = pd.DataFrame([row], columns=_COLUMNS)
+        results = pd.concat([results, new], ignore_index=True) if len(results) else new
         folder.write_table("results.csv", results)
         done += 1
-        on_step(Step(len(wanted), done, groups[text], recipe.epochs, reached[-1]))
+        on_step(replace(step, done=done, epoch=recipe.epochs, accuracy=reached[-1]))
     pairs = zip(results["architecture"], results["seed"], strict=True)
     return results[[pair in set(wanted) for pair in pairs]].reset_index(drop=True)
+
+
+def _tell_epoch(on_step: Callable[[Step], None], step: Step, epoch: int, accuracy: float) -> None:
+    on_step(replace(step, epoch=epoch, accuracy=accuracy))
+
+
+def _concluded(
+    folder: RunFolder,
+    config: Config,
+    table: pd.DataFrame,
+    results: pd.DataFrame,
+    entrants: list[Entrant],
+    proxies: tuple[Proxy, ...],
+    fingerprint: str,
+) -> Outcome:
+    """Say what the trainings gave, and write it down."""
+    groups = by_group(results, entrants)
+    ensemble, ranked, notes = refit(config, table, results, proxies, fingerprint)
+    if (said := verdict(groups)) is not None:
+        notes.insert(0, said)
+    if not config.data_decides:
+        notes.append(
+            "The benchmark's data set gave the images that the proxies scored on: validation "
+            "images may be among them."
+        )
+    if ensemble is not None:
+        ensemble.save(folder.path / "ensemble.toml")
+        folder.write_table("ranking.csv", ranked)
+    else:  # those of an earlier call with more entrants
+        for name in ("ensemble.toml", "ranking.csv"):
+            (folder.path / name).unlink(missing_ok=True)
+    folder.write_table("groups.csv", groups)
+    folder.write_json("notes.json", {"notes": notes})
+    return Outcome(folder.path, results, groups, ensemble, ranked, tuple(notes))
+
+
+def _entrants(
+    result: SearchResult,
+    space: AnySpace,
+    top: int,
+    seed: int,
+    allowed: Callable[[AnyArchitecture], bool],
+) -> list[Entrant]:
+    """Return the first of a run's ranking, as many at random, and the one with most parameters.
+
+    A smaller draw of one seed is the beginning of a larger one, and has each function once.
+    """
+    if result.ranking.empty:
+        raise StudyError(
+            f"the run in {str(result.folder)!r} ranks no architecture, so there is none to train"
+        )
+    chosen: dict[str, str] = {}
+    for text in result.ranking["architecture"]:
+        chosen.setdefault(read_architecture(str(text)).function_key, str(text))
+    entrants = [Entrant(CHOSEN, text) for text in list(chosen.values())[:top]]
+    rng = np.random.default_rng([seed, 3])
+    drawn: dict[str, str] = {}
+    for _ in range(_DRAWS_EACH * top):
+        if len(drawn) == len(entrants):
+            break
+        architecture = space.sample(rng)
+        key = architecture.function_key
+        if architecture.infeasible is None and key not in drawn and allowed(architecture):
+            drawn[key] = architecture.to_string()
+    else:
+        raise ConfigError(
+            f"constraints: of {_DRAWS_EACH * top} random architectures {len(drawn)} satisfy them; "
+            f"{len(entrants)} are needed to compare with"
+        )
+    entrants += [Entrant(RANDOM, text) for text in drawn.values()]
+    trials = result.trials[flags(result.trials, "feasible", default=True)]
+    if "params" in trials:
+        largest = int(trials["params"].to_numpy(dtype=float).argmax())
+        entrants.append(Entrant(LARGEST, str(trials["architecture"].iloc[largest])))
+    return entrants
 
 
 def _scored(scorer: Scorer, result: SearchResult, entrants: list[Entrant]) -> pd.DataFrame:
@@ -254,7 +345,6 @@ def _refuse_other_images(result: SearchResult, fingerprint: str) -> None:
 def _refuse_other_recipe(
     folder: RunFolder, config: Config, recipe: Training, fingerprint: str
 ) -> None:
-    """Check that earlier trainings in the folder may stand beside those to come."""
     now: dict[str, Any] = recipe.model_dump(mode="json") | {"images": fingerprint}
     path = folder.path / "recipe.json"
     if path.exists():

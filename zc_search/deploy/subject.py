@@ -11,13 +11,13 @@ import pandas as pd
 import torch
 
 from zc_search.config import Config
-from zc_search.deploy.training.outcome import by_architecture
-from zc_search.deploy.training.running import FOLDER, read_results, weights_file
+from zc_search.deploy.feedback import by_architecture
+from zc_search.deploy.training import FOLDER, read_results, weights_file
 from zc_search.errors import StudyError
 from zc_search.images.datasets import DATASETS, Task, task_of
 from zc_search.report.run import load_result, read_table
 from zc_search.scoring.images import open_images
-from zc_search.spaces import Architecture, read_architecture
+from zc_search.spaces import Architecture, CellSpace, read_architecture
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,16 @@ class Subject:
     values: str
     weights: Mapping[str, Any] | None = None
     known: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> int:
+        """Width of the first stage."""
+        return int(self.config.space.channels or CellSpace.settings["channels"])
+
+    @property
+    def cells(self) -> int:
+        """Cells a stage."""
+        return int(self.config.space.cells or CellSpace.settings["cells"])
 
 
 def subject_of_cell(text: str, config: Config) -> Subject:
@@ -76,29 +86,24 @@ def subject_of_run(run: Path, text: str | None = None) -> Subject:
     results = read_results(folder)
     means = by_architecture(results).sort_values(ascending=False)
     if text is None:
-        if len(means):
-            text = str(means.index[0])
-        elif not result.ranking.empty:
-            text = str(result.ranking["architecture"].iloc[0])
-        else:
+        if not len(means) and result.ranking.empty:
             raise StudyError(f"the run in {str(run)!r} ranks no architecture to export")
+        text = str(means.index[0] if len(means) else result.ranking["architecture"].iloc[0])
     cell = _cell(text)
     scores, refitted = (_table(folder / name) for name in ("scores.csv", "ranking.csv"))
-    known = _facts(
-        pd.concat([result.trials, scores], ignore_index=True),
-        result.ranking if refitted.empty else refitted,
-        str(cell),
-        result.config.proxies_to_compute,
-    )
+    trials = pd.concat([result.trials, scores], ignore_index=True)
+    known = {
+        "Predicted": _predicted(result.ranking if refitted.empty else refitted, str(cell)),
+        "Proxies": _values(trials, str(cell), result.config.proxies_to_compute),
+    }
     weights = None
     mine = results[results["architecture"] == str(cell)]
     if len(mine):
         seed = int(mine.sort_values("accuracy", ascending=False)["seed"].iloc[0])
-        weights = torch.load(
-            weights_file(folder, str(cell), seed), map_location="cpu", weights_only=True
-        )["network"]
+        file = weights_file(folder, str(cell), seed)
+        weights = torch.load(file, map_location="cpu", weights_only=True)["network"]
         known["Reached"] = _reached(mine, means, str(cell))
-    return _subject(cell, result.config, known, weights)
+    return _subject(cell, result.config, {k: v for k, v in known.items() if v}, weights)
 
 
 def _subject(
@@ -110,17 +115,15 @@ def _subject(
     if weights is None and not config.data_decides:
         info = DATASETS[config.space.dataset]
         task = task_of(config.space.dataset)
-        names = tuple(str(number) for number in range(task.classes))
-        scale = "from 0 to 1"
-        return Subject(cell, config, task, names, info.mean, info.std, scale, weights, known)
+        names = tuple(map(str, range(task.classes)))
+        return Subject(cell, config, task, names, info.mean, info.std, "from 0 to 1", known=known)
     images = open_images(config.data)
     learnt, _ = images.split(config.data.validation, config.data.seed)
     mean, spread = (tuple(map(float, values)) for values in images.statistics(learnt))
     known = {**known, "Data": images.described()}
     scale = "from 0 to 255" if images.pixels.dtype == np.uint8 else "as in the data"
-    return Subject(
-        cell, config, images.task, images.class_names, mean, spread, scale, weights, known
-    )
+    names = images.class_names
+    return Subject(cell, config, images.task, names, mean, spread, scale, weights, known)
 
 
 def _cell(text: str) -> Architecture:
@@ -133,36 +136,34 @@ def _cell(text: str) -> Architecture:
 
 
 def _table(path: Path) -> pd.DataFrame:
-    return read_table(path) if path.exists() else pd.DataFrame()
+    return read_table(path) if path.exists() else pd.DataFrame(columns=["architecture"])
 
 
-def _facts(
-    trials: pd.DataFrame, ranking: pd.DataFrame, text: str, proxies: Sequence[str]
-) -> dict[str, str]:
-    known: dict[str, str] = {}
+def _predicted(ranking: pd.DataFrame, text: str) -> str:
+    """Say where a ranking has an architecture; nothing if it has not."""
     rows = ranking[ranking["architecture"] == text] if "architecture" in ranking else ranking[:0]
-    if len(rows):
-        row = rows.iloc[0]
-        place = f"place {row['predicted_rank']} of {len(ranking):,} ranked"
-        if "prediction" in row:
-            place += (
-                f", predicted {row['prediction']:.2f} % (90 %: {row['low']:.2f} to "
-                f"{row['high']:.2f})"
-            )
-            if row.get("in_sample") in (True, "True"):
-                place += ", in-sample: the ensemble was fitted to its accuracy too"
-        elif "transferred" in ranking:
-            place += " by an ensemble fitted on another data set, a transfer"
-        else:
-            place += " by the accuracy-free aggregate"
-        known["Predicted"] = place
-    rows = trials[trials["architecture"] == text] if "architecture" in trials else trials[:0]
-    if len(rows):
-        row = rows.iloc[0]
-        numbers = {name: float(row[name]) for name in proxies if name in rows}
-        numbers = {name: value for name, value in numbers.items() if math.isfinite(value)}
-        known["Proxies"] = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-    return known
+    if not len(rows):
+        return ""
+    row = rows.iloc[0]
+    place = f"place {row['predicted_rank']} of {len(ranking):,} ranked"
+    if "prediction" not in row:
+        transferred = "transferred" in ranking
+        return place + (
+            " by an ensemble fitted on another data set, a transfer"
+            if transferred
+            else " by the accuracy-free aggregate"
+        )
+    place += f", predicted {row['prediction']:.2f} % (90 %: {row['low']:.2f} to {row['high']:.2f})"
+    in_sample = row.get("in_sample") in (True, "True")
+    return place + ", in-sample: the ensemble was fitted to its accuracy too" * in_sample
+
+
+def _values(trials: pd.DataFrame, text: str, proxies: Sequence[str]) -> str:
+    rows = trials[trials["architecture"] == text]
+    if not len(rows):
+        return ""
+    values = {name: float(rows[name].iloc[0]) for name in proxies if name in rows}
+    return ", ".join(f"{n} {value:.4g}" for n, value in values.items() if math.isfinite(value))
 
 
 def _reached(mine: pd.DataFrame, means: pd.Series, text: str) -> str:

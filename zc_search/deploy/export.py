@@ -1,0 +1,232 @@
+"""`export_network`: a folder with a network in every format, each checked, and its model card."""
+
+import importlib.util
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from zc_search._utils.files import write_atomically, writing
+from zc_search.deploy.card import model_card
+from zc_search.deploy.source import exported_weights, network_source
+from zc_search.deploy.subject import Subject, subject_of_cell, subject_of_run
+from zc_search.errors import StudyError
+from zc_search.images.datasets import Task
+from zc_search.spaces.nasbench201.drawing import draw_cell
+from zc_search.spaces.nasbench201.network import build_network
+
+__all__ = ["Exported", "Subject", "export_network", "subject_of_cell", "subject_of_run"]
+
+_TOLERANCE = 1e-3
+"""Largest difference of two outputs, as a share of the largest output: float32, other orders."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        folder: Where.
+        files: Their names.
+        differences: By file, the largest difference of an output, as a share of the largest one.
+        trained: Whether the weights were learnt.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    differences: dict[str, float]
+    trained: bool
+
+
+def export_network(subject: Subject, folder: str | Path, *, onnx: bool = True) -> Exported:
+    """Write a network as Python source, weights, `torch.export` program, ONNX and model card.
+
+    Args:
+        subject: What to write; without trained weights, freshly drawn ones.
+        folder: Where to; there is nothing in it yet.
+        onnx: Whether to write ONNX too.
+
+    Raises:
+        StudyError: The folder is not empty or cannot be written, packages are missing, or a
+            format computes something else than the network.
+    """
+    folder = Path(folder)
+    packages = ("safetensors", *(("onnx", "onnxscript", "onnxruntime") if onnx else ()))
+    if lacking := missing(*packages):
+        raise StudyError(
+            f'an export needs {", ".join(lacking)}: pip install "zc-search[export]"', given=lacking
+        )
+    with writing(str(folder), StudyError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise StudyError(f"{str(folder)!r} is not empty; name another folder with --to")
+        differences = _write(subject, folder, onnx)
+    files = tuple(sorted(file.name for file in folder.iterdir() if file.is_file()))
+    return Exported(folder, files, differences, subject.weights is not None)
+
+
+def missing(*packages: str) -> tuple[str, ...]:
+    """Return which packages are not installed, importing none."""
+    return tuple(name for name in packages if importlib.util.find_spec(name) is None)
+
+
+def load_module(path: Path) -> Any:
+    """Import a generated module from its file, under no name that another could have."""
+    specification = importlib.util.spec_from_file_location("zc_search_exported", path)
+    if specification is None or specification.loader is None:
+        raise StudyError(f"{path} is no Python module")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def multiply_adds(network: nn.Module, task: Task) -> int:
+    """Count multiply-accumulates of convolutions and linear layers as they run for one image."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(_images(task, 1))
+    return int(counter.get_total_flops()) // 2
+
+
+def _write(subject: Subject, folder: Path, onnx: bool) -> dict[str, float]:
+    from safetensors.torch import save
+
+    cell, task, seed = subject.architecture, subject.task, subject.config.proxies.seed
+    reference = build_network(cell, task, subject.channels, subject.cells, seed)
+    if subject.weights is not None:
+        _load(reference, subject.weights)
+    reference.eval()
+    write_atomically(folder / "network.py", network_source(subject))
+    weights = exported_weights(reference.state_dict(), cell)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    write_atomically(folder / "weights.safetensors", save(plain))
+    # What is exported is what the reader gets: the module in the file, not ours.
+    network = load_module(folder / "network.py").Network()
+    network.load_state_dict(weights)
+    network.eval()
+    write_program(network, task, folder / "network.pt2")
+    if onnx:
+        write_onnx(network, task, folder / "network.onnx")
+    differences = largest_differences(reference, task, folder)
+    costs = {
+        "params": sum(p.numel() for p in network.parameters()) / 1e6,
+        "flops": multiply_adds(network, task) / 1e6,
+    }
+    write_atomically(folder / "cell.svg", str(draw_cell(cell)))
+    write_atomically(folder / "README.md", model_card(subject, costs, differences))
+    return differences
+
+
+def _load(network: nn.Module, weights: Mapping[str, Any]) -> None:
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise StudyError(
+            "the trained weights are of a network for other images than the run's section data "
+            "names now; train again with zc-search train RUN --fresh"
+        ) from error
+
+
+# Formats ------------------------------------------------------------------------------------------
+
+
+def write_program(network: nn.Module, task: Task, path: Path) -> None:
+    """Write a network as a `torch.export` program that takes any number of images."""
+    with _quiet():
+        program = torch.export.export(
+            network,
+            (_images(task, 2),),
+            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+        )
+    content = io.BytesIO()
+    torch.export.save(program, content)
+    write_atomically(path, content.getvalue())
+
+
+def write_onnx(network: nn.Module, task: Task, path: Path) -> None:
+    """Write a network as ONNX that takes any number of images."""
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (_images(task, 2),),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:  # only without dynamo
+        raise StudyError("torch wrote no ONNX program")
+    write_atomically(path, program.model_proto.SerializeToString())
+
+
+def largest_differences(network: nn.Module, task: Task, folder: Path) -> dict[str, float]:
+    """Compare every format in a folder with a network, on batches of one and of five images.
+
+    Raises:
+        StudyError: One of them computes something else.
+    """
+    found: dict[str, float] = {}
+    for count in (1, 5):
+        images = _images(task, count)
+        with torch.no_grad():
+            expected = network(images).numpy()
+        for name, logits in _outputs(folder, images).items():
+            scale = max(float(np.abs(expected).max()), 1e-6)
+            difference = float(np.abs(logits - expected).max()) / scale
+            found[name] = max(found.get(name, 0.0), difference)
+    for name, difference in found.items():
+        if not difference <= _TOLERANCE:
+            raise StudyError(
+                f"{folder / name} does not compute what the network does: its outputs differ by "
+                f"{difference:.2g} of the largest; this is a fault of zc-search or of torch's "
+                "exporter"
+            )
+    return found
+
+
+def _outputs(folder: Path, images: Tensor) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    network = load_module(folder / "network.py").Network()
+    network.load_state_dict(load_file(str(folder / "weights.safetensors")))
+    program = torch.export.load(str(folder / "network.pt2"))
+    with torch.no_grad():
+        outputs: dict[str, Any] = {
+            "network.pt2": program.module()(images).numpy(),
+            "network.py": network.eval()(images).numpy(),
+        }
+    if (folder / "network.onnx").exists():
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(
+            str(folder / "network.onnx"), providers=["CPUExecutionProvider"]
+        )
+        outputs["network.onnx"] = session.run(None, {"images": images.numpy()})[0]
+    return outputs
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself what the exporters say of their own internals and of packages not there."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _images(task: Task, count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(count)
+    return torch.randn(count, task.channels, task.height, task.width, generator=generator)
