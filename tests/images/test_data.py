@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-import zc_search.images
 from zc_search.errors import DataError
-from zc_search.images import SOURCES, Batch, load_batch
-from zc_search.images.datasets import DATASETS
-from zc_search.images.patches import _levels
+from zc_search.images import DATASETS, SOURCES, Batch, load_batch
+from zc_search.images.sources import _levels
 
 GENERATED = ["patches", "noise"]
 
@@ -147,7 +145,7 @@ def test_scales_are_box_means_of_the_photograph():
 
 
 def test_more_patches_than_the_photographs_hold_are_refused(monkeypatch):
-    monkeypatch.setattr("zc_search.images.patches._MIN_STD", 1.0)
+    monkeypatch.setattr("zc_search.images.sources._MIN_STD", 1.0)
     with pytest.raises(DataError, match=r"batch_size=4 is more distinct .* 0 were found"):
         load_batch("patches", batch_size=4)
 
@@ -171,13 +169,12 @@ def test_numpy_integers_are_whole_numbers():
     assert load_batch(batch_size=np.int64(4), seed=np.int32(1)) == load_batch(batch_size=4, seed=1)
 
 
-def test_every_source_is_listed():
-    assert list(SOURCES) == ["patches", "noise", "cifar10", "cifar100", "ImageNet16-120"]
-
-
-def test_the_package_has_no_other_late_names():
-    with pytest.raises(AttributeError, match=r"module 'zc_search\.data' has no attribute 'Bach'"):
-        zc_search.images.Bach  # noqa: B018
+def test_sources_of_batches_are_those_of_a_benchmarks_data_set():
+    batches = ["patches", "noise", "cifar10", "cifar100", "ImageNet16-120"]
+    assert [name for name, source in SOURCES.items() if source.datasets] == batches
+    with pytest.raises(DataError) as error:
+        load_batch("folder")
+    assert error.value.allowed == tuple(batches)
 
 
 def test_a_batch_of_the_users_own_tensors():
@@ -222,24 +219,25 @@ IMAGES, LABELS = tensors()
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "classes", "message"),
+    ("images", "labels", "classes", "key", "message"),
     [
-        (IMAGES.numpy(), LABELS, 3, "images must be a torch.Tensor, given ndarray"),
-        (IMAGES, [0, 1, 2, 0], 3, "labels must be a torch.Tensor, given list"),
-        (IMAGES[0], LABELS, 3, "with every size at least 1, given torch.float32 (3, 5, 5)"),
-        (IMAGES.int(), LABELS, 3, "images must be a floating tensor (N, channels, height, width)"),
-        (IMAGES[:, :0], LABELS, 3, "given torch.float32 (4, 0, 5, 5)"),
-        (IMAGES, LABELS.float(), 3, "an integer tensor (N,), given torch.float32 (4,)"),
-        (IMAGES, LABELS > 0, 3, "an integer tensor (N,), given torch.bool (4,)"),
-        (IMAGES, LABELS[None], 3, "an integer tensor (N,), given torch.int64 (1, 4)"),
-        (IMAGES, LABELS[:3], 3, "equally many and at least 2, given 4 images and 3 labels"),
-        (IMAGES[:1], LABELS[:1], 3, "at least 2, given 1 images and 1 labels"),
-        (IMAGES / 0, LABELS, 3, "images hold NaN or infinite values"),
-        (IMAGES.double() * 1e300, LABELS, 3, "images hold NaN or infinite values"),
-        (IMAGES, LABELS, 2, "in [0, classes) with classes=2, given 0 to 2"),
-        (IMAGES, LABELS - 1, None, "in [0, classes) with classes=2, given -1 to 1"),
+        (IMAGES.numpy(), LABELS, 3, "images", "given ndarray"),
+        (IMAGES, [0, 1, 2, 0], 3, "labels", "given list"),
+        (IMAGES[0], LABELS, 3, "images", "given torch.float32 (3, 5, 5)"),
+        (IMAGES.int(), LABELS, 3, "images", "a floating tensor (N, channels, height, width)"),
+        (IMAGES[:, :0], LABELS, 3, "images", "given torch.float32 (4, 0, 5, 5)"),
+        (IMAGES, LABELS.float(), 3, "labels", "integer tensor (4,), of at least 2"),
+        (IMAGES, LABELS > 0, 3, "labels", "given torch.bool (4,)"),
+        (IMAGES, LABELS[None], 3, "labels", "given torch.int64 (1, 4)"),
+        (IMAGES, LABELS[:3], 3, "labels", "integer tensor (4,)"),
+        (IMAGES[:1], LABELS[:1], 3, "images", "at least 2 images"),
+        (IMAGES / 0, LABELS, 3, "images", "NaN or infinite"),
+        (IMAGES.double() * 1e300, LABELS, 3, "images", "NaN or infinite"),
+        (IMAGES, LABELS, 2, "labels", "in [0, classes) with classes=2, given 0 to 2"),
+        (IMAGES, LABELS - 1, None, "labels", "in [0, classes) with classes=2, given -1 to 1"),
     ],
 )
-def test_tensors_that_make_no_batch(images, labels, classes, message):
-    with pytest.raises(DataError, match=re.escape(message)):
+def test_tensors_that_make_no_batch(images, labels, classes, key, message):
+    with pytest.raises(DataError, match=re.escape(message)) as error:
         Batch.from_tensors(images, labels, classes)
+    assert error.value.key == key

@@ -23,10 +23,9 @@ from typer.testing import CliRunner
 from zc_search.cli.app import app
 from zc_search.config import load_config, parse_config
 from zc_search.errors import ConfigError, DataError
-from zc_search.images import fetching, load_batch
-from zc_search.images.arrays import image_set, read_digits, read_npz
-from zc_search.images.saved_dataset import read_saved
-from zc_search.images.torch_dataset import read_dataset
+from zc_search.images import image_set, load_batch, official
+from zc_search.images.arrays import read_dataset, read_digits, read_npz
+from zc_search.images.huggingface import read_saved
 from zc_search.scoring.direct import score_architectures
 from zc_search.scoring.images import batch_and_task, open_images
 from zc_search.scoring.sweep import score_space
@@ -78,13 +77,17 @@ def test_names_for_labels_and_classes_without_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (PIXELS[:, :, :, 0], LABELS[:5], "has 40 images and 5 labels"),
+        (
+            PIXELS[:, :, :, 0],
+            LABELS[:5],
+            "must be 40 whole numbers or names (40,), given",
+        ),
         (PIXELS.astype(object), LABELS, "must be numbers (N, H, W)"),
         (PIXELS[0, 0], LABELS, "must be numbers (N, H, W), (N, H, W, C) or (N, C, H, W)"),
-        (PIXELS.repeat(2, 1), LABELS, "have 6 channels; 1 or 3 are needed"),
+        (PIXELS.repeat(2, 1), LABELS, "with C of 1 or 3, given uint8 (40, 6, 12, 10)"),
         (PIXELS * np.float32(np.nan), LABELS, "hold NaN or infinite values"),
-        (PIXELS, LABELS / 2, "labels of x must be whole numbers or names (N,), given float64"),
-        (PIXELS, LABELS * 0, "x has one class, '0'; a network needs two or more"),
+        (PIXELS, LABELS / 2, "whole numbers or names (40,), given float64"),
+        (PIXELS, LABELS * 0, "x has the classes '0'; a network needs two or more"),
         (PIXELS[:, :, :4, :4], LABELS, "have 4 x 4 pixels, but the networks halve them twice"),
     ],
 )
@@ -107,7 +110,7 @@ def test_any_numbers_are_an_image_or_a_data_error(values) -> None:
     ("content", "message"),
     [
         (b"PK\x03\x04 cut short", "is no readable .npz file"),
-        ({"pictures": PIXELS}, "has the arrays pictures; needed are 'images' and 'labels'"),
+        ({"pictures": PIXELS}, "it has pictures; needed are 'images' and 'labels'"),
         ({"images": PIXELS, "labels": np.array([{}] * 40)}, "is no readable .npz file: Object"),
         (None, "is no file"),
     ],
@@ -125,7 +128,7 @@ def test_files_that_are_no_npz(tmp_path: Path, content, message: str) -> None:
 def test_one_array_is_no_npz(tmp_path: Path) -> None:
     with (tmp_path / "a.npz").open("wb") as file:
         np.save(file, PIXELS)
-    with pytest.raises(DataError, match=r"is one array; images and labels together make an \.npz"):
+    with pytest.raises(DataError, match=r"one array; images and labels together make an \.npz"):
         read_npz(tmp_path / "a.npz")
 
 
@@ -189,19 +192,22 @@ def test_an_image_that_was_cut_short_is_named(tmp_path: Path) -> None:
         pa.ipc.new_stream(file, cut.schema) as writer,
     ):
         writer.write_table(cut)
-    with pytest.raises(DataError, match=r"the image in row 13 cannot be read: .*"):
-        read_saved(folder)
+    with pytest.raises(DataError, match=r"1 of 20 images in .*allows fewer: row 13 \("):
+        read_saved(folder, max_unreadable=0)
+    images = read_saved(folder)
+    assert len(images.labels) == 19
+    assert images.notes[0].startswith("1 of 20 images cannot be read and are left out: row 13 (")
 
 
 def test_what_is_no_saved_data_set(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"is no data set that `save_to_disk` .* no state\.json"):
+    with pytest.raises(DataError, match=r"`save_to_disk` .* no state\.json"):
         read_saved(tmp_path)
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["test"]}')
-    with pytest.raises(DataError, match="unknown split 'train'"):
+    with pytest.raises(DataError, match="no split 'train'"):
         read_saved(tmp_path)
     folder = saved(tmp_path / "x")
     (folder / "data-1.arrow").write_bytes(b"ARROW1")
-    with pytest.raises(DataError, match=r"data-1\.arrow cannot be read"):
+    with pytest.raises(DataError, match=r"x cannot be read"):
         read_saved(folder)
     (folder / "dataset_info.json").write_text('{"features": {"text": {"_type": "Value"}}}')
     with pytest.raises(DataError, match="has the columns text; one of images and one of class"):
@@ -245,14 +251,14 @@ def test_a_torch_data_set_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(read_dataset("my_images:made", Path("here")).labels) == 40
     assert read_dataset("my_images:Pictures").pixels.shape == (40, 1, 16, 16)
     for name, message in (
-        ("mixed", "gives images of 2 sizes, such as (1, 8, 8) and (1, 9, 9)"),
+        ("mixed", "images of one size: ValueError"),
         ("words", "must be numbers"),
-        ("nothing", "'my_images:nothing' cannot be had: AttributeError"),
+        ("nothing", "data.source: 'my_images' has no 'nothing'"),
         ("torch", "must give pairs (image, whole number) by len() and [place]"),
     ):
         with pytest.raises(DataError, match=re.escape(message)):
             read_dataset(f"my_images:{name}")
-    with pytest.raises(DataError, match="cannot be had: ModuleNotFoundError"):
+    with pytest.raises(DataError, match=r"data\.source: cannot import"):
         read_dataset("no_such_module_at_all:x")
 
 
@@ -290,7 +296,7 @@ def test_cifar_100(tmp_path: Path) -> None:
     assert (red * 255).round().int().tolist() == batch.labels.tolist()
     images = open_images(configured("cifar100", folder).data)
     assert images.class_names[7] == "kind 7"
-    with pytest.raises(DataError, match="so dataset must be 'cifar100', given 'cifar10'"):
+    with pytest.raises(DataError, match="dataset must be cifar100, given 'cifar10'"):
         load_batch("cifar100", "cifar10", 8, path=folder)
 
 
@@ -338,6 +344,27 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         server.shutdown()
 
 
+def publish(monkeypatch: pytest.MonkeyPatch, url: str, content: bytes) -> None:
+    """Let an archive be the official one."""
+    digest = hashlib.sha256(content).hexdigest()
+    layout = official.LAYOUTS["cifar100"]._replace(url=url, sha256=digest)
+    monkeypatch.setitem(official.LAYOUTS, "cifar100", layout)
+
+
+@pytest.mark.parametrize(
+    "address", ["mirror/x.tar.gz", "foo://x", "http://", "https:///x.tar.gz", "file:///x.tar.gz"]
+)
+def test_a_bad_address_is_blamed_and_not_the_checksum(tmp_path: Path, address: str) -> None:
+    with pytest.raises(DataError, match="no address to fetch from") as error:
+        official.fetch("cifar100", tmp_path, address)
+    assert (error.value.key, error.value.given) == ("url", address)
+    assert error.value.allowed == ("http", "https", "ftp")
+    done = CliRunner().invoke(app, ["data", "fetch", "cifar100", "--url", address])
+    assert done.exit_code != 0
+    assert "no address to fetch from" in str(done.exception)
+    assert not list(tmp_path.iterdir())
+
+
 def test_fetching_checks_and_unpacks(
     served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,24 +372,23 @@ def test_fetching_checks_and_unpacks(
     content = archive()
     (folder / "cifar-100-python.tar.gz").write_bytes(content)
     with pytest.raises(DataError, match="is not the official archive: its SHA-256 is not 85cd44d0"):
-        fetching.fetch("cifar100", tmp_path / "wrong", url)
+        official.fetch("cifar100", tmp_path / "wrong", url)
     assert not (tmp_path / "wrong" / "cifar-100-python").exists()
-    known = fetching.Archive(url, hashlib.sha256(content).hexdigest())
-    monkeypatch.setitem(fetching.ARCHIVES, "cifar100", known)
+    publish(monkeypatch, url, content)
     done = CliRunner().invoke(app, ["data", "fetch", "cifar100", "--to", str(tmp_path / "data")])
     assert done.exit_code == 0, done.output
     where = tmp_path / "data" / "cifar-100-python"
     assert f'[data] source = "cifar100", path = "{where}"' in done.output
     assert (where / "train").read_bytes() == b"abcd"
     (folder / "cifar-100-python.tar.gz").unlink()
-    assert fetching.fetch("cifar100", tmp_path / "data") == where  # nothing is loaded again
-    with pytest.raises(DataError, match=r"'mirror/x\.tar\.gz' is no URL; Allowed: such as 'http"):
-        fetching.fetch("cifar100", tmp_path / "elsewhere", "mirror/x.tar.gz")
+    assert official.fetch("cifar100", tmp_path / "data") == where  # nothing is loaded again
     with pytest.raises(DataError, match="cifar100 cannot be fetched from http"):
-        fetching.fetch("cifar100", tmp_path / "elsewhere", url)
+        official.fetch("cifar100", tmp_path / "elsewhere", url)
 
 
-def test_an_archive_cannot_write_elsewhere(tmp_path: Path) -> None:
+def test_an_archive_cannot_write_elsewhere(
+    served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     links = []
     for kind, target in ((tarfile.SYMTYPE, "../.."), (tarfile.LNKTYPE, "../../secret")):
         member = tarfile.TarInfo("cifar-100-python/link")
@@ -372,28 +398,29 @@ def test_an_archive_cannot_write_elsewhere(tmp_path: Path) -> None:
         "../outside",
         "/tmp/zc-search-outside",  # noqa: S108
         "cifar-100-python/../../outside",
-        "cifar-100-python/..",
+        "cifar-100-python/train/../../../outside",
         "cifar-100-python/link/outside",
         "cifar-100-python\\..\\outside",
     )
-    file = tmp_path / "a" / "archive.tar.gz"
-    file.parent.mkdir()
-    file.write_bytes(archive(*links, *map(tarfile.TarInfo, names)))
-    fetching._unpack(file, tmp_path / "a" / "data", "cifar-100-python")
-    written = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
-    target = "a/data/cifar-100-python"
-    assert written == {"a/archive.tar.gz", f"{target}/train", f"{target}/meta"}
+    content = archive(*links, *map(tarfile.TarInfo, names))
+    (served[0] / "cifar-100-python.tar.gz").write_bytes(content)
+    publish(monkeypatch, served[1], content)
+    official.fetch("cifar100", tmp_path / "a" / "data")
+    written = {str(p.relative_to(tmp_path / "a")) for p in (tmp_path / "a").rglob("*")}
+    target = "data/cifar-100-python"
+    assert written == {"data", target, f"{target}.tar.gz", f"{target}/train", f"{target}/meta"}
     assert not Path("/tmp/zc-search-outside").exists()  # noqa: S108
 
 
 def test_only_what_has_a_checksum_is_fetched(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="unknown data set to fetch 'cifar1'; did you mean"):
-        fetching.fetch("cifar1", tmp_path)
+        official.fetch("cifar1", tmp_path)
 
 
 def test_official_checksums_are_those_published() -> None:
-    assert fetching.ARCHIVES["cifar10"].sha256.startswith("6d958be074577803d12ecdefd02955f3")
-    assert fetching.ARCHIVES["cifar100"].sha256.startswith("85cd44d02ba6437773c5bbd22e183051")
+    cifar10, cifar100 = (str(official.LAYOUTS[name].sha256) for name in ("cifar10", "cifar100"))
+    assert cifar10.startswith("6d958be074577803d12ecdefd02955f3")
+    assert cifar100.startswith("85cd44d02ba6437773c5bbd22e183051")
 
 
 # In a search file --------------------------------------------------------------------------------
@@ -421,6 +448,33 @@ def test_official_checksums_are_those_published() -> None:
 def test_wrong_settings_name_their_key(settings, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         parse_config({"objectives": {"meco": "maximize"}, **settings})
+
+
+@pytest.mark.parametrize(("key", "value"), [("resolution", 64), ("color", "grey")])
+@pytest.mark.parametrize(
+    ("source", "table"),
+    [("patches", "nasbench201"), ("noise", "none"), ("cifar10", "nasbench201")],
+)
+def test_what_has_no_meaning_for_the_images_is_refused(tmp_path, source, table, key, value):
+    settings = {
+        "data": {"source": source, "path": str(tmp_path), key: value},
+        "benchmark": {"name": table},
+        "objectives": {"meco": "maximize"},
+    }
+    with pytest.raises(ConfigError) as error:
+        parse_config(settings)
+    assert (error.value.key, error.value.given) == (f"data.{key}", value)
+    assert error.value.allowed == ("absent",)
+
+
+def test_all_that_has_no_meaning_is_named_at_once() -> None:
+    settings = {
+        "data": {"resolution": 64, "color": "grey"},
+        "objectives": {"meco": "maximize"},
+    }
+    with pytest.raises(ConfigError) as error:
+        parse_config(settings)
+    assert [problem.key for problem in error.value.problems] == ["data.resolution", "data.color"]
 
 
 def test_scores_of_own_images_by_hand_and_by_command(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as npst
 
 from zc_search._utils.pickles import NUMPY_ARRAYS, load_restricted
 from zc_search.errors import DataError
-from zc_search.images.cifar import read_official
+from zc_search.images.official import read_official
 
 
 @pytest.fixture(scope="module")
@@ -261,4 +261,4 @@ def test_class_names_that_are_no_texts_are_numbers(tmp_path, names):
     images = {"data": np.zeros((10, 3072), np.uint8), "labels": list(range(10))}
     (tmp_path / "data_batch_1").write_bytes(pickle.dumps(images, 2))
     (tmp_path / "batches.meta").write_bytes(pickle.dumps({"label_names": names}, 2))
-    assert read_official("cifar10", tmp_path).names == tuple("0123456789")
+    assert read_official("cifar10", tmp_path).class_names == tuple("0123456789")

@@ -24,7 +24,7 @@ def fetch(
     ] = None,
 ) -> None:
     """Download an official data set, check it and unpack it."""
-    from zc_search.images.fetching import fetch as fetch_archive
+    from zc_search.images.official import fetch as fetch_archive
 
     console = plain_console()
     with console.status(f"fetching {name}"):

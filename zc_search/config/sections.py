@@ -33,7 +33,7 @@ from zc_search.config.types import (
     wrong,
 )
 from zc_search.errors import ConfigError
-from zc_search.images.datasets import FROM_FILES, GENERATED, DatasetName
+from zc_search.images.datasets import FROM_FILES, GENERATED, SOURCES, DatasetName
 from zc_search.spaces import PARAMETERS, SPACES
 from zc_search.spaces.nats_sss.architecture import STAGES
 
@@ -179,17 +179,6 @@ class Space(Section):
         return {stage: getattr(self, stage) for stage in STAGES}
 
 
-_PATHS = {
-    "cifar10": "the folder 'cifar-10-batches-py' of the official archive",
-    "cifar100": "the folder 'cifar-100-python' of the official archive",
-    "ImageNet16-120": "the folder with train_data_batch_1 to train_data_batch_10",
-    "folder": "a folder with one sub-folder of images a class",
-    "npz": "a NumPy file with the arrays 'images' and 'labels'",
-    "huggingface": "a folder that `save_to_disk` of the package datasets wrote",
-}
-"""What `Data.path` has to be, by source."""
-
-
 class Data(Section):
     """Where the scored batch comes from.
 
@@ -229,8 +218,8 @@ class Data(Section):
         source = info.data.get("source")
         if path is None and source in FROM_FILES:
             raise ConfigError(
-                f"missing, but source = {source!r} reads files; Allowed: {_PATHS[source]}",
-                allowed=(_PATHS[source],),
+                f"missing, but source = {source!r} reads files; Allowed: {SOURCES[source].path}",
+                allowed=(str(SOURCES[source].path),),
             )
         return path
 

@@ -199,6 +199,17 @@ def _not_computed(
     return None
 
 
+def _fixed(key: str) -> Callable[[Data, Benchmark, Space], bool]:
+    """Return whether a key of ``data`` is given that nothing would look at."""
+    return lambda data, benchmark, space: (
+        (data.generated or benchmark.name != "none") and getattr(data, key) is not None
+    )
+
+
+_FIXED = (
+    "is given, but networks are built for the images of space.dataset = {space.dataset!r}, unless "
+    "images are read and benchmark.name = 'none'; Allowed: absent"
+)
 _WITHOUT = "counts accuracies, but benchmark.name = 'none' has none; Allowed: absent"
 
 # Key, what is wrong (true, a name, or the whole error) where the sections are right that it asks
@@ -218,6 +229,8 @@ _RULES: tuple[tuple[str, Callable[..., Any], str], ...] = (
         "{benchmark.name!r} is given, but it knows no accuracies on images of data.source = "
         "{data.source!r}; Allowed: none",
     ),
+    ("data.resolution", _fixed("resolution"), "{data.resolution} " + _FIXED),
+    ("data.color", _fixed("color"), "{data.color!r} " + _FIXED),
     (
         "study.max_accuracies",
         lambda study, benchmark: benchmark.name == "none" and study.max_accuracies is not None,

@@ -1,4 +1,4 @@
-"""Where the scored images come from: named sources of class-balanced, normalised batches."""
+"""The batch that is scored, and every source of images, as one `ImageSet`."""
 
 import lazy_loader
 

@@ -46,17 +46,23 @@ class Batch:
         Raises:
             DataError: If a shape, type or value does not fit; says what was given and wanted.
         """
-        _check_tensors(images, labels)
+        fits = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
+        if not fits or 0 in images.shape or len(images) < 2:
+            raise _refused("images", images, "a floating tensor (N, channels, height, width)")
+        fits = isinstance(labels, Tensor) and labels.dtype in _LABEL_TYPES
+        if not fits or labels.shape != images.shape[:1]:
+            raise _refused("labels", labels, f"an integer tensor ({len(images)},)")
         # Copied, so that a later change of the user's tensors cannot belie the fingerprint.
         images = images.detach().to(torch.float32, copy=True).contiguous()
         labels = labels.detach().to(torch.int64, copy=True).contiguous()
         if not torch.isfinite(images).all():
-            raise DataError("images hold NaN or infinite values; every value must be finite")
+            raise DataError("images hold NaN or infinite values", key="images")
         low, high = int(labels.min()), int(labels.max())
         count = high + 1 if classes is None else classes
         if low < 0 or high >= count:
             raise DataError(
-                f"labels must lie in [0, classes) with classes={count}, given {low} to {high}"
+                f"labels must lie in [0, classes) with classes={count}, given {low} to {high}",
+                key="labels",
             )
         return cls(images, labels, count, source, _fingerprint(images, labels, count))
 
@@ -65,25 +71,16 @@ class Batch:
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
-def _check_tensors(images: Any, labels: Any) -> None:
-    """Raise a DataError unless types and shapes are those of a batch."""
-    for name, value in (("images", images), ("labels", labels)):
-        if not isinstance(value, Tensor):
-            raise DataError(f"{name} must be a torch.Tensor, given {type(value).__name__}")
-    if images.ndim != 4 or not images.is_floating_point() or 0 in images.shape:
-        raise DataError(
-            "images must be a floating tensor (N, channels, height, width) with every size at "
-            f"least 1, given {images.dtype} {tuple(images.shape)}"
-        )
-    if labels.ndim != 1 or labels.dtype not in _LABEL_TYPES:
-        raise DataError(
-            f"labels must be an integer tensor (N,), given {labels.dtype} {tuple(labels.shape)}"
-        )
-    if len(images) != len(labels) or len(images) < 2:
-        raise DataError(
-            "images and labels must be equally many and at least 2, given "
-            f"{len(images)} images and {len(labels)} labels"
-        )
+def _refused(name: str, value: Any, wanted: str) -> DataError:
+    shown = (
+        f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    )
+    return DataError(
+        f"{name} must be {wanted}, of at least 2 images, every size at least 1; given {shown}",
+        key=name,
+        given=shown,
+        allowed=(wanted,),
+    )
 
 
 def _fingerprint(images: Tensor, labels: Tensor, classes: int) -> str:

@@ -1,8 +1,9 @@
-"""Image data sets: those the benchmarks were trained on, and what a network must know of any."""
+"""The catalogue of image data sets and of sources of images, and what networks are built for."""
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from zc_search.errors import DataError, unknown_name
+from zc_search.errors import DataError
 
 DatasetName = Literal["cifar10", "cifar10-valid", "cifar100", "ImageNet16-120"]
 
@@ -60,23 +61,48 @@ def task_of(dataset: str | Task) -> Task:
     if isinstance(dataset, Task):
         return dataset
     if dataset not in DATASETS:
-        raise DataError(unknown_name("dataset", dataset, DATASETS))
+        raise DataError.unknown("dataset", dataset, DATASETS)
     info = DATASETS[dataset]
     return Task(dataset, info.classes, 3, info.resolution, info.resolution)
 
 
-GENERATED = ("patches", "noise")
-"""Sources of images without classes of their own: they follow whatever data set is named."""
+class Source(NamedTuple):
+    """Where images come from.
 
-BENCHMARKED: dict[str, tuple[str, ...]] = {
-    "cifar10": ("cifar10", "cifar10-valid"),
-    "cifar100": ("cifar100",),
-    "ImageNet16-120": ("ImageNet16-120",),
+    Attributes:
+        path: What ``data.path`` has to be; None for a source that reads no file.
+        datasets: The benchmark's data sets that its batches serve; none for images of one's own.
+        generated: Whether it makes its images up, so that they have no classes of their own.
+    """
+
+    path: str | None = None
+    datasets: tuple[str, ...] = ()
+    generated: bool = False
+
+
+SOURCES: Mapping[str, Source] = {
+    "patches": Source(datasets=tuple(DATASETS), generated=True),
+    "noise": Source(datasets=tuple(DATASETS), generated=True),
+    "cifar10": Source(
+        "the folder 'cifar-10-batches-py' of the official archive", ("cifar10", "cifar10-valid")
+    ),
+    "cifar100": Source("the folder 'cifar-100-python' of the official archive", ("cifar100",)),
+    "ImageNet16-120": Source(
+        "the folder with train_data_batch_1 to train_data_batch_10", ("ImageNet16-120",)
+    ),
+    "folder": Source("a folder with one sub-folder of images a class"),
+    "npz": Source("a NumPy file with the arrays 'images' and 'labels'"),
+    "huggingface": Source("a folder that `save_to_disk` of the package datasets wrote"),
+    "digits": Source(),
+}
+"""Every source by name; another is ``module:object``, a torch ``Dataset`` of the user's own."""
+
+DATA_SOURCES = tuple(SOURCES)
+GENERATED = tuple(name for name, source in SOURCES.items() if source.generated)
+FROM_FILES = tuple(name for name, source in SOURCES.items() if source.path)
+BENCHMARKED = {
+    name: source.datasets
+    for name, source in SOURCES.items()
+    if source.datasets and not source.generated
 }
 """Sources that read a benchmark's images, and the data sets of it that they belong to."""
-
-FROM_FILES = (*BENCHMARKED, "folder", "npz", "huggingface")
-"""Sources that need a path."""
-
-DATA_SOURCES = (*GENERATED, *FROM_FILES, "digits")
-"""Every source of images; another is ``module:object``, a torch ``Dataset`` of the user's own."""

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zc_search.errors import DataError
 from zc_search.images.datasets import Task
+from zc_search.images.pictures import Format, Pixels, fit_arrays, to_color
 
 if TYPE_CHECKING:
     from zc_search.images.batch import Batch
@@ -34,30 +35,26 @@ class ImageSet:
     """
 
     name: str
-    pixels: NDArray[np.uint8] | NDArray[np.float32]
+    pixels: Pixels
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         height, width = self.pixels.shape[2:]
-        if len(self.class_names) < 2:
+        if len(set(self.class_names)) < max(2, len(self.class_names)):
             raise DataError(
-                f"{self.name} has one class, {self.class_names[0]!r}; a network needs two or more "
-                "to tell apart"
-                if self.class_names
-                else f"{self.name} has no class"
-            )
-        twice = [name for name, count in Counter(self.class_names).items() if count > 1]
-        if twice:
-            raise DataError(
-                f"{self.name} has more than one class {twice[0]!r}; give each a name of its own"
+                f"{self.name} has the classes {', '.join(map(repr, self.class_names)) or 'none'}; "
+                "a network needs two or more to tell apart, each of a name of its own",
+                given=self.class_names,
             )
         if min(height, width) < SMALLEST_SIDE:
             raise DataError(
                 f"the images of {self.name} have {height} x {width} pixels, but the networks halve "
-                f"them twice and need {SMALLEST_SIDE} x {SMALLEST_SIDE}; data.resolution = "
-                f"{SMALLEST_SIDE} or more enlarges them"
+                f"them twice and need {SMALLEST_SIDE}; data.resolution = {SMALLEST_SIDE} or more "
+                "enlarges them",
+                key="data.resolution",
+                given=min(height, width),
             )
 
     @property
@@ -88,7 +85,8 @@ class ImageSet:
         if few:
             raise DataError(
                 f"{self.name}: class {few[0]!r} has {self.counts[few[0]]} readable images; at "
-                "least 2 are needed, one to train on and one to judge by"
+                "least 2 are needed, one to train on and one to judge by",
+                given=few[0],
             )
         rng = np.random.default_rng([seed, 1])
         held_out = np.zeros(len(self.labels), bool)
@@ -133,7 +131,9 @@ class ImageSet:
         if len(training) < size:
             raise DataError(
                 f"{self.name} has {len(self.labels)} images, {len(training)} of them to train on: "
-                f"fewer than data.batch_size = {size}; add images, or set a smaller batch_size"
+                f"fewer than data.batch_size = {size}; add images, or set a smaller batch_size",
+                key="data.batch_size",
+                given=size,
             )
         rng = np.random.default_rng([seed, 2])
         # Each class's images in random order; then first ones before second ones, and so on.
@@ -155,6 +155,25 @@ class ImageSet:
             classes=len(self.class_names),
             source=self.name,
         )
+
+    def with_labels(self, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return the places of distinct images that have these labels, drawn at random.
+
+        Raises:
+            DataError: A class has too few images.
+        """
+        chosen = np.empty(len(labels), np.int64)
+        for label in np.unique(labels):
+            wanted, there = np.flatnonzero(labels == label), np.flatnonzero(self.labels == label)
+            if len(there) < len(wanted):
+                raise DataError(
+                    f"{self.name} holds {len(there)} images of class {label}, but a batch of "
+                    f"{len(labels)} needs {len(wanted)}; set a smaller data.batch_size",
+                    key="data.batch_size",
+                    given=len(labels),
+                )
+            chosen[wanted] = rng.choice(there, size=len(wanted), replace=False)
+        return chosen
 
     def described(self) -> str:
         """Return images, classes, size and imbalance in a line."""
@@ -191,3 +210,88 @@ def printable(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(shown), (
         f"Class names that cannot be shown or told apart are written as {listed}.",
     )
+
+
+def image_set(
+    name: str,
+    images: Any,
+    labels: Any,
+    class_names: Sequence[object] | None = None,
+    *,
+    notes: tuple[str, ...] = (),
+    **how: Unpack[Format],
+) -> ImageSet:
+    """Check arrays and make a set of them.
+
+    Args:
+        name: What messages call it.
+        images: Whole numbers from 0 to 255, or floats; (N, H, W), (N, H, W, C) or (N, C, H, W)
+            with C of 1 or 3.
+        labels: Whole numbers from 0 on, or names; (N,) or (N, 1).
+        class_names: By label; None for the labels themselves. Classes without an image are left
+            out, as a network cannot learn them.
+        notes: What was noticed before.
+        how: What images are brought to: by default nothing else than they are.
+
+    Raises:
+        DataError: Shapes, types or values that are none of these.
+    """
+    pixels = to_color(_pixels(name, np.asarray(images)), how.get("color"))
+    numbers, called = _labels(name, np.asarray(labels), len(pixels), class_names)
+    names, odd = printable(called)
+    if size := how.get("resolution"):
+        pixels = fit_arrays(pixels, size, how.get("fit", "crop"))
+    return ImageSet(name, pixels, numbers, names, (*odd, *notes))
+
+
+def _pixels(name: str, images: NDArray[Any]) -> Pixels:
+    given = f"{images.dtype} {images.shape}"
+    if images.ndim == 3:
+        images = images[:, None]
+    elif images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3, 4):
+        images = images[..., :3].transpose(0, 3, 1, 2)
+    numbers = images.dtype.kind in "uifb" and images.ndim == 4 and 0 not in images.shape
+    if not numbers or images.shape[1] not in (1, 3):
+        raise DataError(
+            f"the images of {name} must be numbers (N, H, W), (N, H, W, C) or (N, C, H, W) with C "
+            f"of 1 or 3, given {given}",
+            given=given,
+        )
+    if images.dtype.kind == "f":
+        floats = images.astype(np.float32)
+        if not np.isfinite(floats).all():
+            raise DataError(f"the images of {name} hold NaN or infinite values")
+        return floats
+    if images.dtype == np.bool_:
+        return images.astype(np.uint8) * np.uint8(255)
+    if int(images.min()) >= 0 and int(images.max()) <= 255:
+        return np.ascontiguousarray(images, dtype=np.uint8)
+    return images.astype(np.float32)
+
+
+def _labels(
+    name: str, labels: NDArray[Any], count: int, class_names: Sequence[object] | None
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return labels from 0 on without gaps, and the names of those that there are."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.dtype.kind not in "uiUS" or labels.shape != (count,):
+        raise DataError(
+            f"the labels of {name} must be {count:,} whole numbers or names ({count},), given "
+            f"{labels.dtype} {labels.shape}",
+            given=f"{labels.dtype} {labels.shape}",
+        )
+    present, numbers = np.unique(labels, return_inverse=True)
+    called: Sequence[object] = list(present)
+    if class_names is not None and labels.dtype.kind in "ui":
+        if present[0] < 0 or present[-1] >= len(class_names):
+            raise DataError(
+                f"the labels of {name} go from {present[0]} to {present[-1]}, but it names "
+                f"{len(class_names)} classes"
+            )
+        called = [class_names[label] for label in present]
+    return numbers.astype(np.int64), tuple(map(_text, called))
+
+
+def _text(name: object) -> str:
+    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)

@@ -1,28 +1,80 @@
-"""Named sources of class-balanced, normalised batches."""
+"""Every source of images by name: read whole, or as one class-balanced, normalised batch."""
 
-from collections.abc import Callable, Mapping
+from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Unpack, cast
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
+from PIL import Image
 
-from zc_search.errors import DataError, unknown_name
-from zc_search.images.batch import Batch
-from zc_search.images.cifar import load_cifar10, load_cifar100, load_imagenet16
-from zc_search.images.datasets import DATASETS, DatasetName
-from zc_search.images.noise import load_noise
-from zc_search.images.patches import load_patches
-from zc_search.images.sampling import Request, Sample
+from zc_search.errors import DataError
+from zc_search.images.arrays import read_dataset, read_digits, read_npz
+from zc_search.images.datasets import DATASETS, SOURCES, DatasetInfo, DatasetName
+from zc_search.images.folder import read_folder
+from zc_search.images.huggingface import read_saved
+from zc_search.images.image_set import ImageSet
+from zc_search.images.official import LAYOUTS, read_official
+from zc_search.images.pictures import Format
 
-SOURCES: Mapping[str, Callable[[Request], Sample]] = {
-    "patches": load_patches,
-    "noise": load_noise,
-    "cifar10": load_cifar10,
-    "cifar100": load_cifar100,
-    "ImageNet16-120": load_imagenet16,
-}
+if TYPE_CHECKING:
+    from zc_search.images.batch import Batch
+
+_REDUCTIONS = (1, 2, 4)
+
+# A patch of plain sky is next to constant: batch norm would blow up its JPEG noise, and all such
+# patches look alike to the proxies that compare the images of a batch. Of 2,000 CIFAR-10 images
+# none had a spatial standard deviation below 0.046 (mean over channels, pixels in [0, 1]).
+_MIN_STD = 0.04
+
+# Fewer than half of all positions are flat: a batch that so many draws do not fill is too large.
+_DRAWS_PER_PATCH = 50
+
+
+def read_images(
+    source: str,
+    path: str | Path | None = None,
+    *,
+    max_unreadable: int = 10,
+    **how: Unpack[Format],
+) -> ImageSet:
+    """Read all images of a source.
+
+    Args:
+        source: A key of `SOURCES` that does not make its images up, or ``module:object``, a torch
+            ``Dataset`` of the user's own.
+        path: File or folder, for a source that reads one.
+        max_unreadable: Most files that may be unreadable, and are left out.
+        how: ``resolution``, ``color`` and ``fit``: what images are brought to.
+
+    Raises:
+        DataError: They are made up and have no classes, or cannot be read; says why.
+    """
+    where = None if path is None else Path(path).expanduser()
+    if ":" in source:
+        return read_dataset(source, where, **how)
+    known = SOURCES.get(source)
+    if known is None:
+        raise DataError.unknown("image source", source, SOURCES, key="data.source")
+    if known.generated:
+        raise DataError(
+            f"data.source = {source!r} makes its images up, so there is nothing to learn from "
+            "them; name images with classes, such as source = 'folder'",
+            key="data.source",
+            given=source,
+            allowed=tuple(name for name in SOURCES if not SOURCES[name].generated),
+        )
+    if source in LAYOUTS:
+        return read_official(source, where, **how)
+    if source == "digits":
+        return read_digits(**how)
+    if where is None:
+        raise DataError(f"data.source = {source!r} needs data.path: {known.path}", key="data.path")
+    if source == "npz":
+        return read_npz(where, **how)
+    reader = read_folder if source == "folder" else read_saved
+    return reader(where, max_unreadable=max_unreadable, **how)
 
 
 def load_batch(
@@ -31,16 +83,17 @@ def load_batch(
     batch_size: int = 64,
     seed: int = 0,
     path: str | Path | None = None,
-) -> Batch:
-    """Return the batch that a source gives for a seed: the same in every process.
+) -> "Batch":
+    """Return the batch that a source gives for a benchmark's data set and a seed.
 
-    Labels are as even as ``batch_size`` allows (distinct, where it is below the number of classes)
-    and shuffled. No global random state is read or changed.
+    It is the same in every process. Labels are as even as ``batch_size`` allows (distinct, where
+    it is below the number of classes) and shuffled. No global random state is read or changed.
 
     Args:
-        source: A key of ``SOURCES``: ``patches`` of two photographs (random labels), Gaussian
-            ``noise`` (random labels), or ``cifar10``, ``cifar100`` and ``ImageNet16-120``, the
-            training images and their labels.
+        source: ``patches`` of two photographs (random labels), Gaussian ``noise`` (random labels),
+            or ``cifar10``, ``cifar100`` and ``ImageNet16-120``, the training images and their
+            labels. For ``cifar10-valid`` the images may be of either half of the training set: no
+            accuracy is computed on them.
         dataset: Data set whose resolution, classes and normalisation the batch follows.
         batch_size: Number of images, at least 2.
         seed: Seed of the choice of images and labels, at least 0.
@@ -49,18 +102,102 @@ def load_batch(
     Raises:
         DataError: If an argument is not allowed, or the images are missing or damaged.
     """
-    if source not in SOURCES:
-        raise DataError(unknown_name("image source", source, SOURCES))
-    info = DATASETS.get(cast("DatasetName", dataset))
-    if info is None:
-        raise DataError(unknown_name("dataset", dataset, DATASETS))
+    import torch
+
+    from zc_search.images.batch import Batch
+
+    _check(source, dataset, batch_size, seed)
+    info = DATASETS[cast("DatasetName", dataset)]
+    images = None if SOURCES[source].generated else read_images(source, path)
+    if images is not None and len(images.class_names) < info.classes:
+        raise DataError(
+            f"the files in {path} hold images of {len(images.class_names)} classes, not of all "
+            f"{info.classes} of {dataset}",
+            key="data.path",
+            given=str(path),
+        )
+    rng = np.random.default_rng(seed)
+    classes = rng.permutation(info.classes)  # which classes lead is random
+    labels = rng.permutation(np.resize(classes, int(batch_size))).astype(np.int64)
+    if source == "noise":
+        shape = (len(labels), 3, info.resolution, info.resolution)
+        values = rng.standard_normal(shape, dtype=np.float32)  # as normalised images would have it
+    elif images is None:
+        values = _normalise(_patches(len(labels), info.resolution, rng), info)
+    else:
+        values = _normalise(images.pixels[images.with_labels(labels, rng)], info)
+    return Batch.from_tensors(
+        torch.from_numpy(values), torch.from_numpy(labels), classes=info.classes, source=source
+    )
+
+
+def _check(source: str, dataset: str, batch_size: int, seed: int) -> None:
+    batches = [name for name in SOURCES if SOURCES[name].datasets]
+    if source not in batches:
+        raise DataError.unknown("image source", source, batches)
+    if dataset not in DATASETS:
+        raise DataError.unknown("dataset", dataset, DATASETS)
+    if dataset not in SOURCES[source].datasets:
+        raise DataError(
+            f"source {source!r} gives images and labels of {SOURCES[source].datasets[0]}, so "
+            f"dataset must be {' or '.join(SOURCES[source].datasets)}, given {dataset!r}; sources "
+            "'patches' and 'noise' follow any dataset",
+            key="dataset",
+            given=dataset,
+            allowed=SOURCES[source].datasets,
+        )
     for name, value, least in (("batch_size", batch_size, 2), ("seed", seed, 0)):
         if not isinstance(value, Integral) or value < least:
-            raise DataError(f"{name} must be a whole number of at least {least}, given {value!r}")
-    folder = None if path is None else Path(path).expanduser()
-    request = Request(dataset, info, int(batch_size), np.random.default_rng(seed), folder)
-    images, labels = SOURCES[source](request)
+            raise DataError(
+                f"{name} must be a whole number of at least {least}, given {value!r}",
+                key=name,
+                given=value,
+            )
 
-    return Batch.from_tensors(
-        torch.from_numpy(images), torch.from_numpy(labels), classes=info.classes, source=source
+
+def _normalise(pixels: NDArray[np.generic], info: DatasetInfo) -> NDArray[np.float32]:
+    """Return ``(pixels / 255 - mean) / std`` channel by channel, for pixels (N, 3, H, W)."""
+    mean, std = (np.array(value, np.float32).reshape(1, 3, 1, 1) for value in (info.mean, info.std))
+    scaled: NDArray[np.float32] = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+    return scaled
+
+
+def _patches(count: int, side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return patches at distinct places of two photographs, at scales 1, 1/2 and 1/4.
+
+    Proxies rank architectures on them as well as on CIFAR-10 images.
+    """
+    levels = _levels()
+    patches: dict[tuple[int, int, int], NDArray[np.uint8]] = {}
+    for _ in range(_DRAWS_PER_PATCH * count):
+        level = int(rng.integers(len(levels)))
+        height, width, _ = levels[level].shape
+        top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+        patch = levels[level][top : top + side, left : left + side]
+        if patch.std(axis=(0, 1)).mean() >= 255 * _MIN_STD:
+            patches[level, top, left] = patch
+        if len(patches) == count:
+            return np.stack(list(patches.values())).transpose(0, 3, 1, 2)
+    raise DataError(
+        f"batch_size={count} is more distinct patches than the photographs of source 'patches' "
+        f"give; {len(patches)} were found",
+        key="batch_size",
+        given=count,
     )
+
+
+@lru_cache(maxsize=1)
+def _levels() -> tuple[NDArray[np.uint8], ...]:
+    """Return each photograph at each scale, (H, W, 3), read-only because the cache shares them."""
+    # scikit-learn takes a second or two to import, and only this source needs it.
+    from sklearn.datasets import load_sample_images
+
+    photographs = [Image.fromarray(pixels) for pixels in load_sample_images().images]
+    levels = [
+        np.array(photograph.reduce(factor), np.uint8)  # the mean of factor x factor pixels
+        for photograph in photographs
+        for factor in _REDUCTIONS
+    ]
+    for level in levels:
+        level.flags.writeable = False
+    return tuple(levels)

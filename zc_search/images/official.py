@@ -1,0 +1,213 @@
+"""CIFAR-10, CIFAR-100 and ImageNet16-120: training images from their official folders, fetched.
+
+All three are pickles of plain numpy arrays, read without torchvision.
+"""
+
+from pathlib import Path
+from typing import NamedTuple, Unpack
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zc_search._utils.pickles import NUMPY_ARRAYS, load_restricted
+from zc_search.errors import DataError
+from zc_search.images.datasets import DATASETS
+from zc_search.images.image_set import ImageSet, image_set
+from zc_search.images.pictures import Format, reachable
+
+
+class Layout(NamedTuple):
+    """How a data set lies on disk, and where its archive is.
+
+    Attributes:
+        folder: That the official archive unpacks to.
+        files: With training images. Never test files: a test image must not have a say in the
+            choice of an architecture.
+        key: Of the labels in a file.
+        labels: Which there are; the first ones are used.
+        names: File with the names of the classes, and the key of their list in it.
+        url: Of the archive; None where it is not to be had without an account.
+        sha256: Of the archive.
+    """
+
+    folder: str
+    files: tuple[str, ...]
+    key: str
+    labels: range
+    names: tuple[str, str] | None = None
+    url: str | None = None
+    sha256: str | None = None
+
+
+LAYOUTS = {
+    "cifar10": Layout(
+        folder="cifar-10-batches-py",
+        files=tuple(f"data_batch_{number}" for number in range(1, 6)),
+        key="labels",
+        labels=range(10),
+        names=("batches.meta", "label_names"),
+        url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+        sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    ),
+    "cifar100": Layout(
+        folder="cifar-100-python",
+        files=("train",),
+        key="fine_labels",
+        labels=range(100),
+        names=("meta", "fine_label_names"),
+        url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+        sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+    ),
+    "ImageNet16-120": Layout(
+        folder="ImageNet16",
+        files=tuple(f"train_data_batch_{number}" for number in range(1, 11)),
+        key="labels",
+        labels=range(1, 1001),
+    ),
+}
+
+
+def read_official(source: str, path: Path | None, **how: Unpack[Format]) -> ImageSet:
+    """Read all training images of a data set.
+
+    Args:
+        source: A key of `LAYOUTS`.
+        path: The official folder or its parent; it may hold any of the training files.
+        how: What images are brought to.
+
+    Raises:
+        DataError: The folder or a file is missing or damaged.
+    """
+    layout, info = LAYOUTS[source], DATASETS[source]  # type: ignore[index]
+    files = _training_files(source, path, layout)
+    parts = [_read(file, layout, info.resolution) for file in files]
+    pixels = np.concatenate([part[0] for part in parts])
+    labels = np.concatenate([part[1] for part in parts]) - layout.labels[0]
+    pixels = pixels.reshape(-1, 3, info.resolution, info.resolution)
+    if not (used := labels < info.classes).all():
+        pixels, labels = pixels[used], labels[used]
+    return image_set(source, pixels, labels, _names(files[0].parent, layout, info.classes), **how)
+
+
+def _training_files(source: str, path: Path | None, layout: Layout) -> list[Path]:
+    """Return the training files in ``path`` or in the official folder below it."""
+    if path is not None:
+        with reachable(path):
+            for folder in (path, path / layout.folder):
+                files = [folder / name for name in layout.files if (folder / name).is_file()]
+                if files:
+                    return files
+    fetched = f"; `zc-search data fetch {source}` fetches it" if layout.url else ""
+    raise DataError(
+        f"source {source!r}: no training images, given data.path = {path and str(path)!r}; it must "
+        f"be the folder {layout.folder!r} or its parent, and hold any of "
+        f"{', '.join(layout.files)}{fetched}",
+        key="data.path",
+        given=path and str(path),
+        allowed=(layout.folder,),
+    )
+
+
+def _read(file: Path, layout: Layout, side: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the pixels, (N, 3 * side * side), and labels, (N,), of one training file."""
+    content = load_restricted(file, NUMPY_ARRAYS)
+    data, labels = _get(content, "data"), _get(content, layout.key)
+    size = 3 * side**2
+    if (
+        isinstance(data, np.ndarray)
+        and (data.dtype, data.shape) == (np.uint8, (len(data), size))
+        and isinstance(labels, list)
+        and len(labels) == len(data)
+        and all(type(label) is int and label in layout.labels for label in labels)
+    ):
+        return data, np.array(labels, np.int64)
+    raise DataError(
+        f"{file} must hold a dict with 'data', a uint8 array (N, {size}), and {layout.key!r}, a "
+        f"list of N whole numbers from {layout.labels[0]} to {layout.labels[-1]}; it holds "
+        f"{_kind(content)}, {_kind(data)} and {_kind(labels)}",
+        given=str(file),
+    )
+
+
+def _names(folder: Path, layout: Layout, classes: int) -> list[str]:
+    """Return the names of the classes where a file says them, else numbers."""
+    if layout.names is not None and (folder / layout.names[0]).is_file():
+        content = load_restricted(folder / layout.names[0], NUMPY_ARRAYS)
+        listed = _get(content, layout.names[1])
+        if isinstance(listed, list) and len(listed) == classes:
+            texts = [name.decode("latin1") if isinstance(name, bytes) else name for name in listed]
+            if all(isinstance(text, str) for text in texts):
+                return texts
+    return [str(number) for number in range(classes)]
+
+
+def _get(content: object, key: str) -> object:
+    # Python 3 keeps the bytes keys of a file that was loaded as bytes and written again.
+    return content.get(key, content.get(key.encode())) if isinstance(content, dict) else None
+
+
+def _kind(value: object) -> str:
+    """Describe a value by type and size; its content may be anything and very long."""
+    if isinstance(value, np.ndarray):
+        return f"a {value.dtype} array {value.shape}"
+    size = f" of {len(value)}" if isinstance(value, list | tuple | dict) else ""
+    return f"{type(value).__name__}{size}"
+
+
+def fetch(name: str, folder: str | Path, url: str | None = None) -> Path:
+    """Download and unpack an official data set; what is there already is not loaded again.
+
+    Args:
+        name: ``cifar10`` or ``cifar100``.
+        folder: Where to; the archive stays beside what it holds.
+        url: A mirror; the archive must have the official checksum all the same.
+
+    Returns:
+        The official folder, as ``data.path`` takes it.
+
+    Raises:
+        DataError: Another name, no address, no answer, another checksum, or a folder that cannot
+            be written.
+    """
+    import pooch
+
+    fetched = {source: layout for source, layout in LAYOUTS.items() if layout.url}
+    if name not in fetched:
+        raise DataError.unknown("data set to fetch", name, fetched)
+    layout, folder = fetched[name], Path(folder).expanduser()
+    address = url or str(layout.url)
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https", "ftp") or not parts.netloc:
+        raise DataError(
+            f"url: {address!r} is no address to fetch from; Allowed: one of http, https or ftp, "
+            f"such as {layout.url!r}",
+            key="url",
+            given=address,
+            allowed=("http", "https", "ftp"),
+        )
+    members = [*layout.files, *(layout.names or ())[:1]]
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        pooch.retrieve(
+            address,
+            known_hash=f"sha256:{layout.sha256}",
+            fname=Path(str(layout.url)).name,
+            path=folder,
+            processor=pooch.Untar([f"{layout.folder}/{member}" for member in members], "."),
+        )
+    except OSError as error:  # requests' errors are of this kind too
+        raise DataError(
+            f"{name} cannot be fetched from {address}: {error}", key="url", given=address
+        ) from error
+    except ValueError as error:  # of pooch, where the checksum is another
+        raise DataError(
+            f"{address} is not the official archive: its SHA-256 is not {layout.sha256}",
+            key="url",
+            given=address,
+        ) from error
+    finally:
+        logger.setLevel(level)
+    return folder / layout.folder
