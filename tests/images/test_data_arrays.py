@@ -439,10 +439,10 @@ def test_official_checksums_are_those_published() -> None:
             "benchmark.name: 'nasbench201' is given, but it knows no accuracies on images of "
             "data.source = 'digits'; Allowed: none",
         ),
-        ({"data": {"resolution": 4}}, "data.resolution: 4 is given; Allowed: a whole number, at"),
+        ({"data": {"resolution": 4}}, "data.resolution: 4 is given; Allowed: at least 8"),
         ({"data": {"color": "red"}}, "data.color: unknown color 'red'; Allowed: grey, rgb"),
         ({"data": {"fit": "crp"}}, "data.fit: unknown fit 'crp'; did you mean 'crop'?"),
-        ({"data": {"validation": 0.9}}, "data.validation: 0.9 is given; Allowed: a number, at"),
+        ({"data": {"validation": 0.9}}, "data.validation: 0.9 is given; Allowed: at most 0.5"),
     ],
 )
 def test_wrong_settings_name_their_key(settings, message: str) -> None:
