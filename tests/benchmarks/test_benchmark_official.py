@@ -232,7 +232,7 @@ def test_what_the_file_lacks_is_an_error_and_never_a_number(table):
         benchmark.query(trained, after=201)
     with pytest.raises(BenchmarkError, match="unknown metric 'val_acuracy'; did you mean 'val_acc"):
         benchmark.query(trained, metrics=["val_acuracy"])
-    with pytest.raises(BenchmarkError, match="has no valtest-loss on cifar10; it has tra"):
+    with pytest.raises(BenchmarkError, match="does not hold valtest-loss on cifar10; it has tra"):
         benchmark.query(trained, metrics="valtest-loss")
     with pytest.raises(BenchmarkError, match=r"unknown split of cifar10 'x-test'"):
         benchmark.split_metrics("x-test")

@@ -288,12 +288,8 @@ def encoded(message: bytes) -> str:
         ),
         (record(GOOD) + bytes(20), "is damaged: the checksum of the length at byte"),
         (
-            record(bytes(2**20 + 1)),
-            "is no file of NAS-Bench-101: the record at byte 0 has 1,048,577",
-        ),
-        (
             struct.pack("<Q", 2**63) + masked(struct.pack("<Q", 2**63)),
-            "the record at byte 0 has 9,223,372,036,854,775,808 bytes",
+            "is cut short: it ends within the record at byte 0",
         ),
         (record(b"[1, 2]"), "record 0 is no training of NAS-Bench-101 .*not a list of five"),
         (record(b"\xff\xfe"), "record 0 is no training"),
@@ -467,12 +463,12 @@ def test_a_search_writes_its_files_and_prints(tmp_path: Path) -> None:
     [
         (
             "space.vertices=8",
-            "space.vertices: 8 is given; Allowed: a whole number, at least 2, at m",
+            "space.vertices: 8 is given",
         ),
-        ("space.operations=['conv']", r"space.operations\[0\]: unknown operation 'conv'; Allowed"),
+        ("space.operations=['conv']", r"space.operations\[0\]: unknown"),
         (
             "space.operations=[]",
-            "space.operations: is empty; Allowed: a list of one or more of conv",
+            "space.operations: is empty",
         ),
         (
             "space.stage_1=[8]",

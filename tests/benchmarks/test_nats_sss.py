@@ -176,7 +176,7 @@ def test_a_search_with_accuracies(
         ),
         (
             "ensemble.features=rank+cell",
-            r"ensemble.features: 'rank\+cell' is given, but only cells of",
+            r"ensemble.features: 'rank\+cell' is given",
         ),
         (
             "space.channels=16",

@@ -37,8 +37,7 @@ def load_restricted(
 
     Args:
         path: The file, of any protocol.
-        allowed: What the pickle may name: (module, name) as it is written there (Python 2 names
-            are not translated) to the object it gets. `NUMPY_ARRAYS` serves plain arrays.
+        allowed: What the pickle may name: (module, name) as written there to the object it gets.
         encoding: How to read the strings of Python 2, as in ``pickle.load``.
         bounded: Whether to look first for numbers of values beyond the file's length, for which a
             damaged file would take all memory. It costs some tenths of a second a megabyte.

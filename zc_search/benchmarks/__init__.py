@@ -28,11 +28,7 @@ __all__ = [
     "open_benchmark",
 ]
 
-_CONVERTED = {
-    "nasbench201": TrialBenchmark,
-    "nats_sss": SizeBenchmark,
-    "nasbench101": NASBench101,
-}
+_CONVERTED = {kind.name: kind for kind in (TrialBenchmark, SizeBenchmark, NASBench101)}
 
 
 def open_benchmark(
@@ -77,23 +73,17 @@ def _at(path: Path, name: str) -> tuple[Source, Path]:
     """Return the benchmark and the table that a path means."""
     if not is_there(path):
         raise BenchmarkError(
-            f"path={str(path)!r}: there is no such file. Leave path out to take the packaged table",
-            key="path",
-            given=str(path),
+            f"path={str(path)!r}: there is no such file. Leave path out to take the packaged table"
         )
     source = source_of(path)
     if name not in (source.name, source.space):
         raise BenchmarkError(
             f"path={str(path)!r} holds {source.title}, which is no benchmark of {name!r}; "
             f"Allowed: name {source.space!r}",
-            key="path",
-            given=str(path),
             allowed=(source.space, source.name),
         )
     table = path if path.suffix == ".arrow" else path.with_name(table_name(path.name))
     if not table.is_file():
         hint = f"zc-search benchmark convert {path}"
-        raise BenchmarkError(
-            f"path={str(path)!r}: convert it first, once: {hint}", key="path", hint=hint
-        )
+        raise BenchmarkError(f"path={str(path)!r}: convert it first, once: {hint}", hint=hint)
     return source, table

@@ -88,11 +88,7 @@ class Benchmark(ABC):
 
     @abstractmethod
     def on(self, dataset: str) -> "Benchmark":
-        """Return the same table's look-up on another of its data sets.
-
-        Raises:
-            BenchmarkError: It has none.
-        """
+        """Return the same table's look-up on another of its data sets, or raise BenchmarkError."""
 
     @abstractmethod
     def index(self, architecture: AnyArchitecture | str) -> int:
@@ -104,11 +100,7 @@ class Benchmark(ABC):
 
     @abstractmethod
     def architecture(self, index: int) -> AnyArchitecture:
-        """Return the architecture of a number in the benchmark's own order.
-
-        Raises:
-            ArchitectureError: The order has no such number.
-        """
+        """Return the architecture of a number in that order, or raise ArchitectureError."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -124,12 +116,7 @@ class Benchmark(ABC):
     ) -> float:
         """Return a metric of one training, or of their mean, at its end or earlier; NaN if unknown.
 
-        Args:
-            row: The architecture's number.
-            metric: One of `_known`.
-            seed: Name of a training seed, or None.
-            epochs: The training's length.
-            after: Epochs after which to look; None without curves.
+        `seed` is a training seed's name, `metric` one of `_known`; `after` is None without curves.
         """
 
     @abstractmethod
@@ -180,8 +167,12 @@ class Benchmark(ABC):
         which = f"{architecture} on {self.dataset} {when} {epochs} epochs"
         if not names:
             raise BenchmarkError(f"{self.fingerprint} has no training of {which}")
-        if after is not None:
-            self._check_after(after, epochs)
+        if after is not None and not self.has_curves:
+            raise BenchmarkError(
+                f"after={after}: {self.name} has no learning curves here{self.elsewhere}"
+            )
+        if after is not None and after not in range(1, epochs + 1):
+            raise BenchmarkError(f"after={after!r}: a training has epochs 1 to {epochs}")
         picked = self._pick(seed, names)
         named = None if picked is None else names[picked]
         wanted = (metrics,) if isinstance(metrics, str) else metrics
@@ -210,11 +201,8 @@ class Benchmark(ABC):
     ) -> NDArray[np.float64]:
         """Return a metric after each epoch, (epochs,): the mean of all seeds, or one of them.
 
-        Seconds are those that an epoch took. Where a split was judged at the end only, the rest
-        is NaN.
-
-        Raises:
-            BenchmarkError: No such seed, budget or metric, or no learning curves.
+        Seconds are those that an epoch took; where a split was judged at the end only, the rest is
+        NaN. Raises BenchmarkError: no such seed, budget or metric, or no learning curves.
         """
         raise BenchmarkError(f"curve: {self.name} has no learning curves here{self.elsewhere}")
 
@@ -228,7 +216,7 @@ class Benchmark(ABC):
         """
         column = self._column(self._metric(metric), self._budget(epochs))
         if not np.isfinite(column).any():
-            raise BenchmarkError(self._lacks(metric), key="metric", given=metric)
+            raise self._lacks(metric)
         return column
 
     def split_metrics(self, split: str) -> tuple[str, ...]:
@@ -256,7 +244,6 @@ class Benchmark(ABC):
         """Return an architecture's place among all: 1 is best, ties share the better place.
 
         Raises:
-            ArchitectureError: A string that names no architecture.
             BenchmarkError: A metric that the benchmark does not hold, or not of this architecture.
         """
         values = self.column(metric)
@@ -302,10 +289,7 @@ class Benchmark(ABC):
         if epochs not in self.budgets:
             raise BenchmarkError(
                 f"epochs={epochs!r}: trainings on {self.dataset} are of "
-                f"{' or '.join(map(str, self.budgets))} epochs{self.elsewhere}",
-                key="epochs",
-                given=epochs,
-                allowed=map(str, self.budgets),
+                f"{' or '.join(map(str, self.budgets))} epochs{self.elsewhere}"
             )
         return epochs
 
@@ -315,13 +299,15 @@ class Benchmark(ABC):
         if metric in self._known:
             return metric
         if metric in METRICS:
-            raise BenchmarkError(self._lacks(name), key="metric", given=name, allowed=self.metrics)
+            raise self._lacks(name)
         raise BenchmarkError.unknown("metric", name, self.metrics)
 
-    def _lacks(self, metric: str) -> str:
-        held = ", ".join(self.metrics)
-        return (
-            f"{self.fingerprint} has no {metric} on {self.dataset}; it has {held}{self.elsewhere}"
+    def _lacks(self, metric: str) -> BenchmarkError:
+        return BenchmarkError(
+            f"{self.fingerprint} does not hold {metric} on {self.dataset}; it has "
+            f"{', '.join(self.metrics)}{self.elsewhere}",
+            given=metric,
+            allowed=self.metrics,
         )
 
     def _pick(self, seed: int | np.random.Generator | None, names: list[int]) -> int | None:
@@ -338,29 +324,12 @@ class Benchmark(ABC):
         named = "" if names[0] == 0 else f" or {', '.join(map(str, names))}"
         raise BenchmarkError(
             f"seed={seed!r}: on {self.dataset} it was trained with {len(names)} seeds, "
-            f"0 to {len(names) - 1}{named}",
-            key="seed",
-            given=seed,
-            allowed=map(str, names),
+            f"0 to {len(names) - 1}{named}"
         )
-
-    def _check_after(self, after: int, epochs: int) -> None:
-        if not self.has_curves:
-            raise BenchmarkError(
-                f"after={after}: {self.name} has no learning curves here{self.elsewhere}"
-            )
-        if after not in range(1, epochs + 1):
-            raise BenchmarkError(
-                f"after={after!r}: a training has epochs 1 to {epochs}", key="after", given=after
-            )
 
 
 class OrderedBenchmark(Benchmark):
-    """A benchmark whose order is a list of the numbers that its architectures have in their space.
-
-    Attributes:
-        _order: The number of each, in the benchmark's order.
-    """
+    """A benchmark whose order is a list of its architectures' numbers in their space."""
 
     _order: NDArray[np.int64]
     _rows: dict[int, int]

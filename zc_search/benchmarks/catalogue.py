@@ -6,25 +6,25 @@ it; in a folder the first of `SOURCES`. `Benchmark.provenance` and `fingerprint`
 """
 
 import os
+import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 from platformdirs import user_data_path
 
+from zc_search.benchmarks.files.table import source_name
 from zc_search.errors import BenchmarkError
 
 CURVES_ENDING = "-curves.parquet"
 
 
-class BenchmarkFile(NamedTuple):
-    """A file as its authors hand it out, or the folder that an archive unpacks to.
+_DATASETS = ("cifar10", "cifar10-valid", "cifar100", "ImageNet16-120")
 
-    Attributes:
-        name: Of the file.
-        size: As its authors state it.
-        checksum: What is known of it, as a sentence's end.
-    """
+
+class BenchmarkFile(NamedTuple):
+    """A file as its authors hand it out, or the folder that an archive unpacks to."""
 
     name: str
     size: str
@@ -32,18 +32,7 @@ class BenchmarkFile(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A benchmark that a user's file brings.
-
-    Attributes:
-        name: What `open_benchmark` calls it.
-        title: What its authors call it.
-        space: The search space, as in a configuration.
-        stem: Begins the names of its files and tables.
-        knows: What it has, in a few words.
-        origin: The page its files are had from.
-        files: Any one of them will do.
-        datasets: The data sets it can be opened for.
-    """
+    """A benchmark that a user's file brings: an entry of ``catalogue.toml``."""
 
     name: str
     title: str
@@ -52,7 +41,7 @@ class Source(NamedTuple):
     knows: str
     origin: str
     files: tuple[BenchmarkFile, ...]
-    datasets: tuple[str, ...] = ("cifar10", "cifar10-valid", "cifar100", "ImageNet16-120")
+    datasets: tuple[str, ...]
 
     @property
     def table(self) -> str:
@@ -88,83 +77,17 @@ class Source(NamedTuple):
         )
 
 
-_NB101_PAGE = "https://github.com/google-research/nasbench#download-the-dataset"
-_NB201_PAGE = "https://github.com/D-X-Y/NAS-Bench-201#preparation-and-download"
-_NATS_PAGE = "https://github.com/D-X-Y/NATS-Bench#preparation-and-download"
+def _read() -> dict[str, Source]:
+    text = files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8")
+    found = {}
+    for name, entry in tomllib.loads(text).items():
+        handed_out = tuple(BenchmarkFile(**file) for file in entry.pop("files"))
+        datasets = tuple(entry.pop("datasets", _DATASETS))
+        found[name] = Source(name=name, files=handed_out, datasets=datasets, **entry)
+    return found
 
 
-def _nats(kind: str, digits: str) -> tuple[BenchmarkFile, ...]:
-    stem = f"NATS-{kind}-v1_0-{digits}"
-    return (
-        BenchmarkFile(f"{stem}-simple", "size not stated", "no checksum is published"),
-        BenchmarkFile(f"{stem}.pickle.pbz2", "size not stated", f"md5 ends in {digits}"),
-    )
-
-
-SOURCES: Mapping[str, Source] = {
-    source.name: source
-    for source in (
-        Source(
-            "nasbench201-v1_1",
-            "NAS-Bench-201 v1.1",
-            "nasbench201",
-            "NAS-Bench-201-v1_1",
-            "train, validation and test accuracy and loss, times, 12 and 200 epochs, 1 to 3 seeds, "
-            "learning curves",
-            _NB201_PAGE,
-            (BenchmarkFile("NAS-Bench-201-v1_1-096897.pth", "4.7 GB", "md5 ends in 096897"),),
-        ),
-        Source(
-            "nasbench201-v1_0",
-            "NAS-Bench-201 v1.0",
-            "nasbench201",
-            "NAS-Bench-201-v1_0",
-            "as v1.1, fewer trials; 12 epochs on cifar10-valid only",
-            _NB201_PAGE,
-            (BenchmarkFile("NAS-Bench-201-v1_0-e61699.pth", "2.2 GB", "md5 ends in e61699"),),
-        ),
-        Source(
-            "nats-tss",
-            "NATS-Bench, topology",
-            "nasbench201",
-            "NATS-tss-v1_0",
-            "as NAS-Bench-201 v1.1, more trials",
-            _NATS_PAGE,
-            _nats("tss", "3ffb9"),
-        ),
-        Source(
-            "nats-sss",
-            "NATS-Bench, size",
-            "nats_sss",
-            "NATS-sss-v1_0",
-            "train, validation and test accuracy and loss, times, 1, 12 and 90 epochs, 1 or 3 "
-            "seeds, learning curves",
-            _NATS_PAGE,
-            _nats("sss", "50262"),
-        ),
-        Source(
-            "nasbench101-full",
-            "NAS-Bench-101",
-            "nasbench101",
-            "nasbench_full",
-            "train, validation and test accuracy, times, half-way and at the end of 4, 12, 36 and "
-            "108 epochs, three repeats",
-            _NB101_PAGE,
-            (BenchmarkFile("nasbench_full.tfrecord", "1.95 GB", "sha256 begins with 3d64db81"),),
-            ("cifar10",),
-        ),
-        Source(
-            "nasbench101-only108",
-            "NAS-Bench-101, 108 epochs",
-            "nasbench101",
-            "nasbench_only108",
-            "as NAS-Bench-101, 108 epochs only",
-            _NB101_PAGE,
-            (BenchmarkFile("nasbench_only108.tfrecord", "499 MB", "sha256 begins with 4c39c393"),),
-            ("cifar10",),
-        ),
-    )
-}
+SOURCES: Mapping[str, Source] = _read()
 """Every benchmark that needs a user's file, best first where several know the same space."""
 
 
@@ -196,38 +119,28 @@ def source_of(path: Path) -> Source:
         BenchmarkError: There is no such file, it cannot be read, or its name says of no benchmark.
     """
     if not is_there(path):
-        raise BenchmarkError(f"{str(path)!r}: there is no such file or folder", given=str(path))
-    name = path.name
-    if path.suffix == ".arrow":
-        from zc_search.benchmarks.files.table import source_name
-
-        name = source_name(path) or name
+        raise BenchmarkError(f"{str(path)!r}: there is no such file or folder")
+    name = (path.suffix == ".arrow" and source_name(path)) or path.name
     for source in SOURCES.values():
         if name.startswith(source.stem):
             return source
-    known = [file.name for source in SOURCES.values() for file in source.files]
     raise BenchmarkError(
         f"{str(path)!r}: its name says of no benchmark that zc-search knows; keep the name that "
-        f"its authors gave it. Allowed: {', '.join(known)}",
-        given=str(path),
-        allowed=known,
+        f"its authors gave it. Allowed: {_known()}"
     )
 
 
-def file_to_convert() -> Path:
-    """Return the first benchmark file at hand that has not been converted yet.
+def _known() -> str:
+    return ", ".join(file.name for source in SOURCES.values() for file in source.files)
 
-    Raises:
-        BenchmarkError: There is none; what could be there.
-    """
+
+def file_to_convert() -> Path:
+    """Return the first benchmark file at hand that has not been converted yet."""
     for source in SOURCES.values():
         if source.original is not None and source.here is None:
             return source.original
-    known = [file.name for source in SOURCES.values() for file in source.files]
     raise BenchmarkError(
-        f"no benchmark file to convert in {folders()[-1]}; name one, or put one there: "
-        f"{', '.join(known)}",
-        allowed=known,
+        f"no benchmark file to convert in {folders()[-1]}; name one, or put one there: {_known()}"
     )
 
 
@@ -241,15 +154,10 @@ def table_name(file: str) -> str:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether there is such a file or folder.
-
-    Raises:
-        BenchmarkError: That cannot be told: a folder above it is closed to the user.
-    """
+    """Return whether there is such a file or folder, or say that a folder above it is closed."""
     try:
         return path.exists()
     except OSError as error:
         raise BenchmarkError(
-            f"{str(path)!r} cannot be read: {error.strerror}; choose another path or permit it",
-            given=str(path),
+            f"{str(path)!r} cannot be read: {error.strerror}; choose another path or permit it"
         ) from error

@@ -33,22 +33,17 @@ _TRAINED = {
     "its validation set (3,000 for validation, 3,000 for test)",
 }
 
-_HALVES = ("cifar10-valid", "x-valid")
+_JUDGED = {"train": "train", "val": "x-valid", "test": "ori-test"}
+_JUDGED_APART = {**_JUDGED, "test": "x-test", "valtest": "ori-test"}
 SPLITS: Mapping[str, Mapping[str, tuple[str, str]]] = {
-    "cifar10": {"train": ("cifar10", "train"), "val": _HALVES, "test": ("cifar10", "ori-test")},
-    "cifar10-valid": {
-        "train": ("cifar10-valid", "train"),
-        "val": _HALVES,
-        "test": ("cifar10-valid", "ori-test"),
+    "cifar10": {
+        split: ("cifar10-valid" if split == "val" else "cifar10", judged)
+        for split, judged in _JUDGED.items()
     },
-    **{
-        dataset: {
-            "train": (dataset, "train"),
-            "val": (dataset, "x-valid"),
-            "test": (dataset, "x-test"),
-            "valtest": (dataset, "ori-test"),
-        }
-        for dataset in ("cifar100", "ImageNet16-120")
+    "cifar10-valid": {split: ("cifar10-valid", judged) for split, judged in _JUDGED.items()},
+    "cifar100": {split: ("cifar100", judged) for split, judged in _JUDGED_APART.items()},
+    "ImageNet16-120": {
+        split: ("ImageNet16-120", judged) for split, judged in _JUDGED_APART.items()
     },
 }
 """Of each data set the splits: what was trained on, and the set judged on. ``valtest`` is both."""
@@ -127,11 +122,7 @@ class TrialBenchmark(OrderedBenchmark):
         return type(self)(self.path, dataset)
 
     def split_metrics(self, split: str) -> tuple[str, ...]:
-        """Return the metrics of one split, named as here or as the benchmark does (``x-valid``).
-
-        Raises:
-            BenchmarkError: A split that the data set does not have; those that it has.
-        """
+        """Return the metrics of one split, named as here or as the benchmark does (``x-valid``)."""
         splits = SPLITS[self.dataset]
         own = "val" if split == "valid" else split
         for name, (_, judged) in splits.items():

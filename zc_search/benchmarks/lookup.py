@@ -4,7 +4,7 @@ import re
 from typing import Any, Literal, NamedTuple
 
 from zc_search.benchmarks.base import Benchmark, Result
-from zc_search.benchmarks.catalogue import SOURCES, folders
+from zc_search.benchmarks.catalogue import SOURCES, Source, folders
 from zc_search.benchmarks.converted import SPLITS
 from zc_search.benchmarks.packaged import PackagedNASBench201
 from zc_search.errors import ArchitectureError, BenchmarkError
@@ -78,11 +78,7 @@ def find_architecture(
 
 
 def space_of(text: str) -> str:
-    """Return the search space that an architecture's form means; a number means a cell.
-
-    Raises:
-        ArchitectureError: It has the form of none.
-    """
+    """Return the search space that an architecture's form means; a number means a cell."""
     text = text.strip()
     if text.isdecimal() or _CODES.fullmatch(text):
         return Architecture.space
@@ -98,15 +94,7 @@ def ask(
     seed: int | None = None,
     after: int | None = None,
 ) -> Answer:
-    """Look everything up that a benchmark knows of an architecture.
-
-    Args:
-        benchmark: Any.
-        architecture: One of its search space.
-        split: Only this one's metrics.
-        epochs: Length of the training; by default the benchmark's longest.
-        seed: Only this training, as for `Benchmark.query`.
-        after: Look after so many epochs, out of the learning curves.
+    """Look everything up that a benchmark knows of an architecture; see `Benchmark.query`.
 
     Raises:
         BenchmarkError: What is asked for is not there; what is.
@@ -149,11 +137,7 @@ def _integer(digits: str) -> int:
 def show_architecture(
     benchmark: Benchmark, architecture: AnyArchitecture
 ) -> tuple[list[dict[str, str]], dict[str, str]]:
-    """Return a row for each data set and budget, and what is the same for all.
-
-    Raises:
-        BenchmarkError: The benchmark holds nothing of the architecture.
-    """
+    """Return a row for each data set and budget, and what is the same for all."""
     rows = []
     for dataset in benchmark.datasets:
         try:
@@ -172,11 +156,7 @@ def show_architecture(
 
 
 def _row(result: Result) -> dict[str, str]:
-    row = {
-        "data set": result.dataset,
-        "epochs": str(result.epochs),
-        "seeds": str(result.seeds),
-    }
+    row = {"data set": result.dataset, "epochs": str(result.epochs), "seeds": str(result.seeds)}
     for split in ("train", "val", "test"):
         shown = [result.get(f"{split}_accuracy"), result.get(f"{split}_loss")]
         row[f"{split} %, loss"] = ", ".join(f"{v:.2f}" for v in shown if v is not None)
@@ -199,13 +179,7 @@ def _facts(benchmark: Benchmark, architecture: AnyArchitecture) -> dict[str, str
 
 
 def network_config(architecture: Architecture, dataset: str) -> dict[str, str | int]:
-    """Return the network's configuration as the benchmark's ``get_net_config`` gives it.
-
-    `zc_search.build_network` builds that network.
-
-    Raises:
-        BenchmarkError: An unknown data set.
-    """
+    """Return a network's configuration as the benchmark's ``get_net_config`` gives it."""
     if dataset not in SPLITS:
         raise BenchmarkError.unknown("data set", dataset, SPLITS, key="dataset")
     return {
@@ -217,55 +191,38 @@ def network_config(architecture: Architecture, dataset: str) -> dict[str, str | 
     }
 
 
-class Listed(NamedTuple):
-    """A benchmark in the list.
+def list_all() -> list[dict[str, Any]]:
+    """Return every benchmark, the packaged one first: what it is, knows, and how to have or use it.
 
-    Attributes:
-        name: As in `open_benchmark`.
-        title: What its authors call it.
-        space: Its search space.
-        here: Whether it can be opened now.
-        knows: What it has.
-        datasets: The data sets it can be opened for.
-        file: Where its converted table lies, or None.
-        use: How to use it, or None while it is not here.
-        next_step: What to do to have it, or None.
+    ``file`` is its converted table; ``use`` is None while it is not here, then there is a
+    ``next_step``.
     """
+    packaged = {
+        "name": PackagedNASBench201.name,
+        "title": "NAS-Bench-201, packaged",
+        "space": PackagedNASBench201.name,
+        "here": True,
+        "knows": "validation accuracy after 200 epochs of 2 or 3 seeds, training time, latency, "
+        "size",
+        "datasets": PackagedNASBench201.datasets,
+        "file": None,
+        "use": f"benchmark.name = {PackagedNASBench201.name!r}, while no table of it is in "
+        f"{' or '.join(map(str, folders()))}",
+        "next_step": None,
+    }
+    return [packaged, *map(_listed, SOURCES.values())]
 
-    name: str
-    title: str
-    space: str
-    here: bool
-    knows: str
-    datasets: tuple[str, ...]
-    file: str | None
-    use: str | None
-    next_step: str | None
 
-
-def list_all() -> list[Listed]:
-    """Return every benchmark, the packaged one first."""
-    name = PackagedNASBench201.name
-    listed = [
-        Listed(
-            name,
-            "NAS-Bench-201, packaged",
-            name,
-            True,
-            "validation accuracy after 200 epochs of 2 or 3 seeds, training time, latency, size",
-            PackagedNASBench201.datasets,
-            None,
-            f"benchmark.name = {name!r}, while no table of it is in "
-            f"{' or '.join(map(str, folders()))}",
-            None,
-        )
-    ]
-    for source in SOURCES.values():
-        table = source.here
-        known = (source.name, source.title, source.space, table is not None, source.knows)
-        if table is None:
-            listed.append(Listed(*known, source.datasets, None, None, source.next_step))
-        else:
-            use = f"benchmark.path = {str(table)!r}, or -b {source.name}"
-            listed.append(Listed(*known, source.datasets, str(table), use, None))
-    return listed
+def _listed(source: Source) -> dict[str, Any]:
+    table = source.here
+    return {
+        "name": source.name,
+        "title": source.title,
+        "space": source.space,
+        "here": table is not None,
+        "knows": source.knows,
+        "datasets": source.datasets,
+        "file": table and str(table),
+        "use": table and f"benchmark.path = {str(table)!r}, or -b {source.name}",
+        "next_step": None if table else source.next_step,
+    }

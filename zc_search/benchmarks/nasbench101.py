@@ -113,12 +113,7 @@ class NASBench101(Benchmark):
         return type(self)(self.path, dataset)
 
     def trainings(self, architecture: AnyArchitecture | str) -> dict[int, list[dict[str, float]]]:
-        """Return every training of a cell by its epochs, in the names and units of the paper's API.
-
-        Raises:
-            ArchitectureError: See `index`.
-            BenchmarkError: See `index`.
-        """
+        """Return every training of a cell by its epochs, in names and units of the paper's API."""
         row = self.index(architecture)
         return {
             epochs: [
@@ -129,12 +124,7 @@ class NASBench101(Benchmark):
         }
 
     def index(self, architecture: AnyArchitecture | str) -> int:
-        """Return a cell's place among those of the file, sorted by hash, from 0.
-
-        Raises:
-            ArchitectureError: No cell of this space, or one that is infeasible.
-            BenchmarkError: The file does not hold it.
-        """
+        """Return a cell's place among those of the file, sorted by hash, from 0."""
         spec: ModelSpec = self._parsed(architecture)  # type: ignore[assignment]
         if spec.infeasible is not None:
             raise ArchitectureError(f"{spec} is no cell of NAS-Bench-101: {spec.infeasible}")
@@ -177,14 +167,12 @@ class NASBench101(Benchmark):
             if metric == "model_size":
                 mean = self._table.column("parameters") / 1e6
             else:
-                total, count = np.zeros(len(self)), np.zeros(len(self))
                 scale = 1 if metric.endswith("seconds") else 100
-                for at in range(self._table.about.repeats):
-                    figures = self._table.figures(epochs, at, _FIGURES[metric])
-                    total += scale * np.nan_to_num(figures.astype(np.float64))
-                    count += np.isfinite(figures)
-                with np.errstate(invalid="ignore"):
-                    mean = total / np.where(count, count, np.nan)
+                repeats = range(self._table.about.repeats)
+                each = [self._table.figures(epochs, at, _FIGURES[metric]) for at in repeats]
+                total = sum(scale * np.nan_to_num(figures.astype(float)) for figures in each)
+                count = sum(np.isfinite(figures).astype(float) for figures in each)
+                mean = total / np.where(count, count, np.nan)
             mean.flags.writeable = False
             self._means[metric, epochs] = mean
         return self._means[metric, epochs]

@@ -46,38 +46,28 @@ _SEEDS = 3
 _EPOCHS = 200
 
 
-class _Source(NamedTuple):
-    """Of a data set: the package's table, the benchmark's split, what that was."""
-
-    table: str
-    split: str
-    trained: str
-    judged: str
-
-
-_HALVES = _Source(
+# Of a data set: the package's table, the benchmark's split, what that was trained and judged on.
+_HALVES = (
     "cifar10",
     "cifar10-valid/x-valid",
-    "half of CIFAR-10's training set (25,000 images)",
-    "the other half",
+    "half of CIFAR-10's training set (25,000 images) and judged on the other half",
 )
 _SOURCES = {
     "cifar10": _HALVES,
     "cifar10-valid": _HALVES,
-    "cifar100": _Source(
+    "cifar100": (
         "cifar100",
         "cifar100/x-valid",
-        "CIFAR-100's training set (50,000 images)",
-        "half of its test set (5,000)",
+        "CIFAR-100's training set (50,000 images) and judged on half of its test set (5,000)",
     ),
-    "ImageNet16-120": _Source(
+    "ImageNet16-120": (
         "imagenet",
         "ImageNet16-120/x-valid",
-        "ImageNet16-120's training set (151,700 images)",
-        "half of its validation set (3,000)",
+        "ImageNet16-120's training set (151,700 images) and judged on half of its validation set "
+        "(3,000)",
     ),
 }
-TABLES = tuple(dict.fromkeys(source.table for source in _SOURCES.values()))
+TABLES = ("cifar10", "cifar100", "imagenet")
 
 
 class PackagedNASBench201(OrderedBenchmark):
@@ -106,15 +96,14 @@ class PackagedNASBench201(OrderedBenchmark):
     def __init__(self, dataset: str = "cifar10") -> None:
         if dataset not in _SOURCES:
             raise BenchmarkError.unknown("dataset", dataset, _SOURCES)
-        source = _SOURCES[dataset]
-        columns = load_columns(source.table)
+        table, self.split, trained = _SOURCES[dataset]
+        columns = load_columns(table)
         self.dataset = dataset
-        self.split = source.split
         self.fingerprint = f"{DISTRIBUTION} {package_version()}"
         self.provenance = (
-            f"Each architecture was trained for {_EPOCHS} epochs on {source.trained} and judged on "
-            f"{source.judged} (split {source.split}), with 2 or 3 seeds; figures of NATS-Bench as "
-            f"{self.fingerprint} ships them."
+            f"Each architecture was trained for {_EPOCHS} epochs on {trained} (split "
+            f"{self.split}), with 2 or 3 seeds; figures of NATS-Bench as {self.fingerprint} ships "
+            "them."
         )
         self._set_order(columns.order)
         self._accuracies = columns.val_accuracy
@@ -165,18 +154,10 @@ _UNUSABLE = (
 
 
 class Columns(NamedTuple):
-    """One data set's figures, one row an architecture, in the benchmark's own order.
+    """One data set's figures, one row an architecture, in the benchmark's own order."""
 
-    Attributes:
-        order: `Architecture.index` of each row.
-        val_accuracy: Percent, one column a training seed; NaN where there were only two seeds.
-        train_seconds: Of all epochs; the same for every seed.
-        latency_seconds: Of a batch of 256; the same for every seed.
-        model_size: Parameters in millions.
-    """
-
-    order: NDArray[np.int64]
-    val_accuracy: NDArray[np.float64]
+    order: NDArray[np.int64]  # `Architecture.index` of each row
+    val_accuracy: NDArray[np.float64]  # one column a training seed; NaN where there were only two
     train_seconds: NDArray[np.float64]
     latency_seconds: NDArray[np.float64]
     model_size: NDArray[np.float64]

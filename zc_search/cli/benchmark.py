@@ -36,18 +36,18 @@ def list_benchmarks(
 
     listed = list_all()
     if as_json:
-        typer.echo(json.dumps([entry._asdict() for entry in listed], indent=2))
+        typer.echo(json.dumps(listed, indent=2))
         return
     console = plain_console()
     for entry in listed:
-        here = "here" if entry.here else "not here"
-        console.print(Text.assemble((entry.name, "bold"), f"  {entry.title}: {here}"))
+        here = "here" if entry["here"] else "not here"
+        console.print(Text.assemble((entry["name"], "bold"), f"  {entry['title']}: {here}"))
         lines = {
-            "knows": entry.knows,
-            "on": ", ".join(entry.datasets),
-            "file": entry.file,
-            "use": entry.use,
-            "to have it": entry.next_step,
+            "knows": entry["knows"],
+            "on": ", ".join(entry["datasets"]),
+            "file": entry["file"],
+            "use": entry["use"],
+            "to have it": entry["next_step"],
         }
         text = "\n".join(f"{key}: {value}" for key, value in lines.items() if value)
         console.print(Padding(Text(text), (0, 0, 1, 2)))

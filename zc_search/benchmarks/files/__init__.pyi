@@ -1,11 +1,10 @@
 from .conversion import Conversion, convert
-from .official import load_official, load_weights, open_api, trained_network
+from .official import load_official, open_api, trained_network
 
 __all__ = [
     "Conversion",
     "convert",
     "load_official",
-    "load_weights",
     "open_api",
     "trained_network",
 ]

@@ -26,17 +26,11 @@ KEYS = ("meta_archs", "arch2infos", "evaluated_indexes")
 
 
 class Entry(NamedTuple):
-    """One architecture of a file.
-
-    Attributes:
-        architecture: Its number in the benchmark's order.
-        results: The state dict of its ``ArchResults``, by budget of epochs.
-        done: Bytes of the file, or files of the folder, that have been read.
-    """
+    """One architecture of a file, by its number in the benchmark's order."""
 
     architecture: int
-    results: dict[int, Any]
-    done: int
+    results: dict[int, Any]  # the state dict of its ``ArchResults``, by budget of epochs
+    done: int  # bytes of the file, or files of the folder, that have been read
 
 
 @contextmanager
@@ -45,9 +39,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BenchmarkError(
-            f"{path} cannot be read: {error.strerror or error}", given=str(path)
-        ) from error
+        reason = error.strerror or error
+        raise BenchmarkError(f"{path} cannot be read: {reason}", given=str(path)) from error
 
 
 class Archive:
@@ -82,13 +75,9 @@ class Archive:
                 )
 
     def check_md5(self, on_progress: Callable[[int], None] = lambda done: None) -> str | None:
-        """Compare the file's md5 with the digits at the end of its name.
+        """Compare the file's md5 with the digits at the end of its name, and return it.
 
-        Returns:
-            The md5, or None where the name has no digits, or for a folder, which has none.
-
-        Raises:
-            BenchmarkError: They differ, or the file cannot be read.
+        It is None where the name has no digits, and for a folder.
         """
         named = _CHECKSUM.search(self.path.name)
         if self._files or named is None:
@@ -102,12 +91,7 @@ class Archive:
         return found
 
     def entries(self) -> Iterator[Entry]:
-        """Yield every architecture that the file holds, in the file's order.
-
-        Raises:
-            BenchmarkError: The file is no benchmark's, is damaged, or asks for more than data.
-            ForgottenError: See `PickleStream`.
-        """
+        """Yield every architecture that the file holds, in the file's order."""
         if not self._files:
             yield from self._of_file()
             return

@@ -32,21 +32,13 @@ OnProgress = Callable[[str, int, int], None]
 
 
 class Conversion(NamedTuple):
-    """What a conversion wrote.
-
-    Attributes:
-        table: The table.
-        curves: The file of learning curves; None for a benchmark without.
-        architectures: How many have results.
-        trials: Trainings.
-        md5: Of the file, None where its name has no digits to compare it with.
-    """
+    """What a conversion wrote."""
 
     table: Path
-    curves: Path | None
-    architectures: int
+    curves: Path | None  # learning curves; None for a benchmark without
+    architectures: int  # that have results
     trials: int
-    md5: str | None
+    md5: str | None  # of the file; None where its name has no digits to compare it with
 
 
 def convert(

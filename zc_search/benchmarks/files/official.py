@@ -39,16 +39,13 @@ _BUDGETS = {12: "less", 200: "full"}
 def load_official(path: str | Path) -> dict[str, Any]:
     """Load a file of torch that may hold nothing but plain values, numbers and tensors.
 
-    Args:
-        path: ``NAS-Bench-201-v1_1-096897.pth``, or a file of its archive of weights.
-
     Raises:
         BenchmarkError: There is no such file, it holds no dict, is damaged, or asks for another
             type, which is named.
     """
     path = Path(path)
     if not path.is_file():
-        raise BenchmarkError(f"{str(path)!r}: there is no such file", given=str(path))
+        raise BenchmarkError(f"{str(path)!r}: there is no such file")
     try:
         with torch.serialization.safe_globals([*_ALLOWED]):
             content = torch.load(
@@ -99,20 +96,7 @@ def open_api(path: str | Path, *, verbose: bool = False) -> "NASBench201API":
 def trained_network(
     folder: str | Path, index: int, dataset: str = "cifar10", seed: int = 777, epochs: int = 200
 ) -> nn.Module:
-    """Return the network of an architecture as a training left it; see `load_weights`."""
-    weights, text = _result(Path(folder), index, dataset, seed, epochs)
-    network = build_network(Architecture.from_string(text), cast("DatasetName", dataset))
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise BenchmarkError(f"the weights of architecture {index} do not fit {text}") from error
-    return network
-
-
-def load_weights(
-    folder: str | Path, index: int, dataset: str = "cifar10", seed: int = 777, epochs: int = 200
-) -> dict[str, Tensor]:
-    """Return the weights that a training ended with.
+    """Return the network of an architecture as a training left it.
 
     Args:
         folder: With ``000000-FULL.pth`` and so on.
@@ -125,7 +109,13 @@ def load_weights(
         BenchmarkError: No such file, training or budget, or a file without weights, that is
             damaged or asks for more than data.
     """
-    return _result(Path(folder), index, dataset, seed, epochs)[0]
+    weights, text = _result(Path(folder), index, dataset, seed, epochs)
+    network = build_network(Architecture.from_string(text), cast("DatasetName", dataset))
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise BenchmarkError(f"the weights of architecture {index} do not fit {text}") from error
+    return network
 
 
 def _result(

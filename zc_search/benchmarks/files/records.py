@@ -47,7 +47,6 @@ accuracies from 0 to 1."""
 
 _LENGTH, _CHECKSUM, _DOUBLE = struct.Struct("<Q"), struct.Struct("<I"), struct.Struct("<d")
 _HEAD = _LENGTH.size + _CHECKSUM.size
-_MOST = 2**20  # bytes of a record; the benchmark's have some 500
 _EVALUATION, _PARAMETERS = 1, 2  # fields of ModelMetrics
 _MEASURED = (2, 3, 4, 5)  # fields of EvaluationData, in the order of FIGURES
 
@@ -75,11 +74,7 @@ class Training(NamedTuple):
 
 
 def read_trainings(path: Path) -> Iterator[Training]:
-    """Yield every training that a file holds, in its order.
-
-    Raises:
-        BenchmarkError: It cannot be read, is cut short or damaged, or holds something else.
-    """
+    """Yield every training that a file holds, in its order, or raise BenchmarkError."""
     with reading(path), path.open("rb") as file:
         for number, (content, end) in enumerate(_records(file, path)):
             try:
@@ -103,11 +98,6 @@ def _records(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, int]]:
             what = "is damaged" if place else "is no TFRecord file, or damaged"
             raise BenchmarkError(f"{path} {what}: the checksum of the length at byte {place}")
         (length,) = _LENGTH.unpack(head[:8])
-        if length > _MOST:
-            raise BenchmarkError(
-                f"{path} is no file of NAS-Bench-101: the record at byte {place} has {length:,} "
-                "bytes"
-            )
         end = place + _HEAD + length + _CHECKSUM.size
         if end > size:
             raise BenchmarkError(f"{path} is cut short: it ends within the record at byte {place}")
@@ -206,10 +196,6 @@ def convert_records(
     """Write the table of a file, and return how many cells and trainings it has.
 
     Every record's checksum is checked; that of the whole file says whether it is the published one.
-
-    Raises:
-        BenchmarkError: It is not such a file, cannot be read, is cut short or damaged.
-        OSError: The table cannot be written.
     """
     with reading(file):
         size = file.stat().st_size

@@ -123,11 +123,7 @@ class PickleStream:
         self.rest: dict[Any, Any] = {}
 
     def load(self) -> Any:
-        """Return the next pickle as a whole.
-
-        Raises:
-            BenchmarkError: It names something that is not allowed, is cut short, or no pickle.
-        """
+        """Return the next pickle as a whole."""
         for _ in self.entries(None):
             pass
         return self.rest
@@ -138,7 +134,7 @@ class PickleStream:
         What else it holds is in `rest` afterwards; what came before this dict, from the start.
 
         Raises:
-            BenchmarkError: As in `load`.
+            BenchmarkError: It names something that is not allowed, is cut short, or no pickle.
             ForgottenError: See ``forget``.
         """
         try:

@@ -24,41 +24,21 @@ READABLE = (1, 2)  # tables of 1 have no digest
 
 
 class About(NamedTuple):
-    """Where a table's figures come from.
+    """Where a table's figures come from."""
 
-    Attributes:
-        source: Name of the file that was converted.
-        title: Of the benchmark.
-        zc_search: Version of zc-search that converted it.
-        md5: Of that file, or None for a folder or a file whose name has no digits.
-        curves: Name of the file of curves beside the table; "" where there is none.
-        published: Whether the checksum is the one that the authors publish, where they do.
-        budgets: Epochs of the trainings, ascending; empty where the rows say so.
-        repeats: Most trainings of one cell with one budget; 0 where the rows say so.
-        digest: SHA-256 of the figures.
-    """
-
-    source: str
+    source: str  # name of the file that was converted
     title: str = "NAS-Bench-101"
-    zc_search: str = "unknown"
-    md5: str | None = None
-    curves: str = ""
-    published: bool | None = None
-    budgets: tuple[int, ...] = ()
-    repeats: int = 0
-    digest: str = ""
+    zc_search: str = "unknown"  # version that converted it
+    md5: str | None = None  # None for a folder, or where the file's name has no digits
+    curves: str = ""  # name of the file of curves beside the table
+    published: bool | None = None  # whether the checksum is the one that the authors publish
+    budgets: tuple[int, ...] = ()  # epochs of the trainings, where the rows do not say so
+    repeats: int = 0  # most trainings of one cell with one budget, where the rows do not say so
+    digest: str = ""  # SHA-256 of the figures
 
 
 class ConvertedTable:
-    """A converted benchmark, opened.
-
-    Args:
-        path: The Arrow file.
-        numbers: The columns of numbers that it must have.
-
-    Attributes:
-        about: Where the figures come from.
-        metadata: What else the file says, by key.
+    """A converted benchmark, opened: a table with some columns of numbers.
 
     Raises:
         BenchmarkError: There is no such file, or it is none that zc-search converted.

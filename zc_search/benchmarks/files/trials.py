@@ -56,15 +56,10 @@ class Trial(NamedTuple):
 
 
 def trials_of(budget: int, state: Mapping[str, Any], text: str) -> Iterator[Trial]:
-    """Yield the trainings in what ``ArchResults.state_dict()`` gives.
-
-    Args:
-        budget: Epochs that all of them must have.
-        state: The dict.
-        text: The architecture's string.
+    """Yield the trainings in what ``ArchResults.state_dict()`` gives, all of `budget` epochs.
 
     Raises:
-        BenchmarkError: It is another architecture's, or not such a dict.
+        BenchmarkError: It is not of the architecture `text`, or not such a dict.
     """
     try:
         yield from _trials(budget, state, text)
@@ -137,20 +132,15 @@ def _keys(name: str, epochs: int) -> tuple[str, ...]:
 class TrialTable(ConvertedTable):
     """A converted file of trainings.
 
-    Args:
-        path: The Arrow file.
-
     Attributes:
         order: `Architecture.index` of each architecture, in the benchmark's own order.
         seeds: The names of all training seeds, ascending: 777, 888, 999.
-
-    Raises:
-        BenchmarkError: There is no such file, or it is none that zc-search converted.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, (*KEYS, *FIGURES))
         self.seeds: list[int] = np.unique(self.column("seed")).tolist()
+        self._found: dict[tuple[str, int], tuple[NDArray[Any], NDArray[Any]]] = {}
 
     def _check(self) -> None:
         if ORDER not in self.metadata:
@@ -183,16 +173,14 @@ class TrialTable(ConvertedTable):
         return found
 
     def _places(self, dataset: str, epochs: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        rows = self._groups.get((dataset, epochs), slice(0, 0))
-        seeds = np.searchsorted(self.seeds, self.column("seed")[rows])
-        return self.column("architecture")[rows], seeds
+        if (dataset, epochs) not in self._found:
+            rows = self._groups.get((dataset, epochs), slice(0, 0))
+            seeds = np.searchsorted(self.seeds, self.column("seed")[rows])
+            self._found[dataset, epochs] = self.column("architecture")[rows], seeds
+        return self._found[dataset, epochs]
 
     def curves(self, architecture: int) -> list[dict[str, Any]]:
-        """Return the curves of an architecture's trainings, one dict each, in no order.
-
-        Raises:
-            BenchmarkError: The file of curves is missing, damaged or another table's.
-        """
+        """Return the curves of an architecture's trainings, one dict each, in no order."""
         import pyarrow as pa
         from pyarrow import parquet
 
