@@ -405,7 +405,7 @@ def test_an_infeasible_trial_takes_time_and_is_never_the_best() -> None:
 
 def test_several_workers_leave_out_the_clock_that_adds_their_waiting() -> None:
     several = run_drawings(made_up_run(20, workers=2), None)["progress"]
-    assert set(several.draws) < set(run_drawings(made_up_run(20), None)["progress"].draws)
+    assert set(several.figures()) < set(run_drawings(made_up_run(20), None)["progress"].figures())
 
 
 def test_progress_of_a_search_by_an_ensemble_does_not_say_it_saw_proxies_alone() -> None:

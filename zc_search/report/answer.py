@@ -88,7 +88,7 @@ def accuracy_provenance(result: SearchResult) -> str:
 
 def difference_of_ensembles(result: SearchResult) -> str | None:
     """Say what the two ensembles of a run differ in; None where there are not both."""
-    main, front = result.ensemble, getattr(result, "pareto_ensemble", None)
+    main, front = result.ensemble, result.pareto_ensemble
     if main is None or front is None:
         return None
     basis = "the Pareto front" if main.fit_on == "pareto" else "all distinct trials"

@@ -133,8 +133,8 @@ def comparison_drawings(results: Sequence[SearchResult]) -> list[Drawing]:
     tau, quality = partial(plot_compared_tau, results), partial(plot_compared_quality, results)
     return [
         Drawing("progress", "Best so far", progress),
-        Drawing("tau", "Kendall's tau of the proxies", {"": tau}),
-        Drawing("quality", "How well they rank", {"": quality}),
+        Drawing("tau", "Kendall's tau of the proxies", tau),
+        Drawing("quality", "How well they rank", quality),
     ]
 
 
@@ -233,24 +233,14 @@ def _intervals(
         f"{name}: " + ", ".join(f"{k} {v:+.2f}" for k, v in table["kendall_tau"].items())
         for name, table in found.items()
     ]
-    traces = [
-        go.Scatter(
-            x=table["kendall_tau"],
-            y=table.index,
-            name=name,
-            mode="markers",
-            orientation="h",
-            offsetgroup=str(place),
-            marker={
-                "size": 9,
-                "color": style.line(place)["color"],
-                "symbol": _SYMBOLS[place % len(_SYMBOLS)],
-            },
-            error_x=style.error_bars(table["kendall_tau"], table["low"], table["high"], 1.5),
-            hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+    traces = []
+    for place, (name, table) in enumerate(found.items()):
+        color, symbol = style.line(place)["color"], _SYMBOLS[place % len(_SYMBOLS)]
+        marker = {"size": 9, "color": color, "symbol": symbol}
+        group = {"orientation": "h", "offsetgroup": str(place)}
+        traces.append(
+            style.interval_marks(table, "kendall_tau", table.index, marker, name=name, **group)
         )
-        for place, (name, table) in enumerate(found.items())
-    ]
     return style.figure(
         traces,
         title=title,

@@ -54,13 +54,13 @@ class Drawing:
     Attributes:
         id: What it is called on a page and in files.
         title: Its heading where none of them can be drawn.
-        draws: How each of them is made, by what a button says.
+        draws: How it is made, or each of them by what a button says.
         layout: Its share of a page's width.
     """
 
     id: str
     title: str
-    draws: Mapping[str, Draw]
+    draws: Draw | Mapping[str, Draw]
     layout: Layout = "wide"
 
     @property
@@ -73,7 +73,8 @@ class Drawing:
     def figures(self) -> dict[str, go.Figure]:
         """Draw what can be drawn; a `ReportError` says why the first cannot where none can."""
         made, first = {}, None
-        for name, draw in self.draws.items():
+        draws = {"": self.draws} if callable(self.draws) else self.draws
+        for name, draw in draws.items():
             try:
                 made[name] = draw()
             except ReportError as error:
@@ -101,58 +102,53 @@ def run_drawings(
         held_out: See `held_out_or_none`.
         curve: From `zc_search.ensemble.learning_curve`; without one it is not among them.
     """
-    trials = as_trials(result)
-    optimum = result.optimum
+    trials, optimum = as_trials(result), result.optimum
+    accuracies = trials.metric is not None and not trials.distinct.empty
+    proxies = trials.proxies if accuracies else ()
     beside: Layout = "half" if len(trials.proxies) < MANY else "wide"
-    no_rest = "no architecture was held out, so nothing honest can be shown"
-    progress = {
-        label: partial(plot_progress, trials, key, optimum)
-        for key, label in choices(result.config.study.workers).items()
-    }
-
-    def one(identity: str, title: str, draw: Draw, layout: Layout = "wide") -> Drawing:
-        return Drawing(identity, title, {"": draw}, layout)
-
-    def unseen(draw: Callable[[pd.DataFrame], go.Figure]) -> Draw:
-        return partial(_refuse, no_rest) if held_out is None else partial(draw, held_out)
-
-    known = trials.metric is not None and not trials.distinct.empty
+    labels = choices(result.config.study.workers).items()
+    progress = {label: partial(plot_progress, trials, key, optimum) for key, label in labels}
+    title = "Kendall's tau with the true accuracy"
     drawings = [
-        one("pareto", "Two or three columns", partial(plot_pareto, trials)),
-        one("parallel", "All proxies side by side", partial(plot_parallel_coordinates, trials)),
-        one(
-            "tau", "Kendall's tau with the true accuracy", partial(plot_kendall_tau, trials), beside
-        ),
-        one(
+        Drawing("pareto", "Two or three columns", partial(plot_pareto, trials)),
+        Drawing("parallel", "All proxies side by side", partial(plot_parallel_coordinates, trials)),
+        Drawing("tau", title, partial(plot_kendall_tau, trials), beside),
+        Drawing(
             "correlations",
             "Which proxies say the same",
             partial(plot_rank_correlations, trials),
             beside,
         ),
         *(
-            one(f"proxy-{n}", proxy, partial(plot_proxy_against_accuracy, trials, proxy), "small")
-            for n, proxy in enumerate(trials.proxies if known else ())
+            Drawing(
+                f"proxy-{place}", name, partial(plot_proxy_against_accuracy, trials, name), "small"
+            )
+            for place, name in enumerate(proxies)
         ),
-        one("weights", "Weights", partial(plot_weights, result)),
-        one(
-            "predicted",
-            "Predicted against true, held out",
-            unseen(plot_predicted_against_true),
-            "half",
+        Drawing("weights", "Weights", partial(plot_weights, result)),
+        Drawing(
+            "predicted", "Predicted against true, held out", _unseen(held_out, "predicted"), "half"
         ),
-        one("residuals", "Residuals, held out", unseen(plot_residuals), "half"),
+        Drawing("residuals", "Residuals, held out", _unseen(held_out, "residuals"), "half"),
         Drawing("progress", "Best so far", progress),
-        one("hypervolume", "Hypervolume", partial(plot_hypervolume, trials), "half"),
-        one("distinct", "Distinct architectures", partial(plot_distinct, trials), "half"),
-        one("time", "Where the time went", partial(plot_time, result)),
+        Drawing("hypervolume", "Hypervolume", partial(plot_hypervolume, trials), "half"),
+        Drawing("distinct", "Distinct architectures", partial(plot_distinct, trials), "half"),
+        Drawing("time", "Where the time went", partial(plot_time, result)),
     ]
-    if (front := getattr(result, "pareto_ensemble", None)) is not None:
+    if (front := result.pareto_ensemble) is not None:
         title = "Weights of the ensemble of the front"
-        drawings.append(one("front-weights", title, partial(plot_weights, front)))
+        drawings.append(Drawing("front-weights", title, partial(plot_weights, front)))
     if curve is not None:
         title = "What more accuracies would buy"
-        drawings.append(one("learning", title, partial(plot_learning_curve, curve)))
+        drawings.append(Drawing("learning", title, partial(plot_learning_curve, curve)))
     return {drawing.id: drawing for drawing in drawings}
+
+
+def _unseen(held_out: pd.DataFrame | None, which: Literal["predicted", "residuals"]) -> Draw:
+    if held_out is None:
+        return partial(_refuse, "no architecture was held out, so nothing honest can be shown")
+    draw = plot_predicted_against_true if which == "predicted" else plot_residuals
+    return partial(draw, held_out)
 
 
 def _refuse(why: str) -> go.Figure:

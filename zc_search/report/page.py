@@ -81,7 +81,7 @@ def render_report(
         axes = default_axes(trials)
     except ReportError:
         axes = None
-    both = (result.ensemble, getattr(result, "pareto_ensemble", None))
+    both = (result.ensemble, result.pareto_ensemble)
     return render(
         "report.html.j2",
         title=result.config.study.name,

@@ -58,7 +58,6 @@ def load_result(folder: str | Path) -> SearchResult:
     if ensemble is not None and ensemble.model != config.ensemble.model:
         ensemble = None  # of an earlier end of this run, before its settings changed
     benchmark = manifest.get("benchmark") or {}
-    more = {"pareto_ensemble": _ensemble(folder / "ensemble-pareto.toml")} if best else {}
     return SearchResult(
         config=config,
         folder=folder,
@@ -71,7 +70,7 @@ def load_result(folder: str | Path) -> SearchResult:
         seconds=dict(manifest.get("seconds", {})),
         provenance=str(benchmark.get("provenance", "")),
         optimum=benchmark.get("optimum"),
-        **{k: v for k, v in more.items() if k in {field.name for field in fields(SearchResult)}},
+        pareto_ensemble=_ensemble(folder / "ensemble-pareto.toml") if best else None,
     )
 
 
@@ -110,7 +109,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise _unfinished(folder) from None
+        if (folder / "study.db").exists():
+            raise StudyError(
+                f"{str(folder)!r} is no finished run: its search is going on or was cut off, and "
+                "the same command goes on with it",
+                given=str(folder),
+            ) from None
+        missing = "finished run: it has no manifest.json"
+        raise no_run(folder, missing, "manifest.json") from None
     except (OSError, ValueError) as error:
         raise StudyError(f"{path} cannot be read: {error}", given=str(path)) from error
     if not isinstance(manifest, dict):
@@ -147,16 +153,9 @@ def _training_notes(folder: Path) -> tuple[str, ...]:
         return ()
 
 
-def _unfinished(folder: Path) -> StudyError:
-    message = f"{str(folder)!r} is no finished run: it has no manifest.json"
-    near = {
-        str(p.parent) for g in ("*", "runs/*") for p in folder.parent.glob(f"{g}/manifest.json")
-    }
-    if (folder / "study.db").exists():
-        return StudyError(
-            f"{message}; its search is going on or was cut off, and the same command goes on "
-            "with it",
-            given=str(folder),
-        )
+def no_run(folder: Path, what: str, like: str) -> StudyError:
+    """Return the error for a folder that lacks a file, naming folders near it that have one."""
+    near = {str(p.parent) for g in ("*", "runs/*") for p in folder.parent.glob(f"{g}/{like}")}
     there = f"; there are {', '.join(sorted(near))}" if near else ""
-    return StudyError(f"{message}{there}", given=str(folder), allowed=sorted(near))
+    message = f"{str(folder)!r} is no {what}{there}"
+    return StudyError(message, given=str(folder), allowed=sorted(near))

@@ -128,17 +128,10 @@ def figure(
     `alt` is what a reader who cannot see it should know: numbers, not looks. `caption` is what to
     make of it. Below `min_width` pixels a page should scroll rather than squeeze it.
     """
+    place = {"x": 0, "xref": "paper", "y": 1, "yanchor": "top", "pad": {"t": 14}}
     own = {
         "template": LIGHT,
-        "title": {
-            "text": title,
-            "x": 0,
-            "xref": "paper",
-            "y": 1,
-            "yanchor": "top",
-            "pad": {"t": 14},
-            "font": {"size": 16},
-        },
+        "title": {"text": title, **place, "font": {"size": 16}},
         "meta": {"alt": alt, "caption": caption, "min_width": min_width},
         "height": height,
         "margin": {"t": TITLE},
@@ -222,12 +215,30 @@ def line(place: int) -> dict[str, str]:
     return {"color": PALETTE[place % len(PALETTE)], "dash": dashes[place % len(dashes)]}
 
 
-def error_bars(
-    value: pd.Series, low: pd.Series, high: pd.Series, thickness: float
-) -> dict[str, Any]:
-    """Return error bars from `low` to `high`."""
-    ends = {"array": high - value, "arrayminus": value - low}
-    return {"type": "data", "symmetric": False, **ends, "thickness": thickness, "width": 0}
+def points(
+    x: ArrayLike, y: ArrayLike, rows: pd.Index, names: Sequence[str], hover: str, **more: Any
+) -> go.Scatter:
+    """Return points that lead to their trials: `rows` of the table, called `names`."""
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        customdata=rows.to_numpy(),
+        hovertext=names,
+        hovertemplate=f"%{{hovertext}}<br>{hover}<extra></extra>",
+        **more,
+    )
+
+
+def interval_marks(
+    table: pd.DataFrame, x: str, y: Iterable[str], marker: dict[str, Any], **more: Any
+) -> go.Scatter:
+    """Return a mark a row at column `x`, with a bar from column ``low`` to ``high``."""
+    ends = {"array": table["high"] - table[x], "arrayminus": table[x] - table["low"]}
+    bars = {"type": "data", "symmetric": False, **ends, "thickness": 1.5, "width": 0}
+    hover = {"hovertemplate": "%{y}: %{x:.3f}<extra></extra>"}
+    own = {"mode": "markers", "marker": marker, "error_x": bars, **hover}
+    return go.Scatter(x=table[x], y=list(y), **own | more)
 
 
 def rows(order: Iterable[str]) -> dict[str, Any]:

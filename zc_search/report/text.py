@@ -41,9 +41,6 @@ _NARROW = 64
 """Columns of a terminal below which a bar and its numbers leave no room to say more."""
 
 
-# Tables and numbers -------------------------------------------------------------------------------
-
-
 def table(
     title: str,
     columns: Iterable[tuple[str, str]],
@@ -113,9 +110,6 @@ def around(row: Row, name: str, shown: Callable[[float], str] = decimal, between
     """Write a mean with half the width of its interval, ``.574 ±.021``."""
     reach = row[f"{name}_high"] - row[name]
     return shown(row[name]) + ("" if pd.isna(reach) else f"{between}±{shown(reach)}")
-
-
-# Ensembles ----------------------------------------------------------------------------------------
 
 
 def weights(ensemble: Ensemble, most: int | None = None, name: str = "Ensemble") -> Group:
@@ -246,16 +240,22 @@ def _ensembles_first(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.sort_values("predictor", key=lambda names: names != "ensemble", kind="stable")
 
 
-# A search -----------------------------------------------------------------------------------------
-
-
 def print_result(console: Console, result: SearchResult, rows: int = 15) -> None:
     """Print the Pareto front, the ensembles, the best architecture, and where the files are."""
-    parts: list[Group] = [] if result.pareto.empty else [pareto(result, rows, console.width)]
-    if result.ensemble is not None:
-        parts.append(weights(result.ensemble, most=12))
-        if not result.ensemble.quality.empty:
-            parts.append(quality(result.ensemble.quality, regret=False))
+    from zc_search.report.answer import difference_of_ensembles
+
+    parts: list[Group | Text] = []
+    if not result.pareto.empty:
+        parts.append(pareto(result, rows, console.width))
+    front = result.pareto_ensemble
+    for ensemble, name in ((result.ensemble, "Ensemble"), (front, "Ensemble of the front")):
+        if ensemble is not None:
+            parts.append(weights(ensemble, most=12, name=name))
+            judged = ensemble.quality if ensemble is not front else ensemble.quality.head(1)
+            if not judged.empty:
+                parts.append(quality(judged, regret=False))
+    if difference := difference_of_ensembles(result):
+        parts.append(Text(difference))
     for part in parts:
         console.print(part)
         console.print()

@@ -51,6 +51,8 @@ class SearchResult:
         best: The first of the ranking.
         notes: What the user should know, one sentence each.
         seconds: Wall time by stage.
+        pareto_ensemble: Linear regression of the proxies on the Pareto trials; None where it
+            could not be fitted, and where `ensemble` is just that.
         provenance: What the true accuracies are: data, split, epochs, seeds.
         optimum: The best accuracy that the benchmark holds, in percent.
     """
@@ -64,6 +66,7 @@ class SearchResult:
     best: Best | None
     notes: tuple[str, ...]
     seconds: Mapping[str, float]
+    pareto_ensemble: Ensemble | None = None
     provenance: str = ""
     optimum: float | None = None
 

@@ -19,7 +19,7 @@ from zc_search.config import Config, load_config
 from zc_search.errors import StudyError, ZcSearchError
 from zc_search.report.dashboard.dress import FILES, dress_study
 from zc_search.report.dashboard.storage import open_storage
-from zc_search.report.run import load_result
+from zc_search.report.run import load_result, no_run
 from zc_search.study.run_folder import RunFolder, storage_url
 from zc_search.study.storage import journal_path
 
@@ -62,7 +62,15 @@ def open_source(source: str) -> Opened:
         storage = open_storage(source)
         return Opened(storage, without_passwords(source), _studies(storage))
     folder = Path(source)
-    _check_folder(folder)
+    if folder.is_file():
+        raise StudyError(
+            f"{source!r} is a file: name the run's folder, {str(folder.parent)!r}, "
+            f"or a storage as a URL, 'sqlite:///{source}'",
+            given=source,
+            hint=str(folder.parent),
+        )
+    if not (folder / "config.toml").is_file():
+        raise no_run(folder, "folder of a run: it has no config.toml", "study.db")
     config = load_config(folder / "config.toml")
     url = storage_url(config, folder)
     storage, shown, name = open_storage(url), without_passwords(url), config.study.name
@@ -71,25 +79,6 @@ def open_source(source: str) -> Opened:
         raise StudyError(f"{shown} has no study {name!r}", given=name, allowed=studies)
     notes = _dress(storage, config, folder)
     return Opened(storage, shown, {name: studies[name]}, folder, notes)
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.is_file():
-        raise StudyError(
-            f"{str(folder)!r} is a file: name the run's folder, {str(folder.parent)!r}, "
-            f"or a storage as a URL, 'sqlite:///{folder}'",
-            given=str(folder),
-            hint=str(folder.parent),
-        )
-    if not (folder / "config.toml").is_file():
-        found = {p.parent for g in ("*", "runs/*") for p in folder.parent.glob(f"{g}/study.db")}
-        near = sorted(map(str, found))
-        there = f"; there are {', '.join(near)}" if near else ""
-        raise StudyError(
-            f"{str(folder)!r} is no folder of a run: it has no config.toml{there}",
-            given=str(folder),
-            allowed=near,
-        )
 
 
 def _studies(storage: BaseStorage) -> dict[str, int]:

@@ -1,15 +1,13 @@
 """A storage as the dashboard shows it: what is known of a trial in columns, not in JSON."""
 
-import abc
 import copy
 import math
-from collections.abc import Callable, Container
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -68,32 +66,27 @@ def _refuse_missing_file(url: str) -> None:
         raise StudyError(f"there is no file {path!r}")
 
 
-def _delegate(name: str) -> Callable[..., Any]:
-    def method(self: "_ReadableStorage", *args: Any, **kwargs: Any) -> Any:
-        return getattr(self._storage, name)(*args, **kwargs)
+class ReadableStorage:
+    """The same storage, its trials with a user attribute for each thing known of them.
 
-    return method
-
-
-class _ReadableStorage(BaseStorage):
-    """See `readable_storage`; everything is read from and written to the storage given."""
+    A trial is stored with one attribute, since each costs about as much as drawing a parameter.
+    In a table, and to sort by, its parts are wanted one by one.
+    """
 
     def __init__(self, storage: BaseStorage) -> None:
         self._storage = storage
         self._readable: dict[int, tuple[Any, dict[str, Any]]] = {}
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """See `BaseStorage`."""
         return self._shown(self._storage.get_trial(trial_id))
 
-    def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
+    def get_all_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
         """See `BaseStorage`."""
-        return [self._shown(t) for t in self._storage.get_all_trials(study_id, deepcopy, states)]
+        return [self._shown(trial) for trial in self._storage.get_all_trials(*args, **kwargs)]
 
     def _shown(self, trial: FrozenTrial) -> FrozenTrial:
         record = trial.user_attrs.get(RECORD)
@@ -116,19 +109,12 @@ class _ReadableStorage(BaseStorage):
         return shown
 
 
-# Everything else is the other storage's: what is abstract is what a storage has to have.
-for _name in _ReadableStorage.__abstractmethods__:
-    setattr(_ReadableStorage, _name, _delegate(_name))
-abc.update_abstractmethods(_ReadableStorage)  # type: ignore[type-abstract]
+BaseStorage.register(ReadableStorage)  # everything else is the other storage's
 
 
 def readable_storage(storage: BaseStorage) -> BaseStorage:
-    """Return the same storage, its trials with a user attribute for each thing known of them.
-
-    A trial is stored with one attribute, since each costs about as much as drawing a parameter.
-    In a table, and to sort by, its parts are wanted one by one.
-    """
-    return _ReadableStorage(storage)  # type: ignore[abstract]  # completed above
+    """Return `ReadableStorage` of a storage, as what it stands in for."""
+    return cast("BaseStorage", ReadableStorage(storage))
 
 
 def readable(record: TrialRecord) -> dict[str, Any]:

@@ -59,21 +59,21 @@ def plot_weights(source: SearchResult | Ensemble | pd.DataFrame) -> go.Figure:
     linear = "weight" in info
     value = "weight" if linear else "importance"
     certain = (info["low"] > 0) | (info["high"] < 0)
+    parts = {
+        "sign is settled": (info[certain], style.BLUE, "circle"),
+        "interval includes 0": (info[~certain], style.GREY, "circle-open"),
+    }
     traces = [
-        go.Scatter(
-            x=part[value],
-            y=part["feature"],
-            error_x=style.error_bars(part[value], part["low"], part["high"], 2),
-            mode="markers",
+        style.interval_marks(
+            part,
+            value,
+            part["feature"],
+            {"size": 10, "color": color, "symbol": symbol},
             name=name,
-            marker={"size": 10, "color": color, "symbol": symbol},
             text=[f"{r.low:.3f} to {r.high:.3f}" for r in part.itertuples()],
             hovertemplate="%{y}: %{x:.3f} (%{text})<extra></extra>",
         )
-        for name, color, symbol, part in (
-            ("sign is settled", style.BLUE, "circle", info[certain]),
-            ("interval includes 0", style.GREY, "circle-open", info[~certain]),
-        )
+        for name, (part, color, symbol) in parts.items()
         if len(part)
     ]
     unit = getattr(getattr(source, "ensemble", source), "unit", "for a standard deviation")
@@ -190,17 +190,11 @@ def _points(table: pd.DataFrame, x: str, y: pd.Series, hovered: str) -> list[go.
         rows = table[mask]
         color, symbol = _MARKS.get(str(how), (style.GREEN, "square"))
         cells = rows["architecture"] if "architecture" in rows else [""] * len(rows)
+        marker = {"size": 7, "color": color, "symbol": symbol, "opacity": 0.7}
+        names = [compact(str(cell)) for cell in cells]
+        hover = f"{hovered} %"
         traces.append(
-            go.Scatter(
-                x=rows[x],
-                y=y[mask],
-                mode="markers",
-                name=how,
-                marker={"size": 7, "color": color, "symbol": symbol, "opacity": 0.7},
-                customdata=rows.index.to_numpy(),
-                hovertext=[compact(str(cell)) for cell in cells],
-                hovertemplate=f"%{{hovertext}}<br>{hovered} %<extra></extra>",
-            )
+            style.points(rows[x], y[mask], rows.index, names, hover, name=how, marker=marker)
         )
     return traces
 

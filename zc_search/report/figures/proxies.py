@@ -48,15 +48,10 @@ def plot_proxy_against_accuracy(
         raise ReportError(f"no feasible trial has both {proxy} and a true accuracy")
     rows, score, accuracy = rows[both], score[both], accuracy[both]
     tau, rho = _signed(kendall_tau(score, accuracy)), _signed(spearman(score, accuracy))
-    trace = go.Scatter(
-        x=score,
-        y=accuracy,
-        mode="markers",
-        marker={"size": 6, "color": style.BLUE, "opacity": 0.6},
-        customdata=rows.index.to_numpy(),
-        hovertext=trials.names(rows),
-        hovertemplate="%{hovertext}<br>%{x:.5g}, %{y:.2f} %<extra></extra>",
-        showlegend=False,
+    hover = "%{x:.5g}, %{y:.2f} %"
+    marker = {"size": 6, "color": style.BLUE, "opacity": 0.6}
+    trace = style.points(
+        score, accuracy, rows.index, trials.names(rows), hover, marker=marker, showlegend=False
     )
     return style.figure(
         [trace],
@@ -84,20 +79,19 @@ def plot_kendall_tau(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
     """
     info = get_kendall_info(as_trials(source))
     cost = info["baseline"].to_numpy()
+    parts = {
+        "proxy": (info[~cost], style.BLUE, "circle"),
+        "cost, the baseline": (info[cost], style.VERMILION, "square"),
+    }
     traces = [
-        go.Scatter(
-            x=part["kendall_tau"],
-            y=part["proxy"],
-            error_x=style.error_bars(part["kendall_tau"], part["low"], part["high"], 1.5),
-            mode="markers",
+        style.interval_marks(
+            part,
+            "kendall_tau",
+            part["proxy"],
+            {"size": 10, "color": color, "symbol": symbol},
             name=name,
-            marker={"size": 10, "color": color, "symbol": symbol},
-            hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         )
-        for name, color, symbol, part in (
-            ("proxy", style.BLUE, "circle", info[~cost]),
-            ("cost, the baseline", style.VERMILION, "square", info[cost]),
-        )
+        for name, (part, color, symbol) in parts.items()
         if len(part)
     ]
     predicted = ", ".join(name for name in info["proxy"] if ensemble_file(name))

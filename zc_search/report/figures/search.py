@@ -91,15 +91,14 @@ def plot_progress(
     if optimum is not None and of_accuracy:
         ends = (info.x[[0, -1]], [optimum, optimum], style.VERMILION, "dot", 1.5)
         lines[f"best of the benchmark, {optimum:.2f}"] = ends
-    points = go.Scatter(
-        x=info.x,
-        y=info.value,
-        mode="markers",
+    points = style.points(
+        info.x,
+        info.value,
+        info.rows.index,
+        trials.names(info.rows),
+        "%{y:.2f}",
         name="each trial",
         marker={"size": 5, "color": style.GREY, "opacity": 0.5},
-        customdata=info.rows.index.to_numpy(),
-        hovertext=trials.names(info.rows),
-        hovertemplate="%{hovertext}<br>%{y:.2f}<extra></extra>",
     )
     # The worst cells are at 10 %, and what matters happens in the last percent.
     low = float(np.quantile(info.value, 0.1 if info.maximize else 0))
@@ -161,8 +160,7 @@ def plot_hypervolume(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
         ReportError: No objective, or no trial with all of them.
     """
     info = hypervolume(as_trials(source))
-    hover = "trial %{x}: %{y:.4f}<extra></extra>"
-    end = info.share[-1]
+    end, hover = info.share[-1], "trial %{x}: %{y:.4f}"
     how = "Computed exactly"
     if not info.exact:
         how = (
@@ -170,7 +168,7 @@ def plot_hypervolume(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
             f"for exact values (standard error at the end {np.sqrt(end * (1 - end) / SAMPLES):.4f})"
         )
     return style.figure(
-        [_line("dominated share", info.numbers, info.share, hover=hover, shape="hv")],
+        [_line("dominated share", info.numbers, info.share, style.BLUE, "solid", 2.5, hover, "hv")],
         title="Hypervolume",
         alt=f"Hypervolume of {', '.join(info.objectives)} against trials: {end:.4f} of "
         f"the box at the end, {'exact' if info.exact else 'sampled'}.",
@@ -197,7 +195,7 @@ def plot_distinct(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
     if not counts or table.empty:
         raise ReportError("no trial names an architecture")
     x = np.arange(1, len(table) + 1)
-    hover = "%{y} after %{x} trials<extra></extra>"
+    hover = "%{y} after %{x} trials"
     traces = [_line("every trial new", x[[0, -1]], x[[0, -1]], style.GREY, "dot", 1.5)]
     for (name, count), color, dash in zip(
         counts.items(), (style.BLUE, style.ORANGE), ("solid", "dash"), strict=False
@@ -263,21 +261,14 @@ def _get_time(source: SearchResult | pd.DataFrame | Trials) -> pd.Series[float]:
 
 def _line(
     name: str,
-    x: object,
-    y: object,
-    color: str = style.BLUE,
-    dash: str = "solid",
+    x: Any,
+    y: Any,
+    color: str,
+    dash: str,
     width: float = 2.5,
-    *,
     hover: str = "",
     shape: str = "linear",
 ) -> go.Scatter:
-    return go.Scatter(
-        x=x,
-        y=y,
-        mode="lines",
-        name=name,
-        line={"color": color, "dash": dash, "width": width, "shape": shape},
-        hovertemplate=hover or None,
-        hoverinfo=None if hover else "skip",
-    )
+    line = {"color": color, "dash": dash, "width": width, "shape": shape}
+    shown = {"hovertemplate": f"{hover}<extra></extra>"} if hover else {"hoverinfo": "skip"}
+    return go.Scatter(x=x, y=y, mode="lines", name=name, line=line, **shown)
