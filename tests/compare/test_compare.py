@@ -2,7 +2,10 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +19,21 @@ from scipy.stats import wilcoxon
 from typer.testing import CliRunner
 
 from zc_search.cli.app import app
-from zc_search.compare import Comparison, compare, load_comparison, rules, write_tables
-from zc_search.compare.algorithms import describe, make_search, pick
-from zc_search.compare.figures import plot_tests, search_drawings
-from zc_search.compare.looks import looks_table
-from zc_search.compare.outcomes import final, summarise, trajectories
+from zc_search.compare import Comparison, compare, load_comparison
+from zc_search.compare.figures import plot_ranks, plot_tests, search_drawings
+from zc_search.compare.outcomes import (
+    final,
+    holm,
+    looks_table,
+    mean_ranks,
+    pairwise_tests,
+    summarise,
+    trajectories,
+)
 from zc_search.compare.page import answer, render_searches, shown_summary
-from zc_search.compare.running import plan, run_searches
-from zc_search.compare.searching import Search, search
+from zc_search.compare.run import Algorithm, Search, plan, run_searches, search, table_of
 from zc_search.compare.settings import Race
-from zc_search.compare.significance import holm, mean_ranks, pairwise_tests
-from zc_search.compare.table import table_of
-from zc_search.errors import ConfigError, ReportError, ZcSearchError
+from zc_search.errors import ConfigError, ReportError, StudyError, ZcSearchError
 from zc_search.spaces import Architecture
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -49,11 +55,11 @@ def comparison(tmp_path: Path, algorithms: dict[str, Any] | None = None, **race:
 def test_the_shipped_file_is_valid_and_all_its_algorithms_can_be_made() -> None:
     shipped = load_comparison(CONFIGS / "compare.toml", {"datasets": ["cifar10"]})
     for label, options in shipped.algorithms.items():
-        algorithm = describe(label, options, None)
+        algorithm = Algorithm.of(label, options, None)
         if algorithm.looks:
-            make_search(algorithm, 0)
+            algorithm.sampler(0)
         else:
-            pick(algorithm, 0)
+            algorithm.pick(0)
     assert len(shipped.algorithms) > 11
 
 
@@ -82,7 +88,7 @@ def test_changes_replace_what_the_file_says() -> None:
             "compare.scores: unknown compared dataset 'cifar100'",
         ),
         ("compare = 3", r"compare: 3 is given"),
-        ("[compare", "cannot be read as TOML"),
+        ("[compare", "no valid TOML"),
     ],
 )
 def test_wrong_settings_are_explained(tmp_path: Path, text: str, message: str) -> None:
@@ -121,7 +127,7 @@ def test_an_algorithm_that_cannot_be_made_is_explained_before_anything_runs(
 
 def test_scores_go_to_the_algorithms_that_know_something(tmp_path: Path) -> None:
     given = {
-        label: describe(label, options, "all.parquet").options.get("scores")
+        label: Algorithm.of(label, options, "all.parquet").options.get("scores")
         for label, options in {
             "random": {},
             "regularized_evolution": {},
@@ -155,7 +161,7 @@ def test_the_table_is_the_benchmarks() -> None:
 
 
 def test_a_search_ends_with_its_accuracies_and_looks_at_no_cell_twice() -> None:
-    random = describe("random", {}, None)
+    random = Algorithm.of("random", {}, None)
     found = search(random, Race(accuracies=25), "cifar10", 0)
     assert len(found.looked) == len(set(found.looked)) == 25
     assert found.seen == [table_of("cifar10").validation[index] for index in found.looked]
@@ -166,16 +172,16 @@ def test_a_search_ends_with_its_accuracies_and_looks_at_no_cell_twice() -> None:
 
 def test_a_search_ends_with_its_simulated_seconds() -> None:
     race = Race(accuracies=500, simulated_seconds=20_000.0)
-    found = search(describe("random", {}, None), race, "cifar10", 0)
+    found = search(Algorithm.of("random", {}, None), race, "cifar10", 0)
     seconds = table_of("cifar10").seconds[found.looked]
     assert seconds[:-1].sum() < 20_000 <= seconds.sum()
 
 
 def test_a_cell_suggested_again_costs_nothing() -> None:
-    stubborn = describe("x", {"sampler": f"{__name__}:OneCell", "distinct": False}, None)
+    stubborn = Algorithm.of("x", {"sampler": f"{__name__}:OneCell", "distinct": False}, None)
     found = search(stubborn, Race(accuracies=3), "cifar10", 0)
     assert len(found.looked) == 1
-    insisted = describe("x", {"sampler": f"{__name__}:OneCell"}, None)
+    insisted = Algorithm.of("x", {"sampler": f"{__name__}:OneCell"}, None)
     assert len(search(insisted, Race(accuracies=3), "cifar10", 0).looked) == 3
 
 
@@ -204,7 +210,7 @@ def test_one_training_shows_single_runs_and_reports_their_mean(tmp_path: Path) -
 
 
 def test_the_pick_looks_at_nothing() -> None:
-    found = search(describe("zero_cost", {}, None), Race(), "cifar10", 0)
+    found = search(Algorithm.of("zero_cost", {}, None), Race(), "cifar10", 0)
     assert found.looked == []
     assert found.picked is not None
 
@@ -226,7 +232,7 @@ def test_what_has_been_run_is_not_run_again(
         ran.append(seed)
         return search(algorithm, race, dataset, seed)
 
-    monkeypatch.setattr("zc_search.compare.running.search", counting)
+    monkeypatch.setattr("zc_search.compare.run.search", counting)
     assert run_searches(few) == first
     assert ran == []
     first[0][0].path.write_text("{ damaged")
@@ -262,10 +268,28 @@ def test_processes_find_the_same(tmp_path: Path) -> None:
     assert [f.looked for _, f in alone] == [f.looked for _, f in together]
 
 
+class Killed(optuna.samplers.RandomSampler):
+    """Ends the worker process that it is in, as the system does where memory runs out."""
+
+    def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
+        if parent_process() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().sample_independent(study, trial, name, distribution)
+
+
+@pytest.mark.thorough
+def test_a_killed_process_is_a_sentence(tmp_path: Path) -> None:
+    algorithms = {"random": {}, "killed": {"sampler": f"{__name__}:Killed"}}
+    few = comparison(tmp_path, algorithms, workers=2, seeds=1)
+    with pytest.raises(StudyError, match="was killed, twice") as caught:
+        run_searches(few)
+    assert caught.value.given == "killed"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="permissions")
 def test_a_folder_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     (tmp_path / "compare").write_text("in the way")
-    with pytest.raises(ZcSearchError, match="cannot be written to"):
+    with pytest.raises(ZcSearchError, match="cannot be written"):
         run_searches(comparison(tmp_path))
 
 
@@ -401,6 +425,14 @@ def test_ranks_by_hand() -> None:
     assert table.loc["a", "high"] == pytest.approx(3.5 / 3 + error)
 
 
+def test_one_seed_has_ranks_and_no_interval() -> None:
+    table = mean_ranks(final(HAND[HAND["seed"] == 0]))
+    assert list(table["rank"]) == [1.0, 3.0, 2.0]
+    assert table[["low", "high"]].isna().all(axis=None)
+    figure = plot_ranks(table, "d")
+    assert "one seed gives no interval" in figure.layout.meta["caption"]
+
+
 # Published results ------------------------------------------------------------------------------
 
 
@@ -426,7 +458,7 @@ def test_published_results_are_reproduced_within_their_spread(
 def test_files_are_written_and_read_back(tmp_path: Path) -> None:
     few = comparison(tmp_path)
     found = compare(few)
-    files = write_tables(found, tmp_path / "out")
+    files = found.write(tmp_path / "out")
     assert {path.name for path in files} == {
         "looks.parquet",
         *(
@@ -437,8 +469,8 @@ def test_files_are_written_and_read_back(tmp_path: Path) -> None:
     }
     for name, table in found._asdict().items():
         pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / f"out/{name}.parquet"), table)
-    with pytest.raises(ZcSearchError, match="cannot be written to"):
-        write_tables(found, files[0])
+    with pytest.raises(ZcSearchError, match="cannot be written"):
+        found.write(files[0])
 
 
 def test_the_page_has_the_answer_every_figure_and_the_rules(tmp_path: Path) -> None:
@@ -446,7 +478,7 @@ def test_the_page_has_the_answer_every_figure_and_the_rules(tmp_path: Path) -> N
         tmp_path, {"random": {}, "a <b>": {"sampler": "local_search"}, "zero_cost": {}}
     )
     found = compare(few)
-    html = render_searches(found, name="x", rules=rules(few), settings={"s": {"k": "v"}})
+    html = render_searches(found, few)
     assert "a &lt;b&gt;" in html
     assert "a <b>" not in html
     for drawing in search_drawings(found):
@@ -495,7 +527,7 @@ def test_the_command_prints_the_table_and_writes_the_page(in_folder: Path) -> No
     assert "cifar10, 2 seeds" in result.output
     assert "at 3" in result.output
     assert "at 50" not in result.output
-    assert "6 of 6 searches" in result.output
+    assert "searches: 6 of 6" in result.output
     assert all(len(line) <= 80 for line in result.output.splitlines()[:-1])
     assert sorted(path.name for path in Path("runs/x").iterdir()) == [
         "looks.parquet",
@@ -512,11 +544,19 @@ def test_the_command_prints_the_table_and_writes_the_page(in_folder: Path) -> No
     ]
 
 
+def test_no_search_loads_torch(in_folder: Path) -> None:
+    code = (
+        "import sys; from zc_search.compare import compare, load_comparison; "
+        "compare(load_comparison('c.toml')); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
 def test_the_command_takes_changes(in_folder: Path) -> None:
     options = ["--seeds", "1", "--accuracies", "3", "--dataset", "cifar100", "--workers", "1"]
     result = CliRunner().invoke(app, ["compare", "--config", "c.toml", *options])
     assert result.exit_code == 0, result.output
-    assert "cifar100, 1 seed " in result.output
+    assert "cifar100, 1 seed\n" in result.output
     table = pd.read_csv("runs/x/summary.csv")
     assert set(table["dataset"]) == {"cifar100"}
     assert set(table["accuracies"]) == {0.0, 3.0}

@@ -7,23 +7,11 @@
 
 from collections.abc import Callable
 
-from zc_search.compare.looks import looks_table
-from zc_search.compare.outcomes import Outcomes, outcomes
-from zc_search.compare.rules import rules
-from zc_search.compare.running import folder_of, run_searches
+from zc_search.compare.outcomes import Outcomes, looks_table, outcomes
+from zc_search.compare.run import folder_of, run_searches, table_of
 from zc_search.compare.settings import Comparison, load_comparison
-from zc_search.compare.table import table_of
-from zc_search.compare.writing import write_tables
 
-__all__ = [
-    "Comparison",
-    "Outcomes",
-    "compare",
-    "folder_of",
-    "load_comparison",
-    "rules",
-    "write_tables",
-]
+__all__ = ["Comparison", "Outcomes", "compare", "folder_of", "load_comparison"]
 
 
 def compare(
@@ -36,7 +24,8 @@ def compare(
         on_progress: Called with how many searches are done, and how many there are.
 
     Raises:
-        ZcSearchError: An algorithm cannot be made, or the results' folder not be written to.
+        ZcSearchError: An algorithm cannot be made, a process was killed, or the results' folder
+            cannot be written to.
     """
     race = comparison.compare
     looks = looks_table(run_searches(comparison, on_progress))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from zc_search.compare.outcomes import Outcomes
 from zc_search.errors import ReportError
 from zc_search.report import style
 from zc_search.report.drawings import Drawing
-
-if TYPE_CHECKING:
-    from zc_search.compare.outcomes import Outcomes
 
 CLOCKS = {
     "accuracies": "accuracies looked at",
@@ -50,61 +48,26 @@ def search_drawings(outcomes: Outcomes) -> list[Drawing]:
 def plot_trajectories(trajectories: pd.DataFrame, dataset: str, clock: str) -> go.Figure:
     """Plot the best so far against a clock: median over the seeds, and their middle half.
 
-    Args:
-        trajectories: See `zc_search.compare.outcomes.trajectories`.
-        dataset: Whose.
-        clock: A key of `CLOCKS`.
-
     Raises:
         ReportError: No search looked at an accuracy.
     """
     own = _of(trajectories, dataset)
-    places = _places(own)
+    lines = {name: _line(place) for place, name in enumerate(dict.fromkeys(own["algorithm"]))}
     own = own[own["clock"] == clock]
-    traces, said, floor = [], [], []
-    for algorithm in places:
-        rows = own[own["algorithm"] == algorithm]
-        if rows.empty:  # its first accuracy came when the axis had ended
-            continue
-        line = _line(places[algorithm])
-        band = {
-            "line": {"width": 0, "shape": "hv"},
-            "mode": "lines",
-            "hoverinfo": "skip",
-            "showlegend": False,
-        }
-        traces += [
-            go.Scatter(x=rows["at"], y=rows["low"], legendgroup=algorithm, **band),
-            go.Scatter(
-                x=rows["at"],
-                y=rows["high"],
-                legendgroup=algorithm,
-                fill="tonexty",
-                fillcolor=_faint(line["color"]),
-                **band,
-            ),
-            go.Scatter(
-                x=rows["at"],
-                y=rows["median"],
-                name=algorithm,
-                legendgroup=algorithm,
-                mode="lines",
-                line={**line, "width": 2.2, "shape": "hv"},
-                hovertemplate="%{y:.2f}<extra>" + algorithm + "</extra>",
-            ),
-        ]
-        said.append(f"{algorithm} {rows['median'].iloc[-1]:.2f}")
-        floor.append(float(np.quantile(rows["low"], 0.1)))
-    if not traces:
+    if own.empty:
         raise ReportError("no search looked at an accuracy in time")
+    # One whose first accuracy came when the axis had ended has no line.
+    by_name = {name: rows for name in lines if len(rows := own[own["algorithm"] == name])}
+    ends = [f"{name} {rows['median'].iloc[-1]:.2f}" for name, rows in by_name.items()]
+    floor = [float(np.quantile(rows["low"], 0.1)) for rows in by_name.values()]
     top = float(own["high"].max())
     bottom = max(float(np.median(floor)), top - 20.0)
     pad = 0.04 * (top - bottom) or 0.5
     return style.figure(
-        traces,
+        [trace for name, rows in by_name.items() for trace in _band(name, rows, lines[name])],
         title=f"Best so far, {dataset}",
         alt=f"Median validation accuracy of the best so far at the end, {dataset}: "
-        f"{'; '.join(said)}.",
+        f"{'; '.join(ends)}.",
         caption="Median over the seeds; the band holds their middle half. A name in the legend "
         "switches its line off, a double click all others.",
         height=520,
@@ -119,20 +82,40 @@ def plot_trajectories(trajectories: pd.DataFrame, dataset: str, clock: str) -> g
     )
 
 
+def _band(name: str, rows: pd.DataFrame, line: dict[str, str]) -> list[go.Scatter]:
+    red, green, blue = (int(line["color"][at : at + 2], 16) for at in (1, 3, 5))
+    edge: dict[str, Any] = {
+        "mode": "lines",
+        "line": {"width": 0, "shape": "hv"},
+        "hoverinfo": "skip",
+    }
+    edge |= {"x": rows["at"], "legendgroup": name, "showlegend": False}
+    fill = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},0.07)"}
+    return [
+        go.Scatter(y=rows["low"], **edge),
+        go.Scatter(y=rows["high"], **fill, **edge),
+        go.Scatter(
+            x=rows["at"],
+            y=rows["median"],
+            name=name,
+            legendgroup=name,
+            mode="lines",
+            line={**line, "width": 2.2, "shape": "hv"},
+            hovertemplate="%{y:.2f}<extra>" + name + "</extra>",
+        ),
+    ]
+
+
 def plot_ends(looks: pd.DataFrame, dataset: str) -> go.Figure:
     """Plot what each algorithm found at the end: a box over the seeds.
-
-    Args:
-        looks: See `zc_search.compare.looks.looks_table`.
-        dataset: Whose.
 
     Raises:
         ReportError: There is nothing of the data set.
     """
     own = _of(looks, dataset)
-    places = _places(own)
+    names = list(dict.fromkeys(own["algorithm"]))
     ends = own.drop_duplicates(["algorithm", "seed"], keep="last")
-    found = {name: ends["best"][ends["algorithm"] == name] for name in places}
+    found = {name: ends["best"][ends["algorithm"] == name] for name in names}
     all_points = max(map(len, found.values())) <= _POINTS
     points = "One point a seed" if all_points else "Points are seeds far from the rest"
     traces = [
@@ -144,7 +127,7 @@ def plot_ends(looks: pd.DataFrame, dataset: str) -> go.Figure:
             boxpoints="all" if all_points else "outliers",
             jitter=0.6,
             pointpos=0,
-            marker={"color": _line(places[name])["color"], "size": 4, "opacity": 0.6},
+            marker={"color": _line(names.index(name))["color"], "size": 4, "opacity": 0.6},
             line_width=1.3,
             showlegend=False,
         )
@@ -168,10 +151,6 @@ def plot_ends(looks: pd.DataFrame, dataset: str) -> go.Figure:
 def plot_ranks(ranks: pd.DataFrame, dataset: str) -> go.Figure:
     """Plot the mean rank of each algorithm with its interval, the best at the top.
 
-    Args:
-        ranks: See `zc_search.compare.significance.mean_ranks`.
-        dataset: Whose.
-
     Raises:
         ReportError: There is nothing of the data set.
     """
@@ -191,7 +170,8 @@ def plot_ranks(ranks: pd.DataFrame, dataset: str) -> go.Figure:
         [trace],
         title=f"Mean rank, {dataset}",
         alt=f"Mean rank over the seeds, {dataset}: {'; '.join(said)}.",
-        caption="In each seed the best is 1, and equals share a rank; bars are 95 % intervals.",
+        caption="In each seed the best is 1, and equals share a rank; "
+        f"{'one seed gives no interval' if error.isna().any() else 'bars are 95 % intervals'}.",
         height=110 + 34 * len(own),
         xaxis={"title": {"text": "Mean rank (1 is best)"}},
         yaxis={"autorange": "reversed", "ticksuffix": " "},
@@ -200,10 +180,6 @@ def plot_ranks(ranks: pd.DataFrame, dataset: str) -> go.Figure:
 
 def plot_tests(tests: pd.DataFrame, dataset: str) -> go.Figure:
     """Plot which algorithm is better than which, where that is more than luck.
-
-    Args:
-        tests: See `zc_search.compare.significance.pairwise_tests`.
-        dataset: Whose.
 
     Raises:
         ReportError: There is only one algorithm.
@@ -258,21 +234,12 @@ def _of(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     return own
 
 
-def _places(table: pd.DataFrame) -> dict[str, int]:
-    return {name: place for place, name in enumerate(dict.fromkeys(table["algorithm"]))}
-
-
 def _line(place: int) -> dict[str, str]:
     colours = len(style.PALETTE)
     return {
         "color": style.PALETTE[place % colours],
         "dash": _DASHES[place // colours % len(_DASHES)],
     }
-
-
-def _faint(colour: str) -> str:
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.07)"
 
 
 def _p_value(p: float) -> str:

@@ -1,13 +1,21 @@
-"""What came of each algorithm: one table of results, and trajectories on common grids."""
+"""What came of the searches: every look, the best at the end, trajectories, tests and ranks."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from io import BytesIO
+from itertools import combinations
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata, wilcoxon
 
-from zc_search.compare.significance import mean_ranks, pairwise_tests
+from zc_search._utils.files import write_atomically, writing
+from zc_search.compare.run import Search, Unit, table_of
+from zc_search.errors import ZcSearchError
+from zc_search.spaces import all_architectures
 
 Floats = NDArray[np.float64]
 
@@ -16,8 +24,9 @@ NEARLY = 0.999
 
 CLOCKS = ("accuracies", "simulated_seconds")
 
-_ROUNDING = 1e-9
+_ROUNDING = 1e-9  # in percent
 _POINTS = 200
+_QUARTILES = (0.25, 0.5, 0.75)
 
 
 class Outcomes(NamedTuple):
@@ -37,6 +46,24 @@ class Outcomes(NamedTuple):
     tests: pd.DataFrame
     ranks: pd.DataFrame
 
+    def write(self, folder: Path) -> list[Path]:
+        """Write every table as Parquet and, but for the looks, as CSV; return the files.
+
+        Raises:
+            ZcSearchError: The folder cannot be written to.
+        """
+        written = []
+        with writing(str(folder), ZcSearchError):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, table in self._asdict().items():
+                buffer = BytesIO()
+                table.to_parquet(buffer, index=False)
+                written.append(write_atomically(folder / f"{name}.parquet", buffer.getvalue()))
+                if name != "looks":  # too long to be read by anybody
+                    text = table.to_csv(index=False)
+                    written.append(write_atomically(folder / f"{name}.csv", text))
+        return written
+
 
 def outcomes(
     looks: pd.DataFrame,
@@ -53,13 +80,56 @@ def outcomes(
         at_seconds: Simulated seconds whose best is in the summary.
     """
     ends = final(looks)
-    return Outcomes(
-        looks,
-        summarise(looks, optima, at_accuracies, at_seconds),
-        trajectories(looks),
-        pairwise_tests(ends),
-        mean_ranks(ends),
-    )
+    summary = summarise(looks, optima, at_accuracies, at_seconds)
+    return Outcomes(looks, summary, trajectories(looks), pairwise_tests(ends), mean_ranks(ends))
+
+
+def looks_table(searches: Sequence[tuple[Unit, Search]]) -> pd.DataFrame:
+    """Return one row a look.
+
+    Columns: ``dataset``, ``algorithm``, ``seed``, ``accuracies`` (looked at so far),
+    ``simulated_seconds`` (their training so far), ``architecture``, ``seen`` (the accuracy told to
+    the search), ``best`` (validation accuracy of the one it would choose now, mean of all training
+    seeds) and, where the benchmark has it, ``test`` (that one's test accuracy). Nothing is chosen
+    by test accuracy. An algorithm that looks at nothing has one row of 0 accuracies, its choice.
+    """
+    return pd.concat([_looks(unit, found) for unit, found in searches], ignore_index=True)
+
+
+def _looks(unit: Unit, found: Search) -> pd.DataFrame:
+    table = table_of(unit.dataset)
+    if found.picked is None:
+        indices, seen = np.array(found.looked), np.array(found.seen)
+        chosen = indices[_best_so_far(seen)]
+        count, seconds = np.arange(1, len(indices) + 1), np.cumsum(table.seconds[indices])
+    else:
+        indices = chosen = np.array([found.picked])
+        seen, count, seconds = np.array([np.nan]), np.array([0]), np.array([0.0])
+    columns: dict[str, object] = {
+        "dataset": unit.dataset,
+        "algorithm": unit.algorithm.label,
+        "seed": unit.seed,
+        "accuracies": count,
+        "simulated_seconds": seconds,
+        "architecture": _names()[indices],
+        "seen": seen,
+        "best": table.validation[chosen],
+    }
+    if table.test is not None:
+        columns["test"] = table.test[chosen]
+    return pd.DataFrame(columns)
+
+
+def _best_so_far(seen: Floats) -> NDArray[np.int64]:
+    """Return for each look the place of the first best one up to it."""
+    best = np.maximum.accumulate(seen)
+    better = np.concatenate([[True], seen[1:] > best[:-1]])
+    return np.maximum.accumulate(np.where(better, np.arange(len(seen)), 0))
+
+
+@lru_cache(maxsize=1)
+def _names() -> NDArray[np.object_]:
+    return np.array([str(cell) for cell in all_architectures()], dtype=object)
 
 
 def final(looks: pd.DataFrame) -> pd.DataFrame:
@@ -89,8 +159,8 @@ def summarise(
         optimum = optima[dataset]
         ends = pd.DataFrame([search.iloc[-1] for search in searches])
         best = ends["best"].to_numpy(float)
-        low, median, high = np.quantile(best, [0.25, 0.5, 0.75])
-        near = [_first(search, NEARLY * optimum) for search in searches]
+        low, median, high = np.quantile(best, _QUARTILES)
+        accuracies, seconds = zip(*(_first(s, NEARLY * optimum) for s in searches), strict=True)
         row = {
             "dataset": dataset,
             "algorithm": algorithm,
@@ -103,8 +173,8 @@ def summarise(
             "high": high,
             "optimum": float(np.mean(best >= optimum - _ROUNDING)),
             "nearly": float(np.mean(best >= NEARLY * optimum)),
-            "nearly_accuracies": _median([n for n, _ in near]),
-            "nearly_seconds": _median([s for _, s in near]),
+            "nearly_accuracies": _median(accuracies),
+            "nearly_seconds": _median(seconds),
         }
         if "test" in ends:
             test = ends["test"].to_numpy(float)
@@ -128,19 +198,16 @@ def trajectories(looks: pd.DataFrame) -> pd.DataFrame:
         ends = final(own[own["accuracies"] > 0])
         if ends.empty:
             continue
+        first = own["simulated_seconds"][own["accuracies"] == 1].min()
         grids = {
             "accuracies": np.arange(1, int(ends["accuracies"].min()) + 1, dtype=np.float64),
-            "simulated_seconds": np.geomspace(
-                own["simulated_seconds"][own["accuracies"] == 1].min(),
-                ends["simulated_seconds"].min(),
-                _POINTS,
-            ),
+            "simulated_seconds": np.geomspace(first, ends["simulated_seconds"].min(), _POINTS),
         }
         for (_, algorithm), searches in _by_algorithm(own):
             for clock, grid in grids.items():
                 best = _best_at(searches, clock, grid)
                 known = ~np.isnan(best).any(axis=0)
-                low, median, high = np.quantile(best[:, known], [0.25, 0.5, 0.75], axis=0)
+                low, median, high = np.quantile(best[:, known], _QUARTILES, axis=0)
                 columns = {
                     "dataset": dataset,
                     "algorithm": algorithm,
@@ -157,10 +224,8 @@ def trajectories(looks: pd.DataFrame) -> pd.DataFrame:
 
 def _by_algorithm(looks: pd.DataFrame) -> Iterator[tuple[tuple[str, str], list[pd.DataFrame]]]:
     for (dataset, algorithm), own in looks.groupby(["dataset", "algorithm"], sort=False):
-        yield (
-            (str(dataset), str(algorithm)),
-            [search for _, search in own.groupby("seed", sort=False)],
-        )
+        searches = [search for _, search in own.groupby("seed", sort=False)]
+        yield (str(dataset), str(algorithm)), searches
 
 
 def _best_at(searches: Sequence[pd.DataFrame], clock: str, grid: ArrayLike) -> Floats:
@@ -194,3 +259,91 @@ def _median(values: Sequence[float]) -> float:
 
 def _deviation(values: Floats) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else np.nan
+
+
+# What is more than the luck of the seeds ----------------------------------------------------------
+
+
+def pairwise_tests(ends: pd.DataFrame) -> pd.DataFrame:
+    """Test each two algorithms against each other on what they found at the end.
+
+    Wilcoxon's signed-rank test of the differences seed by seed, two-sided, equal seeds left out
+    (Wilcoxon 1945); p values of one data set corrected after Holm (1979).
+
+    Args:
+        ends: See `final`.
+
+    Returns:
+        Columns: ``dataset``, ``first``, ``second``, ``difference`` (median of first minus second,
+        percent), ``wins``, ``ties``, ``losses`` (seeds in which the first was better, equal,
+        worse), ``p`` and ``p_holm``.
+    """
+    parts = []
+    for dataset, best in _wide(ends):
+        rows = []
+        for first, second in combinations(best.columns, 2):
+            pair = best[[first, second]].dropna()
+            difference = (pair[first] - pair[second]).to_numpy(float)
+            difference = np.where(np.abs(difference) < _ROUNDING, 0.0, difference)
+            some = np.any(difference != 0)
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "first": first,
+                    "second": second,
+                    "difference": float(np.median(difference)),
+                    "wins": int(np.sum(difference > 0)),
+                    "ties": int(np.sum(difference == 0)),
+                    "losses": int(np.sum(difference < 0)),
+                    "p": float(wilcoxon(difference).pvalue) if some else 1.0,
+                }
+            )
+        if rows:
+            table = pd.DataFrame(rows)
+            parts.append(table.assign(p_holm=holm(table["p"])))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Correct p values for their number (Holm 1979): the least one by all, the next by one less."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    result = np.empty(len(p))
+    result[order] = np.minimum(corrected, 1.0)
+    return result
+
+
+def mean_ranks(ends: pd.DataFrame) -> pd.DataFrame:
+    """Rank the algorithms in each seed by what they found at the end: 1 is best, ties share.
+
+    Args:
+        ends: See `final`.
+
+    Returns:
+        Columns: ``dataset``, ``algorithm``, ``rank`` (mean over the seeds), ``low`` and ``high``
+        (its 95 % interval, 1.96 standard errors either way; NaN of one seed, which says nothing
+        of another).
+    """
+    parts = []
+    for dataset, best in _wide(ends):
+        ranks = rankdata(-best.dropna().to_numpy(float).round(9), axis=1)
+        mean = ranks.mean(axis=0)
+        spread = ranks.std(axis=0, ddof=1) if len(ranks) > 1 else np.full(len(mean), np.nan)
+        errors = 1.96 * spread / np.sqrt(len(ranks))
+        columns = {
+            "dataset": dataset,
+            "algorithm": best.columns,
+            "rank": mean,
+            "low": mean - errors,
+            "high": mean + errors,
+        }
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def _wide(ends: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield for each data set what was found: a row a seed, a column an algorithm."""
+    for dataset, own in ends.groupby("dataset", sort=False):
+        wide = own.pivot_table(index="seed", columns="algorithm", values="best", sort=False)
+        yield str(dataset), wide[list(dict.fromkeys(own["algorithm"]))]

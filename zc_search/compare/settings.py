@@ -1,6 +1,5 @@
 """What is compared: a TOML file with the searches, the data sets, the seeds and the budget."""
 
-import tomllib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -8,10 +7,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from zc_search.config.loading import parse_toml, read_text
 from zc_search.config.messages import problems
 from zc_search.config.sections import Section
 from zc_search.config.types import Count, StudyName
-from zc_search.errors import ConfigError, nearest
+from zc_search.errors import ConfigError
 from zc_search.images.datasets import DatasetName
 
 Budget = Annotated[float, Field(gt=0)]
@@ -97,15 +97,7 @@ def load_comparison(
     Raises:
         ConfigError: It cannot be read, is no TOML, or settings are wrong; all of them are listed.
     """
-    path = Path(path)
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        close = nearest(path.name, sorted(file.name for file in path.parent.glob("*.toml")))
-        hint = f"; did you mean {str(path.parent / close)!r}?" if close else ""
-        raise ConfigError(f"{path}: no such file{hint}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from error
+    settings = parse_toml(read_text(Path(path)), str(path))
     section = settings.get("compare", {})
     if changes and isinstance(section, dict):
         settings["compare"] = section | dict(changes)

@@ -35,7 +35,7 @@ def load_config(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Con
     Warns:
         ConfigWarning: Once, naming all keys of a MASE file that have no meaning here.
     """
-    return _build(_read(Path(path)), overrides, str(path))
+    return _build(read_text(Path(path)), overrides, str(path))
 
 
 def parse_config(
@@ -61,7 +61,7 @@ def parse_config(
 
 
 def _build(text: str | Mapping[str, Any], overrides: Sequence[str], source: str) -> Config:
-    settings = _parse(text, source) if isinstance(text, str) else deepcopy(dict(text))
+    settings = parse_toml(text, source) if isinstance(text, str) else deepcopy(dict(text))
     read = mase.translate(settings) if mase.recognises(settings) else mase.Translation(settings)
     wrong = [*read.problems]
     for override in overrides:
@@ -81,7 +81,8 @@ def _build(text: str | Mapping[str, Any], overrides: Sequence[str], source: str)
     return config
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return the text of a TOML file, or raise a `ConfigError` that says why there is none."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -99,7 +100,8 @@ def _read(path: Path) -> str:
     raise ConfigError(f"{path}: {reason}", given=str(path))
 
 
-def _parse(text: str, source: str) -> dict[str, Any]:
+def parse_toml(text: str, source: str) -> dict[str, Any]:
+    """Return what a TOML text says, or raise a `ConfigError` that names its source."""
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -1,0 +1,335 @@
+"""The searches of a comparison, in processes; each leaves a file, so that none is run twice."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import as_completed
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.samplers import BaseSampler
+
+from zc_search._utils.cores import available_cores
+from zc_search._utils.files import write_atomically, writing
+from zc_search.benchmarks import Benchmark, open_benchmark
+from zc_search.compare.settings import Comparison, Race
+from zc_search.config import SAMPLERS
+from zc_search.errors import ConfigError, StudyError, ZcSearchError
+from zc_search.samplers import check_options, distributions, make_sampler, zero_cost
+from zc_search.scoring.workers import Crew, WorkerDiedError
+from zc_search.spaces import Architecture, CellSpace
+
+Floats = NDArray[np.float64]
+
+ZERO_COST = "zero_cost"
+"""The algorithm that looks at no accuracy: it takes the best of random candidates by proxies."""
+
+SPACE = CellSpace()
+VALIDATION, TEST = "val_accuracy", "test_accuracy"
+
+_RULES = 1  # raised when what a search may do changes, so that old files are not taken for new ones
+_TRIALS = 20  # for each accuracy that a search may use up before it counts as stuck
+
+
+# One search ---------------------------------------------------------------------------------------
+
+
+class Algorithm(NamedTuple):
+    """An algorithm as a comparison's file describes it.
+
+    Attributes:
+        label: What it is called in the results.
+        kind: `ZERO_COST`, a key of `SAMPLERS`, or ``module:Class``.
+        options: Its options, and `scores` where it uses proxies and there are any.
+    """
+
+    label: str
+    kind: str
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, label: str, table: Mapping[str, Any], scores: str | None) -> "Algorithm":
+        """Read an algorithm from its table in a comparison's file."""
+        kind = str(table.get("sampler", label))
+        given = {key: value for key, value in table.items() if key != "sampler"}
+        guided = cls(label, kind, given).guided and scores is not None
+        return cls(label, kind, {"scores": scores, **given} if guided else given)
+
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at accuracies at all."""
+        return self.kind != ZERO_COST
+
+    @property
+    def guided(self) -> bool:
+        """Whether it knows something of cells before it looks at accuracies."""
+        if self.kind == "regularized_evolution":
+            return bool(self.options.get("warmup")) or self.options.get("moves", 1) > 1
+        return self.kind in (ZERO_COST, "predictor_guided")
+
+    def sampler(self, seed: int) -> BaseSampler:
+        """Return the sampler of an algorithm that looks at accuracies.
+
+        Raises:
+            ConfigError: It does not take its options, or there is no such sampler.
+        """
+        key = f"algorithms.{self.label}"
+        if self.kind not in SAMPLERS and ":" not in self.kind:
+            allowed = (*SAMPLERS, ZERO_COST, "module:Class")
+            raise ConfigError.unknown("sampler", self.kind, allowed, key=key)
+        options = {name: value for name, value in self.options.items() if name != "distinct"}
+        distinct = self.options.get("distinct", True)
+        keys = (key, key)
+        return make_sampler(
+            self.kind, options, seed, space=SPACE, distinct=distinct, resumable=False, keys=keys
+        )
+
+    def pick(self, seed: int) -> Architecture:
+        """Return what an algorithm chooses that looks at no accuracy.
+
+        Raises:
+            ConfigError: It does not take its options, or what guides it cannot be had.
+        """
+        key = f"algorithms.{self.label}"
+        check_options(ZERO_COST, zero_cost, self.options, key)
+        try:
+            return zero_cost(SPACE, seed, **self.options)
+        except (TypeError, ValueError, ZcSearchError) as error:
+            raise ConfigError(f"{key}: {error}", key=key, given=self.options) from error
+
+
+class Table(NamedTuple):
+    """What training gave, one entry a cell, by `Architecture.index`.
+
+    Attributes:
+        benchmark: Where it comes from.
+        validation: Validation accuracy in percent, mean of all training seeds.
+        test: Test accuracy in percent, where the benchmark has it. Nothing is chosen by it.
+        seconds: Of training one seed.
+        optimum: The best validation accuracy.
+    """
+
+    benchmark: Benchmark
+    validation: Floats
+    test: Floats | None
+    seconds: Floats
+    optimum: float
+
+    def one_training(self, index: int, rng: np.random.Generator) -> float:
+        """Return the validation accuracy of one training seed, drawn at random, in percent."""
+        cell = Architecture.from_index(index)
+        seeds = self.benchmark.query(cell).seeds
+        seen = self.benchmark.query(cell, seed=int(rng.integers(seeds)), metrics=[VALIDATION])
+        return seen[VALIDATION]
+
+
+@lru_cache(maxsize=4)
+def table_of(dataset: str) -> Table:
+    """Return a data set's table.
+
+    Raises:
+        BenchmarkError: The benchmark cannot be had.
+    """
+    benchmark = open_benchmark(dataset=dataset)
+    places = [benchmark.index(Architecture.from_index(i)) for i in range(len(benchmark))]
+    validation = benchmark.column(VALIDATION)[places]
+    test = benchmark.column(TEST)[places] if TEST in benchmark.metrics else None
+    seconds = benchmark.column("train_seconds")[places]
+    return Table(benchmark, validation, test, seconds, float(validation.max()))
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search did.
+
+    Attributes:
+        looked: `Architecture.index` of each cell looked at, in order, none twice.
+        seen: The accuracy that it was told of each, in percent.
+        picked: What it chose without looking, if it looked at none.
+        seconds: How long it took, looking up included.
+    """
+
+    looked: list[int] = field(default_factory=list)
+    seen: list[float] = field(default_factory=list)
+    picked: int | None = None
+    seconds: float = 0.0
+
+    @classmethod
+    def load(cls, path: Path) -> "Search | None":
+        """Read the file of a finished search; None if there is none, or a damaged one."""
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def search(algorithm: Algorithm, race: Race, dataset: str, seed: int) -> Search:
+    """Run one algorithm with one seed.
+
+    It ends when it has looked at as many accuracies as it may, or their training has taken as long
+    as it may. A cell that it suggests again is told again at no cost.
+    """
+    begun = time.perf_counter()
+    if not algorithm.looks:
+        picked = algorithm.pick(seed).index
+        return Search(picked=picked, seconds=time.perf_counter() - begun)
+    table = table_of(dataset)
+    known: dict[int, float] = {}
+    spent, limit = 0.0, race.simulated_seconds or float("inf")
+    chance = np.random.default_rng([seed, 1])
+    edges = distributions(SPACE)
+    study = optuna.create_study(direction="maximize", sampler=algorithm.sampler(seed))
+    for _ in range(_TRIALS * race.accuracies):
+        if len(known) == race.accuracies or spent >= limit:
+            break
+        trial = study.ask(dict(edges))
+        index = SPACE.architecture(trial.params).index
+        if index not in known:
+            one, mean = race.one_training, table.validation[index]
+            known[index] = table.one_training(index, chance) if one else float(mean)
+            spent += float(table.seconds[index])
+        study.tell(trial, known[index])
+    seconds = time.perf_counter() - begun
+    return Search(list(known), list(known.values()), seconds=seconds)
+
+
+# All of them --------------------------------------------------------------------------------------
+
+
+class Unit(NamedTuple):
+    """One search to be run.
+
+    Attributes:
+        algorithm: What is run.
+        dataset: On whose accuracies.
+        seed: Its seed.
+        path: Of its file.
+    """
+
+    algorithm: Algorithm
+    dataset: str
+    seed: int
+    path: Path
+
+
+def folder_of(comparison: Comparison) -> Path:
+    """Return the folder of a comparison's results."""
+    return Path(comparison.compare.folder, comparison.compare.name)
+
+
+def algorithms_of(comparison: Comparison, dataset: str) -> list[Algorithm]:
+    """Return the algorithms of a comparison on a data set, each of which can be made.
+
+    Raises:
+        ConfigError: One cannot.
+    """
+    scores = comparison.compare.scores_of(dataset)
+    algorithms = [Algorithm.of(label, t, scores) for label, t in comparison.algorithms.items()]
+    for algorithm in algorithms:
+        algorithm.sampler(0) if algorithm.looks else algorithm.pick(0)
+    return algorithms
+
+
+def plan(comparison: Comparison) -> Iterator[Unit]:
+    """Yield every search of a comparison, all algorithms of one seed before the next seed.
+
+    Raises:
+        ConfigError: An algorithm cannot be made.
+    """
+    race, folder = comparison.compare, folder_of(comparison) / "searches"
+    kinds = [
+        (algorithm, dataset, folder / _digest(algorithm, race, dataset))
+        for dataset in race.datasets
+        for algorithm in algorithms_of(comparison, dataset)
+    ]
+    for seed in range(race.seeds):
+        for algorithm, dataset, place in kinds:
+            yield Unit(algorithm, dataset, seed, place / f"{seed}.json")
+
+
+def run_searches(
+    comparison: Comparison, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[tuple[Unit, Search]]:
+    """Run what has not been run yet; return all searches.
+
+    Args:
+        comparison: What is compared.
+        on_progress: Called with how many searches there are files of, and how many there shall be.
+
+    Raises:
+        ConfigError: An algorithm cannot be made; nothing was run yet.
+        StudyError: A process was killed with a search, twice.
+        ZcSearchError: The folder cannot be written to.
+    """
+    race = comparison.compare
+    units = list(plan(comparison))
+    found = {unit.path: Search.load(unit.path) for unit in units}
+    missing = [unit for unit in units if found[unit.path] is None]
+    on_progress(len(units) - len(missing), len(units))
+    for unit in {unit.path.parent: unit for unit in missing}.values():
+        with writing(str(unit.path.parent), ZcSearchError):
+            unit.path.parent.mkdir(parents=True, exist_ok=True)
+            conditions = _conditions(unit.algorithm, race, unit.dataset)
+            write_atomically(unit.path.parent / "what.json", conditions + "\n")
+    workers = min(race.workers or available_cores(), len(missing))
+    done = len(units) - len(missing)
+    for unit, outcome in _run_all(missing, race, workers):
+        found[unit.path], done = outcome, done + 1
+        on_progress(done, len(units))
+    return [(unit, result) for unit in units if (result := found[unit.path]) is not None]
+
+
+def _run_all(units: list[Unit], race: Race, workers: int) -> Iterator[tuple[Unit, Search]]:
+    if workers < 2:
+        for unit in units:
+            yield unit, _run(unit, race)
+        return
+    with Crew(workers, optuna.logging.set_verbosity, optuna.logging.WARNING) as crew:
+        futures = {crew.submit(_run, unit, race): unit for unit in units}
+        for future in as_completed(futures):
+            unit = futures[future]
+            try:
+                yield unit, future.result()
+            except WorkerDiedError as error:
+                raise StudyError(
+                    f"the process of {unit.algorithm.label!r} on {unit.dataset}, seed {unit.seed}, "
+                    "was killed, twice; the searches that had ended are kept, and the same command "
+                    "goes on with the others",
+                    given=unit.algorithm.label,
+                ) from error
+
+
+def _run(unit: Unit, race: Race) -> Search:
+    table_of(unit.dataset)  # so that reading it is not counted
+    result = search(unit.algorithm, race, unit.dataset, unit.seed)
+    write_atomically(unit.path, json.dumps(asdict(result)) + "\n")
+    return result
+
+
+def _digest(algorithm: Algorithm, race: Race, dataset: str) -> str:
+    return sha256(_conditions(algorithm, race, dataset).encode()).hexdigest()[:16]
+
+
+def _conditions(algorithm: Algorithm, race: Race, dataset: str) -> str:
+    """Return all that a search depends on but its seed and its algorithm's label."""
+    scores = algorithm.options.get("scores")
+    settings = {
+        "rules": _RULES,
+        "dataset": dataset,
+        "kind": algorithm.kind,
+        "options": {k: v for k, v in algorithm.options.items() if k != "scores"},
+        "scores": scores and sha256(Path(scores).read_bytes()).hexdigest(),
+        "accuracies": race.accuracies,
+        "simulated_seconds": race.simulated_seconds,
+        "one_training": race.one_training,
+        "table": table_of(dataset).benchmark.provenance,
+        "versions": {n: version(n) for n in ("zc-search", "optuna", "scikit-learn")},
+    }
+    return json.dumps(settings, indent=2, sort_keys=True)
