@@ -102,7 +102,7 @@ class PaperCrew:
 def attempted(architecture: Architecture, *slow, known=None, **deaths: int) -> Scores:
     runner = scorer("snip", "l2_norm", "params", "flops")
     crew = PaperCrew(runner, *slow, **deaths)
-    (scores,) = _Attempt(crew, runner, (architecture,), known, 2.0).outcome.result()
+    (scores,) = _Attempt(crew, runner, (architecture,), known, 2.0, list).outcome.result()
     return scores
 
 

@@ -43,10 +43,9 @@ class CacheInfo(NamedTuple):
 
 
 class ScoreCache:
-    """A folder of scores; can be sent to another process.
+    """A folder of scores, created with the first of them.
 
-    Args:
-        folder: Where they are; it is created with the first entry.
+    What they depend on besides the proxy, their conditions, are plain JSON values.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,9 +56,6 @@ class ScoreCache:
         """Return the values known under conditions, by definition of the proxy.
 
         An entry that is damaged is reported and counts as missing, so it is computed again.
-
-        Args:
-            conditions: All that values depend on, besides the proxy: plain JSON values.
         """
         path = self._path(conditions)
         try:
@@ -98,11 +94,7 @@ class ScoreCache:
         return CacheInfo(entries, values, size, damaged)
 
     def clear(self) -> int:
-        """Remove every entry, and nothing else; return how many there were.
-
-        Raises:
-            ZcSearchError: One cannot be removed.
-        """
+        """Remove every entry, and nothing else; return how many there were."""
         removed = 0
         with writing("proxies.cache", ZcSearchError):
             for path in self._files():
@@ -146,12 +138,7 @@ def _digest(text: str) -> str:
 
 
 def _values(path: Path) -> dict[str, float]:
-    """Return the values of an entry, by definition of the proxy.
-
-    Raises:
-        DamagedEntryError: It is cut short, no entry, or lies under the name of another.
-        OSError: It cannot be read.
-    """
+    """Return the values of an entry that is whole, and lies under its own name."""
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
         if _digest(entry["of"]) != path.stem:

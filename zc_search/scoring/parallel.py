@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -18,6 +18,8 @@ from zc_search.spaces import AnyArchitecture
 
 WORKER_DIED = "the worker process died with it, twice"
 """The reason for a value that is missing because its worker was killed."""
+
+T = TypeVar("T")
 
 _LIMIT = "which is proxies.timeout"
 
@@ -51,40 +53,23 @@ def scoring(scorer: Scorer, workers: int, timeout: float | None = None) -> Itera
     """Yield a function that scores an architecture and returns a future of its scores.
 
     With one worker and no time limit the scoring happens in the call, on all cores; else in
-    `scoring_processes`, which get an equal share of the cores each.
-
-    Args:
-        scorer: What computes the scores.
-        workers: Processes.
-        timeout: Seconds that an architecture may take before the proxy in hand is given up.
+    processes that get an equal share of the cores each; see `scoring_processes`.
     """
+
+    def score_now(architecture: AnyArchitecture, known: Scores | None) -> Future[Scores]:
+        future: Future[Scores] = Future()
+        future.set_result(scorer.score(architecture))
+        return future
+
     if workers == 1 and timeout is None:
-
-        def score_now(architecture: AnyArchitecture, known: Scores | None) -> Future[Scores]:
-            future: Future[Scores] = Future()
-            future.set_result(scorer.score(architecture))
-            return future
-
         yield score_now
         return
-    threads = max(1, available_cores() // workers)
-    with scoring_processes(scorer, workers, threads, timeout) as submit:
-
-        def score_there(architecture: AnyArchitecture, known: Scores | None) -> Future[Scores]:
-            future: Future[Scores] = Future()
-            submit((architecture,), known).add_done_callback(partial(_only, future))
-            return future
-
-        yield score_there
-
-
-def _only(future: Future[Scores], done: Future[list[Scores]]) -> None:
-    if done.cancelled():
-        future.cancel()
-    elif error := done.exception():
-        future.set_exception(error)
-    else:
-        future.set_result(done.result()[0])
+    with Crew(workers, _prepare, scorer, max(1, available_cores() // workers)) as crew:
+        yield (
+            lambda architecture, known: (
+                _Attempt(crew, scorer, (architecture,), known, timeout, itemgetter(0)).outcome
+            )
+        )
 
 
 @contextmanager
@@ -93,17 +78,11 @@ def scoring_processes(
 ) -> Iterator[SubmitGroup]:
     """Yield a function that scores architectures of one function in one of several processes.
 
-    A proxy that takes too long, or with which the process dies twice, has no value for these
-    architectures, with the reason; the other proxies are computed all the same.
-
-    Args:
-        scorer: What computes the scores.
-        workers: Processes.
-        threads: Threads that torch may use in each.
-        timeout: Seconds that an architecture may take before the proxy in hand is given up.
+    A proxy that takes longer than `timeout` seconds, or with which the process dies twice, has no
+    value for these architectures, with the reason; the others are computed all the same.
     """
     with Crew(workers, _prepare, scorer, threads) as crew:
-        yield lambda group, known: _Attempt(crew, scorer, group, known, timeout).outcome
+        yield lambda group, known: _Attempt(crew, scorer, group, known, timeout, list).outcome
 
 
 def without_values(scorer: Scorer, architecture: AnyArchitecture, reason: str) -> Scores:
@@ -112,7 +91,7 @@ def without_values(scorer: Scorer, architecture: AnyArchitecture, reason: str) -
     return Scores(architecture, dict.fromkeys(names, math.nan), dict.fromkeys(names, reason))
 
 
-class _Attempt:
+class _Attempt(Generic[T]):
     """A task of a crew, tried until all that is left of its proxies has been computed."""
 
     def __init__(
@@ -122,8 +101,10 @@ class _Attempt:
         group: Group,
         known: Scores | None,
         timeout: float | None,
+        answer: Callable[[list[Scores]], T],
     ) -> None:
-        self.outcome: Future[list[Scores]] = Future()
+        self.outcome: Future[T] = Future()
+        self._answer = answer
         self._crew = crew
         self._scorer = scorer
         self._group = group
@@ -155,12 +136,13 @@ class _Attempt:
         except BaseException as error:
             self.outcome.set_exception(error)
         else:
-            self.outcome.set_result(result)
+            self.outcome.set_result(self._answer(result))
 
     def _give_up(self, name: str | None, reason: str) -> None:
         """Go on without the proxy in hand, or without all where it was none of them."""
         if name is None:
-            self.outcome.set_result([without_values(self._scorer, a, reason) for a in self._group])
+            nothing = [without_values(self._scorer, a, reason) for a in self._group]
+            self.outcome.set_result(self._answer(nothing))
         else:
             self._given_up[name] = reason
             self._try()
@@ -188,15 +170,7 @@ def score_group(
     given_up: Mapping[str, str] | None = None,
     watch: Callable[[Proxy], Callable[..., Scalar]] | None = None,
 ) -> list[Scores]:
-    """Score architectures of one function, remembering nothing, so that memory stays flat.
-
-    Args:
-        scorer: How.
-        group: What.
-        known: Scores of another architecture of the function.
-        given_up: Proxies not to compute, each with the reason.
-        watch: What to call in place of the function of a proxy.
-    """
+    """Score a group, without the proxies given up; nothing is remembered, so memory stays flat."""
     given_up = given_up or {}
     names = [p.name for p in scorer.proxies]
     proxies = [p for p in scorer.proxies if p.name not in given_up]

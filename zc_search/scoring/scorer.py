@@ -112,11 +112,7 @@ class Scorer:
         task: Task,
         cache: ScoreCache | None = None,
     ) -> Self:
-        """Return a scorer with a configuration's networks, seeds and device.
-
-        Raises:
-            ZcSearchError: As above.
-        """
+        """Return a scorer with a configuration's networks, seeds and device."""
         return cls(
             proxies,
             batch,
@@ -215,11 +211,7 @@ def _check_labels(batch: Batch, task: Task) -> None:
 
 
 def torch_device(name: str) -> torch.device:
-    """Return the device of a name, ``auto`` being a GPU where there is one.
-
-    Raises:
-        ProxyError: No such device here.
-    """
+    """Return the device of a name, ``auto`` being a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -37,12 +37,7 @@ class ScoresWarning(UserWarning):
 
 
 class Store:
-    """A scores file that grows.
-
-    Args:
-        path: The file.
-        said: What it says of itself; see `about`.
-    """
+    """A scores file that grows, and says of itself what `about` says."""
 
     def __init__(self, path: Path, said: About) -> None:
         self._path = path
@@ -122,13 +117,12 @@ class Store:
         except ScoresError as error:
             raise ScoresError(f"{error}; move it out of the way to compute it anew") from error
         before, now = said["settings"], self._said["settings"]
-        differences = [
+        lines = "\n  ".join(
             f"{key}: {before.get(key)!r} before, {now.get(key)!r} now"
             for key in dict.fromkeys((*before, *now))
             if before.get(key) != now.get(key)
-        ]
-        if differences:
-            lines = "\n  ".join(differences)
+        )
+        if lines:
             raise ScoresError(
                 f"{path} holds scores of other settings:\n  {lines}\n"
                 "Take those again, or name another file with --out"
@@ -154,11 +148,7 @@ class Store:
 def about(config: Config, scorer: Scorer) -> dict[str, Any]:
     """Describe scores: what they depend on, and what made them.
 
-    Returns:
-        ``settings``, which must agree for two sets of scores to share a file, the batch's
-        fingerprint and the versions of zc-search and torch among them; ``proxies``, name to
-        direction; ``definitions``, name to `Proxy.definition`; ``seeds``; ``versions``; and
-        ``config``, the whole configuration as TOML.
+    ``settings`` must agree for two sets of scores to share a file.
     """
     versions = {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES}
     settings: dict[str, object] = {

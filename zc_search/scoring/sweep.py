@@ -212,14 +212,10 @@ def reusable(candidates: Iterable[Scores]) -> Scores | None:
 
     A single proxy that took too long would do so for the others of the function as well.
     """
-    return next(
-        (
-            s
-            for s in candidates
-            if not all(worth_another_try(s.failures.get(name, "")) for name in s.values)
-        ),
-        None,
-    )
+    for scores in candidates:
+        if not all(worth_another_try(scores.failures.get(name, "")) for name in scores.values):
+            return scores
+    return None
 
 
 def make_jobs(
@@ -236,11 +232,7 @@ def make_jobs(
 def finished(
     jobs: Iterable[Job], submit: SubmitGroup, window: int, scorer: Scorer
 ) -> Iterator[tuple[Job, list[Scores]] | None]:
-    """Yield each job with its scores, and None when a second has passed without one.
-
-    Raises:
-        ScoresError: The workers are gone, or `_DEADLY` jobs in succession killed theirs.
-    """
+    """Yield each job with its scores, and None when a second has passed without one."""
     queue = deque(jobs)
     running: dict[Future[list[Scores]], Job] = {}
     deaths = 0

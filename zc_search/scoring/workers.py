@@ -74,16 +74,11 @@ class _Member:
 
 
 class Crew:
-    """Fresh processes, each of which calls `prepare` before its first task; a context manager.
+    """Fresh processes, each of which calls ``prepare(*args)`` first; a context manager.
 
     A process that dies is replaced when the next task comes. Nothing survives the block: tasks
     that are not done then are dropped, and the processes are killed. Ctrl-C is the caller's, and
     when the caller is killed the processes leave too.
-
-    Args:
-        workers: How many processes.
-        prepare: Importable function, called once in each process; None for nothing to prepare.
-        *args: For `prepare`.
     """
 
     def __init__(
@@ -123,18 +118,11 @@ class Crew:
         timeout: float | None = None,
         tries: int = TRIES,
     ) -> Future[Any]:
-        """Hand out a task.
-
-        Args:
-            function: Importable; called as ``function(*args)`` in one of the processes, where it
-                may `note` how far it is.
-            *args: What can be pickled.
-            timeout: Seconds from its start, after which its process is killed.
-            tries: How often it is handed out if its process dies.
+        """Hand out a task: an importable function, which may `note` how far it is.
 
         Returns:
-            A future of the function's result, or of its exception; of a `TaskTimeoutError` after
-            the timeout; of a `WorkerDiedError` if the process died each time.
+            A future of its result, or of its exception; of a `TaskTimeoutError` after `timeout`
+            seconds from its start; of a `WorkerDiedError` if its process died `tries` times.
         """
         task = _Task(function, args, timeout, tries)
         self._tasks.put(task)
