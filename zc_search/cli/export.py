@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from zc_search.cli.printing import plain_console
-from zc_search.cli.search import Config, Settings
+from zc_search.cli.search import Config, Settings, config_or_starter
 
 
 def export(
@@ -33,7 +33,6 @@ def export(
     Of a run it is the best of those trained, or else the first of the ranking. For an architecture
     string --config says channels, cells and images; without, those of `zc-search init`.
     """
-    from zc_search.config import load_config, parse_config, starter
     from zc_search.deploy.export import export_network, subject_of_cell, subject_of_run
     from zc_search.errors import ZcSearchError
     from zc_search.spaces.catalogue import is_written
@@ -43,12 +42,7 @@ def export(
         if is_written(what) and not os.path.exists(what):  # noqa: PTH110  which may be too long
             if architecture:
                 raise ZcSearchError("--architecture chooses from a run, and a cell is given")
-            chosen = (
-                load_config(config, settings or ())
-                if config
-                else parse_config(starter(), settings or (), source="settings")
-            )
-            subject = subject_of_cell(what, chosen)
+            subject = subject_of_cell(what, config_or_starter(config, settings))
         else:
             if config or settings:
                 raise ZcSearchError(

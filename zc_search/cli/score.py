@@ -1,19 +1,20 @@
 """``zc-search score``: proxies of many architectures, or of the whole space, into one file."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zc_search.cli.printing import clock, counting_bar, plain_console
-from zc_search.cli.search import Config, Settings
+from zc_search.cli.printing import clock, plain_console, progress_line
+from zc_search.cli.search import Config, Settings, config_or_starter
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    import pandas as pd
     from rich.console import Console
 
     from zc_search.config import Config as Loaded
@@ -60,33 +61,34 @@ def score(
         typer.echo("say what to score: one of --all, --sample N and --file FILE", err=True)
         raise typer.Exit(2)
 
-    from zc_search.config import load_config, parse_config, starter
     from zc_search.proxies.catalogue import split_names
     from zc_search.scoring.request import with_proxies
     from zc_search.scoring.sweep import score_space
 
-    chosen = (
-        load_config(config, settings or ())
-        if config
-        else parse_config(starter(), settings or (), source="settings")
-    )
+    chosen = config_or_starter(config, settings)
     if proxies is not None:
         chosen = with_proxies(chosen, split_names(proxies))
     architectures = _architectures(chosen, file, sample, seed)
     console = plain_console()
     start = time.perf_counter()
-    with _progress_line(console) as on_progress, _executor(dask) as (executor, threads):
+    with progress_line(console, "scoring") as show, _executor(dask) as (executor, threads):
         table = score_space(
             architectures,
             chosen,
             out,
             workers=workers or threads,
             executor=executor,
-            on_progress=on_progress,
+            on_progress=lambda now: show(now.done, now.total, _status(now)),
         )
+    _print(console, table, out, time.perf_counter() - start)
+    if chosen.benchmark.name != "none":
+        console.print(f"next: zc-search evaluate {out}", soft_wrap=True)
+
+
+def _print(console: "Console", table: "pd.DataFrame", out: Path, seconds: float) -> None:
     console.print(
         f"{len(table):,} architectures, {table['function_key'].nunique():,} functions, "
-        f"in {out} after {clock(time.perf_counter() - start)}",
+        f"in {out} after {clock(seconds)}",
         soft_wrap=True,
     )
     failed = table["failures"].dropna()
@@ -96,8 +98,6 @@ def score(
             f"{failed.iloc[0]}",
             soft_wrap=True,
         )
-    if chosen.benchmark.name != "none":
-        console.print(f"next: zc-search evaluate {out}", soft_wrap=True)
 
 
 def _architectures(
@@ -148,25 +148,8 @@ def _executor(dask: str | None) -> "Iterator[tuple[Executor | None, int | None]]
         yield client.get_executor(pure=False), sum(client.nthreads().values())
 
 
-@contextmanager
-def _progress_line(console: "Console") -> Iterator[Callable[["Progress"], None]]:
-    """Yield what shows the progress: a bar in a terminal, elsewhere a line a minute."""
-    told = -60.0
-
-    def show(progress: "Progress") -> None:
-        nonlocal told
-        status = "starting"
-        if progress.remaining is not None:
-            status = f"{progress.rate:.1f}/s, {clock(progress.remaining)} left"
-        if progress.failed:
-            status += f", {progress.failed:,} not finite"
-        update(progress.done, progress.total, status)
-        if not console.is_terminal and progress.seconds - told >= 60:
-            told = progress.seconds
-            console.print(
-                f"{progress.done:,} of {progress.total:,}, {status}",
-                soft_wrap=True,
-            )
-
-    with counting_bar(console, "scoring") as update:
-        yield show
+def _status(progress: "Progress") -> str:
+    status = "starting"
+    if progress.remaining is not None:
+        status = f"{progress.rate:.1f}/s, {clock(progress.remaining)} left"
+    return status + (f", {progress.failed:,} not finite" if progress.failed else "")

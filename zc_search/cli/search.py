@@ -2,9 +2,12 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from zc_search.config import Config as Loaded
 
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="Search file (TOML); see `zc-search init`.")
@@ -13,6 +16,15 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Replace a setting: --set study.n_trials=20. May be repeated."),
 ]
+
+
+def config_or_starter(file: Path | None, settings: list[str] | None) -> "Loaded":
+    """Return the settings of a file, or those of `zc-search init` where none is given."""
+    from zc_search.config import load_config, parse_config, starter
+
+    if file:
+        return load_config(file, settings or ())
+    return parse_config(starter(), settings or (), source="settings")
 
 
 def _show_version(value: bool) -> None:

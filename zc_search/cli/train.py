@@ -1,13 +1,12 @@
 """``zc-search train``: the best few of a search trained, against random ones."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zc_search.cli.printing import counting_bar, plain_console
+from zc_search.cli.printing import plain_console, progress_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,7 +55,7 @@ def train(
         )
     recipe = load_config(run / "config.toml", given).training
     console = plain_console()
-    with _progress(console, recipe.epochs) as on_step:
+    with progress_line(console, "training") as show:
         outcome = train_run(
             run,
             top=top,
@@ -64,77 +63,44 @@ def train(
             recipe=recipe,
             device=device,
             fresh=fresh,
-            on_step=on_step,
+            on_step=lambda step: show(step.done, step.total, _status(step)),
         )
     _print(console, outcome)
 
 
-@contextmanager
-def _progress(console: "Console", epochs: int) -> "Iterator[Callable[[Step], None]]":
-    """Yield what shows the progress: a bar in a terminal, elsewhere a line a training."""
-    from rich.text import Text
-
-    told = -1
-
-    def show(step: "Step") -> None:
-        nonlocal told
-        status = f"{step.group}, epoch {step.epoch}: {step.accuracy:.1f} %" if step.group else ""
-        update(step.done, step.total, status)
-        if not console.is_terminal and step.done > told:
-            if told >= 0 or step.done:
-                line = f"{step.done} of {step.total} trained"
-                console.print(Text(f"{line}, {status}" if status else line), soft_wrap=True)
-            told = step.done
-
-    with counting_bar(console, "training") as update:
-        yield show
+def _status(step: "Step") -> str:
+    return f"{step.group}, epoch {step.epoch}: {step.accuracy:.1f} %" if step.group else ""
 
 
 def _print(console: "Console", outcome: "Outcome") -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title="Validation accuracy, %", title_justify="left", title_style="bold", box=None
-    )
-    for name, justify in (
-        ("", "left"),
-        ("mean", "right"),
-        ("\N{PLUS-MINUS SIGN}", "right"),
-        ("lowest", "right"),
-        ("highest", "right"),
-        ("architectures", "right"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for row in outcome.groups.to_dict("records"):
-        error = row["standard_error"]
-        table.add_row(
-            str(row["group"]),
+    from zc_search.report.text import notes, table
+
+    def lasting(heading: str, text: str) -> None:
+        console.print(Text(heading, "bold").append(text, "default"), soft_wrap=True)
+
+    headings = ("mean", "\N{PLUS-MINUS SIGN}", "lowest", "highest", "architectures")
+    rows = [
+        (
+            row["group"],
             f"{row['mean']:.2f}",
-            f"{error:.2f}" if error == error else "",
+            "" if math.isnan(row["standard_error"]) else f"{row['standard_error']:.2f}",
             f"{row['lowest']:.2f}",
             f"{row['highest']:.2f}",
-            str(row["architectures"]),
+            row["architectures"],
         )
-    console.print(table)
+        for row in outcome.groups.to_dict("records")
+    ]
+    columns = [("", "left"), *((heading, "right") for heading in headings)]
+    console.print(table("Validation accuracy, %", columns, rows))
     console.print()
-    notes = Table.grid(padding=(0, 1))
-    for sentence in outcome.notes:
-        notes.add_row(Text("note", "yellow"), Text(sentence))
-    console.print(notes)
+    notes(console, outcome.notes)
     console.print()
     if not outcome.ranking.empty:
         console.print(Text("first of the updated ranking", "bold"))
         for text in str(outcome.ranking["architecture"].iloc[0]).replace("+", "+\n").splitlines():
             console.print(Text(f"  {text}"), soft_wrap=True)
-    console.print(
-        Text("everything in  ", "bold").append(f"{outcome.folder}/", "default"), soft_wrap=True
-    )
-    if not outcome.results["architecture"].str.startswith("|").all():
-        return  # only cells of NAS-Bench-201 are exported
-    console.print(
-        Text("next           ", "bold").append(
-            f"zc-search export {outcome.folder.parent} --to DIR", "default"
-        ),
-        soft_wrap=True,
-    )
+    lasting("everything in  ", f"{outcome.folder}/")
+    if outcome.results["architecture"].str.startswith("|").all():  # others are not exported
+        lasting("next           ", f"zc-search export {outcome.folder.parent} --to DIR")

@@ -87,17 +87,21 @@ def refit(
         f"The ensemble was refitted on {ensemble.rows} accuracies of {config.dataset} itself "
         f"({model}, {features})."
     ]
-    quality = ensemble.quality
-    if not quality.empty:
-        figures = quality.set_index("predictor")["kendall_tau"]
-        others = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
-        notes.append(f"Kendall's tau in cross-validation: {others}.")
-        if figures["ensemble"] < figures["aggregate"]:
-            notes.append(
-                "The aggregate, which saw no accuracy, orders them better than the refitted "
-                "ensemble does; until more are trained, trust ranking.csv of the search."
-            )
-    return ensemble, ranking(ensemble, table), notes
+    return ensemble, ranking(ensemble, table), notes + _quality(ensemble)
+
+
+def _quality(ensemble: Ensemble) -> list[str]:
+    if ensemble.quality.empty:
+        return []
+    figures = ensemble.quality.set_index("predictor")["kendall_tau"]
+    others = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+    notes = [f"Kendall's tau in cross-validation: {others}."]
+    if figures["ensemble"] < figures["aggregate"]:
+        notes.append(
+            "The aggregate, which saw no accuracy, orders them better than the refitted "
+            "ensemble does; until more are trained, trust ranking.csv of the search."
+        )
+    return notes
 
 
 def by_architecture(results: pd.DataFrame) -> pd.Series:
