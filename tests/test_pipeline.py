@@ -15,7 +15,7 @@ from zc_search.config import Config, parse_config
 from zc_search.ensemble import Ensemble
 from zc_search.errors import BenchmarkError, EnsembleError, ProxyError, StudyError
 from zc_search.proxies import Probe
-from zc_search.search import _bounds
+from zc_search.report.plan import bounds
 
 SMALL = """
 [study]
@@ -42,6 +42,7 @@ naswot_relu = "maximize"
 FILES = {
     "config.toml",
     "ensemble.toml",
+    "ensemble-pareto.toml",
     "manifest.json",
     "pareto.csv",
     "ranking.csv",
@@ -52,12 +53,14 @@ FILES = {
 
 
 def configured(folder: Path, *overrides: str) -> Config:
-    return parse_config(SMALL, [f"output.folder={json.dumps(str(folder))}", *overrides])
+    places = [f"output.folder={json.dumps(str(folder))}", "output.report=false"]
+    return parse_config(SMALL, [*places, *overrides])
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> zc_search.SearchResult:
-    return zc_search.run_search(configured(tmp_path_factory.mktemp("runs")))
+    settings = ["ensemble.fit_on='all'", "ensemble.repeats=2", "ensemble.proxies=['snip']"]
+    return zc_search.run_search(configured(tmp_path_factory.mktemp("runs"), *settings))
 
 
 def test_everything_is_in_files(result: zc_search.SearchResult) -> None:
@@ -126,6 +129,26 @@ def test_the_exported_ensemble_predicts_what_the_ranking_says(
     ranked = result.ranking.set_index("architecture")["prediction"]
     rows = result.trials.loc[again.index, "architecture"]
     assert (again.to_numpy() == ranked.loc[rows].to_numpy()).all()
+
+
+def test_every_run_fits_the_regression_on_the_pareto_trials_too(
+    result: zc_search.SearchResult,
+) -> None:
+    both = result.ensemble, result.pareto_ensemble
+    assert [(e.model, e.fit_on) for e in both if e] == [("linear", "all"), ("linear", "pareto")]
+    assert both[0].rows > both[1].rows
+    saved = Ensemble.load(result.folder / "ensemble-pareto.toml")
+    assert saved.predict(result.trials).equals(both[1].predict(result.trials))
+
+
+def test_an_ensemble_that_is_it_already_is_not_fitted_twice(tmp_path: Path) -> None:
+    few = ("study.n_trials=12", "ensemble.proxies=['snip']")
+    zc_search.run_search(configured(tmp_path, *few, "ensemble.fit_on='all'"))
+    assert (tmp_path / "small" / "ensemble-pareto.toml").exists()
+    settings = ("ensemble.fit_on='pareto'", "ensemble.model='linear'")
+    again = zc_search.run_search(configured(tmp_path, *few, *settings))
+    assert again.pareto_ensemble is None
+    assert not (tmp_path / "small" / "ensemble-pareto.toml").exists()
 
 
 def test_any_optuna_user_can_open_the_study(result: zc_search.SearchResult) -> None:
@@ -212,7 +235,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "error", "message"),
     [
-        ("benchmark.metric=test_accuracy", BenchmarkError, "does not hold test_accuracy"),
+        ("benchmark.metric=test_accuracy", BenchmarkError, "test_accuracy"),
         ("proxies.device=cuda:7", ProxyError, r"proxies\.device: 'cuda:7' is not there"),
         ('proxies.compute=["nomodule:f"]', ProxyError, "cannot import 'nomodule'"),
         ("output.folder=/proc/nowhere", StudyError, r"output\.folder: cannot write to"),
@@ -243,7 +266,7 @@ def test_the_command_prints_front_weights_quality_best_and_folder(tmp_path: Path
     for part in (
         "objectives  grad_norm (maximize), naswot_relu (maximize)",
         "Pareto front:",
-        "standard error",
+        "Ensemble",
         "best single proxy",
         "held out",
         "best by prediction",
@@ -323,4 +346,4 @@ def test_a_search_without_anything_feasible_says_so(tmp_path: Path) -> None:
 )
 def test_the_plan_says_when_the_search_ends(overrides: tuple[str, ...], said: str) -> None:
     config = parse_config(SMALL, ["study.sampler='random'", "study.n_trials=12", *overrides])
-    assert f"random, seed {config.study.seed}, {_bounds(config)}".endswith(said)
+    assert f"random, seed {config.study.seed}, {bounds(config)}".endswith(said)

@@ -10,6 +10,7 @@ from .scoring.sweep import score_space
 from .search import run_search
 from .spaces import Architecture, ModelSpec, SizeArchitecture, read_architecture
 from .spaces.network import build_network
+from .study import Objective
 from .study.result import SearchResult
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Config",
     "Ensemble",
     "ModelSpec",
+    "Objective",
     "Probe",
     "Proxy",
     "SearchResult",

@@ -26,12 +26,10 @@ from zc_search.benchmarks.files.records import FIGURES, masked_crc32c, read_trai
 from zc_search.benchmarks.lookup import ask, show_architecture
 from zc_search.config import Config, parse_config
 from zc_search.errors import ArchitectureError, BenchmarkError, ConfigError
-from zc_search.images import load_batch
-from zc_search.proxies import resolve_proxies
-from zc_search.scoring.scorer import Scorer
+from zc_search.samplers import sampler_of
 from zc_search.spaces import ModelSpec, ModelSpecSpace, make_space
 from zc_search.spaces.network import build_network
-from zc_search.study import RECORD, TrialRecord, open_study, run_trials, trials_table
+from zc_search.study import RECORD, Objective, TrialRecord, open_study, run_trials, trials_table
 
 EPOCHS = (4, 12, 36, 108)
 TINY = ModelSpecSpace(4, (CONV3, POOL))
@@ -393,11 +391,9 @@ params = "minimize"
 
 
 def trials(config: Config, storage: BaseStorage, benchmark: NASBench101 | None) -> optuna.Study:
-    batch = load_batch("noise", batch_size=4)
-    proxies = resolve_proxies(config.proxies_to_compute)
-    scorer = Scorer(proxies, batch, channels=config.space.channels, cells=config.space.cells)
-    study = open_study(config, storage, batch.fingerprint)
-    run_trials(study, config, make_space(config.space), scorer, benchmark)
+    objective = Objective(config, benchmark=benchmark)
+    study = open_study(objective, storage, sampler_of(config, objective.space))
+    run_trials(study, objective)
     return study
 
 

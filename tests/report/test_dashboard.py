@@ -27,9 +27,8 @@ from zc_search.errors import StudyError, ZcSearchError
 from zc_search.report.dashboard import dress_study
 from zc_search.report.dashboard.dress import END
 from zc_search.report.dashboard.serve import make_dashboard, open_source
-from zc_search.report.dashboard.storage import open_storage, readable, readable_storage
-from zc_search.study import RECORD, TrialRecord
-from zc_search.study import open_storage as connect_storage
+from zc_search.report.dashboard.storage import readable, readable_storage
+from zc_search.study import RECORD, TrialRecord, open_storage
 from zc_search.study.result import SearchResult
 from zc_search.study.run_folder import RunFolder
 
@@ -281,15 +280,15 @@ def test_a_journal_is_named_by_its_file(tmp_path: Path) -> None:
     path = tmp_path / "s.journal"
     with pytest.raises(StudyError, match=r"there is no file '.*s.journal'"):
         open_source(str(path))
-    optuna.create_study(study_name="s", storage=connect_storage(str(path)))
+    optuna.create_study(study_name="s", storage=open_storage(str(path)))
     assert [*open_source(str(path)).studies] == ["s"]
 
 
 def test_a_database_without_studies_is_not_filled(tmp_path: Path) -> None:
     empty = tmp_path / "empty.db"
     empty.touch()
-    with pytest.raises(StudyError, match=r"cannot open the storage 'sqlite:.*empty.db'"):
-        open_storage(f"sqlite:///{empty}")
+    with pytest.raises(StudyError, match=r"cannot open 'sqlite:.*empty.db'"):
+        open_storage(f"sqlite:///{empty}", create=False)
     assert empty.stat().st_size == 0
 
 
@@ -371,9 +370,7 @@ def test_a_password_is_not_printed_when_the_storage_cannot_be_reached() -> None:
     with pytest.raises(StudyError) as caught:
         open_source("mysql+nodriver://ada:lovelace@127.0.0.1:1/db?password=augusta")
     message = str(caught.value)
-    assert (
-        "cannot open the storage 'mysql+nodriver://ada:***@127.0.0.1:1/db?password=***'" in message
-    )
+    assert "cannot open 'mysql+nodriver://ada:***@127.0.0.1:1/db?password=***'" in message
     assert "lovelace" not in message
     assert "augusta" not in message
 

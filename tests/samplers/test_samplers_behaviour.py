@@ -19,7 +19,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
-from zc_search import samplers
+from zc_search.samplers import portable as samplers
 from zc_search.samplers.portable import (
     DistinctSampler,
     LocalSearchSampler,

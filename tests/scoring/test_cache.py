@@ -21,7 +21,7 @@ from zc_search.scoring.cache import VARIABLE, ScoreCache, open_cache
 from zc_search.scoring.scorer import Scorer, Scores, is_cacheable
 from zc_search.scoring.sweep import sweep_scorer
 from zc_search.spaces import Architecture
-from zc_search.study.preparing import prepare
+from zc_search.study import Objective
 
 NAMES = ("snip", "jacov", "params", "l2_norm")
 ODD = Architecture.from_index(4321)
@@ -222,10 +222,10 @@ def test_searches_and_sweeps_find_what_others_kept(tmp_path: Path, computed: lis
         "objectives": {"snip": "maximize", "params": "minimize", "flops": "minimize"},
     }
     config = parse_config(settings)
-    first = prepare(config).scorer.score(ODD)
+    first = Objective(config).scorer.score(ODD)
     assert computed
     computed.clear()
-    assert alike(prepare(config).scorer.score(ODD), first)
+    assert alike(Objective(config).scorer.score(ODD), first)
     assert sweep_scorer(config).score(ODD).values == first.values
     assert not computed
 

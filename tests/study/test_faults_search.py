@@ -49,7 +49,7 @@ def configured(folder: Path, *overrides: str, **study: object) -> Config:
             "data": {"source": "noise", "batch_size": 4},
             "proxies": {"cache": "off"},
             "objectives": {"snip": "maximize", "params": "minimize"},
-            "output": {"folder": str(folder)},
+            "output": {"folder": str(folder), "report": False},
         },
         overrides,
     )
@@ -129,15 +129,12 @@ def test_a_full_disk_is_said_and_what_is_told_is_kept(disk: Path, left: int) -> 
                 file.write(bytes(min(free, 2**16)))
                 file.flush()
 
-    class Filling:
-        def planned(self, plan: object) -> None: ...
-
-        def progressed(self, progress: Any) -> None:
-            if progress.done == 2:
-                fill()
+    def filling(progress: Any) -> None:
+        if progress.done == 2:
+            fill()
 
     with pytest.raises(StudyError, match=r"No space left|disk is full"):
-        zc_search.run_search(config, listener=Filling())
+        zc_search.run_search(config, on_progress=filling)
     ballast.unlink()
     again = zc_search.run_search(config)
     assert again.trials["number"].tolist() == [0, 1, 2, 3]
@@ -248,50 +245,56 @@ def test_what_waiting_does_not_cure_is_said_at_once(nap: list[float]) -> None:
     assert nap == []
 
 
-@pytest.mark.parametrize("seconds", [1.5, pytest.param(10.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [0.3, pytest.param(10.0, marks=pytest.mark.slow)])
 def test_a_journal_whose_folder_goes_away_and_comes_back(tmp_path: Path, seconds: float) -> None:
     there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
     there.mkdir()
     config = configured(tmp_path / "runs", n_trials=6, storage=str(there / "s.journal"))
 
-    class Moving:
-        back: threading.Timer | None = None
+    back: list[threading.Timer] = []
 
-        def planned(self, plan: object) -> None: ...
+    def moving(progress: Any) -> None:
+        if progress.done == 3:
+            there.rename(elsewhere)
+            back.append(threading.Timer(seconds, elsewhere.rename, [there]))
+            back[0].start()
 
-        def progressed(self, progress: Any) -> None:
-            if progress.done == 3:
-                there.rename(elsewhere)
-                self.back = threading.Timer(seconds, elsewhere.rename, [there])
-                self.back.start()
-
-    moving = Moving()
-    trials = zc_search.run_search(config, listener=moving).trials
-    assert moving.back is not None
+    trials = zc_search.run_search(config, on_progress=moving).trials
+    assert back
     whole = zc_search.run_search(configured(tmp_path / "whole", n_trials=6)).trials
     assert trials["architecture"].equals(whole["architecture"])
 
 
-@pytest.mark.parametrize("seconds", [1.5, pytest.param(10.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [0.3, pytest.param(10.0, marks=pytest.mark.slow)])
 def test_a_database_that_another_program_keeps_locked(tmp_path: Path, seconds: float) -> None:
     config = configured(tmp_path / "runs", n_trials=6)
     release: list[threading.Timer] = []
 
-    class Locking:
-        def planned(self, plan: object) -> None: ...
+    def locking(progress: Any) -> None:
+        if progress.done == 3:
+            (database,) = (tmp_path / "runs").rglob("study.db")
+            other = sqlite3.connect(database, check_same_thread=False)
+            other.execute("BEGIN EXCLUSIVE")
+            release.append(threading.Timer(seconds, other.close))
+            release[0].start()
 
-        def progressed(self, progress: Any) -> None:
-            if progress.done == 3:
-                (database,) = (tmp_path / "runs").rglob("study.db")
-                other = sqlite3.connect(database, check_same_thread=False)
-                other.execute("BEGIN EXCLUSIVE")
-                release.append(threading.Timer(seconds, other.close))
-                release[0].start()
-
-    trials = zc_search.run_search(config, listener=Locking()).trials
+    trials = zc_search.run_search(config, on_progress=locking).trials
     assert release
     whole = zc_search.run_search(configured(tmp_path / "whole", n_trials=6)).trials
     assert trials["architecture"].equals(whole["architecture"])
+
+
+def test_a_journal_is_mended_by_its_last_bytes_alone(tmp_path: Path) -> None:
+    for text, kept in ((b"", 0), (b"half", 0), (b"one\n", 4), (b"one\ntw", 4), (b"a\nb\n", 4)):
+        (tmp_path / "j").write_bytes(text)
+        with (tmp_path / "j").open("rb+") as file:
+            for block in (1, 2, 3, 100):
+                assert storages._end_of_last_line(file, block) == kept
+    with (tmp_path / "j").open("wb") as file:  # a gigabyte, of which next to nothing is read
+        file.seek(2**30)
+        file.write(b"\nhalf")
+    with (tmp_path / "j").open("rb+") as file:
+        assert storages._end_of_last_line(file) == 2**30 + 1
 
 
 def test_half_a_line_at_the_end_of_a_journal_is_dropped(tmp_path: Path) -> None:
@@ -323,7 +326,7 @@ def test_a_clock_that_is_set_back_breaks_nothing(
     assert Back.calls >= 10
     assert len(result.trials) == 5
     assert result.trials["duration"].isna().all()
-    assert "report.html" in {p.name for p in result.folder.iterdir()}
+    assert "manifest.json" in {p.name for p in result.folder.iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -383,7 +386,7 @@ def test_no_password_is_written_anywhere(
     result = zc_search.run_search(configured(tmp_path, n_trials=3, storage=other))
     assert len(result.trials) == 3
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {"config.toml", "manifest.json", "report.html", "run.log"} <= {p.name for p in files}
+    assert {"config.toml", "manifest.json", "run.log"} <= {p.name for p in files}
     for path in files:
         for secret in (b"lovelace", b"byron"):
             assert secret not in path.read_bytes(), path

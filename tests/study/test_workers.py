@@ -1,16 +1,16 @@
 """Several processes on one study: who is alive, what is taken up, who may join."""
 
-import ast
 import json
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -26,12 +26,17 @@ from zc_search.cli.worker import help_run
 from zc_search.config import Config, parse_config
 from zc_search.errors import StudyError
 from zc_search.proxies import Probe
-from zc_search.study import CONFIG, VERSIONS, TrialRecord, identity, open_storage, presence, turns
-from zc_search.study.identity import Identity, has_ended, this_process
-from zc_search.study.joining import custom_code, join_study
-from zc_search.study.presence import WORKER, Presence
+from zc_search.samplers import sampler_of
+from zc_search.study import Objective, TrialRecord, open_storage, open_study, presence, trials
+from zc_search.study.objective import ACCURACIES
+from zc_search.study.presence import WORKER, Presence, has_ended, this_process
 from zc_search.study.run_folder import RunFolder
-from zc_search.study.study import open_study
+from zc_search.study.study import CONFIG, VERSIONS
+from zc_search.study.trials import Queue
+from zc_search.study.worker import custom_code
+from zc_search.study.worker import join_study as join
+
+join_study = partial(join, sampler_of=sampler_of)
 
 COMMAND = [sys.executable, "-m", "zc_search"]
 
@@ -53,7 +58,9 @@ def settings(**study: object) -> dict[str, dict[str, object]]:
 
 def configured(folder: Path, **study: object) -> Config:
     study.setdefault("storage", str(folder / "s.journal"))
-    return parse_config({**settings(**study), "output": {"folder": str(folder / "runs")}})
+    return parse_config(
+        {**settings(**study), "output": {"folder": str(folder / "runs"), "report": False}}
+    )
 
 
 # Who is alive ------------------------------------------------------------------------------------
@@ -78,7 +85,11 @@ def study() -> Study:
 
 
 def says(study: Study, name: str, **what: object) -> None:
-    study.set_user_attr(WORKER + name, {"beat": 1, "trials": [], **what})
+    study.set_user_attr(WORKER + name, {"id": name, "beat": 1, "trials": [], **what})
+
+
+def seen(me: Presence, within: float = 2.0) -> list[object]:
+    return [beat["id"] for beat in me.others(within)]
 
 
 def test_trials_of_nobody_are_taken_at_once_where_nobody_else_is_alive(study: Study) -> None:
@@ -92,194 +103,149 @@ def test_trials_of_nobody_are_taken_at_once_where_nobody_else_is_alive(study: St
 
 
 def test_another_is_alive_as_long_as_it_beats(study: Study, clock: Clock) -> None:
-    me = Presence(study, grace=45)
-    says(study, "elsewhere:1:a")
-    assert me.others() == ["elsewhere:1:a"]
+    me = Presence(study)
+    says(study, "elsewhere")
+    assert seen(me) == ["elsewhere"]
     clock.now += 40
-    says(study, "elsewhere:1:a", beat=2)
-    assert me.others() == ["elsewhere:1:a"]
+    says(study, "elsewhere", beat=2)
+    assert seen(me) == ["elsewhere"]
     clock.now += 44
-    assert me.others() == ["elsewhere:1:a"]
+    assert seen(me) == ["elsewhere"]
     clock.now += 3
-    assert me.others() == []
-    says(study, "elsewhere:1:a", beat=3)
+    assert seen(me) == []
+    says(study, "elsewhere", beat=3)
     clock.now += 3
-    assert me.others() == ["elsewhere:1:a"]
+    assert seen(me) == ["elsewhere"]
 
 
 def test_a_clock_that_is_set_back_changes_nothing(
     study: Study, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    me = Presence(study, grace=45)
-    says(study, "elsewhere:1:a")
+    me = Presence(study)
+    says(study, "elsewhere")
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    assert me.others() == ["elsewhere:1:a"]
+    assert seen(me) == ["elsewhere"]
     clock.now += 50
-    assert me.others() == []
+    assert seen(me) == []
 
 
 def test_what_the_living_have_in_hand_is_left_to_them(study: Study, clock: Clock) -> None:
-    me = Presence(study, grace=45)
+    me = Presence(study)
     study.ask()
     study.ask()
-    says(study, "elsewhere:1:a", trials=[0])
+    says(study, "elsewhere", trials=[0])
     assert me.abandoned() == []  # 1 may be a trial of the last seconds
     clock.now += 40
-    says(study, "elsewhere:1:a", trials=[0], beat=2)
+    says(study, "elsewhere", trials=[0], beat=2)
     assert me.abandoned() == []
     clock.now += 10
-    says(study, "elsewhere:1:a", trials=[0], beat=3)
+    says(study, "elsewhere", trials=[0], beat=3)
     assert [t.number for t in me.abandoned()] == [1]
     clock.now += 46
     assert [t.number for t in me.abandoned()] == [0, 1]
 
 
-def test_a_process_of_this_machine_that_died_or_left_is_known_at_once(study: Study) -> None:
-    here = this_process()
+def gone() -> dict[str, object]:
+    """A process of this machine that has ended."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    says(study, "gone", process={**here, "pid": process.pid})
-    says(study, "left", left=True)
-    says(study, "ended by an error", process=here)
+    return {**this_process(), "pid": process.pid}
+
+
+def test_a_process_of_this_machine_that_died_or_left_is_known_at_once(study: Study) -> None:
+    says(study, "gone", process=gone())
+    says(study, "left by an earlier version", left=True)
     study.set_user_attr(f"{WORKER}junk", 7)
     me = Presence(study)
     assert me.others() == []
-    with Presence(study) as other:
-        assert me.others(within=0) == [other.name]
+    with Presence(study, "main") as other:
+        assert [beat["process"] for beat in me.others(within=0)] == [this_process()]
+        assert other.key == f"{WORKER}main"
     assert me.others(within=0) == []
 
 
-LINUX = {
-    **this_process(),
-    "host": "h",
-    "boot": "b",
-    "namespace": "pid:[4026531836]",
-    "machine": "m",
-}
+def test_who_left_or_died_leaves_its_key_to_the_next(study: Study) -> None:
+    for _ in range(5):  # of which each one dies
+        me = Presence(study)
+        me.__enter__()
+        me._over.set()
+        said = study.user_attrs[me.key]
+        study.set_user_attr(me.key, {**said, "process": gone()})
+    for _ in range(5):
+        with Presence(study):
+            pass
+    (key,) = (k for k in study.user_attrs if k.startswith(WORKER))
+    assert study.user_attrs[key] is None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_of_two_with_one_key_one_takes_another(study: Study) -> None:
+    first, second = Presence(study), Presence(study)
+    second.key = first.key
+    second._write()
+    first._write()
+    assert first.key != second.key
+    assert len(first.others(within=0)) == len(second.others(within=0)) == 1
+
+
+def test_who_holds_a_lock_comes_in_place_of_what_it_was(study: Study) -> None:
+    """A container that is started again has another name, and its folder's lock."""
+    says(study, "main", process={**this_process(), "host": "elsewhere"}, trials=[0])
+    study.ask()
+    with Presence(study, "main") as me:
+        assert [t.number for t in me.abandoned()] == [0]
+
+
 @pytest.mark.parametrize(
     ("differs", "ended"),
     [
         ({}, False),
-        ({"started": "1"}, True),  # its number was given again
+        ({"started": 1.0}, True),  # its number was given again, or the machine started anew
         ({"pid": 2**22 + 1}, True),
-        ({"pid": 2**22 + 1, "host": "i", "machine": "k"}, True),  # containers share the kernel
-        ({"pid": 2**22 + 1, "namespace": "o"}, None),  # where that number may be another's
-        ({"boot": "c"}, True),  # the machine was started anew
-        ({"boot": "c", "pid": 1}, True),
-        ({"boot": "c", "machine": "k"}, None),  # another one, which has the name too
-        ({"boot": "c", "machine": None}, None),
-        ({"boot": "c", "namespace": "n"}, None),  # in a container that has the name of its image
-        ({"boot": None, "pid": 2**22 + 1}, None),  # where /proc is another namespace's
-        ({"boot": "c", "host": "i"}, None),
-        ({"boot": None, "host": "i"}, None),
-        ({"pid": "1"}, None),
+        ({"pid": 2**22 + 1, "host": "another, or a container"}, False),
+        ({"pid": "one"}, False),
+        ({"started": None}, False),
     ],
 )
-def test_a_process_is_known_by_more_than_its_number(differs: Identity, ended: bool | None) -> None:
-    other = {k: v for k, v in {**LINUX, **differs}.items() if v is not None}
-    assert has_ended(other, LINUX) is ended
+def test_a_process_is_known_by_more_than_its_number(
+    differs: dict[str, object], ended: bool
+) -> None:
+    assert has_ended({**this_process(), **differs}) is ended
+    assert has_ended("junk") is False
 
 
-def test_without_proc_a_number_on_the_same_host_is_looked_for() -> None:
-    here = {"host": "h", "pid": os.getpid()}
-    assert has_ended(here, here) is None  # it may be another one of the same number
-    assert has_ended({"host": "h", "pid": 2**22 + 1}, here)
-    assert has_ended({"host": "i", "pid": 2**22 + 1}, here) is None
-    assert has_ended("junk", here) is None
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such processes")
 def test_a_process_that_waits_for_its_parent_has_ended() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         deadline = time.monotonic() + 20
-        while not has_ended({**this_process(), "pid": process.pid}, this_process()):
+        while not has_ended({**this_process(), "pid": process.pid, "started": None}):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert process.returncode is None  # so its number is still there
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs namespaces")
-def test_processes_that_cannot_see_each_other_wait_for_the_beats() -> None:
-    code = "from zc_search.study.identity import *; print(dict(this_process()))"
-    said = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--pid", "--fork", sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if said.returncode:
-        pytest.skip(f"namespaces are not allowed here: {said.stderr}")
-    other = ast.literal_eval(said.stdout)
-    assert other["pid"] == 1
-    assert has_ended(other, this_process()) is None  # though it has, and 1 is another here
-
-
-def test_a_search_waits_for_those_that_it_cannot_see(
-    study: Study, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    waited: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        waited.append(seconds)
-        clock.now += seconds
-        if len(waited) == beats_after:
-            says(study, "elsewhere:1:a", beat=2)
-
-    monkeypatch.setattr(presence.time, "sleep", sleep)
-    beats_after = 7
-    Presence(study).settle()  # nobody is there
-    says(study, "elsewhere:1:a")
-    Presence(study).settle()  # nothing is in anybody's hands
-    assert not waited
-    study.ask()
-    says(study, "here:2:b", process=this_process() | {"pid": os.getppid(), "started": parent()})
-    me = Presence(study)
-    me.settle()  # until it beats
-    assert sum(waited) == 7
-    assert me.others() == ["elsewhere:1:a", "here:2:b"]
-    (said,) = caplog.messages
-    assert said.startswith("waiting up to 45 s for a sign of life from elsewhere:1, where trials ")
-    waited.clear()
-    beats_after = -1
-    me = Presence(study)
-    me.settle()  # until it is clear that it is dead
-    assert sum(waited) == 46
-    assert me.others() == []
-    waited.clear()
-    Presence(study).settle()  # which is known from then on
-    assert not waited
-
-
-def parent() -> str | None:
-    return identity._started(os.getppid()) if sys.platform == "linux" else None
-
-
-def test_what_a_machine_that_is_gone_had_in_hand_is_taken_up_first(
+def test_what_a_machine_that_is_gone_had_in_hand_is_taken_up_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zc_search.run_search(configured(tmp_path, n_trials=3))
     config = configured(tmp_path, n_trials=6)
     study = optuna.load_study(study_name="s", storage=open_storage(str(config.study.storage)))
-    study.set_user_attr(f"{WORKER}gone:1:a", {"beat": 7, "trials": [3]})
+    says(study, "gone", trials=[3])
     study.ask()  # by that one, which was killed
-    monkeypatch.setattr(Presence.__init__, "__kwdefaults__", {"every": 10.0, "grace": 1.0})
+    monkeypatch.setattr(Presence.__init__, "__kwdefaults__", {"every": 10.0, "grace": 0.3})
+    monkeypatch.setattr(trials, "_PAUSE", 0.05)
     zc_search.run_search(config)
-    told = [t.datetime_complete for t in study.get_trials(deepcopy=False)]
-    assert len(told) == 6
-    assert told == sorted(told)
+    assert states(study).keys() <= {"COMPLETE", "PRUNED"}
+    assert len(study.trials) == 6
 
 
 def test_it_beats_and_says_what_it_has_in_hand(study: Study) -> None:
     with Presence(study, every=0.01) as me:
         me.hold([3, 4])
         deadline = time.monotonic() + 20
-        said = {"beat": 5, "trials": [3, 4], "process": this_process()}
-        while study.user_attrs[WORKER + me.name] != said:
+        while (said := study.user_attrs[me.key])["beat"] < 5 or said["trials"] != [3, 4]:
             assert time.monotonic() < deadline
             time.sleep(0.001)
+        assert said["process"] == this_process()
 
 
 # Many on one study -------------------------------------------------------------------------------
@@ -294,7 +260,8 @@ def test_who_asks_at_the_same_moment_gives_the_surplus_back(tmp_path: Path) -> N
     zc_search.run_search(config)
     study = optuna.load_study(study_name="s", storage=open_storage(str(config.study.storage)))
     late = study.ask()
-    assert turns._is_surplus(study, late, 6)
+    queue = Queue(study, Objective(config), Presence(study), lambda *_: Future(), lambda *_: None)
+    assert queue._is_surplus(late)
     study.tell(late, state=TrialState.FAIL)
     more = zc_search.run_search(configured(tmp_path, n_trials=8))
     assert more.trials["number"].tolist() == [0, 1, 2, 3, 4, 5, 7, 8]
@@ -330,6 +297,7 @@ def run_in(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.thorough
 def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     config = parse_config(
         {
@@ -349,7 +317,8 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     while not name:  # until it has announced itself
         assert worker.poll() is None, worker.communicate()
         names = [k for k in study.user_attrs if k.startswith(WORKER)]
-        name = next((n for n in names if f":{worker.pid}:" in n), "")
+        pids = {n: (study.user_attrs[n] or {}).get("process", {}).get("pid") for n in names}
+        name = next((n for n, pid in pids.items() if pid == worker.pid), "")
         time.sleep(0.01)
     time.sleep(0.4)
     os.kill(worker.pid, signal.SIGKILL)
@@ -381,24 +350,23 @@ def test_isomorphs_are_scored_by_workers_too(tmp_path: Path) -> None:
             },
             "proxies": {"cache": "off"},
             "objectives": {"snip": "maximize", f"{__name__}:in_a_worker": "maximize"},
-            "output": {"folder": str(tmp_path)},
+            "output": {"folder": str(tmp_path), "report": False},
         }
     )
-    trials = zc_search.run_search(config).trials
-    assert trials["repeat_of"].notna().any()
-    assert trials["architecture"].nunique() > trials["function_key"].nunique()
-    assert (trials[f"{__name__}:in_a_worker"] == 1.0).all()
+    table = zc_search.run_search(config).trials
+    assert table["repeat_of"].notna().any()
+    assert table["architecture"].nunique() > table["function_key"].nunique()
+    assert (table[f"{__name__}:in_a_worker"] == 1.0).all()
 
 
 def test_seeds_differ_between_workers(tmp_path: Path) -> None:
     config = configured(tmp_path, sampler="nsgaii")
     storage = open_storage(str(config.study.storage))
+    objective = Objective(config)
     asked = []
     for _ in range(3):  # as three processes would, each with a sampler of its own
-        study = open_study(config, storage, "fingerprint")
-        trial = study.ask()
-        space = dict(config.space.choices)
-        asked.append(tuple(trial.suggest_categorical(n, v) for n, v in space.items()))
+        study = open_study(objective, storage, sampler_of(config, objective.space))
+        asked.append(objective.suggest(study.ask()))
     assert len(set(asked)) == 3
 
 
@@ -413,7 +381,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {
             **settings(n_trials=1, storage=str(folder / "s.journal")),
             "objectives": {"snip": "maximize", f"{__name__}:slow": "maximize"},
-            "output": {"folder": str(folder)},
+            "output": {"folder": str(folder), "report": False},
         }
     )
     zc_search.run_search(config)
@@ -471,6 +439,12 @@ def test_another_torch_is_said(
     assert "was begun with torch 1.0, here is" in caplog.text
 
 
+def test_other_accuracies_are_refused(begun: Path, tmp_path: Path) -> None:
+    address = altered(begun, tmp_path, ACCURACIES, {"fingerprint": "0", "provenance": "elsewhere"})
+    with pytest.raises(StudyError, match=r"accuracies of another table \('elsewhere'"):
+        join_study(address, "s", allow_code=True)
+
+
 def test_other_images_are_refused(begun: Path, tmp_path: Path) -> None:
     address = altered(begun, tmp_path, "zc_search_data", "f" * 64)
     with pytest.raises(StudyError, match="begun with other images"):
@@ -497,9 +471,10 @@ def test_a_second_process_may_help_when_it_is_asked_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = f"output.folder={tmp_path / 'runs'}"
+    without = "output.report=false"
     with pytest.raises(StudyError, match=r"study\.storage: cannot open 'sqlite:///"):
         help_run(parse_config(settings(), [folder]))
-    zc_search.run_search(parse_config(settings(n_trials=2), [folder]))
+    zc_search.run_search(parse_config(settings(n_trials=2), [folder, without]))
     with RunFolder(tmp_path / "runs/s").locked():
         help_run(parse_config(settings(n_trials=4), [folder]))
     said = capsys.readouterr().out.splitlines()

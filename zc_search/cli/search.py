@@ -1,6 +1,5 @@
 """``zc-search --config FILE``: the main job."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +81,6 @@ def search(
 
     from zc_search.report.text import TerminalListener, logged_to, print_result, result_document
     from zc_search.search import run_search
-    from zc_search.study.result import Silence
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if join:
@@ -92,11 +90,14 @@ def search(
         return
     out, err = Console(), Console(stderr=True)
     plan = err if as_json else out
-    with (
-        nullcontext(Silence()) if quiet else TerminalListener(plan, err) as listener,
-        logged_to(err, verbose=verbose),
-    ):
-        result = run_search(chosen, fresh=fresh, listener=listener)
+    with logged_to(err, verbose=verbose):
+        if quiet:
+            result = run_search(chosen, fresh=fresh)
+        else:
+            with TerminalListener(plan, err) as shown:
+                result = run_search(
+                    chosen, fresh=fresh, on_plan=shown.planned, on_progress=shown.progressed
+                )
     if as_json:
         typer.echo(result_document(result))
     elif not quiet:

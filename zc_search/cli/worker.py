@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from zc_search.config import Config
-    from zc_search.study.joining import Local
+    from zc_search.study.worker import Local
 
 
 def worker(
@@ -43,7 +43,7 @@ def worker(
         typer.echo("name the storage: --storage URL, or $ZC_SEARCH_STORAGE", err=True)
         raise typer.Exit(2)
 
-    from zc_search.study.joining import Local
+    from zc_search.study.worker import Local
 
     place = str(images) if images else None
     _work(address, study, Local(workers, device, place), allow_code, None)
@@ -51,8 +51,8 @@ def worker(
 
 def help_run(config: "Config") -> None:
     """Work on the study of a run that is going on, of which these are the settings."""
-    from zc_search.study.joining import Local
     from zc_search.study.run_folder import run_path, storage_url
+    from zc_search.study.worker import Local
 
     address = storage_url(config, run_path(config))
     _work(address, config.study.name, Local(config.study.workers), True, config)
@@ -62,8 +62,9 @@ def _work(address: str, name: str, local: "Local", allow_code: bool, own: "Confi
     import optuna
 
     from zc_search._utils.passwords import without_passwords
+    from zc_search.samplers import sampler_of
     from zc_search.study import TrialRecord
-    from zc_search.study.joining import join_study
+    from zc_search.study.worker import join_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     told = 0
@@ -81,6 +82,7 @@ def _work(address: str, name: str, local: "Local", allow_code: bool, own: "Confi
     finished = join_study(
         address,
         name,
+        sampler_of,
         local=local,
         allow_code=allow_code,
         own=own,

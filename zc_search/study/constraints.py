@@ -19,27 +19,23 @@ def violations(constraints: Constraints, proxies: Mapping[str, float]) -> dict[s
 
     At or below 0 it is kept; where the cost is not known it is 1. Shares, so that those of
     several constraints can be added up, as NSGA-II does.
-
-    Args:
-        constraints: The limits.
-        proxies: Values of the architecture.
     """
-    found = {}
+    beyond = {}
     for proxy, (name, limit) in constraints.limits.items():
         cost = proxies.get(proxy, math.nan)
-        found[name] = cost / limit - 1 if math.isfinite(cost) else 1.0
-    return found
+        beyond[name] = cost / limit - 1 if math.isfinite(cost) else 1.0
+    return beyond
 
 
 def broken(constraints: Constraints, proxies: Mapping[str, float]) -> str | None:
     """Say which constraints an architecture breaks; None if it keeps them all."""
     beyond = violations(constraints, proxies)
-    said = [
+    sentences = [
         f"{proxies.get(proxy, math.nan):.4g} {_UNITS[name]}, above {name} = {limit:g}"
         for proxy, (name, limit) in constraints.limits.items()
         if beyond[name] > 0
     ]
-    return "; ".join(said) or None
+    return "; ".join(sentences) or None
 
 
 def check_constraints(config: Config, batch: Batch, task: Task) -> None:
@@ -47,11 +43,6 @@ def check_constraints(config: Config, batch: Batch, task: Task) -> None:
 
     Only in the space of NAS-Bench-201 cells is it known which cell that is: on each edge what has
     no weights, if that is allowed. Elsewhere, and for latency, the search itself will tell.
-
-    Args:
-        config: The search's.
-        batch: What the networks are scored on.
-        task: What they are built for.
 
     Raises:
         ConfigError: No architecture can keep one of them.
@@ -70,5 +61,7 @@ def check_constraints(config: Config, batch: Batch, task: Task) -> None:
             raise ConfigError(
                 f"constraints.{name}: no architecture satisfies it: the limit is {limit:g} "
                 f"{_UNITS[name]}, and the smallest network of this space has {costs[proxy]:.4g}; "
-                "allow more, or set a smaller space.channels or space.cells"
+                "allow more, or set a smaller space.channels or space.cells",
+                key=f"constraints.{name}",
+                given=limit,
             )

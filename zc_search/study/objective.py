@@ -1,105 +1,284 @@
-"""From a trial's parameters to its record, and from a record to what Optuna is told."""
+"""What a search asks of an architecture, as an objective for any Optuna study."""
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import optuna
 from optuna.study import Study
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-from zc_search.benchmarks import Benchmark
-from zc_search.config import Config
-from zc_search.scoring.scorer import Scores
-from zc_search.spaces import AnyArchitecture, AnySpace
-from zc_search.study.constraints import broken, violations
+from zc_search.benchmarks import Benchmark, open_benchmark
+from zc_search.config import METRIC_DIRECTIONS, Config
+from zc_search.ensemble.models import make_model
+from zc_search.ensemble.without_accuracies import load_transferred
+from zc_search.errors import BenchmarkError
+from zc_search.proxies import resolve_proxies
+from zc_search.proxies.catalogue import Direction
+from zc_search.scoring.cache import open_cache
+from zc_search.scoring.images import batch_and_task
+from zc_search.scoring.scorer import Scorer, Scores
+from zc_search.spaces import AnyArchitecture, make_space, read_architecture
+from zc_search.study.clock import Clock
+from zc_search.study.constraints import broken, check_constraints, violations
+from zc_search.study.predictions import load_ensembles, with_predictions
 from zc_search.study.record import RECORD, TrialRecord
 
 FEASIBLE = "feasible"
 """The name of the constraint: 0 for a feasible trial, 1 for one without objective values."""
 
+DATA = "zc_search_data"
+"""The key of the study's user attribute that holds the fingerprint of the batch."""
 
-def suggest(trial: Trial, space: AnySpace) -> AnyArchitecture:
-    """Ask Optuna for a value of every parameter of the space."""
-    architecture: AnyArchitecture = space.suggest(trial)
-    return architecture
+DEFINITIONS = "zc_search_definitions"
+"""The key of the one that holds what its proxies mean: name to `Proxy.definition`."""
 
+ENSEMBLES = "zc_search_ensembles"
+"""The key of the one that holds the checksum of each ensemble that it optimises."""
 
-def make_record(
-    architecture: AnyArchitecture,
-    scores: Scores | None,
-    benchmark: Benchmark | None,
-    *,
-    repeat_of: int | None,
-    data: str,
-) -> TrialRecord:
-    """Put together what is known of an architecture; `scores` is None if it was not scored."""
-    start = time.perf_counter()
-    known = benchmark is not None and (architecture.infeasible is None or architecture in benchmark)
-    figures = dict(benchmark.query(architecture)) if benchmark and known else {}
-    seconds = {"benchmark": time.perf_counter() - start}
-    record = TrialRecord(
-        architecture=architecture.to_string(),
-        function_key=architecture.function_key,
-        benchmark=figures,
-        repeat_of=repeat_of,
-        seconds=seconds,
-        data=data,
-    )
-    if scores is None:
-        return replace(record, infeasible=architecture.infeasible)
-    return replace(
-        record,
-        proxies=dict(scores.values),
-        failures=dict(scores.failures),
-        seconds={"proxies": scores.seconds, **seconds},
-    )
+ACCURACIES = "zc_search_accuracies"
+"""The key of the one that holds where its accuracies come from, and their fingerprint."""
+
+OnTrial = Callable[[int, TrialRecord], None]
+"""Called after each trial, with its number and record."""
 
 
-def objective_values(config: Config, record: TrialRecord) -> list[float]:
-    """Return the values of the active objectives, or their weighted sum; possibly not finite.
+class Objective:
+    """What a search asks of an architecture: proxies, accuracy, constraints and predictions.
 
-    The sum is of ``sign * scale * value`` with sign -1 for what is to be minimised, and is itself
-    to be maximised.
+    >>> objective = Objective(load_config("search.toml"))  # doctest: +SKIP
+    >>> study = optuna.create_study(directions=objective.directions)  # doctest: +SKIP
+    >>> study.set_metric_names(objective.metric_names)  # doctest: +SKIP
+    >>> study.optimize(objective, n_trials=50)  # doctest: +SKIP
+
+    Args:
+        config: The search's; its sections ``study`` and ``output`` are of no matter here, but
+            for `sum_objectives`.
+        benchmark: What training gave; by default what `config` names is opened.
+
+    Attributes:
+        config: The search's.
+        space: Where architectures come from.
+        proxies: What is computed.
+        scorer: Computes it.
+        benchmark: Says what training gave; None without one.
+        ensembles: Those whose predictions are objectives, by objective.
+        about_images: What there is to say of the images, a few words each.
+        clock: What was spent of the study's budgets.
+
+    Raises:
+        ZcSearchError: Something in the configuration cannot be had; nothing is computed yet.
     """
-    known: Mapping[str, float] = {**record.benchmark, **record.proxies}
-    values = [known.get(objective.name, math.nan) for objective in config.active_objectives]
-    if not config.study.sum_objectives:
+
+    def __init__(self, config: Config, *, benchmark: Benchmark | None = None) -> None:
+        self.config = config
+        self.proxies = resolve_proxies(config.proxies_to_compute)
+        self.ensembles = load_ensembles(config, self.proxies)
+        self.benchmark = benchmark or _open_benchmark(config)
+        self.space = make_space(config.space)
+        batch, task, about_images = batch_and_task(config)
+        self.about_images = tuple(about_images)
+        cache = open_cache(config.proxies.cache)
+        self.scorer = Scorer.of(config, self.proxies, batch, task, cache)
+        # Complain now, not after the last trial.
+        make_model(config.ensemble.model, None, config.ensemble.seed)
+        load_transferred(config, self.definitions)
+        check_constraints(config, batch, task)
+        self.clock = Clock()
+        self._first_of: dict[str, int] = {}
+        self._scores: dict[str, Scores] = {}
+        self._counted: set[int] = set()
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The names of the values, for `Study.set_metric_names`."""
+        if self.config.study.sum_objectives:
+            return ["weighted_sum"]
+        return [objective.name for objective in self.config.active_objectives]
+
+    @property
+    def directions(self) -> list[Direction]:
+        """The directions of the values, for `optuna.create_study`."""
+        if self.config.study.sum_objectives:
+            return ["maximize"]
+        return [objective.direction for objective in self.config.active_objectives]
+
+    @property
+    def definitions(self) -> dict[str, str]:
+        """What each proxy means, by name."""
+        return {proxy.name: proxy.definition for proxy in self.proxies}
+
+    @property
+    def conditions(self) -> dict[str, str | dict[str, str]]:
+        """What the trials of one study must share to be compared, by attribute of the study."""
+        checksums = {name: str(e.to_dict()["checksum"]) for name, e in self.ensembles.items()}
+        conditions: dict[str, str | dict[str, str]] = {
+            DATA: self.scorer.batch.fingerprint,
+            DEFINITIONS: self.definitions,
+            ENSEMBLES: checksums,
+        }
+        if self.benchmark is not None:
+            conditions[ACCURACIES] = {
+                "fingerprint": self.benchmark.fingerprint,
+                "provenance": self.benchmark.provenance,
+            }
+        return conditions
+
+    def __call__(self, trial: Trial) -> list[float]:
+        """Score an architecture of Optuna's choice, record it, and return its values.
+
+        Raises:
+            TrialPruned: It has no finite values; the record says why.
+        """
+        self.catch_up(trial.study)
+        architecture = self.suggest(trial)
+        feasible = architecture.infeasible is None
+        scores = self.scorer.score(architecture) if feasible else None
+        record, values = self.store(trial, self.record(trial, architecture, scores))
+        if values is None:
+            raise optuna.TrialPruned(record.infeasible)
         return values
-    pairs = zip(config.active_objectives, values, strict=True)
-    return [sum(objective.sign * objective.scale * value for objective, value in pairs)]
 
+    def suggest(self, trial: Trial) -> AnyArchitecture:
+        """Ask Optuna for a value of every parameter of the space."""
+        parameters = {
+            name: trial.suggest_categorical(name, values)
+            for name, values in self.space.choices.items()
+        }
+        architecture: AnyArchitecture = self.space.architecture(parameters)
+        return architecture
 
-def tell(study: Study, trial: Trial, config: Config, record: TrialRecord) -> TrialRecord:
-    """Store a record with its trial and finish the trial; return the record as stored.
+    def record(
+        self, trial: Trial, architecture: AnyArchitecture, scores: Scores | None
+    ) -> TrialRecord:
+        """Put together what is known of an architecture; `scores` is None if it was not scored."""
+        start = time.perf_counter()
+        benchmark = self.benchmark
+        known = benchmark and (architecture.infeasible is None or architecture in benchmark)
+        figures = dict(benchmark.query(architecture)) if benchmark and known else {}
+        seconds = {"benchmark": time.perf_counter() - start}
+        record = TrialRecord(
+            architecture=architecture.to_string(),
+            function_key=architecture.function_key,
+            benchmark=figures,
+            repeat_of=self._first_of.get(architecture.function_key),
+            infeasible=architecture.infeasible,
+            seconds=seconds,
+            data=self.scorer.batch.fingerprint,
+        )
+        if scores is not None:
+            record = replace(
+                record,
+                proxies=dict(scores.values),
+                failures=dict(scores.failures),
+                seconds={"proxies": scores.seconds, **seconds},
+            )
+        if stored := TrialRecord.of(trial):  # cut off while it was told
+            record = replace(record, seconds=stored.seconds)
+        return with_predictions(record, self.ensembles)
 
-    A trial without finite objective values is infeasible: it is told without values, as pruned,
-    with the reason in its record. One that is beyond a constraint of the user's is infeasible too,
-    but told with its values, from which samplers learn the way back.
-    """
-    values = objective_values(config, record)
-    if record.infeasible is None and not all(map(math.isfinite, values)):
-        names = [o.name for o in config.active_objectives]
+    def values(self, record: TrialRecord) -> list[float]:
+        """Return the values of the active objectives, or their weighted sum; maybe not finite.
+
+        The sum is of ``sign * scale * value`` with sign -1 for what is to be minimised, and is
+        itself to be maximised.
+        """
+        known: Mapping[str, float] = {**record.benchmark, **record.proxies}
+        objectives = self.config.active_objectives
+        values = [known.get(objective.name, math.nan) for objective in objectives]
+        if not self.config.study.sum_objectives:
+            return values
+        pairs = zip(objectives, values, strict=True)
+        return [sum(objective.sign * objective.scale * value for objective, value in pairs)]
+
+    def store(self, trial: Trial, record: TrialRecord) -> tuple[TrialRecord, list[float] | None]:
+        """Store a record and its constraints with a trial that is to be told.
+
+        Returns:
+            The record as stored, with the reason if it is infeasible, and the values; None where
+            they are not finite. What is beyond a constraint of the user's is infeasible too, but
+            has values, from which samplers learn the way back.
+        """
+        values = self.values(record)
+        if record.infeasible is None and not all(map(math.isfinite, values)):
+            record = replace(record, infeasible=self._reason(record))
+        scored = record.infeasible is None
+        constraints = self.config.constraints
+        if scored:
+            record = replace(record, infeasible=broken(constraints, record.proxies))
+        stored: Mapping[str, float] = {}
+        if RECORD in trial.user_attrs:  # cut off while it was told
+            stored = frozen(trial.study, trial.number).constraints
+        trial.set_user_attr(RECORD, record.to_json())
+        beyond = violations(constraints, record.proxies)
+        for name, value in {FEASIBLE: 0.0 if scored else 1.0, **beyond}.items():
+            if name not in stored:
+                trial.set_constraint(name, value)
+        return record, values if scored else None
+
+    def _reason(self, record: TrialRecord) -> str:
         known = {**record.benchmark, **record.proxies}
         reasons = [
-            f"{name}: {record.failures.get(name, 'no value')}"
-            for name in names
-            if not math.isfinite(known.get(name, math.nan))
+            f"{o.name}: {record.failures.get(o.name, 'no value')}"
+            for o in self.config.active_objectives
+            if not math.isfinite(known.get(o.name, math.nan))
         ]
-        record = replace(record, infeasible="; ".join(reasons) or "the weighted sum overflows")
-    scored = record.infeasible is None
-    if scored:
-        record = replace(record, infeasible=broken(config.constraints, record.proxies))
-    stored: Mapping[str, float] = {}
-    if RECORD in trial.user_attrs:  # cut off while it was told
-        stored = study._storage.get_trial(trial._trial_id).constraints
-    trial.set_user_attr(RECORD, record.to_json())
-    beyond = violations(config.constraints, record.proxies)
-    for name, value in {FEASIBLE: 0.0 if scored else 1.0, **beyond}.items():
-        if name not in stored:
-            trial.set_constraint(name, value)
-    if scored:
-        study.tell(trial, values)
-    else:
-        study.tell(trial, state=TrialState.PRUNED)
-    return record
+        return "; ".join(reasons) or "the weighted sum overflows"
+
+    def count(self, number: int, record: TrialRecord) -> None:
+        """Take a trial into account, for repeats and budgets."""
+        self._counted.add(number)
+        self._first_of.setdefault(record.function_key, number)
+        self.clock.count(record)
+
+    def remember(self, scores: Scores) -> None:
+        """Let the scorer know what was computed."""
+        self.scorer.remember(scores)
+        if scores.values:
+            self._scores.setdefault(scores.architecture.function_key, scores)
+
+    def known(self, function_key: str) -> Scores | None:
+        """Return the scores of an architecture of a function, if one was scored."""
+        return self._scores.get(function_key)
+
+    def catch_up(self, study: Study, on_trial: OnTrial = lambda number, record: None) -> None:
+        """Take the trials of a study into account that are new, this process's or others'."""
+        for trial in finished_trials(study):
+            if trial.number not in self._counted and (record := TrialRecord.of(trial)):
+                self.count(trial.number, record)
+                architecture = read_architecture(record.architecture)
+                self.remember(Scores(architecture, record.proxies, record.failures))
+                on_trial(trial.number, record)
+
+
+def finished_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials that were told, in order of their numbers."""
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    return study.get_trials(deepcopy=False, states=states)
+
+
+def frozen(study: Study, number: int) -> FrozenTrial:
+    """Return a trial as the storage has it."""
+    return study.get_trials(deepcopy=False)[number]
+
+
+def _open_benchmark(config: Config) -> Benchmark | None:
+    """Open the benchmark, if it has what is asked of it."""
+    if config.benchmark.name == "none":
+        return None
+    benchmark = open_benchmark(config.benchmark.name, config.space.dataset, config.benchmark.path)
+    wanted = [o.name for o in config.objectives if o.name in METRIC_DIRECTIONS]
+    _check_metrics(benchmark, (config.benchmark.metric, *wanted))
+    return benchmark
+
+
+def _check_metrics(benchmark: Benchmark, metrics: Sequence[str]) -> None:
+    any_architecture = benchmark.architecture(0)
+    for metric in metrics:
+        try:
+            benchmark.query(any_architecture, metrics=[metric])
+        except BenchmarkError as error:
+            raise BenchmarkError(
+                f"benchmark.metric or objectives: {error}", key="benchmark.metric", given=metric
+            ) from error

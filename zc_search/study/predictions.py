@@ -7,18 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from optuna.study import Study
 
 from zc_search.config import Config, ensemble_file
-from zc_search.errors import StudyError
 from zc_search.proxies import Proxy
 from zc_search.study.record import TrialRecord
 
 if TYPE_CHECKING:  # scikit-learn takes a second to start, in every worker
     from zc_search.ensemble import Ensemble
-
-ENSEMBLES = "zc_search_ensembles"
-"""The key of the study's user attribute that holds the checksum of each ensemble."""
 
 
 class PredictionWarning(UserWarning):
@@ -28,55 +23,23 @@ class PredictionWarning(UserWarning):
 def load_ensembles(config: Config, proxies: Sequence[Proxy]) -> "dict[str, Ensemble]":
     """Load the ensembles whose predictions are objectives, by the objective's name.
 
-    Args:
-        config: The search's.
-        proxies: What is computed for each architecture.
-
     Raises:
         EnsembleError: A file that cannot be read, or an ensemble of proxies that are not computed
             or have another definition now, or with features of cells for another search space.
-
-    Warns:
-        PredictionWarning: Definitions that could not be compared.
     """
     from zc_search.ensemble import Ensemble
-    from zc_search.ensemble.compatibility import (
-        check_definitions,
-        check_proxies,
-        check_space,
-    )
+    from zc_search.ensemble.compatibility import check_definitions, check_proxies, check_space
 
     ensembles: dict[str, Ensemble] = {}
     for objective in config.objectives:
         if file := ensemble_file(objective.name):
-            ensemble = Ensemble.load(file)
-            names = [p.name for p in proxies]
+            ensemble = ensembles[objective.name] = Ensemble.load(file)
             where = f"objective {objective.name!r}"
             check_space(ensemble, config.space.name, where)
-            check_proxies(ensemble, names, f"{where}: proxies.compute")
+            check_proxies(ensemble, [p.name for p in proxies], f"{where}: proxies.compute")
             for note in check_definitions(ensemble, {p.name: p.definition for p in proxies}):
                 warnings.warn(note, PredictionWarning, stacklevel=2)
-            ensembles[objective.name] = ensemble
     return ensembles
-
-
-def remember_ensembles(study: Study, ensembles: "Mapping[str, Ensemble]") -> None:
-    """Note in a study which ensembles it optimises.
-
-    Raises:
-        StudyError: It was begun with others.
-    """
-    checksums = {name: ensemble.to_dict()["checksum"] for name, ensemble in ensembles.items()}
-    before = study.user_attrs.get(ENSEMBLES)
-    if before is None and checksums:
-        study.set_user_attr(ENSEMBLES, checksums)
-    elif before is not None and before != checksums:
-        changed = [name for name in checksums if before.get(name) != checksums[name]]
-        raise StudyError(
-            f"study {study.study_name!r} was begun with another ensemble in "
-            f"{', '.join(changed)}; go on with that one, choose another study.name, or start over "
-            "with --fresh"
-        )
 
 
 def with_predictions(record: TrialRecord, ensembles: "Mapping[str, Ensemble]") -> TrialRecord:

@@ -1,86 +1,82 @@
 """Which processes work on a study, and which of its trials are nobody's any more.
 
 Optuna has heartbeats for databases alone, and one that dies between asking for a trial and its
-first beat leaves that trial running for ever. Here each process writes a study's attribute that
-says how often it has beaten and what it has in hand; who looks on compares two of these by a clock
-of its own, so that the clocks of two machines need not agree and may be set back.
+first beat leaves that trial running for ever. Here each process writes an attribute of the study
+that says how often it has beaten and what it has in hand; who looks on compares two of these by a
+clock of its own, so that the clocks of two machines need not agree and may be set back. Who is
+alone needs none of this: every trial that runs is its own.
 """
 
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from platform import node
 from threading import Event, Thread
-from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
+import psutil
 from optuna.exceptions import OptunaError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from zc_search.errors import StudyError
-from zc_search.study.identity import has_ended, this_process
 
 logger = logging.getLogger("zc_search")
 
 WORKER = "zc_search_worker:"
-"""What the keys of the study's user attributes begin with that say who works on it."""
-
-EVERY = 10.0
-"""Seconds between two beats."""
-
-GRACE = 45.0
-"""Seconds without a beat after which a process counts as dead."""
+"""What the keys of the study's attributes begin with that say who works on it."""
 
 
 class Presence:
     """Shows a study that this process works on it; a context manager.
 
+    Optuna deletes no attribute, so who leaves or is dead leaves its key, empty, to the next one.
+
     Args:
         study: The study.
+        name: Of whoever can be there once only, such as the process that has locked a folder: it
+            comes in place of what it was before a kill. Others take a free key.
         every: Seconds between two beats.
         grace: Seconds without a beat after which another process counts as dead, and for which a
             trial may be in nobody's hand.
-
-    Attributes:
-        name: Of this process: machine, process number, and eight characters of its own.
     """
 
-    def __init__(self, study: Study, *, every: float = EVERY, grace: float = GRACE) -> None:
-        self._here = this_process()
-        self.name = f"{self._here['host']}:{self._here['pid']}:{uuid4().hex[:8]}"
+    def __init__(
+        self, study: Study, name: str | None = None, *, every: float = 10.0, grace: float = 45.0
+    ) -> None:
+        self.key = WORKER + (name or uuid4().hex[:8])
+        self._named = name is not None
+        self._id = uuid4().hex
         self._study = study
-        self._every = every
-        self._grace = grace
+        self._every, self._grace = every, grace
         self._held: tuple[int, ...] = ()
         self._beats = 0
         self._seen: dict[str, tuple[object, float]] = {}
         self._loose_since: dict[int, float] = {}
-        self._others: dict[str, dict[str, Any]] = {}
-        self._unsure: set[str] = set()
+        self._others: list[dict[str, Any]] = []
         self._looked = -float("inf")
         self._over = Event()
         self._thread = Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> Self:
-        _ours.add(self.name)
+        if not self._named:
+            self.others()  # which frees the keys of the dead
+            free = [k for k, v in self._study.user_attrs.items() if k.startswith(WORKER) and not v]
+            self.key = free[0] if free else self.key
         self._write()
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self._over.set()
         self._thread.join(1.0)
-        _ours.discard(self.name)
         if isinstance(error, StudyError):
             return  # the storage is away, and was waited for
         try:
-            self._write(left=True)
+            self._study.set_user_attr(self.key, None)
         except (OptunaError, StudyError) as failure:
             logger.warning("the storage was not told that this process leaves: %s", failure)
 
@@ -91,75 +87,42 @@ class Presence:
             except Exception as error:  # the next beat may succeed; the search itself decides
                 logger.warning("a heartbeat failed: %s", error)
 
-    def _write(self, *, left: bool = False) -> None:
+    def _write(self) -> None:
+        there = self._study.user_attrs.get(self.key)
+        if not self._named and there and there.get("id") != self._id:  # another took it as well
+            self.key = WORKER + uuid4().hex[:8]
         self._beats += 1
-        said = {
-            "beat": self._beats,
-            "trials": list(self._held),
-            "process": dict(self._here),
-        }
-        self._study.set_user_attr(WORKER + self.name, {**said, "left": True} if left else said)
+        beat = {"id": self._id, "beat": self._beats, "trials": [*self._held]}
+        self._study.set_user_attr(self.key, {**beat, "process": this_process()})
 
     def hold(self, numbers: Iterable[int]) -> None:
         """Say which trials this process has in hand from now on; the next beat writes it down."""
         self._held = tuple(numbers)
 
-    def others(self, within: float = 2.0) -> list[str]:
-        """Return the names of the other processes that are alive, as of so many seconds ago."""
+    def others(self, within: float = 2.0) -> list[dict[str, Any]]:
+        """Return what the other processes wrote that are alive, as of so many seconds ago."""
         now = time.monotonic()
         if now - self._looked > within:
             self._looked = now
-            attributes = self._study.user_attrs
-            self._others = {
-                name: said
-                for key, said in attributes.items()
-                if key.startswith(WORKER)
-                and (name := key.removeprefix(WORKER)) != self.name
-                and self._is_alive(name, said, now)
-            }
-        return [*self._others]
+            self._others = [
+                beat
+                for key, beat in self._study.user_attrs.items()
+                if key.startswith(WORKER) and key != self.key and self._is_alive(key, beat, now)
+            ]
+        return self._others
 
-    def _is_alive(self, name: str, said: object, now: float) -> bool:
-        if not isinstance(said, dict) or said.get("left"):
+    def _is_alive(self, key: str, beat: Any, now: float) -> bool:
+        if not isinstance(beat, dict) or beat.get("left"):  # as earlier versions said it
             return False
-        process = said.get("process")
-        ended = has_ended(process, self._here)
-        # One of our own that does not say that it left ended with an error.
-        if ended or (process == self._here and name not in _ours):
-            return False
-        if ended is None and name not in self._seen:
-            self._unsure.add(name)
-        beat, since = self._seen.get(name, (said.get("beat"), now))
-        if beat != said.get("beat"):
-            beat, since = said.get("beat"), now
-            self._unsure.discard(name)
-        self._seen[name] = beat, since
-        if now - since <= self._grace:
+        mark = (beat.get("id"), beat.get("beat"))
+        before, since = self._seen.get(key, (None, now))
+        self._seen[key] = mark, (since if before in (None, mark) else now)
+        if now - self._seen[key][1] <= self._grace and not has_ended(beat.get("process")):
             return True
-        # So that nobody waits for it again; its next beat takes this back if it was only slow.
-        self._study.set_user_attr(WORKER + name, {**said, "left": True})
+        # Its next beat takes this back, if it was only slow.
+        self._study.set_user_attr(key, None)
+        del self._seen[key]
         return False
-
-    def settle(self) -> None:
-        """Wait until it is known which processes are alive, if trials may be in their hands.
-
-        So that what a process on another machine had in hand when it died is taken up before new
-        trials are begun, which would be drawn otherwise. One that is alive shows it within `every`
-        seconds, and one of this machine at once.
-        """
-        told = False
-        while unsure := self._unsure.intersection(self.others(within=0.0)):
-            if not self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                return
-            if not told:
-                names = sorted({name.rpartition(":")[0] for name in unsure})
-                logger.warning(
-                    "waiting up to %g s for a sign of life from %s, where trials may be in hand",
-                    self._grace,
-                    ", ".join(names),
-                )
-                told = True
-            time.sleep(min(1.0, self._grace / 10))
 
     def abandoned(self) -> list[FrozenTrial]:
         """Return the trials that were begun and that no living process has in hand.
@@ -167,15 +130,47 @@ class Presence:
         Where another process is alive, a trial that none of them names counts only after a
         while, since those of the last seconds are not written down yet.
         """
-        others = self.others(within=0.0)
-        now = time.monotonic()
-        held = {number for said in self._others.values() for number in said.get("trials", ())}
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        loose = [t for t in running if t.number not in held and t.number not in self._held]
-        self._loose_since = {t.number: self._loose_since.get(t.number, now) for t in loose}
+        loose = [trial for trial in running if trial.number not in self._held]
+        others = self.others(within=0.0) if loose else []
         if not others:
             return loose
+        held = {number for beat in others for number in beat.get("trials", ())}
+        now = time.monotonic()
+        loose = [trial for trial in loose if trial.number not in held]
+        self._loose_since = {t.number: self._loose_since.get(t.number, now) for t in loose}
         return [t for t in loose if now - self._loose_since[t.number] > self._grace]
 
 
-_ours: set[str] = set()
+def this_process() -> dict[str, str | int | float]:
+    """Return what tells this process from all others: its machine, number and start."""
+    process = psutil.Process()
+    return {"host": _place(), "pid": process.pid, "started": _started(process)}
+
+
+def has_ended(other: object) -> bool:
+    """Whether a process is known to have ended; of one on another machine that is never known."""
+    if not isinstance(other, dict) or other.get("host") != _place():
+        return False
+    try:
+        process = psutil.Process(int(other["pid"]))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        return abs(_started(process) - float(other["started"])) > 1.0  # another of that number
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False
+
+
+def _place() -> str:
+    """Return the machine, or the container: two of these may share a name, not process numbers."""
+    namespace = ""
+    with suppress(OSError, NotImplementedError):  # of Linux alone
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    return f"{node()} {namespace}".strip()
+
+
+def _started(process: psutil.Process) -> float:
+    """Return seconds between the machine's start and the process's; no clock is set back by."""
+    return round(float(process.create_time() - psutil.boot_time()), 2)

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from zc_search.config import Config
-from zc_search.ensemble import Ensemble
-from zc_search.study import TrialRecord
+from zc_search.study.record import TrialRecord
+
+if TYPE_CHECKING:
+    from zc_search.ensemble import Ensemble
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,14 @@ class SearchResult:
     folder: Path
     trials: pd.DataFrame
     pareto: pd.DataFrame
-    ensemble: Ensemble | None
+    ensemble: "Ensemble | None"
     ranking: pd.DataFrame
     best: Best | None
     notes: tuple[str, ...]
     seconds: Mapping[str, float]
-    pareto_ensemble: Ensemble | None = None
     provenance: str = ""
     optimum: float | None = None
+    pareto_ensemble: "Ensemble | None" = None
 
 
 @dataclass
@@ -86,23 +88,3 @@ class Progress:
         self.done += 1
         self.feasible += record.infeasible is None
         self.functions.add(record.function_key)
-
-
-class Listener(Protocol):
-    """Told what happens; the terminal's tables and progress bar are one."""
-
-    def planned(self, plan: Mapping[str, str]) -> None:
-        """Told what will be done, before anything is computed."""
-
-    def progressed(self, progress: Progress) -> None:
-        """Told after each trial."""
-
-
-class Silence:
-    """A listener that says nothing."""
-
-    def planned(self, plan: Mapping[str, str]) -> None:
-        """Say nothing."""
-
-    def progressed(self, progress: Progress) -> None:
-        """Say nothing."""

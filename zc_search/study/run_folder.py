@@ -1,6 +1,7 @@
-"""One run, one folder: who may write to it, and files that are whole or not there."""
+"""One run, one folder: who may write to it, its files whole or not there, its log."""
 
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,8 +14,11 @@ from filelock import FileLock, Timeout
 from sqlalchemy import URL
 
 from zc_search._utils.files import write_atomically
+from zc_search._utils.passwords import without_passwords
 from zc_search.config import Config
 from zc_search.errors import StudyError
+
+_logger = logging.getLogger("zc_search")
 
 
 def storage_url(config: Config, folder: Path) -> str:
@@ -47,7 +51,9 @@ class RunFolder:
         except OSError as error:
             raise StudyError(
                 f"output.folder: cannot write to {str(path)!r} ({error.strerror}); "
-                "choose another with --set output.folder=FOLDER"
+                "choose another with --set output.folder=FOLDER",
+                key="output.folder",
+                given=str(path),
             ) from error
 
     @contextmanager
@@ -63,7 +69,9 @@ class RunFolder:
         except Timeout as error:
             raise StudyError(
                 f"another process is working in {str(self.path)!r}; "
-                "wait for it, help it with --join, or choose another study.name"
+                "wait for it, help it with --join, or choose another study.name",
+                key="output.folder",
+                given=str(self.path),
             ) from error
         try:
             yield
@@ -85,8 +93,28 @@ class RunFolder:
             what = error.filename or str(self.path)
             raise StudyError(
                 f"output.folder: cannot write {what!r} ({error.strerror or error}); the trials "
-                "that were told are kept, and the same command writes the rest"
+                "that were told are kept, and the same command writes the rest",
+                key="output.folder",
+                given=str(what),
             ) from error
+
+    @contextmanager
+    def logging(self) -> Iterator[None]:
+        """Write the log of zc-search to ``run.log`` as well."""
+        handler = _RunLog(self.path / "run.log", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        level = _logger.level
+        _logger.setLevel(logging.INFO)
+        _logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            _logger.removeHandler(handler)
+            _logger.setLevel(level)
+            try:
+                handler.close()
+            except OSError:  # what could not be written before cannot be written now
+                _logger.debug("the end of the log is missing")
 
     def set_aside(self) -> Path | None:
         """Move what is in the folder to a numbered folder beside it; return that one."""
@@ -112,3 +140,13 @@ class RunFolder:
     def write_json(self, name: str, value: Mapping[str, Any]) -> Path:
         """Write JSON."""
         return self.write_text(name, json.dumps(value, indent=2, default=str) + "\n")
+
+
+class _RunLog(logging.FileHandler):
+    """A log without passwords, and never the reason for the end of a run."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_passwords(super().format(record))
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the base's name
+        """Say nothing: a disk that is full is said once, by what matters more than the log."""

@@ -1,18 +1,20 @@
 """Storages: from the address a user writes to an Optuna storage that waits while it is away."""
 
-import abc
 import errno
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     DBAPIError,
     OperationalError,
@@ -42,23 +44,33 @@ _BROKEN_OFF = (PendingRollbackError, ResourceClosedError, PoolTimeoutError)
 _OF_STORAGES = (StorageInternalError, SQLAlchemyError, OSError)
 
 
-def open_storage(address: str, patience: float = 0.0) -> BaseStorage:
+def open_storage(address: str, patience: float = 0.0, *, create: bool = True) -> BaseStorage:
     """Open a storage, or create one where there is none.
 
     Args:
         address: An SQLAlchemy URL, ``journal:///path`` or the path of a ``.journal`` or ``.log``
             file, or ``grpc://host:port`` of Optuna's gRPC proxy.
         patience: Seconds for which a storage that was there may be away before a call fails.
+        create: Whether files and tables may be created; else they must be there.
 
     Raises:
         StudyError: There is no such storage, or it cannot be reached; without its password.
     """
     try:
-        return PatientStorage(_connect(address), patience)  # type: ignore[abstract]  # see below
+        storage = _connect(address) if create else _connect_existing(address)
+        if not create:
+            storage.get_all_studies()
+        return cast("BaseStorage", PatientStorage(storage, patience))
     except Exception as error:  # each database driver raises errors of its own
         cause = error.__cause__ or error
         why = _missing(cause) if isinstance(cause, ModuleNotFoundError) else str(cause)
-        raise _cannot_open(address, why) from None
+        lines = without_passwords(why).strip().splitlines()
+        shown = without_passwords(address)
+        raise StudyError(
+            f"study.storage: cannot open {shown!r}: {lines[0] if lines else 'no answer'}",
+            key="study.storage",
+            given=shown,
+        ) from None
 
 
 def _missing(error: ModuleNotFoundError) -> str:
@@ -66,14 +78,6 @@ def _missing(error: ModuleNotFoundError) -> str:
     extra = _EXTRAS.get(package)
     how = f"pip install 'zc-search[{extra}]'" if extra else f"pip install {package}"
     return f"it needs the package {package!r}: {how}"
-
-
-def _cannot_open(address: str, why: str) -> StudyError:
-    lines = without_passwords(why).strip().splitlines()
-    return StudyError(
-        f"study.storage: cannot open {without_passwords(address)!r}: "
-        f"{lines[0] if lines else 'no answer'}"
-    )
 
 
 def _connect(address: str) -> BaseStorage:
@@ -96,6 +100,19 @@ def _connect(address: str) -> BaseStorage:
         return optuna.storages.get_storage(address)
 
 
+def _connect_existing(address: str) -> BaseStorage:
+    path = journal_path(address)
+    if path is None and not address.startswith(("grpc:", "redis")):
+        url = make_url(address)
+        if url.get_backend_name() == "sqlite" and url.database:
+            path = None if url.database.startswith((":", "file:")) else Path(url.database)
+    if path is not None and not path.is_file():  # SQLite would create it
+        raise StudyError(f"there is no file {str(path)!r}")
+    if journal_path(address) is not None or address.startswith(("grpc:", "redis")):
+        return _connect(address)
+    return optuna.storages.get_storage(RDBStorage(address, skip_table_creation=True))
+
+
 def journal_path(address: str) -> Path | None:
     """Return the file of a journal's address, absolute; None for another kind of storage."""
     if address.startswith("journal:"):
@@ -115,13 +132,24 @@ def _mend_journal(path: Path) -> None:
     lock.acquire()
     try:
         with path.open("rb+") as file:
-            content = file.read()
-            whole = content.rfind(b"\n") + 1
-            if whole < len(content):
+            whole = _end_of_last_line(file)
+            if whole < file.seek(0, os.SEEK_END):
                 logger.warning("%s ends in half a line, which is dropped", path)
                 file.truncate(whole)
     finally:
         lock.release()
+
+
+def _end_of_last_line(file: BinaryIO, block: int = 2**16) -> int:
+    """Return the place behind a file's last line break, reading it from its end."""
+    place = file.seek(0, os.SEEK_END)
+    while place:
+        start = max(0, place - block)
+        file.seek(start)
+        if found := file.read(place - start).rfind(b"\n") + 1:
+            return start + found
+        place = start
+    return 0
 
 
 def _connect_grpc(address: str) -> BaseStorage:
@@ -137,7 +165,22 @@ def _connect_grpc(address: str) -> BaseStorage:
     return proxy
 
 
-class PatientStorage(BaseStorage):
+class StorageProxy:
+    """A storage that hands every call on to another one; what it does otherwise it defines."""
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self.storage = storage
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "storage":  # not made yet, as in a copy
+            raise AttributeError(name)
+        return getattr(self.storage, name)
+
+
+BaseStorage.register(StorageProxy)  # what is abstract there is the other storage's
+
+
+class PatientStorage(StorageProxy):
     """A storage whose calls are repeated for a while when it does not answer.
 
     Args:
@@ -146,16 +189,20 @@ class PatientStorage(BaseStorage):
     """
 
     def __init__(self, storage: BaseStorage, patience: float) -> None:
-        self._storage = storage
+        super().__init__(storage)
         self._patience = patience
 
-    def _call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        found = super().__getattr__(name)
+        return partial(self._call, name, found) if callable(found) else found
+
+    def _call(self, name: str, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         end = time.monotonic() + self._patience
         pause = 0.1
         tried = False
         while True:
             try:
-                return getattr(self._storage, name)(*args, **kwargs)
+                return call(*args, **kwargs)
             except UpdateFinishedTrialError:
                 # The answer to the first try may have been lost on its way.
                 if tried and name == "set_trial_state_values" and self._is_told(*args, **kwargs):
@@ -178,31 +225,17 @@ class PatientStorage(BaseStorage):
                 pause = min(2 * pause, 2.0)
 
     def _is_told(self, trial_id: int, state: Any, values: Any = None) -> bool:
-        trial = self._storage.get_trial(trial_id)
+        trial = self.storage.get_trial(trial_id)
         told = list(values) if values is not None else None
         return bool(trial.state == state and trial.values == told)
-
-
-def _patiently(name: str) -> Callable[..., Any]:
-    def method(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
-        return self._call(name, *args, **kwargs)
-
-    return method
-
-
-# All of it, not only what is abstract: a cached storage answers the rest without a query.
-for _name, _what in vars(BaseStorage).items():
-    if callable(_what) and not _name.startswith("_"):
-        setattr(PatientStorage, _name, _patiently(_name))
-abc.update_abstractmethods(PatientStorage)  # type: ignore[type-abstract]
 
 
 def is_away(error: BaseException) -> bool:
     """Whether an error of a storage says that it is away now, and may be back soon."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
     if isinstance(cause, DBAPIError):
-        said = str(cause).lower()
-        return not any(words in said for words in _FOR_GOOD)
+        text = str(cause).lower()
+        return not any(words in text for words in _FOR_GOOD)
     if isinstance(cause, _BROKEN_OFF):
         return True
     if isinstance(cause, OSError):
@@ -215,7 +248,8 @@ def _gone(error: BaseException, waited: float) -> StudyError:
     how_long = f" for {waited:g} s, which is study.patience" if waited else ""
     return StudyError(
         f"study.storage: it failed{how_long} ({_first_line(error)}); the trials that were told "
-        "are kept, and the same command goes on from there"
+        "are kept, and the same command goes on from there",
+        key="study.storage",
     )
 
 

@@ -1,90 +1,81 @@
 """Creating a study, or going on with one that is there, if it is the same study."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import count
+from typing import Any
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
 
 from zc_search.config import Config, config_differences, config_to_toml, parse_config
 from zc_search.errors import ConfigError, StudyError
-from zc_search.samplers import sampler_of
-from zc_search.spaces import make_space
+from zc_search.study.objective import ACCURACIES, DATA, DEFINITIONS, ENSEMBLES, Objective
 from zc_search.study.storage import open_storage
 
 CONFIG = "zc_search_config"
 """The key of the study's user attribute that holds the resolved configuration."""
 
-DATA = "zc_search_data"
-"""The key of the study's user attribute that holds the fingerprint of the batch."""
-
-DEFINITIONS = "zc_search_definitions"
-"""The key of the one that holds what its proxies mean: name to `Proxy.definition`."""
-
 VERSIONS = "zc_search_versions"
 """The key of the one that holds which versions it was begun with, by package."""
 
+_WHAT = {
+    DATA: "other images",
+    DEFINITIONS: "another proxy",
+    ENSEMBLES: "another ensemble",
+    ACCURACIES: "accuracies of another table",
+}
+
 
 def open_study(
-    config: Config,
+    objective: Objective,
     storage: str | BaseStorage,
-    data_fingerprint: str,
-    definitions: Mapping[str, str] | None = None,
+    sampler: BaseSampler | None = None,
+    config: Config | None = None,
 ) -> Study:
-    """Create the study of a configuration, or load it if it was begun.
+    """Create the study of an objective, or load it if it was begun.
 
     Args:
-        config: The configuration; its name names the study.
+        objective: What its trials are asked; its settings name the study.
         storage: An Optuna storage, or its address.
-        data_fingerprint: Of the batch to be scored.
-        definitions: What each proxy means, by name.
+        sampler: What draws trials.
+        config: The settings that must be those of the study; by default the objective's.
 
     Raises:
         StudyError: The storage cannot be reached; the study there was begun with other settings,
-            other data, other proxies of the same names, or by another tool; the sampler cannot be
-            made.
+            or with other images, proxies, ensembles or accuracies of the same names, or by
+            another tool.
     """
-    sampler = sampler_of(config, make_space(config.space))
-    names = [objective.name for objective in config.active_objectives]
-    directions = [objective.direction for objective in config.active_objectives]
-    if config.study.sum_objectives:
-        names, directions = ["weighted_sum"], ["maximize"]
+    config = config or objective.config
     if isinstance(storage, str):
         storage = open_storage(storage, config.study.patience)
     study = optuna.create_study(
         study_name=config.study.name,
         storage=storage,
         sampler=sampler,
-        directions=directions,
+        directions=objective.directions,
         load_if_exists=True,
     )
-    stored = study.user_attrs.get(CONFIG)
-    if stored is None:
-        if study.get_trials(deepcopy=False):
-            raise StudyError(
-                f"the storage has a study {config.study.name!r} that zc-search did not make; "
-                "choose another study.name"
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(names)
-        study.set_user_attr(DATA, data_fingerprint)
-        study.set_user_attr(DEFINITIONS, dict(definitions or {}))
-        study.set_user_attr(VERSIONS, installed_versions())
-        study.set_user_attr(CONFIG, config_to_toml(_anywhere(config)))
+    if (begun_with := study.user_attrs.get(CONFIG)) is not None:
+        _refuse_differences(config, begun_with)
+        _refuse_other_conditions(study, objective)
         return study
-    _refuse_differences(config, stored)
-    if study.user_attrs.get(DATA) != data_fingerprint:
+    if study.get_trials(deepcopy=False):
         raise StudyError(
-            f"study {config.study.name!r} was begun with other images (fingerprint "
-            f"{str(study.user_attrs.get(DATA))[:12]}, now {data_fingerprint[:12]}); "
-            "go on with the same, or start over with --fresh"
+            f"the storage has a study {config.study.name!r} that zc-search did not make; "
+            "choose another study.name",
+            key="study.name",
+            given=config.study.name,
         )
-    _refuse_other_definitions(study, definitions or {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(objective.metric_names)
+    for key, value in objective.conditions.items():
+        study.set_user_attr(key, value)
+    study.set_user_attr(VERSIONS, installed_versions())
+    study.set_user_attr(CONFIG, config_to_toml(_anywhere(config)))
     return study
 
 
@@ -109,17 +100,6 @@ def set_aside(name: str, storage: str, patience: float = 0.0) -> str | None:
     return new
 
 
-def _refuse_other_definitions(study: Study, definitions: Mapping[str, str]) -> None:
-    begun_with = study.user_attrs.get(DEFINITIONS, {})
-    for name, definition in definitions.items():
-        if begun_with.get(name, definition) != definition:
-            raise StudyError(
-                f"study {study.study_name!r} was begun with another proxy {name!r} "
-                f"({begun_with[name]!r}, now {definition!r}): their values cannot be compared; "
-                "start over with --fresh, or choose another study.name"
-            )
-
-
 def installed_versions() -> dict[str, str]:
     """Return the versions of what computes scores."""
     return {package: version(package) for package in ("zc-search", "torch")}
@@ -130,9 +110,9 @@ def _anywhere(config: Config) -> Config:
     return config.model_copy(update={"study": config.study.model_copy(update={"storage": None})})
 
 
-def _refuse_differences(config: Config, stored: str) -> None:
+def _refuse_differences(config: Config, begun_with: str) -> None:
     try:
-        differences = config_differences(_anywhere(parse_config(stored)), _anywhere(config))
+        differences = config_differences(_anywhere(parse_config(begun_with)), _anywhere(config))
     except ConfigError as error:
         raise StudyError(
             f"study {config.study.name!r} was begun by another version: {error}"
@@ -141,27 +121,32 @@ def _refuse_differences(config: Config, stored: str) -> None:
         listed = "".join(f"\n  {line}" for line in differences)
         raise StudyError(
             f"study {config.study.name!r} was begun with other settings:{listed}\n"
-            "go on with the old ones, choose another study.name, or start over with --fresh"
+            "go on with the old ones, choose another study.name, or start over with --fresh",
+            key="study.name",
+            given=config.study.name,
         )
 
 
-def taken_up(study: Study, trials: Iterable[FrozenTrial], parameters: int) -> Iterator[Trial]:
-    """Yield trials that were cut off, ready to be asked for parameters and told.
+def _refuse_other_conditions(study: Study, objective: Objective) -> None:
+    for key, value in objective.conditions.items():
+        before = study.user_attrs.get(key)
+        if before is None:  # of an earlier version
+            continue
+        was, now = _by_name(before), _by_name(value)
+        for name in now:
+            if name == "provenance" or name not in was or was[name] == now[name]:
+                continue
+            about = f" {name!r}" if key in (DEFINITIONS, ENSEMBLES) else ""
+            shown = "provenance" if key == ACCURACIES else name
+            raise StudyError(
+                f"study {study.study_name!r} was begun with {_WHAT[key]}{about} "
+                f"({was.get(shown)!r}, now {now[shown]!r}): their values cannot be compared; go on "
+                "with the same, choose another study.name, or start over with --fresh",
+                key=key,
+                given=now[name],
+                allowed=(str(was[name]),),
+            )
 
-    A trial whose `parameters` are all stored keeps them; the sampler is not asked again, since
-    some samplers count how often they were.
-    """
-    sampler = study.sampler
-    for frozen in trials:
-        if len(frozen.params) == parameters:
-            study.sampler = optuna.samplers.RandomSampler()
-        try:
-            yield Trial(study, frozen._trial_id)
-        finally:
-            study.sampler = sampler
 
-
-def finished_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials that were told, in order of their numbers."""
-    states = (TrialState.COMPLETE, TrialState.PRUNED)
-    return study.get_trials(deepcopy=False, states=states)
+def _by_name(condition: Any) -> dict[str, Any]:
+    return condition if isinstance(condition, dict) else {"": str(condition)}

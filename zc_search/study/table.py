@@ -6,9 +6,10 @@ import pandas as pd
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from zc_search.config import Config
 from zc_search.study.clock import Clock
+from zc_search.study.objective import finished_trials
 from zc_search.study.record import TrialRecord
-from zc_search.study.study import finished_trials
 
 
 def trials_table(study: Study) -> pd.DataFrame:
@@ -28,6 +29,17 @@ def trials_table(study: Study) -> pd.DataFrame:
     if table.empty:
         return table
     return table.astype({"repeat_of": "Int64", "reason": "string", "feasible": bool})
+
+
+def pareto_table(trials: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """Return the distinct functions on the Pareto front, best in the first objective first."""
+    if trials.empty:
+        return trials
+    front = trials[trials["pareto"]].drop_duplicates("function_key")
+    first = next((o for o in config.active_objectives if o.name in front.columns), None)
+    if first is None:
+        return front
+    return front.sort_values(first.name, ascending=first.direction == "minimize")
 
 
 def missing_values(study: Study) -> list[str]:

@@ -18,10 +18,9 @@ from zc_search._utils.passwords import without_passwords
 from zc_search.config import Config, load_config
 from zc_search.errors import StudyError, ZcSearchError
 from zc_search.report.dashboard.dress import FILES, dress_study
-from zc_search.report.dashboard.storage import open_storage
 from zc_search.report.run import load_result, no_run
 from zc_search.study.run_folder import RunFolder, storage_url
-from zc_search.study.storage import journal_path
+from zc_search.study.storage import journal_path, open_storage
 
 logger = logging.getLogger("zc_search")
 
@@ -59,7 +58,7 @@ def open_source(source: str) -> Opened:
         ConfigError: The run's ``config.toml`` is of another version.
     """
     if "://" in source or journal_path(source) is not None:
-        storage = open_storage(source)
+        storage = open_storage(source, create=False)
         return Opened(storage, without_passwords(source), _studies(storage))
     folder = Path(source)
     if folder.is_file():
@@ -73,7 +72,11 @@ def open_source(source: str) -> Opened:
         raise no_run(folder, "folder of a run: it has no config.toml", "study.db")
     config = load_config(folder / "config.toml")
     url = storage_url(config, folder)
-    storage, shown, name = open_storage(url), without_passwords(url), config.study.name
+    storage, shown, name = (
+        open_storage(url, create=False),
+        without_passwords(url),
+        config.study.name,
+    )
     studies = _studies(storage)
     if name not in studies:
         raise StudyError(f"{shown} has no study {name!r}", given=name, allowed=studies)

@@ -1,26 +1,22 @@
-"""Joining a study that another process began: its settings come from the study itself."""
+"""One more process for a study that another began: its settings come from the study itself."""
 
 import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
 from zc_search._utils.plugins import is_plugin
 from zc_search.config import Config, ensemble_file, parse_config
 from zc_search.config.writing import tables
-from zc_search.errors import ConfigError, StudyError, unknown_name
-from zc_search.study import (
-    CONFIG,
-    VERSIONS,
-    TrialRecord,
-    installed_versions,
-    open_storage,
-    open_study,
-    run_trials,
-)
-from zc_search.study.preparing import prepare
+from zc_search.errors import ConfigError, StudyError
+from zc_search.spaces import AnySpace
+from zc_search.study.objective import Objective, OnTrial
+from zc_search.study.storage import open_storage
+from zc_search.study.study import CONFIG, VERSIONS, installed_versions, open_study
+from zc_search.study.trials import run_trials
 
 logger = logging.getLogger("zc_search")
 
@@ -45,18 +41,20 @@ class Local(NamedTuple):
 def join_study(
     address: str,
     name: str,
+    sampler_of: Callable[[Config, AnySpace], BaseSampler],
     *,
     local: Local | None = None,
     allow_code: bool = False,
     own: Config | None = None,
     on_joined: OnJoined = lambda config, trials: None,
-    on_trial: Callable[[int, TrialRecord], None] = lambda number, record: None,
+    on_trial: OnTrial = lambda number, record: None,
 ) -> int:
     """Work on a study until it has its trials.
 
     Args:
         address: The storage, as `open_storage` takes it.
         name: The study.
+        sampler_of: Makes the sampler of its settings.
         local: What this machine does otherwise.
         allow_code: Whether code that the study names, ``module:function``, may be loaded.
         own: The user's own settings, which must be the study's; the code they name is the user's.
@@ -68,7 +66,7 @@ def join_study(
 
     Raises:
         StudyError: The study is not there, or this installation would score otherwise: another
-            version, other images, other proxies; or it names code that is not allowed.
+            version, other images, proxies or accuracies; or it names code that is not allowed.
         ZcSearchError: Something that the study needs cannot be had here.
     """
     storage = open_storage(address, own.study.patience if own else 60.0)
@@ -77,21 +75,15 @@ def join_study(
     if own is None and not allow_code and (code := custom_code(theirs)):
         raise StudyError(
             f"study {name!r} names code, and a study from elsewhere loads none: "
-            f"{', '.join(code)}; if you trust it, add --allow-code"
+            f"{', '.join(code)}; if you trust it, add --allow-code",
+            key="--allow-code",
+            given=code,
         )
-    config = _settled(own or theirs, local or Local())
-    prepared = prepare(config)
-    study = open_study(own or theirs, storage, prepared.batch.fingerprint, prepared.definitions)
-    on_joined(config, len(study.get_trials(deepcopy=False)))
-    run_trials(
-        study,
-        config,
-        prepared.space,
-        prepared.scorer,
-        prepared.benchmark,
-        on_trial,
-        prepared.ensembles,
-    )
+    objective = Objective(_settled(own or theirs, local or Local()))
+    sampler = sampler_of(objective.config, objective.space)
+    study = open_study(objective, storage, sampler, own or theirs)
+    on_joined(objective.config, len(study.get_trials(deepcopy=False)))
+    run_trials(study, objective, on_trial)
     return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
 
 
@@ -101,7 +93,7 @@ def _settings(storage: BaseStorage, name: str) -> tuple[Config, dict[str, str]]:
     if name not in studies:
         if not studies:
             raise StudyError(f"the storage has no study yet; begin {name!r} with `zc-search`")
-        raise StudyError(unknown_name("study", name, studies))
+        raise StudyError.unknown("study", name, studies)
     attributes = studies[name].user_attrs
     text, versions = attributes.get(CONFIG), attributes.get(VERSIONS)
     if not isinstance(text, str):
@@ -146,18 +138,17 @@ _PLACES = ("study.name", "study.storage", "data.path", "benchmark.path", "output
 
 def custom_code(config: Config) -> list[str]:
     """Return the names in a configuration at which code would be loaded, ``module:attribute``."""
-    settings = {
-        f"{section}.{key}": (key, value)
-        for section, table in tables(config).items()
-        for key, value in table.items()
-    }
-    texts = _texts([pair for place, pair in settings.items() if place not in _PLACES])
+    texts = _texts(
+        [
+            (key, value)
+            for section, table in tables(config).items()
+            for key, value in table.items()
+            if f"{section}.{key}" not in _PLACES
+        ]
+    )
     # Options may stand behind a proxy's name, in brackets.
-    return [
-        *dict.fromkeys(
-            text for text in texts if is_plugin(text.partition("[")[0]) and not ensemble_file(text)
-        )
-    ]
+    code = (t for t in texts if is_plugin(t.partition("[")[0]) and not ensemble_file(t))
+    return [*dict.fromkeys(code)]
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -1,0 +1,246 @@
+"""Asking, scoring and telling, until the study has its trials, alone or among other processes."""
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import GridSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from zc_search._utils.optuna_private import begun_trial, is_enqueued, is_stopped, stoppable
+from zc_search.scoring.parallel import Submit, scoring
+from zc_search.scoring.scorer import Scores
+from zc_search.spaces import AnyArchitecture
+from zc_search.study.objective import Objective, OnTrial, frozen
+from zc_search.study.presence import Presence
+from zc_search.study.record import TrialRecord
+
+logger = logging.getLogger("zc_search")
+
+_PAUSE = 1.0  # seconds between two looks at whether the others are done
+_LOOK = 5.0  # seconds between two looks for what others left behind
+
+
+def run_trials(
+    study: Study,
+    objective: Objective,
+    on_trial: OnTrial = lambda number, record: None,
+    *,
+    name: str | None = None,
+) -> None:
+    """Bring a study to its number of trials, or to the end of one of its budgets.
+
+    Trials are told in order of their numbers, and each is asked for when the one has been told
+    that is as many before it as may be in hand. So what a sampler knows when it draws a trial does
+    not depend on which worker was faster, nor on where an earlier run was cut off. Other processes
+    may work on the study at the same time; trials that one of them leaves behind are taken up.
+
+    Args:
+        study: The study.
+        objective: What is asked of each architecture; its settings say how many.
+        on_trial: Called after each trial, those of others included.
+        name: See `Presence`.
+    """
+    objective.catch_up(study)
+    config = objective.config
+    with (
+        stoppable(study),
+        Presence(study, name) as presence,
+        scoring(objective.scorer, config.study.workers, config.proxies.timeout) as submit,
+    ):
+        queue = Queue(study, objective, presence, submit, on_trial)
+        while queue.fill():
+            queue.finish()
+
+
+class Queue:
+    """The trials in hand: as many as keep the workers busy, told in order of their numbers.
+
+    That is one for one worker and twice as many for several, since architectures take different
+    times.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        objective: Objective,
+        presence: Presence,
+        submit: Submit,
+        on_trial: OnTrial,
+    ) -> None:
+        self._study = study
+        self._objective = objective
+        self._presence = presence
+        self._submit = submit
+        self._on_trial = on_trial
+        settings = objective.config.study
+        self._most = 2 * settings.workers if settings.workers > 1 else 1
+        self._n_trials = settings.n_trials
+        if settings.sampler == "brute_force":
+            self._n_trials = min(self._n_trials, objective.space.size or self._n_trials)
+        self._in_hand: deque[tuple[Trial, AnyArchitecture]] = deque()
+        self._jobs: dict[str, Future[Scores]] = {}
+        self._functions: set[str] = set()
+        self._asked = _asked([t.state for t in study.get_trials(deepcopy=False)])
+        self._beside = 0
+        self._were_others = False
+        self._looked = -math.inf
+
+    def fill(self) -> bool:
+        """Begin the trials that may be scored now: those that were cut off, then new ones.
+
+        Returns:
+            Whether there is a trial to finish. If not, the study has its trials and none of them
+            is running any more, or one of its budgets is spent.
+        """
+        while True:
+            others = self._see_others()
+            if not self._in_hand or (others and self._is_time()):
+                abandoned = self._presence.abandoned()
+                for trial in taken_up(self._study, abandoned, len(self._objective.space.choices)):
+                    self._begin(trial)
+            while self._has_room():
+                trial = self._study.ask()
+                self._asked += 1
+                if self._is_surplus(trial):
+                    self._study.tell(trial, state=TrialState.FAIL)
+                    break
+                self._begin(trial)
+            if self._in_hand:
+                return True
+            if is_stopped(self._study) or not self._left(self._most):
+                return False
+            if not self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                return False
+            time.sleep(_PAUSE)
+
+    def finish(self) -> None:
+        """Tell the trial that was begun first."""
+        trial, architecture = self._in_hand[0]
+        record = self._objective.record(trial, architecture, self._scores(architecture))
+        self._objective.count(trial.number, record)
+        try:
+            record, values = self._objective.store(trial, record)
+            state = TrialState.PRUNED if values is None else TrialState.COMPLETE
+            self._study.tell(trial, values, state=state)
+        except (UpdateFinishedTrialError, ValueError):
+            # Optuna says either, by the moment at which another process was faster.
+            if not frozen(self._study, trial.number).state.is_finished():
+                raise
+            logger.info("trial %d was told by another process", trial.number)
+        else:
+            self._on_trial(trial.number, record)
+        self._in_hand.popleft()
+        self._presence.hold(t.number for t, _ in self._in_hand)
+
+    def _begin(self, trial: Trial) -> None:
+        """Ask for a trial's architecture and have it scored, if it is to be scored now."""
+        try:
+            architecture = self._objective.suggest(trial)
+        except UpdateFinishedTrialError:  # by somebody who was thought to be dead
+            return
+        except ValueError as error:
+            if not is_enqueued(frozen(self._study, trial.number)):
+                raise
+            logger.warning("enqueued trial %d is not of the space: %s", trial.number, error)
+            self._study.tell(trial, state=TrialState.FAIL)
+            self._asked -= 1
+            return
+        self._in_hand.append((trial, architecture))
+        self._presence.hold(t.number for t, _ in self._in_hand)
+        if stored := TrialRecord.of(trial):  # cut off while it was told
+            self._objective.remember(Scores(architecture, stored.proxies, stored.failures))
+        key, text = architecture.function_key, str(architecture)
+        # Another one of a function in hand waits for it, and is spared what they share.
+        waits = text in self._jobs or key in self._functions or self._is_known(architecture)
+        if architecture.infeasible is None and not waits:
+            self._jobs[text] = self._submit(architecture, self._objective.known(key))
+            self._functions.add(key)
+
+    def _scores(self, architecture: AnyArchitecture) -> Scores | None:
+        """Wait for the scores of an architecture; None if it has no network."""
+        if architecture.infeasible is not None:
+            return None
+        key = architecture.function_key
+        job = self._jobs.pop(str(architecture), None)
+        if job is None and not self._is_known(architecture):
+            job = self._submit(architecture, self._objective.known(key))
+        if job is not None:
+            self._objective.remember(job.result())
+        self._functions.discard(key)
+        return self._objective.scorer.score(architecture) if job is None else job.result()
+
+    def _is_known(self, architecture: AnyArchitecture) -> bool:
+        return self._objective.scorer.knows(architecture)
+
+    def _see_others(self) -> bool:
+        """Whether other processes are there; what they told, before they left as well, counts."""
+        others = bool(self._presence.others())
+        if others or self._were_others:
+            self._objective.catch_up(self._study, self._on_trial)
+            states = [t.state for t in self._study.get_trials(deepcopy=False)]
+            self._asked = _asked(states)
+            running = states.count(TrialState.RUNNING) - len(self._in_hand)
+            self._beside = max(0, running) if others else 0
+        self._were_others = others
+        return others
+
+    def _is_time(self) -> bool:
+        """Whether to look again for trials of processes that died; a look costs two queries."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK:
+            return False
+        self._looked = now
+        return True
+
+    def _left(self, most: int) -> int:
+        return self._objective.clock.left(self._objective.config, most)
+
+    def _has_room(self) -> bool:
+        count, sampler = len(self._in_hand), self._study.sampler
+        return (
+            count < self._most
+            # Of a budget, what others have in hand may be spent already.
+            and count + self._beside < self._left(self._most + self._beside)
+            and self._asked < self._n_trials
+            and not is_stopped(self._study)
+            # A grid may have been gone through in an earlier run.
+            and not (isinstance(sampler, GridSampler) and sampler.is_exhausted(self._study))
+        )
+
+    def _is_surplus(self, trial: Trial) -> bool:
+        """Whether others asked for the last trials at the same moment."""
+        if trial.number < self._n_trials:
+            return False
+        trials = self._study.get_trials(deepcopy=False)
+        before = sum(t.number < trial.number and t.state != TrialState.FAIL for t in trials)
+        return before >= self._n_trials
+
+
+def taken_up(study: Study, trials: Iterable[FrozenTrial], parameters: int) -> Iterator[Trial]:
+    """Yield trials that were cut off, ready to be asked for parameters and told.
+
+    A trial whose `parameters` are all stored keeps them; the sampler is not asked again, since
+    some samplers count how often they were.
+    """
+    sampler = study.sampler
+    for trial in trials:
+        if len(trial.params) == parameters:
+            study.sampler = RandomSampler()
+        try:
+            yield begun_trial(study, trial)
+        finally:
+            study.sampler = sampler
+
+
+def _asked(states: list[TrialState]) -> int:
+    """Return how many trials count towards the study's number of trials.
+
+    Those that a user enqueued count when they are asked for.
+    """
+    return len(states) - states.count(TrialState.FAIL) - states.count(TrialState.WAITING)
