@@ -14,10 +14,10 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nasbench101_cells import ANSWERED, CONV1, CONV3, FIRST, INCEPTION, POOL
 from nasbench101_records import crc32c, field, masked, metrics, record, row, write
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
-from test_spaces_nasbench101 import ANSWERED, CONV1, CONV3, FIRST, INCEPTION, POOL
 
 import zc_search
 from zc_search.benchmarks import NASBench101, open_benchmark

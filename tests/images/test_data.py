@@ -67,21 +67,16 @@ def test_the_same_request_gives_the_same_batch(source):
     assert "tensor" not in repr(first)
 
 
-def test_another_process_gives_the_same_batch():
+def test_another_process_gives_the_same_batch_and_loads_torch_for_it_alone():
     program = (
+        "import sys, zc_search._utils.pickles, zc_search.images.sources\n"
+        "assert not {'torch', 'sklearn'} & set(sys.modules)\n"
         "from zc_search.images import load_batch\n"
         "print(*(load_batch(s, 'cifar100', 9, 7).fingerprint for s in ('patches', 'noise')))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     here = [load_batch(source, "cifar100", 9, 7).fingerprint for source in GENERATED]
     assert result.stdout.decode().split() == here
-
-
-def test_reading_pickles_starts_without_torch():
-    program = (
-        "import sys, zc_search._utils.pickles\nassert not {'torch', 'sklearn'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize("source", GENERATED)

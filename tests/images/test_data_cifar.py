@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zc_search.errors import DataError
@@ -170,7 +170,6 @@ def cut_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("cut")
 
 
-@settings(deadline=None)
 @given(cut=st.integers(0, len(SMALL) - 1) | st.integers(0, 1500))
 def test_a_cut_file_is_an_error_wherever_it_is_cut(cut_folder, cut):
     (cut_folder / "data_batch_1").write_bytes(SMALL[: min(cut, len(SMALL) - 1)])

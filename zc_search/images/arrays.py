@@ -21,9 +21,6 @@ def read_npz(path: Path, **how: Unpack[Format]) -> ImageSet:
 
     Also understood are ``x_train`` and ``y_train``, ``train_images`` and ``train_labels``, ``x``
     and ``y``, and the names of the classes as ``classes``. Objects are not unpickled.
-
-    Raises:
-        DataError: No such file or arrays; see `image_set`.
     """
     with reachable(path):
         if not path.is_file():
@@ -64,15 +61,9 @@ def read_digits(**how: Unpack[Format]) -> ImageSet:
 def read_dataset(name: str, path: Path | None = None, **how: Unpack[Format]) -> ImageSet:
     """Read a map-style torch data set of the user's own whole.
 
-    Args:
-        name: ``module:object``; the object has ``len()`` and gives pairs ``(image, label)``, or
-            is a function that returns such a one, called with `path` if there is one. An image is
-            a tensor or array, or of Pillow's; names of classes are taken from ``classes``.
-        path: What the function is given.
-        how: What images are brought to; without a resolution they must be of one size.
-
-    Raises:
-        DataError: It cannot be imported, or gives something else.
+    ``module:object`` has ``len()`` and gives pairs ``(image, label)``, or is a function that
+    returns such a one, called with `path` if there is one. An image is a tensor or array, or of
+    Pillow's; names of classes are taken from ``classes``. Tensors must be of one size.
     """
     dataset = load_plugin(name, "data.source", DataError)
     try:

@@ -21,17 +21,8 @@ _NAMED = 3
 def read_folder(path: Path, *, max_unreadable: int = 10, **how: Unpack[Format]) -> ImageSet:
     """Read every image below a folder; the sub-folder it lies in, at any depth, is its class.
 
-    Files whose names begin with a dot or do not end in one of `SUFFIXES` are passed over.
-
-    Args:
-        path: Holds one sub-folder a class.
-        max_unreadable: Most images that may be left out because they cannot be read.
-        how: What images are brought to: by default the median of the shorter sides, at most 64
-            pixels, and grey where all images are.
-
-    Raises:
-        DataError: No folder, one that may not be looked into, fewer than two classes, or more
-            unreadable images than allowed.
+    Files whose names begin with a dot or do not end in one of `SUFFIXES` are passed over. By
+    default images get the median of the shorter sides, at most 64 pixels, and are grey if all are.
     """
     classes, without = _classes(path)
     files = [file for found in classes.values() for file in found]

@@ -24,15 +24,7 @@ def read_saved(path: Path, *, max_unreadable: int = 10, **how: Unpack[Format]) -
 
     Of several splits ``train`` is read. The column of the images is the one that holds encoded
     images, the one of the labels is called ``label`` or is the only one with class names.
-
-    Args:
-        path: The folder.
-        max_unreadable: Most images that may be left out because they cannot be read.
-        how: What images are brought to: by default the first image's shorter side, at most 64
-            pixels, and grey where it is.
-
-    Raises:
-        DataError: No such folder, a closed or damaged one, or without images and labels.
+    By default images get the first one's shorter side, at most 64 pixels, and are grey if it is.
     """
     with reachable(path):
         split = (path / "dataset_dict.json").is_file()

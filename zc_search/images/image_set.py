@@ -157,11 +157,7 @@ class ImageSet:
         )
 
     def with_labels(self, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return the places of distinct images that have these labels, drawn at random.
-
-        Raises:
-            DataError: A class has too few images.
-        """
+        """Return the places of distinct images that have these labels, drawn at random."""
         chosen = np.empty(len(labels), np.int64)
         for label in np.unique(labels):
             wanted, there = np.flatnonzero(labels == label), np.flatnonzero(self.labels == label)

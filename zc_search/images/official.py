@@ -69,16 +69,7 @@ LAYOUTS = {
 
 
 def read_official(source: str, path: Path | None, **how: Unpack[Format]) -> ImageSet:
-    """Read all training images of a data set.
-
-    Args:
-        source: A key of `LAYOUTS`.
-        path: The official folder or its parent; it may hold any of the training files.
-        how: What images are brought to.
-
-    Raises:
-        DataError: The folder or a file is missing or damaged.
-    """
+    """Read all training images of a key of `LAYOUTS` from its official folder or the parent."""
     layout, info = LAYOUTS[source], DATASETS[source]  # type: ignore[index]
     files = _training_files(source, path, layout)
     parts = [_read(file, layout, info.resolution) for file in files]

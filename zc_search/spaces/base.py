@@ -148,6 +148,12 @@ class SearchSpace(ABC, Generic[A]):
         del architecture
         return None
 
+    def _require_inside(self, architecture: A) -> None:
+        if architecture not in self:
+            raise ArchitectureError(
+                f"{architecture} is outside the search space", given=str(architecture)
+            )
+
     @classmethod
     def _part(cls, name: str) -> Any:
         # By name and late: a network needs torch, features need pandas, and a space neither.
@@ -209,23 +215,14 @@ class ProductSpace(SearchSpace[A]):
         return len(self)
 
     def architecture(self, parameters: Mapping[str, Any]) -> A:
-        """Return the architecture that an Optuna trial's parameters name.
-
-        Raises:
-            ArchitectureError: A parameter is missing, or has no such value.
-        """
+        """Return the architecture that an Optuna trial's parameters name."""
         self._require(parameters)
         made: A = self.kind(tuple(parameters[name] for name in self.everything))
         return made
 
     def parameters(self, architecture: A) -> dict[str, Any]:
-        """Return the Optuna parameters of an architecture; the inverse of `architecture`.
-
-        Raises:
-            ArchitectureError: It is not in this space.
-        """
-        if architecture not in self:
-            raise ArchitectureError(f"{architecture} is outside the search space")
+        """Return the Optuna parameters of an architecture; the inverse of `architecture`."""
+        self._require_inside(architecture)
         return dict(zip(self.choices, self.values(architecture), strict=True))
 
     def __contains__(self, architecture: object) -> bool:
@@ -257,11 +254,7 @@ def place_of(values: Sequence[Any], allowed: Sequence[Any]) -> int:
 
 
 def values_at(index: object, allowed: Sequence[Any], length: int) -> tuple[Any, ...]:
-    """Return the tuple at a place; the inverse of `place_of`.
-
-    Raises:
-        ArchitectureError: No whole number, or one beyond the last tuple.
-    """
+    """Return the tuple at a place; the inverse of `place_of`."""
     count = len(allowed) ** length
     if isinstance(index, bool) or not isinstance(index, int | np.integer) or not 0 <= index < count:
         raise ArchitectureError(

@@ -17,11 +17,7 @@ def initialise(network: nn.Module, seed: int, parts: Mapping[str, str]) -> None:
 
     Convolutions and linear layers: uniform in ±1/sqrt(fan_in) (He et al. 2015 with a = sqrt(5));
     batch normalisation: scale 1, shift 0. The global random state is neither used nor changed.
-
-    Args:
-        network: Convolutions, linear layers and batch normalisation.
-        seed: Seed of the whole network.
-        parts: For a layer's name, the part it plays; layers not named play their own name.
+    `parts` says by a layer's name which part it plays; layers not named play their own name.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

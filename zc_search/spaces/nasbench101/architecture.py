@@ -282,11 +282,7 @@ class ModelSpecSpace(SearchSpace[ModelSpec]):
         return CELLS if everything else None
 
     def architecture(self, parameters: Mapping[str, Any]) -> ModelSpec:
-        """Return the cell that an Optuna trial's parameters name; it may be infeasible.
-
-        Raises:
-            ArchitectureError: A parameter is missing.
-        """
+        """Return the cell that an Optuna trial's parameters name; it may be infeasible."""
         if missing := [name for name in self.choices if name not in parameters]:
             raise ArchitectureError(f"no value given for {', '.join(missing)}", key=missing[0])
         size = range(self.vertices)
@@ -296,13 +292,8 @@ class ModelSpecSpace(SearchSpace[ModelSpec]):
         )
 
     def parameters(self, architecture: ModelSpec) -> dict[str, Any]:
-        """Return Optuna parameters of a cell; one with fewer vertices gets unconnected ones.
-
-        Raises:
-            ArchitectureError: It is not in this space.
-        """
-        if architecture not in self:
-            raise ArchitectureError(f"{architecture} is outside the search space")
+        """Return Optuna parameters of a cell; one with fewer vertices gets unconnected ones."""
+        self._require_inside(architecture)
         last = len(architecture.ops) - 1
         parameters: dict[str, Any] = {
             name: 0 if name.startswith("edge") else self.operations[0] for name in self.choices
@@ -321,11 +312,7 @@ class ModelSpecSpace(SearchSpace[ModelSpec]):
         return drawn
 
     def neighbours(self, architecture: ModelSpec) -> Iterator[ModelSpec]:
-        """Yield feasible cells that differ in one edge or operation and in what they compute.
-
-        Raises:
-            ArchitectureError: `architecture` itself is not in this space.
-        """
+        """Yield feasible cells that differ in one edge or operation and in what they compute."""
         seen = {architecture.function_key}
         for neighbour in super().neighbours(architecture):
             if neighbour.infeasible is None and neighbour.function_key not in seen:

@@ -42,10 +42,7 @@ def graph_hash(matrix: Matrix, labels: tuple[int, ...]) -> str:
     it is hashed anew with the sorted hashes of those before it and of those behind it; the sorted
     hashes of all are hashed in the end. The authors checked that no two of their graphs that are
     not isomorphic share a hash.
-
-    Args:
-        matrix: The graph, pruned.
-        labels: Of the vertices between input and output: places in `VERTEX_OPERATIONS`.
+    The graph is pruned, and labels are places in `VERTEX_OPERATIONS`.
     """
     size = range(len(matrix))
     before = [[s for s in size if matrix[s][v]] for v in size]
@@ -76,10 +73,6 @@ def first_isomorph(matrix: Matrix, labels: tuple[int, ...]) -> tuple[Matrix, tup
 
     Its graphs were generated in the order of `edge_bits`, those of one matrix in the order of their
     labels, and the first one of each hash was kept.
-
-    Args:
-        matrix: The graph, pruned.
-        labels: See `graph_hash`.
     """
     inner = range(1, len(matrix) - 1)
     best: tuple[int, tuple[int, ...], Matrix] | None = None

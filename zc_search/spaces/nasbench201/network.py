@@ -122,12 +122,7 @@ class CellNetwork(nn.Module):
         return self.lastact(x)  # type: ignore[no-any-return]
 
     def multiply_adds(self, height: int, width: int) -> int:
-        """Count multiply-accumulates for one image, dead edges included although not run.
-
-        Args:
-            height: Of the image, in pixels.
-            width: Of the image, in pixels.
-        """
+        """Count multiply-accumulates for one image, dead edges included although not run."""
         total = _weights(self.classifier)
         for layer in self.stem:
             if isinstance(layer, nn.Conv2d):
