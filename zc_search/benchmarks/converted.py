@@ -70,18 +70,7 @@ def _origins(dataset: str) -> dict[str, _Origin]:
 
 
 class TrialBenchmark(OrderedBenchmark):
-    """A converted NAS-Bench-201 or NATS-Bench topology file, on one data set.
-
-    Args:
-        path: The table that `convert` wrote.
-        dataset: ``cifar10``, ``cifar10-valid``, ``cifar100`` or ``ImageNet16-120``.
-
-    Attributes:
-        path: The table.
-
-    Raises:
-        BenchmarkError: An unknown data set, or no sound table.
-    """
+    """A converted NAS-Bench-201 or NATS-Bench topology file on one data set; `path` is the table."""
 
     name = "nasbench201"
     kind: ClassVar[type[Any]] = Architecture

@@ -23,28 +23,16 @@ _TRAINED_WITH = (
 
 
 class Answer(NamedTuple):
-    """What a benchmark knows of an architecture.
-
-    Attributes:
-        architecture: What was asked for.
-        number: Its place in the benchmark's own order.
-        epochs: Length of the training.
-        after: Epochs after which it was looked at; None for the end.
-        split: What it was judged on.
-        means: Each metric's mean over the seeds; none where one seed was asked for.
-        seeds: Each metric by the name of the training seed; only the seed that was asked for.
-        ranks: Each metric's place among all architectures, 1 being best; none where one seed,
-            another moment than the end or another training than the longest was asked for.
-    """
+    """What a benchmark knows of an architecture."""
 
     architecture: AnyArchitecture
-    number: int
-    epochs: int
-    after: int | None
+    number: int  # its place in the benchmark's own order
+    epochs: int  # of the training
+    after: int | None  # epochs after which it was looked at; None for the end
     split: str
-    means: dict[str, float]
-    seeds: dict[str, dict[str, float]]
-    ranks: dict[str, int]
+    means: dict[str, float]  # by metric, over the seeds; none where one seed was asked for
+    seeds: dict[str, dict[str, float]]  # by the name of the training seed, and metric
+    ranks: dict[str, int]  # among all, 1 being best; at the end of the longest training's mean only
 
 
 def find_architecture(

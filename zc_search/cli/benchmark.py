@@ -1,7 +1,6 @@
 """``zc-search benchmark``: which tabular benchmarks there are, and a user's files made quick."""
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -85,11 +84,9 @@ def convert(
         size = path.stat().st_size / 1e6
         console.print(f"wrote {path} ({size:,.1f} MB)", soft_wrap=True)
     md5 = f"md5 {done.md5} as named" if done.md5 else "no md5 to compare with"
-    peak = _peak_megabytes()
-    memory = "" if peak is None else f", peak memory {peak:,.0f} MB"
     console.print(
         f"{done.architectures:,} architectures, {done.trials:,} trainings, {md5}, "
-        f"in {time.perf_counter() - start:,.1f} s{memory}",
+        f"in {time.perf_counter() - start:,.1f} s",
         soft_wrap=True,
     )
     console.print(f"next: zc-search query 0 -b {done.table}", soft_wrap=True)
@@ -180,16 +177,3 @@ def _progress(console: "Console") -> Iterator[Callable[[str, int, int], None]]:
                 typer.echo(f"{doing}: {10 * tenth} %", err=True)
 
         yield show
-
-
-def _peak_megabytes() -> float | None:
-    """Return the most memory that this process has had, None where the system does not say."""
-    status = Path("/proc/self/status")  # what the resource module says includes the parent's
-    if status.is_file():
-        peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        return None if peak is None else int(peak[1]) / 1e3
-    try:
-        import resource
-    except ImportError:
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

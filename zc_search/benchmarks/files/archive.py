@@ -46,17 +46,9 @@ def reading(path: Path) -> Iterator[None]:
 class Archive:
     """A benchmark file, or a folder of them.
 
-    Args:
-        path: ``NAS-Bench-201-v1_1-096897.pth``, ``NATS-tss-v1_0-3ffb9.pickle.pbz2`` or the folder
-            ``NATS-tss-v1_0-3ffb9-simple``.
-        forget: See `PickleStream`.
-
     Attributes:
         strings: ``meta_archs``; complete when the last entry has been read.
         size: What `Entry.done` counts up to.
-
-    Raises:
-        BenchmarkError: There is no such file, or it is no benchmark's.
     """
 
     def __init__(self, path: Path, *, forget: bool = True) -> None:

@@ -68,10 +68,6 @@ def load_official(path: str | Path) -> dict[str, Any]:
 def open_api(path: str | Path, *, verbose: bool = False) -> "NASBench201API":
     """Return the benchmark's own API on a file that has been checked and safely loaded.
 
-    Args:
-        path: ``NAS-Bench-201-v1_1-096897.pth``.
-        verbose: Whether the API tells of each call.
-
     Raises:
         BenchmarkError: The package is not installed, the file is missing, its md5 is not the one in
             its name, or see `load_official`.

@@ -106,15 +106,10 @@ def _texts(width: int, size: int) -> _Run:
 
 
 class PickleStream:
-    """The pickles of a file, one after the other.
+    """The pickles of a file, one after the other; the file need not be seekable.
 
-    Args:
-        file: Open for reading bytes; it need not be seekable.
-        name: Of the file, for messages.
-        forget: Whether dicts, lists and sets of earlier entries are let go.
-
-    Attributes:
-        rest: The last pickle, without what `entries` yielded.
+    With `forget`, dicts, lists and sets of earlier entries are let go. `rest` is the last pickle,
+    without what `entries` yielded.
     """
 
     def __init__(self, file: BinaryIO, name: str, *, forget: bool = True) -> None:
