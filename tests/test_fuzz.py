@@ -1,4 +1,4 @@
-"""Ten thousand mutated files and texts; `python -m tests.fuzz` runs as many as are wanted."""
+"""Five thousand mutated files and texts; `python -m tests.fuzz` runs as many as are wanted."""
 
 import pytest
 from fuzz.running import fuzz
@@ -9,8 +9,8 @@ from fuzz.targets import TARGETS
 def test_whatever_is_read_is_accepted_or_refused_in_a_sentence(name: str) -> None:
     target = TARGETS[name]
     assert target.check(target.corpus()[0]), "what is not mutated is accepted"
-    (counts,) = fuzz(10 * target.share, seed=1, only=name).values()
-    assert counts[True] + counts[False] == 10 * target.share
+    (counts,) = fuzz(5 * target.share, seed=1, only=name).values()
+    assert counts[True] + counts[False] == 5 * target.share
     assert counts[False] > 0
 
 

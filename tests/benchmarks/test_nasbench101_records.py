@@ -440,6 +440,7 @@ def test_a_study_goes_on_where_it_was_cut_off() -> None:
     assert trials_table(cut)[columns].equals(trials_table(whole)[columns])
 
 
+@pytest.mark.thorough
 def test_a_search_writes_its_files_and_prints(tmp_path: Path) -> None:
     config = parse_config(SEARCH, [f"output.folder='{tmp_path}'", "study.n_trials=8"])
     result = zc_search.run_search(config)

@@ -70,7 +70,7 @@ def _origins(dataset: str) -> dict[str, _Origin]:
 
 
 class TrialBenchmark(OrderedBenchmark):
-    """A converted NAS-Bench-201 or NATS-Bench topology file on one data set; `path` is the table."""
+    """A converted file of NAS-Bench-201 or of NATS-Bench's topology space, on one data set."""
 
     name = "nasbench201"
     kind: ClassVar[type[Any]] = Architecture
