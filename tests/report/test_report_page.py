@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_runs import PROXIES, made_up_run
 
-from zc_search.ensemble import learning_curve
+from zc_search.ensemble import fit_ensemble, learning_curve
 from zc_search.errors import StudyError
 from zc_search.report import render_report, style, write_report
-from zc_search.report.answer import answer, duration
+from zc_search.report.answer import answer, difference_of_ensembles, duration
 from zc_search.report.figures.search import plot_progress
 from zc_search.report.page import embed, figure_json, page_data
 from zc_search.report.tables import as_trials, plain
@@ -147,6 +147,21 @@ def test_whether_a_prediction_was_held_out_is_said_with_and_without_its_ensemble
     # A model of the user's own leaves no ensemble.toml, and its run is loaded without one.
     (first, *_) = answer(replace(result, ensemble=None), None).caveats
     assert first.startswith("In-sample: this architecture is among those")
+
+
+def test_both_ensembles_are_shown_with_what_sets_them_apart() -> None:
+    result = made_up_run()
+    trials = result.trials.assign(pareto=result.trials["feasible"])
+    front = fit_ensemble(trials, PROXIES, fit_on="pareto", repeats=1, n_bootstrap=5)
+    both = replace(result, pareto_ensemble=front)
+    shown = page(both)
+    difference = difference_of_ensembles(both)
+    assert difference is not None
+    assert f"fitted to the {front.rows} Pareto trials alone" in difference
+    assert difference in shown.text
+    assert "How well the ensemble of the front ranks, held out" in shown.text
+    assert "front-weights" in shown.ids()
+    assert difference_of_ensembles(result) is None
 
 
 def test_a_better_one_among_those_looked_at_is_not_hidden() -> None:

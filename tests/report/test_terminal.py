@@ -144,6 +144,14 @@ def test_importances_are_not_called_percent_accuracy() -> None:
     assert "percent accuracy" not in captured.get()
 
 
+def test_the_ensemble_of_the_front_has_its_own_weights_and_held_out_line() -> None:
+    result = made_up_run()
+    lines = printed(replace(result, pareto_ensemble=result.ensemble), 100)
+    assert sum(line.startswith("Ensemble of the front: linear") for line in lines) == 1
+    assert sum(line.startswith("Rank correlation with the true") for line in lines) == 2
+    assert sum(line.startswith("The ensemble that ranks is linear") for line in lines) == 1
+
+
 def test_cells_in_nine_characters() -> None:
     cell = "|nor_conv_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|"
     assert compact(cell) == "3|1-|s-p"

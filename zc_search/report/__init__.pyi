@@ -1,6 +1,5 @@
 from .comparison import compare_runs
 from .figures.ensemble import (
-    held_out_predictions,
     plot_learning_curve,
     plot_predicted_against_true,
     plot_residuals,
@@ -14,6 +13,7 @@ from .figures.proxies import (
 )
 from .figures.search import plot_distinct, plot_hypervolume, plot_progress, plot_time
 from .page import render_report, write_report
+from .predictions import held_out_predictions
 from .run import load_result
 
 __all__ = [
