@@ -44,18 +44,12 @@ def parse_config(
     *,
     source: str = "configuration",
 ) -> Config:
-    """Validate a configuration given as TOML text or as nested mappings.
+    """Validate a configuration given as TOML text or as nested mappings, as `load_config` does.
 
     Args:
-        text: The configuration, in this project's layout or in MASE's.
-        overrides: Settings that replace those of `text`, such as ``study.n_trials=20``.
+        text: The configuration.
+        overrides: Settings that replace those of `text`.
         source: What messages call the configuration.
-
-    Raises:
-        ConfigError: See `load_config`.
-
-    Warns:
-        ConfigWarning: See `load_config`.
     """
     return _build(text, overrides, source)
 

@@ -13,7 +13,7 @@ from zc_search.config.messages import Location, dotted, unknown_key
 from zc_search.config.types import metric_direction, wrong
 from zc_search.errors import ConfigError
 from zc_search.images.datasets import DATASETS
-from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS
+from zc_search.proxies.catalogue import default_direction
 from zc_search.spaces import PARAMETERS
 from zc_search.spaces.nasbench201.architecture import MASE_OPERATIONS
 
@@ -31,8 +31,17 @@ _RENAMED = {
     "sum_scaled_metrics": "sum_objectives",
 }
 _PROXIES = {"jacob_cov": "jacov"}
-_HARDWARE = ("average_bitwidth", "memory_density")
 _DIRECTIONS = ("maximize", "minimize")
+_AROUND: dict[Location, tuple[str, ...]] = {
+    ("search",): ("search_space", "strategy", "sw_runner"),
+    ("search", "search_space"): ("name", "nas_zero_cost"),
+    ("search", "search_space", "nas_zero_cost"): ("config",),
+    _STRATEGY: ("name", "eval_mode", "sw_runner", "hw_runner", "setup", "metrics"),
+    (*_STRATEGY, "sw_runner"): ("zero_cost",),
+    (*_STRATEGY, "hw_runner"): (),
+    ("search", "sw_runner"): ("name",),
+}
+"""What has a meaning in the tables around those that are translated."""
 
 
 def recognises(raw: Mapping[str, Any]) -> bool:
@@ -87,9 +96,10 @@ def translate(raw: Mapping[str, Any]) -> Translation:
     result = Translation()
     _basics(result, raw)
     _space(result, result.table(raw, _SPACE))
-    _setup(result, result.table(raw, _SETUP))
+    setup = result.table(raw, _SETUP)
+    _setup(result, setup)
     _runner(result, result.table(raw, _RUNNER))
-    _metrics(result, result.table(raw, _METRICS), result.table(raw, _SETUP))
+    _metrics(result, result.table(raw, _METRICS), setup)
     _surroundings(result, raw)
     return result
 
@@ -100,10 +110,10 @@ def _basics(result: Translation, raw: Mapping[str, Any]) -> None:
             case "search":
                 continue
             case "batch_size":
-                result.put("data", "batch_size", value, (key,))
+                result.put("data", key, value, (key,))
             case "seed":  # MASE seeds everything with it
                 for section in ("study", "data", "proxies", "ensemble"):
-                    result.put(section, "seed", value, (key,))
+                    result.put(section, key, value, (key,))
             case "project":
                 name = re.sub(r"[^A-Za-z0-9._-]+", "-", value) if isinstance(value, str) else value
                 result.put("study", "name", name, (key,))
@@ -120,26 +130,23 @@ def _space(result: Translation, table: Mapping[str, Any]) -> None:
         return
     single: dict[str, Any] = {"dataset": "cifar10"}
     for key, value in table.items():
-        origin = (*_SPACE, key)
         if key in PARAMETERS:
             _operations(result, key, value)
         elif key not in (*_SINGLE, "op_0_0"):  # op_0_0 is the input node, not an edge
-            result.fail(origin, unknown_key(key, (*_SINGLE, *PARAMETERS)))
+            result.fail((*_SPACE, key), unknown_key(key, (*_SINGLE, *PARAMETERS)))
         elif isinstance(value, list) and len(value) != 1:
-            result.fail(origin, wrong(value, "a list of one value"))
+            result.fail((*_SPACE, key), wrong(value, "a list of one value"))
         else:
             single[key] = value[0] if isinstance(value, list) else value
     for key, ours in (("dataset", "dataset"), ("C", "channels"), ("N", "cells")):
         if key in single:
             result.put("space", ours, single[key], (*_SPACE, key))
-    if single.get("name", "infer.tiny") != "infer.tiny":
-        result.fail(
-            (*_SPACE, "name"), ConfigError.unknown("network", single["name"], ["infer.tiny"])
-        )
-    for dataset, info in DATASETS.items():
-        classes = single.get("number_classes", info.classes)
-        if dataset == single["dataset"] and classes != info.classes:
-            result.ignore((*_SPACE, "number_classes"), f"{dataset} has {info.classes}")
+    name, dataset = single.get("name", "infer.tiny"), single["dataset"]
+    if name != "infer.tiny":
+        result.fail((*_SPACE, "name"), ConfigError.unknown("network", name, ["infer.tiny"]))
+    info = DATASETS.get(dataset) if isinstance(dataset, str) else None  # type: ignore[call-overload]
+    if info and single.get("number_classes", info.classes) != info.classes:
+        result.ignore((*_SPACE, "number_classes"), f"{dataset} has {info.classes}")
     for edge in PARAMETERS:
         if edge not in table:
             result.ignore((*_SPACE, edge), "missing, so every operation is tried")
@@ -152,8 +159,7 @@ def _operations(result: Translation, edge: str, value: Any) -> None:
         meanings = [f"{code} ({name})" for code, name in enumerate(MASE_OPERATIONS)]
         result.fail((*_SPACE, edge), ConfigError.unknown("operation", unknown[0], meanings))
     else:
-        names = [MASE_OPERATIONS[code] for code in codes]
-        result.put("space", edge, names, (*_SPACE, edge))
+        result.put("space", edge, [MASE_OPERATIONS[code] for code in codes], (*_SPACE, edge))
 
 
 def _setup(result: Translation, table: Mapping[str, Any]) -> None:
@@ -192,15 +198,15 @@ def _metrics(result: Translation, table: Mapping[str, Any], setup: Mapping[str, 
     MASE optimises ``scale * value``, or the sum of these in one direction, so a negative scale
     is a positive one in the opposite direction.
     """
-    summed = setup.get("sum_scaled_metrics") is True
-    common = setup.get("direction")
+    summed, common = setup.get("sum_scaled_metrics") is True, setup.get("direction")
     if summed and common not in _DIRECTIONS:
-        result.fail((*_SETUP, "direction"), ConfigError.unknown("direction", common, _DIRECTIONS))
+        problem = ConfigError.unknown("direction", common, _DIRECTIONS)
+        result.fail((*_SETUP, "direction"), problem)
     result.settings["objectives"] = {}
     result.origins["objectives"] = dotted(_METRICS)
     for metric, entry in table.items():
         origin, name = (*_METRICS, metric), _PROXIES.get(metric, metric)
-        if metric in _HARDWARE:
+        if metric in ("average_bitwidth", "memory_density"):  # of hardware
             result.ignore(origin)
             continue
         if not isinstance(entry, Mapping):
@@ -213,7 +219,7 @@ def _metrics(result: Translation, table: Mapping[str, Any], setup: Mapping[str, 
                 result.ignore((*origin, "direction"), f"the sum is to {common}")
             objective["direction"] = common
         if isinstance(scale, int | float) and scale < 0:
-            usual = DEFAULT_DIRECTIONS.get(name) or metric_direction(name)
+            usual = default_direction(name) or metric_direction(name)
             given = objective.get("direction", "default")
             upwards = (usual if given == "default" else given) == "maximize"
             objective |= {"scale": -scale, "direction": "minimize" if upwards else "maximize"}
@@ -221,23 +227,14 @@ def _metrics(result: Translation, table: Mapping[str, Any], setup: Mapping[str, 
 
 
 def _surroundings(result: Translation, raw: Mapping[str, Any]) -> None:
-    """List the tables around those that are translated, but for what is true here anyway."""
+    """List what lies around the tables that are translated, but for what is true here anyway."""
     strategy = result.table(raw, _STRATEGY)
     name = strategy.get("name", "optuna")
     if name != "optuna":
         result.fail((*_STRATEGY, "name"), ConfigError.unknown("strategy", name, ["optuna"]))
     if strategy.get("eval_mode", False) is not False:
         result.ignore((*_STRATEGY, "eval_mode"), "networks are scored in training mode")
-    translated = {
-        ("search",): ("search_space", "strategy", "sw_runner"),
-        ("search", "search_space"): ("name", "nas_zero_cost"),
-        ("search", "search_space", "nas_zero_cost"): ("config",),
-        _STRATEGY: ("name", "eval_mode", "sw_runner", "hw_runner", "setup", "metrics"),
-        (*_STRATEGY, "sw_runner"): ("zero_cost",),
-        (*_STRATEGY, "hw_runner"): (),
-        ("search", "sw_runner"): ("name",),
-    }
-    for location, known in translated.items():
+    for location, known in _AROUND.items():
         for key in result.table(raw, location):
             if key not in known:
                 result.ignore((*location, key))

@@ -33,13 +33,9 @@ def problems(
     settings: Mapping[str, Any],
     origins: Mapping[str, str] | None = None,
 ) -> list[ConfigError]:
-    """Say for each wrong key of `settings` what was given and what is allowed.
+    """Say for each key of `settings` that is wrong as a `model` what was given and is allowed.
 
-    Args:
-        error: What the validation of the settings found.
-        model: What they were validated as.
-        settings: The values that were validated.
-        origins: What the user's file calls a key, where that is not its dotted name.
+    Origins are what the user's file calls a key, where that is not its dotted name.
     """
     found = []
     for detail in error.errors():

@@ -1,4 +1,7 @@
-"""The sections of a configuration but the objectives: one frozen model each, all with defaults."""
+"""The sections of a configuration but the objectives: one frozen model each, all with defaults.
+
+What a key means stands in ``search.toml`` beside this file, which `starter` returns.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -52,28 +55,7 @@ class Section(BaseModel):
 
 
 class Study(Section):
-    """What is run, and for how long.
-
-    Attributes:
-        name: Names the study and its folder.
-        sampler: One of `SAMPLERS`, or ``module:Class`` of a sampler of the user's own.
-        sampler_options: Keyword arguments of the sampler's class.
-        distinct: Whether the sampler is asked again where it suggests a function that the study
-            has seen, so that n trials are n functions.
-        n_trials: Trials in the study when it is finished, those before a resumption included.
-        max_accuracies: Architectures whose accuracy is looked up before no further trial is
-            started; None for no limit.
-        max_simulated_seconds: Training time of those, by the benchmark, after which no further
-            trial is started; None for no limit.
-        timeout: Seconds after which no further trial is started; None for no limit.
-        seed: Seed of the sampler.
-        storage: Address of an Optuna storage: an SQLAlchemy URL, a journal or a gRPC proxy; None
-            for an SQLite file in the run's folder.
-        patience: Seconds for which a storage that went away is waited for.
-        workers: Processes that score architectures.
-        sum_objectives: Whether the objectives are summed up to a single one, to be maximized:
-            the sum of ``sign * scale * value``, sign -1 for an objective to be minimized.
-    """
+    """What is run, and for how long."""
 
     name: StudyName = "search"
     sampler: SamplerName = "nsgaii"
@@ -102,21 +84,6 @@ class Space(Section):
     """Which architectures may be visited, and the network they are built into.
 
     A key that only some spaces have is None for the others, and neither written nor allowed there.
-
-    Attributes:
-        name: The search space.
-        dataset: Sets classes, resolution, and the benchmark's figures; without a benchmark, images
-            that are read say themselves how they are.
-        channels: Output channels of the first of the three stages (C in NAS-Bench-201), or of
-            the stem (NAS-Bench-101); by default the benchmark's. The size space searches them.
-        cells: Cells a stage (N in NAS-Bench-201, modules a stack in NAS-Bench-101); by default
-            the benchmark's. The size space has one.
-        op_1_0: Operations that the edge from node 0 to node 1 of a NAS-Bench-201 cell may hold;
-            so for the other five edges.
-        stage_1: Channels that the stem and the first cell of the size space may have; so for its
-            first down-sampling, its second cell, its second down-sampling and its third cell.
-        vertices: Of a NAS-Bench-101 cell before pruning, input and output included.
-        operations: What an inner vertex of it may be.
     """
 
     name: SpaceName = "nasbench201"
@@ -180,22 +147,7 @@ class Space(Section):
 
 
 class Data(Section):
-    """Where the scored batch comes from.
-
-    Attributes:
-        source: One of `DATA_SOURCES`: embedded photographs cut into patches, Gaussian noise, or
-            images that are read; or ``module:object``, a torch ``Dataset``.
-        path: File or folder of the images, for a source that reads files.
-        batch_size: Images in the batch; at least 2, as batch norm has no variance of one.
-        seed: Chooses patches, noise, images and random labels, and what is held out.
-        resolution: Height and width that images are brought to, in pixels; None for their own,
-            or, in a folder, one that suits most of them.
-        color: ``grey`` for one channel, ``rgb`` for three; None for what the images are.
-        fit: How an image that is not square becomes so: ``crop`` its middle, ``pad`` it, or
-            ``stretch`` it.
-        max_unreadable: Most files of a folder that may be unreadable, and are left out.
-        validation: Share of the images that training does not see and is judged on.
-    """
+    """Where the scored batch comes from."""
 
     source: DataSource = "patches"
     path: str | None = Field(default=None, min_length=1)
@@ -225,19 +177,7 @@ class Data(Section):
 
 
 class Proxies(Section):
-    """What is computed for each architecture, and how.
-
-    Attributes:
-        compute: Proxies recorded besides the objectives.
-        repeats: Initialisations that each value is averaged over.
-        device: ``cpu``, ``cuda``, ``cuda:N``, or ``auto`` for a GPU where there is one.
-        seed: Seed of the initial weights.
-        timeout: Seconds that an architecture may take before the proxy in hand is given up for
-            it, in searches and in sweeps; the next call of a sweep tries it again. None for no
-            limit, the only choice with a Dask cluster.
-        cache: Where scores are kept for other searches: ``user`` for the user's cache folder,
-            ``off``, or a folder.
-    """
+    """What is computed for each architecture, and how."""
 
     compute: ProxyNames = ("params", "flops")
     repeats: Count = 1
@@ -248,13 +188,7 @@ class Proxies(Section):
 
 
 class Benchmark(Section):
-    """Which table supplies what training an architecture gave.
-
-    Attributes:
-        name: The tabular benchmark, or "none".
-        path: A converted file; None for one in ``third_party``, else the packaged table.
-        metric: The true figure that the ensemble is fitted to and judged by.
-    """
+    """Which table supplies what training an architecture gave."""
 
     name: Literal["nasbench201", "nats_sss", "nasbench101", "none"] = "nasbench201"
     path: str | None = Field(default=None, min_length=1)
@@ -262,13 +196,7 @@ class Benchmark(Section):
 
 
 class Constraints(Section):
-    """What a network may cost; a trial beyond it is infeasible.
-
-    Attributes:
-        max_params: Parameters, such as ``"0.8M"``.
-        max_flops: Multiply-accumulate operations for one image, such as ``"100M"``.
-        max_latency_ms: Milliseconds of a forward pass of one image, measured on this machine.
-    """
+    """What a network may cost; a trial beyond it is infeasible."""
 
     max_params: Amount | None = None
     max_flops: Amount | None = None
@@ -277,30 +205,20 @@ class Constraints(Section):
     @property
     def limits(self) -> dict[str, tuple[str, float]]:
         """By proxy, the constraint's name and its limit in the unit of the proxy."""
-        given = {
-            "params": ("max_params", self.max_params, 1e6),
-            "flops": ("max_flops", self.max_flops, 1e6),
-            "latency[images=1]": ("max_latency_ms", self.max_latency_ms, 1.0),
+        units = {
+            "params": ("max_params", 1e6),
+            "flops": ("max_flops", 1e6),
+            "latency[images=1]": ("max_latency_ms", 1.0),
         }
         return {
-            proxy: (name, value / unit)
-            for proxy, (name, value, unit) in given.items()
-            if value is not None
+            proxy: (name, getattr(self, name) / unit)
+            for proxy, (name, unit) in units.items()
+            if getattr(self, name) is not None
         }
 
 
 class Training(Section):
-    """How `zc-search train` trains the best few on the images; NAS-Bench-201's recipe, shortened.
-
-    Attributes:
-        epochs: Passes over the images, over which the learning rate falls to 0 along a cosine.
-        batch_size: Images a step.
-        learning_rate: Of the first step.
-        weight_decay: Of all weights.
-        augment: What is done to an image before each use: ``crop`` it at random after padding it
-            by an eighth, ``flip`` it left to right half the time.
-        seed: Of the weights and the order of the images; the random architectures too.
-    """
+    """How the best few are trained on the images: NAS-Bench-201's recipe, shortened."""
 
     epochs: Count = 12
     batch_size: int = Field(default=64, ge=2)
@@ -340,13 +258,7 @@ class Ensemble(Section):
 
 
 class Output(Section):
-    """Where results go.
-
-    Attributes:
-        folder: Holds one folder a study.
-        report: Whether a search ends with its page and with figures for Optuna's dashboard;
-            ``zc-search report`` and ``zc-search dashboard`` make them later as well.
-    """
+    """Where results go."""
 
     folder: str = Field(default="runs", min_length=1)
     report: bool = True

@@ -1,7 +1,6 @@
 """The whole configuration: the objectives, and what several sections must agree on."""
 
-from collections.abc import Callable, Iterator, Mapping
-from inspect import signature
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,20 +104,7 @@ def _listed(value: Any) -> Any:
 
 
 class Config(Section):
-    """All settings of one search, frozen; two of equal settings are equal.
-
-    Attributes:
-        study: What is run, and for how long.
-        space: Which architectures may be visited.
-        data: Where the scored batch comes from.
-        proxies: What is computed for each architecture.
-        benchmark: Which table supplies what training gave.
-        constraints: What a network may cost.
-        objectives: What is optimised, in the order of the file.
-        ensemble: How proxies are turned into a predicted accuracy.
-        training: How the best few are trained afterwards.
-        output: Where results go.
-    """
+    """All settings of one search, frozen; two of equal settings are equal."""
 
     study: Study = Study()
     space: Space = Space()
@@ -144,11 +130,11 @@ class Config(Section):
             raise ConfigError("every scale is 0; Allowed: at least one scale above 0", given=0)
         return objectives
 
-    # Of the last section, so that a rule sees whichever of the others are right in themselves.
+    # Of the last section, so that it sees whichever of the others are right in themselves.
     @field_validator("output", mode="before")
     @classmethod
     def _sections_agree(cls, value: Any, info: ValidationInfo) -> Any:
-        if problems := [*_broken_rules(info.data)]:
+        if problems := [*_contradictions(**info.data)]:
             raise ConfigError.of("sections", problems)
         return value
 
@@ -186,101 +172,57 @@ def _computed(
     return tuple(dict.fromkeys((*names, *proxies.compute, *constraints.limits)))
 
 
-def _not_computed(
-    objectives: tuple[Objective, ...],
-    proxies: Proxies,
-    constraints: Constraints,
-    ensemble: Ensemble,
-) -> ConfigError | None:
-    computed = _computed(objectives, proxies, constraints)
-    for proxy in ensemble.proxies or ():
-        if proxy not in computed:
-            return ConfigError.unknown("computed proxy", proxy, computed, key="ensemble.proxies")
-    return None
+def _contradictions(
+    study: Study | None = None,
+    space: Space | None = None,
+    data: Data | None = None,
+    proxies: Proxies | None = None,
+    benchmark: Benchmark | None = None,
+    constraints: Constraints | None = None,
+    objectives: tuple[Objective, ...] | None = None,
+    ensemble: Ensemble | None = None,
+) -> Iterator[ConfigError]:
+    """Find where sections do not agree; None is one that is wrong in itself."""
+    table = benchmark.name if benchmark and benchmark.name != "none" else None
+    if table and space and table != space.name:
+        reason = f"knows no architectures of space.name = {space.name!r}"
+        yield _refused("benchmark.name", table, reason, space.name, "none")
+    if table and data and not data.generated and data.source not in BENCHMARKED:
+        reason = f"knows no accuracies on images of data.source = {data.source!r}"
+        yield _refused("benchmark.name", table, reason, "none")
+    if table and ensemble and ensemble.from_ is not None:
+        reason = f"is for a search without accuracies, but benchmark.name = {table!r}"
+        allowed = ("benchmark.name = 'none'", "`zc-search ensemble apply`")
+        yield _refused("ensemble.from", ensemble.from_, reason, *allowed)
+    if benchmark and data and space and (table or data.generated):
+        for key in ("resolution", "color"):
+            if (given := getattr(data, key)) is not None:
+                reason = (
+                    f"is given, but networks are built for the images of space.dataset = "
+                    f"{space.dataset!r}, unless images are read and benchmark.name = 'none'"
+                )
+                yield _refused(f"data.{key}", given, reason, "absent")
+    if benchmark and table is None:
+        for key in ("max_accuracies", "max_simulated_seconds") if study else ():
+            if (given := getattr(study, key)) is not None:
+                reason = "counts accuracies, but benchmark.name = 'none' has none"
+                yield _refused(f"study.{key}", given, reason, "absent")
+        for name in (o.name for o in objectives or () if o.name in METRIC_DIRECTIONS):
+            reason = "is a metric of a benchmark, but benchmark.name = 'none'"
+            yield _refused(f"objectives.{name}", name, reason, "proxies")
+    parts = ensemble.features.split("+") if ensemble else []
+    if ensemble and space and space.name != "nasbench201" and {"cell", "flow"} & {*parts}:
+        reason = f"has features of cells, but space.name = {space.name!r}"
+        extras = "without +cell and +flow"
+        yield _refused("ensemble.features", ensemble.features, reason, extras)
+    if ensemble and ensemble.proxies and proxies and constraints and objectives:
+        computed = _computed(objectives, proxies, constraints)
+        for proxy in ensemble.proxies:
+            if proxy not in computed:
+                key = "ensemble.proxies"
+                yield ConfigError.unknown("computed proxy", proxy, computed, key=key)
 
 
-def _fixed(key: str) -> Callable[[Data, Benchmark, Space], bool]:
-    """Return whether a key of ``data`` is given that nothing would look at."""
-    return lambda data, benchmark, space: (
-        (data.generated or benchmark.name != "none") and getattr(data, key) is not None
-    )
-
-
-_FIXED = (
-    "is given, but networks are built for the images of space.dataset = {space.dataset!r}, unless "
-    "images are read and benchmark.name = 'none'; Allowed: absent"
-)
-_WITHOUT = "counts accuracies, but benchmark.name = 'none' has none; Allowed: absent"
-
-# Key, what is wrong (true, a name, or the whole error) where the sections are right that it asks
-# for, and how it is said.
-_RULES: tuple[tuple[str, Callable[..., Any], str], ...] = (
-    (
-        "benchmark.name",
-        lambda benchmark, space: benchmark.name not in (space.name, "none"),
-        "{benchmark.name!r} is given, but it knows no architectures of space.name = "
-        "{space.name!r}; Allowed: {space.name}, none",
-    ),
-    (
-        "benchmark.name",
-        lambda benchmark, data: (
-            benchmark.name != "none" and not data.generated and data.source not in BENCHMARKED
-        ),
-        "{benchmark.name!r} is given, but it knows no accuracies on images of data.source = "
-        "{data.source!r}; Allowed: none",
-    ),
-    ("data.resolution", _fixed("resolution"), "{data.resolution} " + _FIXED),
-    ("data.color", _fixed("color"), "{data.color!r} " + _FIXED),
-    (
-        "study.max_accuracies",
-        lambda study, benchmark: benchmark.name == "none" and study.max_accuracies is not None,
-        _WITHOUT,
-    ),
-    (
-        "study.max_simulated_seconds",
-        lambda study, benchmark: (
-            benchmark.name == "none" and study.max_simulated_seconds is not None
-        ),
-        _WITHOUT,
-    ),
-    (
-        "objectives.{found}",
-        lambda objectives, benchmark: (
-            benchmark.name == "none"
-            and next((o.name for o in objectives if o.name in METRIC_DIRECTIONS), None)
-        ),
-        "is a metric of a benchmark, but benchmark.name = 'none'; Allowed: proxies",
-    ),
-    (
-        "ensemble.features",
-        lambda ensemble, space: (
-            space.name != "nasbench201"
-            and {"cell", "flow"}.intersection(ensemble.features.split("+"))
-        ),
-        "{ensemble.features!r} is given, but space.name = {space.name!r} and only cells of "
-        "NAS-Bench-201 have these features; Allowed: without +cell and +flow",
-    ),
-    (
-        "ensemble.from",
-        lambda ensemble, benchmark: ensemble.from_ is not None and benchmark.name != "none",
-        "is for a search without accuracies, but benchmark.name = {benchmark.name!r}; "
-        "Allowed: benchmark.name = 'none', or `zc-search ensemble apply`",
-    ),
-    ("ensemble.proxies", _not_computed, ""),
-)
-
-
-def _broken_rules(sections: Mapping[str, Any]) -> Iterator[ConfigError]:
-    for key, broken, sentence in _RULES:
-        asked = signature(broken).parameters
-        if not set(asked) <= sections.keys():
-            continue  # what is wrong with a section in itself is reported already
-        found = broken(**{name: sections[name] for name in asked})
-        if isinstance(found, ConfigError):
-            yield found
-        elif found:
-            where, said = key.format(found=found), sentence.format(**sections)
-            section, _, name = where.partition(".")
-            given = found if found is not True else getattr(sections[section], name, None)
-            allowed = said.partition("Allowed: ")[2].split(", ")
-            yield ConfigError(f"{where}: {said}", key=where, given=given, allowed=allowed)
+def _refused(key: str, given: Any, reason: str, *allowed: str) -> ConfigError:
+    message = f"{key}: {given!r} {reason}; Allowed: {', '.join(allowed)}"
+    return ConfigError(message, key=key, given=given, allowed=allowed)
