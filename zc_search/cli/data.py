@@ -38,28 +38,29 @@ def fetch(
 @data_app.command()
 def show(config: Config = None, settings: Settings = None) -> None:
     """Read the images that a search file names: classes, sizes, what cannot be read."""
-    from rich.table import Table
-    from rich.text import Text
-
     from zc_search.config import load_config
-    from zc_search.errors import ConfigError
+    from zc_search.errors import UsageError
+    from zc_search.report.text import table
     from zc_search.scoring.images import open_images
 
     if config is None:
-        raise ConfigError("name a search file: zc-search data show --config search.toml")
+        message = "name a search file: zc-search data show --config search.toml"
+        raise UsageError(message, key="--config")
     section = load_config(config, settings or ()).data
     images = open_images(section)
     training, held_out = images.split(section.validation, section.seed)
     console = plain_console()
-    console.print(Text(images.described()))
-    console.print(Text(f"{len(training):,} to train on, {len(held_out):,} to judge by"))
-    for note in images.notes:
-        console.print(Text(note))
-    table = Table(box=None)
-    table.add_column("class")
-    table.add_column("images", justify="right")
-    table.add_column()
     most = max(images.counts.values())
-    for name, count in images.counts.items():
-        table.add_row(Text(name), f"{count:,}", "\N{BLACK SQUARE}" * max(1, 30 * count // most))
-    console.print(table)
+    rows = [
+        (name, f"{count:,}", "\N{BLACK SQUARE}" * max(1, 30 * count // most))
+        for name, count in images.counts.items()
+    ]
+    console.print(
+        table(
+            images.described(),
+            [("class", "left"), ("images", "right"), ("", "left")],
+            rows,
+            f"{len(training):,} to train on, {len(held_out):,} to judge by",
+            *images.notes,
+        )
+    )

@@ -10,7 +10,7 @@ from zc_search.cli.printing import plain_console
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table
+    from rich.console import Group
 
     from zc_search.compare.judging import Judgement
 
@@ -82,47 +82,26 @@ def evaluate(
         console.print(f"wrote {path}", soft_wrap=True)
 
 
-def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Table":
-    from rich.table import Table
-    from rich.text import Text
+def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Group":
+    from zc_search.report.text import decimal, interval, percent, table
 
-    table = Table(
-        title=f"{rows['subset'].iloc[0]}, {dataset}",
-        title_justify="left",
-        box=None,
-        padding=(0, 2, 0, 0),
-        pad_edge=False,
+    headings = ("n", "tau [interval]", "Spear-\nman", "top\n10 %", "top\n64", "best\nof 10")
+    return table(
+        f"{rows['subset'].iloc[0]}, {dataset}",
+        [("proxy", "fold"), *((heading, "right") for heading in headings)],
+        (
+            (
+                row["proxy"],
+                f"{row['n']:,}",
+                interval(row, "kendall_tau"),
+                decimal(row["spearman"]),
+                decimal(row["precision_top_10pct"]),
+                decimal(row["precision_top_64"]),
+                percent(row["best_of_top_10"]),
+            )
+            for row in rows.sort_values("kendall_tau", ascending=False).to_dict("records")
+        ),
     )
-    table.add_column("proxy", overflow="fold", max_width=18)
-    for heading in ("n", "tau [interval]", "Spear-\nman", "top\n10 %", "top\n64", "best\nof 10"):
-        table.add_column(Text(heading), justify="right", no_wrap=True)
-    for _, row in rows.sort_values("kendall_tau", ascending=False).iterrows():
-        table.add_row(
-            Text(str(row["proxy"]), style="bold" if row["baseline"] else ""),
-            f"{row['n']:,}",
-            _with_interval(row["kendall_tau"], row["kendall_tau_low"], row["kendall_tau_high"]),
-            _decimal(row["spearman"]),
-            _decimal(row["precision_top_10pct"]),
-            _decimal(row["precision_top_64"]),
-            _percent(row["best_of_top_10"]),
-        )
-    return table
-
-
-def _with_interval(value: float, low: float, high: float) -> str:
-    interval = "" if low != low else f" [{_decimal(low)}, {_decimal(high)}]"
-    return f"{_decimal(value)}{interval}"
-
-
-def _percent(value: float) -> str:
-    return "-" if value != value else f"{value:.2f}"
-
-
-def _decimal(value: float) -> str:
-    """Write a number of -1 to 1 as papers do: ``.574``."""
-    if value != value:
-        return "-"
-    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.0f}"
 
 
 def _document(judgement: "Judgement", said: dict[str, object], scores: Path, bootstrap: int) -> str:
@@ -135,10 +114,8 @@ def _document(judgement: "Judgement", said: dict[str, object], scores: Path, boo
 
 
 def _write(path: Path, text: str) -> None:
-    from zc_search._utils.files import write_atomically
+    from zc_search._utils.files import write_atomically, writing
     from zc_search.errors import ZcSearchError
 
-    try:
+    with writing(str(path), ZcSearchError):
         write_atomically(path, text)
-    except OSError as error:
-        raise ZcSearchError(f"{path} cannot be written: {error.strerror}") from error

@@ -34,18 +34,18 @@ def export(
     string --config says channels, cells and images; without, those of `zc-search init`.
     """
     from zc_search.deploy.export import export_network, subject_of_cell, subject_of_run
-    from zc_search.errors import ZcSearchError
+    from zc_search.errors import UsageError
     from zc_search.spaces.catalogue import is_written
 
     console = plain_console()
     with console.status("exporting"):
         if is_written(what) and not os.path.exists(what):  # noqa: PTH110  which may be too long
             if architecture:
-                raise ZcSearchError("--architecture chooses from a run, and a cell is given")
+                raise UsageError("--architecture chooses from a run, and a cell is given")
             subject = subject_of_cell(what, config_or_starter(config, settings))
         else:
             if config or settings:
-                raise ZcSearchError(
+                raise UsageError(
                     f"{'--config' if config else '--set'}: a run's network is exported with its "
                     "own settings; Allowed: for an architecture string"
                 )

@@ -10,14 +10,13 @@ def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("search.toml"),
 ) -> None:
     """Write a commented search file to start from."""
-    from zc_search._utils.files import write_atomically
+    from zc_search._utils.files import write_atomically, writing
     from zc_search.config import starter
-    from zc_search.errors import ConfigError
+    from zc_search.errors import UsageError
 
     if path.exists():
-        raise ConfigError(f"{path} is there already; name another: zc-search init FILE")
-    try:
+        message = f"{path} is there already; name another: zc-search init FILE"
+        raise UsageError(message, key="PATH", given=str(path))
+    with writing(str(path), UsageError):
         write_atomically(path, starter())
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
     typer.echo(f"wrote {path}; next: zc-search --config {path}")

@@ -10,6 +10,7 @@ import typer
 
 from zc_search.cli.printing import clock, plain_console, progress_line
 from zc_search.cli.search import Config, Settings, config_or_starter
+from zc_search.errors import UsageError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -58,8 +59,8 @@ def score(
     settings are those of `zc-search init`; params and flops are always among the proxies.
     """
     if sum((everything, sample is not None, file is not None)) != 1:
-        typer.echo("say what to score: one of --all, --sample N and --file FILE", err=True)
-        raise typer.Exit(2)
+        message = "say what to score: one of --all, --sample N and --file FILE"
+        raise UsageError(message, allowed=("--all", "--sample", "--file"))
 
     from zc_search.proxies.catalogue import split_names
     from zc_search.scoring.request import with_proxies
@@ -103,7 +104,6 @@ def _print(console: "Console", table: "pd.DataFrame", out: Path, seconds: float)
 def _architectures(
     config: "Loaded", file: Path | None, sample: int | None, seed: int
 ) -> "list[AnyArchitecture]":
-    from zc_search.errors import ZcSearchError
     from zc_search.scoring.request import read_architectures, sample_space, whole_space
     from zc_search.spaces import make_space
 
@@ -114,7 +114,7 @@ def _architectures(
         return sample_space(space, sample, seed)
     everything = whole_space(space)
     if everything is None:
-        raise ZcSearchError(
+        raise UsageError(
             f"--all: the space {space.name!r} cannot be listed; Allowed: --sample N, --file"
         )
     return everything

@@ -44,13 +44,13 @@ def train(
     """
     from zc_search.config import load_config
     from zc_search.deploy.training import train_run
-    from zc_search.errors import ConfigError
+    from zc_search.errors import UsageError
     from zc_search.report.run import load_result
 
     load_result(run)  # says what is missing before anything else does
     given = [*(settings or ()), *([] if epochs is None else [f"training.epochs={epochs}"])]
     if wrong := [text for text in given if not text.strip().startswith("training.")]:
-        raise ConfigError(
+        raise UsageError(
             f"--set {wrong[0]!r}: a finished search keeps its settings; Allowed: training.KEY=value"
         )
     recipe = load_config(run / "config.toml", given).training

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zc_search.errors import UsageError
+
 if TYPE_CHECKING:
     from zc_search.config import Config
     from zc_search.study.worker import Local
@@ -40,8 +42,8 @@ def worker(
     """
     address = storage or os.environ.get("ZC_SEARCH_STORAGE")
     if not address:
-        typer.echo("name the storage: --storage URL, or $ZC_SEARCH_STORAGE", err=True)
-        raise typer.Exit(2)
+        message = "name the storage: --storage URL, or $ZC_SEARCH_STORAGE"
+        raise UsageError(message, key="--storage")
 
     from zc_search.study.worker import Local
 

@@ -181,6 +181,7 @@ def _contradictions(
     constraints: Constraints | None = None,
     objectives: tuple[Objective, ...] | None = None,
     ensemble: Ensemble | None = None,
+    **_: Section,
 ) -> Iterator[ConfigError]:
     """Find where sections do not agree; None is one that is wrong in itself."""
     table = benchmark.name if benchmark and benchmark.name != "none" else None
