@@ -185,7 +185,7 @@ def test_a_wrong_value_is_named_with_its_key_and_what_was_meant(
         ("study = 3\n" + MINIMAL, "study: 3 is given; Allowed: a table"),
         (
             "[objectives]\nval_accuracy = 'default'\n[benchmark]\nname = 'none'",
-            "objectives.val_accuracy: is a metric of a benchmark, but benchmark.name = 'none'",
+            "objectives.val_accuracy: 'val_accuracy' is a metric of a benchmark",
         ),
     ],
 )
