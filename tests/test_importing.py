@@ -48,12 +48,12 @@ def test_everything_that_users_name_is_found(here: Path) -> None:
     )
     assert resolve_proxy("only_here_3:proxy").name == "only_here_3:proxy"
     assert find_sampler("only_here_3:Sampler").__name__ == "RandomSampler"
-    assert type(make_model("only_here_3:Regressor", None, 0)).__name__ == "Ridge"
+    assert type(make_model("only_here_3:Regressor")).__name__ == "Ridge"
     assert read_dataset("only_here_3:images").task.classes == 2
     for find, error in (
         (resolve_proxy, ProxyError),
         (find_sampler, ConfigError),
-        (lambda name: make_model(name, None, 0), EnsembleError),
+        (make_model, EnsembleError),
         (read_dataset, DataError),
     ):
         with pytest.raises(error, match="No module named 'nowhere_2'"):

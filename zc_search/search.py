@@ -6,23 +6,19 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from platform import node
-from typing import Any
 
 import pandas as pd
 from optuna import Study
 
 from zc_search.config import Config, config_to_toml, public
-from zc_search.ensemble import Ensemble, fit_ensemble, ranking
-from zc_search.ensemble.sources import COSTLY, settings_of
-from zc_search.ensemble.without_accuracies import (
-    nothing_feasible,
-    rank_without_accuracies,
-    with_values,
-)
+from zc_search.ensemble import Ensemble, ranking
+from zc_search.ensemble.rankings import nothing_feasible, rank_without_accuracies
+from zc_search.ensemble.scores import ORDINARY, fit_trials
 from zc_search.errors import EnsembleError
 from zc_search.report.outputs import write_outputs
 from zc_search.report.plan import search_plan
 from zc_search.samplers import sampler_of
+from zc_search.scoring.scores_file import ScoresTable
 from zc_search.study import (
     DATA,
     Objective,
@@ -39,9 +35,6 @@ from zc_search.study.run_folder import RunFolder, run_path, storage_url
 from zc_search.study.table import pareto_table
 
 logger = logging.getLogger("zc_search")
-
-PARETO = {"model": "linear", "fit_on": "pareto"}
-"""What is fitted in every run: linear regression of the proxies on the Pareto trials."""
 
 
 def run_search(
@@ -123,16 +116,22 @@ def _conclude(
     config, benchmark, trials = objective.config, objective.benchmark, trials_table(study)
     ensemble = on_pareto = None
     ranked = pd.DataFrame()
+    scores = ScoresTable.of_trials(
+        config,
+        folder.path,
+        trials,
+        {p.name: p.direction for p in objective.proxies},
+        objective.definitions,
+        study.user_attrs.get(DATA),
+    )
     if benchmark is None:
-        ranked, notes = rank_without_accuracies(
-            config, trials, _directions(objective), objective.definitions
-        )
+        ranked, notes = rank_without_accuracies(scores)
     elif trials.empty or not trials["feasible"].any():
         notes = [nothing_feasible(trials)]
     else:
-        ensemble, notes = _fit(objective, folder, study, trials)
-        if (config.ensemble.model, config.ensemble.fit_on) != tuple(PARETO.values()):
-            on_pareto, _ = _fit(objective, folder, study, trials, **PARETO)
+        ensemble, notes = fit_trials(scores, benchmark)
+        if any(getattr(config.ensemble, key) != value for key, value in ORDINARY.items()):
+            on_pareto, _ = fit_trials(scores, benchmark, pareto=True)
             if on_pareto is not None and on_pareto.fit_on != "pareto":  # too few are on the front
                 on_pareto = None
     if ensemble is not None:
@@ -156,41 +155,6 @@ def _conclude(
     )
     write_outputs(result, study, folder)
     return result
-
-
-def _directions(objective: Objective) -> dict[str, str]:
-    return {p.name: p.direction for p in objective.proxies if p.name not in COSTLY}
-
-
-def _fit(
-    objective: Objective, folder: RunFolder, study: Study, trials: pd.DataFrame, **changes: Any
-) -> tuple[Ensemble | None, list[str]]:
-    """Fit the ensemble, if the trials allow it, and say what there is to know of it."""
-    config, benchmark = objective.config, objective.benchmark
-    wanted = config.ensemble.proxies or tuple(p.name for p in objective.proxies)
-    seen, notes = with_values(wanted, trials, "ensemble")
-    settings = {
-        "target": config.benchmark.metric,
-        "model": config.ensemble.model,
-        "feature_set": config.ensemble.features,
-        "fit_on": config.ensemble.fit_on,
-        "folds": config.ensemble.folds,
-        "repeats": config.ensemble.repeats,
-        "seed": config.ensemble.seed,
-        "directions": _directions(objective),
-        "metadata": {
-            "dataset": config.space.dataset,
-            "accuracies": benchmark.provenance if benchmark else None,
-            "scores": settings_of(config)
-            | {"name": folder.path.name, "data.fingerprint": study.user_attrs.get(DATA)},
-            "definitions": objective.definitions,
-        },
-    }
-    try:
-        ensemble = fit_ensemble(trials, seen, **{**settings, **changes})
-    except EnsembleError as error:
-        return None, [*notes, f"No ensemble: {error}"]
-    return ensemble, [*notes, *ensemble.notes]
 
 
 def _save(ensemble: Ensemble | None, folder: RunFolder, name: str) -> list[str]:

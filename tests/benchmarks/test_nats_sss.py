@@ -175,8 +175,8 @@ def test_a_search_with_accuracies(
             "benchmark.name: 'nasbench201' is given, but it knows no arc",
         ),
         (
-            "ensemble.features=rank+cell",
-            r"ensemble.features: 'rank\+cell' is given",
+            "ensemble.features=rank+structure",
+            r"ensemble.features: 'rank\+structure' is given",
         ),
         (
             "space.channels=16",

@@ -55,7 +55,7 @@ def test_starter_states_the_defaults_but_for_the_ensemble_and_explains_every_key
     assert config == Config.model_validate(
         {
             "objectives": dict.fromkeys(("meco", "jacov", "synflow", "params"), "default"),
-            "ensemble": {"model": "gap", "features": "rank+flow+aggregate", "fit_on": "all"},
+            "ensemble": {"model": "gap", "features": "rank+structure+aggregate", "fit_on": "all"},
         }
     )
     for section in type(config).model_fields:

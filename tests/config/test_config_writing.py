@@ -74,7 +74,7 @@ SETTINGS = st.fixed_dictionaries(
         "benchmark": optional(path=TEXTS, metric=st.sampled_from(["val_accuracy"])),
         "ensemble": optional(
             model=st.sampled_from(["ridge", "sklearn.svm:SVR"]),
-            features=st.sampled_from(["raw", "spline+cell", "rank+interactions+cell"]),
+            features=st.sampled_from(["standard", "rank+aggregate", "rank+interactions+structure"]),
             fit_on=st.sampled_from(["pareto", "all"]),
             folds=st.integers(2),
         ),

@@ -23,11 +23,11 @@ from zc_search.deploy.feedback import Entrant, by_group, verdict
 from zc_search.deploy.loop import Examples, accuracy, augment, train_network
 from zc_search.deploy.training import train_run
 from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble
-from zc_search.ensemble.sources import load_source
 from zc_search.errors import StudyError
 from zc_search.images import image_set
 from zc_search.images.arrays import read_digits
 from zc_search.report.run import load_result
+from zc_search.scoring.scores_file import ScoresTable
 from zc_search.search import run_search
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
@@ -212,7 +212,7 @@ def test_the_ensemble_is_refitted_and_the_ranking_updated(trained) -> None:
         "refitted on" in note and "accuracies of digits itself" in note for note in outcome.notes
     )
     # One fitted on the user's own images may be applied to the run as any other.
-    assert load_source(result.folder).dataset == "digits"
+    assert ScoresTable.read(result.folder).dataset == "digits"
 
 
 def test_the_report_says_what_training_gave(trained) -> None:

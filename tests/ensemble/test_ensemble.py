@@ -10,13 +10,20 @@ from scipy import stats
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import RepeatedKFold
 
-from zc_search.ensemble import CELL_FEATURES, Ensemble, fit_ensemble, fit_pipeline, ranking
-from zc_search.ensemble.compatibility import check_definitions, check_proxies, in_sample
-from zc_search.ensemble.models import Link, NonNegative, RankRegression
-from zc_search.ensemble.predictor import ImportedRegressor
-from zc_search.ensemble.uncertainty import least_squares_errors
+from zc_search.ensemble import (
+    Ensemble,
+    EnsembleSpec,
+    fit_ensemble,
+    fit_pipeline,
+    held_out_predictions,
+    ranking,
+)
+from zc_search.ensemble.features import STRUCTURE
+from zc_search.ensemble.predictor import FittedRegressor, least_squares_errors
+from zc_search.ensemble.scores import check_applicable
 from zc_search.ensemble.validation import resampled_interval
 from zc_search.errors import EnsembleError
+from zc_search.scoring.scores_file import Provenance
 from zc_search.spaces import Architecture
 
 PROXIES = list(WEIGHTS)
@@ -38,7 +45,7 @@ def note(ensemble: Ensemble, part: str) -> str:
 
 def test_known_weights_come_back_within_their_standard_errors() -> None:
     table = linear_table(400)
-    weights = fit(table, feature_set="raw", n_bootstrap=200).weights.set_index("feature")
+    weights = fit(table, feature_set="standard", n_bootstrap=200).weights.set_index("feature")
     for name, truth in WEIGHTS.items():
         # Standardised: a weight is per standard deviation of its proxy.
         row, expected = weights.loc[name], truth * table[name].std(ddof=0)
@@ -49,7 +56,7 @@ def test_known_weights_come_back_within_their_standard_errors() -> None:
 
 def test_without_noise_the_prediction_is_the_truth() -> None:
     table = linear_table(60, noise=0.0)
-    ensemble = fit(table, feature_set="raw")
+    ensemble = fit(table, feature_set="standard")
     np.testing.assert_allclose(ensemble.predict(table), table["val_accuracy"])
     centre = sum(weight * table[name].mean() for name, weight in WEIGHTS.items())
     assert ensemble.intercept == pytest.approx(INTERCEPT + centre)
@@ -83,76 +90,26 @@ def test_no_closed_form_where_the_rows_do_not_settle_the_weights() -> None:
     assert least_squares_errors(random.normal(size=(4, 3)), np.zeros(4)) is None
 
 
-def test_nonnegative_lets_no_proxy_count_against_its_direction() -> None:
-    table = linear_table(200)
-    directions = {"alpha": "minimize", "beta": "minimize"}
-    ensemble = fit(table, model="nonnegative", directions=directions, feature_set="spline")
-    weights = ensemble.weights.set_index("feature")["weight"]
-    assert (weights.filter(like="alpha") == 0).all()
-    assert (weights.filter(like="beta") <= 0).all()
-    assert weights.filter(like="beta").min() < 0
-    # Without a direction the sign is that of the training rows.
-    free = fit(table, model="nonnegative").weights.set_index("feature")["weight"]
-    assert free["alpha"] > 0 > free["beta"]
-
-
-def test_nonnegative_is_least_squares_where_all_weights_agree_with_their_directions() -> None:
-    random = np.random.default_rng(0)
-    X = pd.DataFrame(random.normal(size=(50, 2)), columns=["a", "b"])
-    y = X["a"].to_numpy() - 2 * X["b"].to_numpy() + random.normal(size=50)
-    model = NonNegative({"a": "maximize", "b": "minimize"}).fit(X, y)
-    expected = LinearRegression().fit(X, y)
-    np.testing.assert_allclose(model.coef_, expected.coef_)
-    np.testing.assert_allclose(model.predict(X), expected.predict(X))
-
-
-def test_rank_regression_does_not_mind_how_bad_the_worst_are() -> None:
-    table = linear_table(200, noise=0.1)
-    bent = table.assign(val_accuracy=95 - np.exp(-(table["val_accuracy"] - 65) / 2))
-    ensemble = fit(bent, model="rank")
-    straight = fit(bent, model="linear")
-    new = linear_table(500, noise=0.1, seed=7)
-    tau = stats.kendalltau(ensemble.predict(new), new["val_accuracy"]).statistic
-    assert tau > stats.kendalltau(straight.predict(new), new["val_accuracy"]).statistic
-    assert tau > 0.8
-    # It predicts accuracies although it was fitted to ranks.
-    assert np.median(np.abs(ensemble.predict(bent) - bent["val_accuracy"])) < 2
-    assert ensemble.unit.startswith("rank of the accuracy")
-
-
-def test_rank_regression_in_a_pipeline_and_in_an_ensemble_agree() -> None:
+def test_a_gap_regression_in_a_pipeline_and_in_an_ensemble_agree() -> None:
     table = linear_table(80)
-    ensemble = fit(table, model="rank", feature_set="spline+cell")
-    pipeline = fit_pipeline(table, PROXIES, model="rank", feature_set="spline+cell")
+    ensemble = fit(table, model="gap", feature_set="rank+structure")
+    pipeline = fit_pipeline(table, PROXIES, model="gap", feature_set="rank+structure")
     np.testing.assert_allclose(ensemble.predict(table), pipeline.predict(table))
-
-
-def test_a_link_rises_everywhere_and_goes_through_the_centres_of_isotonic_steps() -> None:
-    link = Link.fit(np.array([0.0, 1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0, 40.0]))
-    assert link.scores == (0.0, 1.5, 3.0)  # 1 and 2 are pooled, at their mean
-    assert link.accuracies == (10.0, 25.0, 40.0)
-    assert link(np.array([-1.0, 0.75, 4.0])).tolist() == [0.0, 17.5, 50.0]
-    scores = np.linspace(-2, 5, 100)
-    assert (np.diff(link(scores)) > 0).all()
-
-
-def test_a_link_keeps_the_order_of_scores_that_say_nothing() -> None:
-    link = Link.fit(np.array([0.0, 1.0, 2.0]), np.array([30.0, 20.0, 10.0]))
-    assert link.accuracies == (20.0,)
-    assert (np.diff(link(np.array([0.0, 1.0, 2.0]))) > 0).all()
 
 
 def test_imported_regressor_has_importances_in_place_of_weights() -> None:
     table = linear_table(60)
-    ensemble = fit(table, model="sklearn.tree:DecisionTreeRegressor", feature_set="standard+cell")
-    assert isinstance(ensemble.predictor, ImportedRegressor)
+    ensemble = fit(
+        table, model="sklearn.tree:DecisionTreeRegressor", feature_set="standard+structure"
+    )
+    assert isinstance(ensemble.predictor, FittedRegressor)
     importances = ensemble.weights.set_index("feature")["importance"]
     assert list(importances.index) == [*PROXIES, "architecture"]
     assert importances.idxmax() == "alpha"
     broken = table.assign(alpha=[np.nan, *table["alpha"][1:]])
     predicted = ensemble.predict_interval(broken)
     assert predicted.isna().all(axis=1).tolist() == [True] + [False] * 59
-    with pytest.raises(EnsembleError, match="imported regressor: it has no intercept"):
+    with pytest.raises(EnsembleError, match="has no weights, and so no intercept"):
         _ = ensemble.intercept
 
 
@@ -164,7 +121,7 @@ def test_importances_of_very_few_rows_rest_on_all_of_them() -> None:
 # Intervals ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", ["linear", "ridge", "nonnegative", "rank"])
+@pytest.mark.parametrize("model", ["linear", "ridge"])
 def test_intervals_hold_their_share_of_new_architectures(model: str) -> None:
     ensemble = fit(linear_table(100), model=model, folds=5)
     new = linear_table(3000, seed=1)
@@ -311,7 +268,7 @@ def test_where_all_were_fitted_to_nothing_is_left_to_judge() -> None:
 
 def test_predictions_of_percentages_stay_between_0_and_100() -> None:
     table = linear_table(60, noise=0.0)
-    ensemble = fit(table, feature_set="raw")
+    ensemble = fit(table, feature_set="standard")
     far = pd.DataFrame({"alpha": [-50.0, 40.0, 50.0], "beta": 0.0, "gamma": 0.0})
     wide = ensemble.features.model_copy(
         update={
@@ -441,20 +398,18 @@ def test_collinear_proxies_are_named_with_the_closest_pair() -> None:
 def test_constant_and_duplicated_columns_are_dropped_with_a_word() -> None:
     table = linear_table(50).assign(still=7.0)
     table["minus"] = -2 * table["alpha"] + 1
-    ensemble = fit(table, [*PROXIES, "still", "minus"], feature_set="raw")
+    ensemble = fit(table, [*PROXIES, "still", "minus"], feature_set="standard")
     assert ensemble.proxies == tuple(PROXIES)
     assert note(ensemble, "still") == "Constant over the 50 rows, and left out: still."
     assert note(ensemble, "minus") == "Left out, because minus repeats alpha."
-    assert ensemble.predict(table).equals(fit(table, feature_set="raw").predict(table))
+    assert ensemble.predict(table).equals(fit(table, feature_set="standard").predict(table))
 
 
 def test_dropped_features_of_the_cell_are_counted() -> None:
     table = linear_table(50)
     table["architecture"] = table["architecture"].iloc[0]
-    ensemble = fit(table, feature_set="raw+cell")
-    assert note(ensemble, "Constant").endswith(
-        f"left out: {len(CELL_FEATURES)} features of the cell."
-    )
+    ensemble = fit(table, feature_set="standard+structure")
+    assert note(ensemble, "Constant").endswith(f"left out: {len(STRUCTURE)} features of the cell.")
     assert list(ensemble.weights["feature"]) == PROXIES
 
 
@@ -468,8 +423,8 @@ def test_a_weight_against_its_direction_is_named() -> None:
     assert "the 90 % interval includes 0, so that even the sign is open" in note(
         unsettled, "directions of gamma"
     )
-    spline = fit(table, directions={"alpha": "minimize"}, feature_set="spline")
-    assert "alpha (minimize): beside the other features" in note(spline, "directions of")
+    ranked = fit(table, directions={"alpha": "minimize"}, feature_set="rank")
+    assert "alpha (minimize): beside the other features" in note(ranked, "directions of")
 
 
 def test_a_fit_worse_than_its_best_proxy_says_so() -> None:
@@ -529,12 +484,12 @@ def test_a_table_that_cannot_be_fitted_is_refused(change: Any, message: str) -> 
     ("options", "message"),
     [
         ({"model": "liner"}, r"unknown model 'liner'; did you mean 'linear'\? .*module:Class"),
-        ({"model": "sklearn.nothing:Here"}, r"model 'sklearn.nothing:Here' cannot be made"),
+        ({"model": "sklearn.nothing:Here"}, r"cannot import 'sklearn.nothing'"),
         ({"model": "sklearn.svm:SVC"}, r"'sklearn.svm:SVC' is no scikit-learn regressor"),
         ({"model": "collections:namedtuple"}, r"model 'collections:namedtuple' cannot be made"),
-        ({"model": ":x"}, r"model ':x' cannot be made"),
-        ({"feature_set": "splin"}, r"unknown feature set 'splin'; did you mean 'spline'\?"),
-        ({"feature_set": "rank+sell"}, r"followed by \+cell and \+interactions"),
+        ({"model": ":x"}, r"unknown model ':x'"),
+        ({"feature_set": "standart"}, r"unknown feature set 'standart'; did you mean 'standard'"),
+        ({"feature_set": "rank+structur"}, r"did you mean 'rank\+structure'"),
         ({"fit_on": "parto"}, r"unknown fit_on 'parto'; did you mean 'pareto'\?"),
         ({"folds": 1}, r"folds: 1 is given; allowed are 2 and more"),
         ({"repeats": 0}, r"repeats: 0 is given; allowed are 1 and more"),
@@ -563,28 +518,43 @@ def test_applying_without_a_proxy_is_refused(column: str) -> None:
 def test_cell_features_need_the_architecture() -> None:
     table = linear_table(30)
     with pytest.raises(EnsembleError, match="no column 'architecture'"):
-        fit(table, feature_set="raw+cell").predict(table.drop(columns="architecture"))
+        fit(table, feature_set="standard+structure").predict(table.drop(columns="architecture"))
+
+
+def applicable(ensemble: Ensemble, definitions: dict[str, str] | None) -> list[str]:
+    scores = Provenance("it", {}, definitions)
+    return check_applicable(ensemble, "nasbench201", [*PROXIES], scores, "it")
 
 
 def test_a_proxy_of_another_definition_is_refused() -> None:
     definitions = {name: f"{name}, version 1" for name in PROXIES}
     ensemble = fit(linear_table(30), metadata={"definitions": definitions})
-    assert check_definitions(ensemble, {**definitions, "other": "2"}) == []
-    message = r"'beta' is not the one .* was 'beta, version 1', and is 'beta, version 2' now"
-    with pytest.raises(EnsembleError, match=message):
-        check_definitions(ensemble, {**definitions, "beta": "beta, version 2"})
-    said = "not say how beta is defined, so it could not be checked that the proxies mean the same"
+    assert applicable(ensemble, {**definitions, "other": "2"}) == []
+    with pytest.raises(EnsembleError, match="'beta' is not the one") as refused:
+        applicable(ensemble, {**definitions, "beta": "beta, version 2"})
+    assert refused.value.key == "beta"
+    assert refused.value.given == "beta, version 2"
+    assert refused.value.allowed == ("beta, version 1",)
+    text = "not say how beta is defined, so it could not be checked that the proxies mean the same"
     del definitions["beta"]
-    assert f"The scores do {said}" in check_definitions(ensemble, definitions)[0]
-    assert check_definitions(ensemble, None)[0].startswith("The scores do not say how alpha, beta,")
+    assert f"The scores do {text}" in applicable(ensemble, definitions)[0]
+    assert applicable(ensemble, None)[0].startswith("The scores do not say how alpha, beta,")
     silent = fit(linear_table(30))
-    assert check_definitions(silent, definitions)[0].startswith("The ensemble does not say how")
+    assert applicable(silent, definitions)[0].startswith("The ensemble does not say how")
 
 
 def test_a_missing_proxy_is_refused_with_the_nearest_name() -> None:
-    ensemble = fit(linear_table(30))
-    with pytest.raises(EnsembleError, match=r"it lacks beta, which .*; did you mean 'bta'\?"):
-        check_proxies(ensemble, ["alpha", "gamma", "bta"], "it")
+    ensemble, scores = fit(linear_table(30)), Provenance("it", {})
+    with pytest.raises(EnsembleError, match="it lacks beta") as refused:
+        check_applicable(ensemble, "nasbench201", ["alpha", "gamma", "bta"], scores, "it")
+    assert (refused.value.given, refused.value.hint) == ("beta", "bta")
+
+
+def test_structure_is_of_cells_alone() -> None:
+    ensemble = fit(linear_table(30), feature_set="rank+structure")
+    with pytest.raises(EnsembleError, match=r"without \+structure") as refused:
+        check_applicable(ensemble, "nats_sss", PROXIES, Provenance("it", {}), "it")
+    assert refused.value.key == "space.name"
 
 
 def test_rows_that_were_fitted_to_are_known_by_function() -> None:
@@ -598,15 +568,98 @@ def test_rows_that_were_fitted_to_are_known_by_function() -> None:
         sorted(Architecture.from_string(text).index for text in fitted["architecture"])
     )
     expected = [True] * len(fitted) + [False] * len(others)
-    assert in_sample(ensemble, table).tolist() == expected
-    assert in_sample(ensemble, table.drop(columns="architecture")).tolist() == expected
-    assert fit(table.drop(columns="architecture")).fitted_to is None
-    assert in_sample(fit(table.drop(columns="architecture")), table) is None
-    assert fit(table.assign(architecture="of another space")).fitted_to is None
+    assert ensemble.in_sample(table).tolist() == expected
+    assert ensemble.in_sample(table.drop(columns="architecture")).tolist() == expected
+    # Of another space the functions are known.
+    for other in (fitted.drop(columns="architecture"), fitted.assign(architecture="of another")):
+        ensemble = fit(other)
+        assert ensemble.fitted_to == tuple(sorted(fitted["function_key"]))
+        assert ensemble.in_sample(table.drop(columns="architecture")).tolist() == expected
+    assert ensemble.model_copy(update={"fitted_to": None}).in_sample(table) is None
 
 
-def test_rank_regression_takes_a_given_strength() -> None:
-    X = linear_table(40)
-    weak = RankRegression(1e-6).fit(X[PROXIES], X["val_accuracy"].to_numpy())
-    strong = RankRegression(1e6).fit(X[PROXIES], X["val_accuracy"].to_numpy())
-    assert np.abs(strong.coef_).max() < 1e-3 < np.abs(weak.coef_).max()
+# Held out -------------------------------------------------------------------------------------
+
+
+def test_held_out_predictions_are_those_of_the_first_repeat() -> None:
+    table = linear_table(40).set_index(pd.RangeIndex(100, 140))
+    ensemble = fit(
+        table, model="ridge", folds=4, repeats=3, seed=5, directions={"beta": "minimize"}
+    )
+    found = held_out_predictions(ensemble, table)
+    assert (found["how"] == "cross-validated").all()
+    assert found.index.equals(table.index)
+    for train, test in RepeatedKFold(n_splits=4, n_repeats=1, random_state=5).split(table):
+        expected = fit_pipeline(table.iloc[train], PROXIES, model="ridge").predict(table.iloc[test])
+        np.testing.assert_array_equal(found["predicted"].iloc[test], expected)
+    assert (found["low"] < found["predicted"]).all()
+    assert (found["predicted"] < found["high"]).all()
+    inside = found["true"].between(found["low"], found["high"])
+    assert inside.mean() == pytest.approx(0.9, abs=0.08)
+
+
+def test_held_out_predictions_are_the_same_after_a_file() -> None:
+    """Nothing but the file and the table is needed: directions and seeds are in it."""
+    table = linear_table(60, noise=3.0)
+    table["still"] = 1.0
+    table.loc[3, "still"] = np.nan  # a proxy that is left out says still which rows were fitted
+    proxies = [*PROXIES, "still"]
+    for feature_set, model in (("rank+structure+aggregate", "gap"), ("standard", "linear")):
+        directions = {"alpha": "minimize", "beta": "minimize"}
+        options = {"feature_set": feature_set, "model": model, "directions": directions, "seed": 4}
+        for fit_on in ("all", "pareto"):
+            ensemble = fit(table, proxies, **options, fit_on=fit_on, folds=3)
+            loaded = Ensemble.from_dict(ensemble.to_dict())
+            assert loaded.cross_validated is None
+            expected = held_out_predictions(ensemble, table)
+            pd.testing.assert_frame_equal(held_out_predictions(loaded, table), expected)
+
+
+def test_a_repeated_trial_counts_once_among_the_held_out() -> None:
+    table = linear_table(40).assign(number=range(40))
+    trials = pd.concat([table, table[30:], table[30:]], ignore_index=True)
+    trials["pareto"] = trials.index < 20
+    ensemble = fit(trials, fit_on="pareto")
+    found = held_out_predictions(ensemble, trials)
+    assert found["how"].value_counts().to_dict() == {"cross-validated": 20, "not fitted to": 20}
+    assert list(found) == [
+        *("number", "architecture", "function_key"),
+        *("true", "predicted", "low", "high", "how"),
+    ]
+    others = found[20:]
+    pd.testing.assert_series_equal(
+        others["predicted"], ensemble.predict(trials[20:40]), check_names=False
+    )
+
+
+def test_where_nothing_can_be_held_out_it_is_said() -> None:
+    table = linear_table(4)
+    with pytest.raises(EnsembleError, match="fitted to all 4 architectures"):
+        held_out_predictions(fit(table), table)
+
+
+def test_a_spec_is_the_same_as_its_settings() -> None:
+    table = linear_table(30)
+    spec = EnsembleSpec(tuple(PROXIES), model="ridge", fit_on="all", folds=2, repeats=1)
+    assert fit_ensemble(table, spec) == fit(table, model="ridge", n_bootstrap=200)
+    with pytest.raises(TypeError, match="model"):
+        fit_ensemble(table, spec, model="gap")
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({"model": "nonnegative"}, "ridge"),
+        ({"model": "rank"}, "gap"),
+        ({"feature_set": "raw"}, "standard"),
+        ({"feature_set": "spline+aggregate"}, "rank"),
+        ({"feature_set": "rank+cell"}, "structure"),
+        ({"feature_set": "rank+flow+aggregate"}, "structure"),
+    ],
+)
+def test_what_is_retired_says_what_replaces_it(settings: dict[str, str], hint: str) -> None:
+    with pytest.raises(EnsembleError) as refused:
+        EnsembleSpec(tuple(PROXIES), **settings)  # type: ignore[arg-type]
+    assert refused.value.given in settings.values()
+    assert refused.value.hint == hint
+    assert refused.value.allowed

@@ -6,26 +6,30 @@ import numpy as np
 import pandas as pd
 import pytest
 from ensemble_tables import WEIGHTS, linear_table
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from zc_search.ensemble import (
+    EnsembleSpec,
     aggregate,
     aggregate_ranking,
-    best_single_proxy,
-    compare_pareto,
     fit_ensemble,
     fit_pipeline,
-    judge,
-    judge_split,
     learning_curve,
     ranking,
-    summarise,
 )
+from zc_search.ensemble.baselines import best_single_proxy
+from zc_search.ensemble.curve import compare_pareto, judge_split, summarise
 from zc_search.errors import EnsembleError
 
 PROXIES = list(WEIGHTS)
+SPEC = EnsembleSpec(tuple(PROXIES))
+
+
+def judge(table: pd.DataFrame, size: int, n_draws: int, seed: int = 0) -> pd.DataFrame:
+    curve = learning_curve(table, PROXIES, [size], n_draws, seed=seed)
+    return curve.drop(columns=["model", "feature_set", "size"])
 
 
 # Aggregate ------------------------------------------------------------------------------------
@@ -43,7 +47,6 @@ def test_aggregate_by_hand() -> None:
     assert list(scores.index) == list("wxyz")
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=True), min_size=1, max_size=20), st.booleans())
 def test_aggregate_of_one_proxy_is_its_order(values: list[float], minimize: bool) -> None:
     table = pd.DataFrame({"a": values})
@@ -94,7 +97,7 @@ def repeated(rows: int = 60) -> pd.DataFrame:
 
 
 def test_no_isomorph_of_a_training_architecture_is_judged() -> None:
-    judged = judge(repeated(60), PROXIES, 20, 3)
+    judged = judge(repeated(60), 20, 3)
     assert set(judged["fitted"]) == {20}
     assert set(judged["judged"]) == {3 * 40}
 
@@ -103,26 +106,25 @@ def test_an_architecture_that_is_there_often_judges_once() -> None:
     table = linear_table(60, noise=3.0)
     rows, rest = table[:20], table[20:]
     again = pd.concat([table, rest, rest[:9]], ignore_index=True)
-    once = judge_split(rows, rest, table, PROXIES)
-    often = judge_split(rows, again[20:], again, PROXIES)
+    once = judge_split(rows, rest, table, [SPEC])
+    often = judge_split(rows, again[20:], again, [SPEC])
     pd.testing.assert_frame_equal(once, often)
     assert set(once["judged"]) == {40}
 
 
 def test_models_named_twice_are_fitted_once() -> None:
-    table = linear_table(60)
-    options: dict[str, Any] = {"models": ["rank", "linear", "rank"], "feature_sets": ["raw"] * 2}
-    found = judge_split(table[:20], table[20:], table, PROXIES, **options)
-    assert found["model"].dropna().tolist() == ["rank", "linear"]
+    options: dict[str, Any] = {"models": ["gap", "linear", "gap"], "feature_sets": ["rank"] * 2}
+    found = learning_curve(linear_table(60), PROXIES, [20], 1, **options)
+    assert found["model"].dropna().tolist() == ["gap", "linear"]
 
 
 def test_figures_of_a_split_by_hand() -> None:
     table = linear_table(80, noise=3.0)
     rows, rest = table[:30], table[30:]
-    found = judge_split(rows, rest, table, PROXIES, top_k=5).set_index("predictor")
+    found = judge_split(rows, rest, table, [SPEC]).set_index("predictor")
     true = rest["val_accuracy"].to_numpy()
     predicted = fit_pipeline(rows, PROXIES).predict(rest)
-    best = np.argsort(-predicted)[:5]
+    best = np.argsort(-predicted)[:10]
     assert found.loc["ensemble", "kendall_tau"] == stats.kendalltau(predicted, true).statistic
     assert found.loc["ensemble", "spearman"] == stats.spearmanr(predicted, true).statistic
     assert found.loc["ensemble", "top_k_regret"] == pytest.approx(true.max() - true[best].max())
@@ -138,13 +140,13 @@ def test_only_usable_rows_take_part() -> None:
     table.loc[:9, "alpha"] = np.nan
     table.loc[10:14, "val_accuracy"] = np.nan
     table["feasible"] = table.index < 55
-    judged = judge(table, PROXIES, 20, 2)
+    judged = judge(table, 20, 2)
     assert set(judged["judged"]) == {60 - 10 - 5 - 5 - 20}
 
 
 def test_a_learning_curve_rises_towards_the_truth() -> None:
     table = linear_table(400, noise=1.0)
-    curve = learning_curve(table, PROXIES, [5, 150], 5, models=["linear", "rank"])
+    curve = learning_curve(table, PROXIES, [5, 150], 5, models=["linear", "gap"])
     columns = ["model", "feature_set", "size", "draw", "predictor", "fitted", "judged"]
     assert list(curve) == [*columns, "kendall_tau", "spearman", "top_k_regret"]
     assert len(curve) == 2 * 5 * (2 + 3)  # two models, and three baselines once
@@ -158,28 +160,33 @@ def test_a_learning_curve_rises_towards_the_truth() -> None:
 
 def test_the_same_draws_for_every_model_and_any_number_of_processes() -> None:
     table = linear_table(60)
-    options: dict[str, Any] = {"models": ["linear", "ridge"], "feature_sets": ["raw", "rank+cell"]}
+    options: dict[str, Any] = {
+        "models": ["linear", "ridge"],
+        "feature_sets": ["standard", "rank+structure"],
+    }
     curve = learning_curve(table, PROXIES, [10, 20], 2, **options)
     pd.testing.assert_frame_equal(
         curve, learning_curve(table, PROXIES, [10, 20], 2, n_jobs=2, **options)
     )
-    alone = learning_curve(table, PROXIES, [20], 2, models=["ridge"], feature_sets=["rank+cell"])
+    alone = learning_curve(
+        table, PROXIES, [20], 2, models=["ridge"], feature_sets=["rank+structure"]
+    )
     part = curve[(curve["size"] == 20) & (curve["model"] == "ridge")]
-    part = part[part["feature_set"] == "rank+cell"]
+    part = part[part["feature_set"] == "rank+structure"]
     other = alone[alone["model"] == "ridge"]
     assert part["kendall_tau"].tolist() == other["kendall_tau"].tolist()
-    assert judge(table, PROXIES, 10, 2, seed=1)["spearman"].tolist() != (
-        judge(table, PROXIES, 10, 2, seed=2)["spearman"].tolist()
+    assert judge(table, 10, 2, seed=1)["spearman"].tolist() != (
+        judge(table, 10, 2, seed=2)["spearman"].tolist()
     )
 
 
 def test_means_over_draws_have_students_interval() -> None:
-    judged = judge(linear_table(60), PROXIES, 10, 4)
+    judged = judge(linear_table(60), 10, 4)
     mean = summarise(judged).set_index("predictor").loc["ensemble"]
     values = judged[judged["predictor"] == "ensemble"]["kendall_tau"]
     low, high = stats.t.interval(0.9, 3, values.mean(), stats.sem(values))
     assert (mean["kendall_tau_low"], mean["kendall_tau_high"]) == pytest.approx((low, high))
-    single = summarise(judge(linear_table(60), PROXIES, 10, 1))
+    single = summarise(judge(linear_table(60), 10, 1))
     assert single["kendall_tau_low"].isna().all()
     assert single["kendall_tau"].notna().all()
 
@@ -188,12 +195,12 @@ def test_means_over_draws_have_students_interval() -> None:
 def test_a_draw_that_leaves_nothing_to_judge_is_refused(size: int) -> None:
     message = rf"size {size}: allowed are 2 to 59, because one at least of the 60 usable functions"
     with pytest.raises(EnsembleError, match=message):
-        judge(repeated(60), PROXIES, size, 1)
+        judge(repeated(60), size, 1)
 
 
 def test_draws_below_one_are_refused() -> None:
     with pytest.raises(EnsembleError, match="n_draws: 0 is given; allowed are 1 and more"):
-        judge(linear_table(20), PROXIES, 5, 0)
+        judge(linear_table(20), 5, 0)
 
 
 # Pareto ---------------------------------------------------------------------------------------
@@ -203,7 +210,7 @@ def test_a_front_is_compared_with_as_many_random_rows() -> None:
     table = linear_table(200, noise=0.5)
     best = table["alpha"].rank() > 170
     trials = table.assign(pareto=best)
-    found = compare_pareto(trials, table, PROXIES, 4)
+    found = compare_pareto(trials, table, SPEC, 4)
     assert set(found["fitted"]) == {30}
     counts = found[found["predictor"] == "ensemble"]["fit_on"].value_counts()
     assert counts.to_dict() == {"pareto": 4, "random": 4}
@@ -213,13 +220,13 @@ def test_a_front_is_compared_with_as_many_random_rows() -> None:
     means = summarise(found).set_index(["fit_on", "predictor"])["kendall_tau"]
     assert means["random", "ensemble"] > means["pareto", "ensemble"]  # a narrow range misleads
     with pytest.raises(EnsembleError, match="front has 0 usable rows; 2 are needed"):
-        compare_pareto(trials.assign(pareto=False), table, PROXIES)
+        compare_pareto(trials.assign(pareto=False), table, SPEC)
 
 
 def test_a_front_that_leaves_nothing_to_judge_is_refused() -> None:
     table = linear_table(20).assign(pareto=True)
     with pytest.raises(EnsembleError, match="as many random ones leave 0 of 20 to judge on"):
-        compare_pareto(table, table, PROXIES, 1)
+        compare_pareto(table, table, SPEC, 1)
 
 
 @pytest.mark.parametrize("broken", ["alpha", "val_accuracy"])

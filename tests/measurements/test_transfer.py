@@ -15,26 +15,26 @@ import pytest
 
 from zc_search.benchmarks import open_benchmark
 from zc_search.ensemble import RECOMMENDED_PROXIES, aggregate, fit_pipeline
-from zc_search.ensemble.accuracies import with_accuracies
-from zc_search.ensemble.sources import Source, load_source
+from zc_search.ensemble.scores import with_accuracies
 from zc_search.ensemble.tables import finite
 from zc_search.evaluation import kendall_tau
+from zc_search.scoring.scores_file import ScoresTable
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 
-MODEL, FEATURES = "gap", "rank+flow+aggregate+interactions"
+MODEL, FEATURES = "gap", "rank+structure+aggregate+interactions"
 TARGET = "val_accuracy"
 PROXIES = list(RECOMMENDED_PROXIES)
 
 
-def usable(source: Source) -> pd.DataFrame:
+def usable(source: ScoresTable) -> pd.DataFrame:
     """Scores with accuracies, those of the source's own data set."""
     table = with_accuracies(source.table, open_benchmark(dataset=source.dataset), TARGET)
     table = table[table["feasible"] & finite(table, [TARGET, *PROXIES])]
     return table.drop_duplicates("function_key").set_index("function_key", drop=False)
 
 
-def transfers(sources: list[Source], accuracies: int, draws: int) -> pd.DataFrame:
+def transfers(sources: list[ScoresTable], accuracies: int, draws: int) -> pd.DataFrame:
     """Kendall's tau by ``fitted`` and ``judged`` data set, one row a draw; also the aggregate."""
     tables = {source.dataset: usable(source) for source in sources}
     rows = []
@@ -70,7 +70,7 @@ def test_a_transfer_beats_ranking_without_accuracies(request: pytest.FixtureRequ
     files = request.config.getoption("--scores")
     if not files:
         pytest.skip("needs --scores FILE, at least twice")
-    sources = [load_source(Path(file)) for file in files]
+    sources = [ScoresTable.read(Path(file)) for file in files]
     for accuracies in (25, 100):
         found = transfers(sources, accuracies, draws=20)
         summary = found.groupby(["fitted", "judged"])["tau"].agg(["mean", "sem"]).unstack("judged")

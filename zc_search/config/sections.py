@@ -235,9 +235,9 @@ class Ensemble(Section):
 
     Attributes:
         model: One of `MODELS`, or ``module:Class`` of a scikit-learn regressor.
-        features: What the model sees of a proxy: ``raw``, ``standard`` (logarithm where it
-            spans decades), ``rank`` or ``spline``; with ``+cell`` and ``+flow`` the cell's
-            structure too, with ``+aggregate`` the mean log rank, with ``+interactions`` products.
+        features: What the model sees of a proxy: ``standard`` (logarithm where it spans decades)
+            or ``rank``; with ``+structure`` the cell's structure too (by default where the space
+            is of cells), with ``+aggregate`` the mean log rank, with ``+interactions`` products.
         fit_on: The trials on the Pareto front, or all that are complete.
         folds: Folds of the cross-validation.
         repeats: Times that the cross-validation is repeated, each with another split.
@@ -247,9 +247,9 @@ class Ensemble(Section):
             by where no accuracy is known.
     """
 
-    model: ModelName = "linear"
-    features: FeatureSetName = "rank"
-    fit_on: Literal["pareto", "all"] = "pareto"
+    model: ModelName = "gap"
+    features: FeatureSetName = "rank+structure+aggregate"
+    fit_on: Literal["pareto", "all"] = "all"
     folds: int = Field(default=5, ge=2)
     repeats: Count = 4
     proxies: SomeProxies | None = None

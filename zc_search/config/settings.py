@@ -113,7 +113,7 @@ class Config(Section):
     benchmark: Benchmark = Benchmark()
     constraints: Constraints = Constraints()
     objectives: Annotated[tuple[Objective, ...], BeforeValidator(_listed), Field(strict=False)] = ()
-    ensemble: Ensemble = Ensemble()
+    ensemble: Ensemble = Field(default=Ensemble(), validate_default=True)
     training: Training = Training()
     output: Output = Output()
 
@@ -129,6 +129,14 @@ class Config(Section):
         if not any(objective.scale for objective in objectives):
             raise ConfigError("every scale is 0; Allowed: at least one scale above 0", given=0)
         return objectives
+
+    @field_validator("ensemble")
+    @classmethod
+    def _default_features(cls, ensemble: Ensemble, info: ValidationInfo) -> Ensemble:
+        space = info.data.get("space")
+        if "features" in ensemble.model_fields_set or space is None or space.name == "nasbench201":
+            return ensemble
+        return ensemble.model_copy(update={"features": "rank+aggregate"})
 
     # Of the last section, so that it sees whichever of the others are right in themselves.
     @field_validator("output", mode="before")
@@ -212,10 +220,9 @@ def _contradictions(
             reason = "is a metric of a benchmark, but benchmark.name = 'none'"
             yield _refused(f"objectives.{name}", name, reason, "proxies")
     parts = ensemble.features.split("+") if ensemble else []
-    if ensemble and space and space.name != "nasbench201" and {"cell", "flow"} & {*parts}:
+    if ensemble and space and space.name != "nasbench201" and "structure" in parts:
         reason = f"has features of cells, but space.name = {space.name!r}"
-        extras = "without +cell and +flow"
-        yield _refused("ensemble.features", ensemble.features, reason, extras)
+        yield _refused("ensemble.features", ensemble.features, reason, "without +structure")
     if ensemble and ensemble.proxies and proxies and constraints and objectives:
         computed = _computed(objectives, proxies, constraints)
         for proxy in ensemble.proxies:

@@ -34,9 +34,13 @@ SAMPLERS: Mapping[str, str] = {
 }
 """The samplers that have a name, and where each one is; see `zc_search.samplers.catalogue`."""
 
-MODELS = ("linear", "ridge", "nonnegative", "rank", "gap")
-FEATURE_SETS = ("raw", "standard", "rank", "spline")
-FEATURE_EXTRAS = ("cell", "flow", "aggregate", "interactions")
+MODELS = ("linear", "ridge", "gap", "gp")
+RETIRED_MODELS = {"nonnegative": "ridge", "rank": "gap"}
+"""Models of earlier versions, with what replaces them."""
+FEATURE_SETS = ("standard", "rank")
+FEATURE_EXTRAS = ("structure", "aggregate", "interactions")
+RETIRED_FEATURES = {"raw": "standard", "spline": "rank", "cell": "structure", "flow": "structure"}
+"""Parts of feature sets of earlier versions, with what replaces them."""
 
 
 def _one_of(kind: str, names: Collection[str], plugin: str) -> Callable[[Any], str]:
@@ -100,15 +104,34 @@ def _device(value: Any) -> str:
     )
 
 
+def _model(value: Any) -> str:
+    if instead := RETIRED_MODELS.get(str(value)):
+        raise ConfigError(
+            f"model {value!r} is retired; use {instead!r}",
+            given=value,
+            allowed=(*MODELS, "module:Class"),
+            hint=instead,
+        )
+    return _one_of("model", MODELS, "module:Class")(value)
+
+
 def _feature_set(value: Any) -> str:
     base, *extras = value.split("+") if isinstance(value, str) else ("",)
+    extras_allowed = (f"+{extra} behind it" for extra in FEATURE_EXTRAS)
+    for part in (base, *extras):
+        if instead := RETIRED_FEATURES.get(part):
+            raise ConfigError(
+                f"feature set {value!r}: {part!r} is retired; use {instead!r}",
+                given=value,
+                allowed=(*FEATURE_SETS, *extras_allowed),
+                hint=instead,
+            )
     if (
         base in FEATURE_SETS
         and set(extras) <= set(FEATURE_EXTRAS)
         and len(set(extras)) == len(extras)
     ):
         return str(value)
-    extras_allowed = (f"+{extra} behind it" for extra in FEATURE_EXTRAS)
     raise ConfigError.unknown("feature set", value, (*FEATURE_SETS, *extras_allowed))
 
 
@@ -158,7 +181,7 @@ Amount = Annotated[float, BeforeValidator(_amount)]
 StudyName = Annotated[str, AfterValidator(_study_name)]
 SamplerName = Annotated[str, BeforeValidator(_one_of("sampler", SAMPLERS, "module:Class"))]
 DataSource = Annotated[str, BeforeValidator(_one_of("source", DATA_SOURCES, "module:object"))]
-ModelName = Annotated[str, BeforeValidator(_one_of("model", MODELS, "module:Class"))]
+ModelName = Annotated[str, BeforeValidator(_model)]
 FeatureSetName = Annotated[str, BeforeValidator(_feature_set)]
 ProxyName = Annotated[str, BeforeValidator(proxy_name)]
 AccuracyName = Annotated[str, BeforeValidator(_accuracy)]

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 
 from zc_search.config import Config
-from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble, fit_ensemble, ranking
-from zc_search.ensemble.sources import COSTLY, settings_of
+from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble, EnsembleSpec, ranking
+from zc_search.ensemble.rankings import aggregated
+from zc_search.ensemble.scores import fit_scores
 from zc_search.ensemble.tables import function_keys
-from zc_search.ensemble.without_accuracies import aggregated
 from zc_search.errors import EnsembleError
 from zc_search.proxies import Proxy
+from zc_search.scoring.scores_file import ScoresTable
+from zc_search.study.run_folder import run_path
 
 CHOSEN = "chosen"
 RANDOM = "random"
@@ -56,29 +58,36 @@ def refit(
         return None, pd.DataFrame(), [few]
     definitions = {p.name: p.definition for p in proxies}
     columns = [name for name in aggregated(config, list(definitions)) if name in definitions]
-    # Prior knowledge that pays where accuracies are few; features of the flow are of these cells.
+    # Prior knowledge that pays where accuracies are few; features of structure are of these cells.
     cells = config.space.name == "nasbench201" and set(RECOMMENDED_PROXIES) <= set(columns)
-    model, features = ("gap", "rank+flow+aggregate") if cells else ("ridge", "rank")
+    model, features = ("gap", "rank+structure+aggregate") if cells else ("ridge", "rank")
     try:
-        ensemble = fit_ensemble(
+        scores = ScoresTable.of_trials(
+            config,
+            run_path(config),
             table,
-            columns,
-            target=TARGET,
-            model=model,
-            feature_set=features,
-            fit_on="all",
-            folds=min(5, functions // 2),
-            repeats=config.ensemble.repeats,
-            seed=config.ensemble.seed,
-            directions={p.name: p.direction for p in proxies if p.name not in COSTLY},
-            metadata={
+            {p.name: p.direction for p in proxies},
+            definitions,
+            fingerprint,
+        )
+        ensemble = fit_scores(
+            scores,
+            EnsembleSpec(
+                tuple(columns),
+                target=TARGET,
+                model=model,
+                feature_set=features,
+                fit_on="all",
+                folds=min(5, functions // 2),
+                repeats=config.ensemble.repeats,
+                seed=config.ensemble.seed,
+            ),
+            {
                 "dataset": config.dataset,
                 "accuracies": f"validation accuracy on {config.dataset} after "
                 f"{int(results['epochs'].max())} epochs, {results['seed'].nunique()} training "
                 "seeds, trained here",
                 "epochs": int(results["epochs"].max()),
-                "scores": settings_of(config) | {"data.fingerprint": fingerprint},
-                "definitions": definitions,
             },
         )
     except EnsembleError as error:

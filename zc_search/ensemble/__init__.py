@@ -1,52 +1,27 @@
 """From proxies to one predicted accuracy: fit, judge on unseen rows, bound, export, apply again.
 
-Tables in, tables out; no torch and no Optuna.
+Tables in, tables out; no torch and no Optuna. `EnsembleSpec` says what to fit, `fit_ensemble` fits
+it, `held_out_predictions` says what it thinks of what it has not seen, `ranking` puts it to use.
 """
 
-from zc_search.ensemble.baselines import (
-    DEFAULT_AGGREGATE,
-    RECOMMENDED_PROXIES,
-    aggregate,
-    az_nas,
-    best_single_proxy,
-)
-from zc_search.ensemble.features import FeatureMap, Features, parse_feature_set
-from zc_search.ensemble.fitted import SCHEMA_VERSION, Ensemble
-from zc_search.ensemble.fitting import fit_ensemble, fit_pipeline
-from zc_search.ensemble.judging import compare_pareto, judge, learning_curve
-from zc_search.ensemble.quality import HeldOut
-from zc_search.ensemble.ranking import aggregate_ranking, ranking
-from zc_search.ensemble.splits import judge_split, summarise
-from zc_search.spaces.nasbench201.structure import (
-    CELL_FEATURES,
-    FLOW_FEATURES,
-    cell_features,
-    flow_features,
-)
+from zc_search.ensemble.baselines import DEFAULT_AGGREGATE, RECOMMENDED_PROXIES, aggregate
+from zc_search.ensemble.curve import learning_curve
+from zc_search.ensemble.ensemble import Ensemble, EnsembleSpec
+from zc_search.ensemble.fit import fit_ensemble, fit_pipeline, held_out_predictions
+from zc_search.ensemble.rankings import aggregate_ranking, ranking
+from zc_search.ensemble.validation import HeldOut
 
 __all__ = [
-    "CELL_FEATURES",
     "DEFAULT_AGGREGATE",
-    "FLOW_FEATURES",
     "RECOMMENDED_PROXIES",
-    "SCHEMA_VERSION",
     "Ensemble",
-    "FeatureMap",
-    "Features",
+    "EnsembleSpec",
     "HeldOut",
     "aggregate",
     "aggregate_ranking",
-    "az_nas",
-    "best_single_proxy",
-    "cell_features",
-    "compare_pareto",
     "fit_ensemble",
     "fit_pipeline",
-    "flow_features",
-    "judge",
-    "judge_split",
+    "held_out_predictions",
     "learning_curve",
-    "parse_feature_set",
     "ranking",
-    "summarise",
 ]

@@ -1,4 +1,4 @@
-"""What an ensemble has to beat: its own best proxy, the cost, and ranks averaged blindly."""
+"""Order without an accuracy, and what else an ensemble has to beat: its best proxy, the cost."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,17 +6,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from zc_search.ensemble.scales import Floats
-from zc_search.ensemble.tables import numbers, require
-from zc_search.errors import EnsembleError, unknown_name
-from zc_search.evaluation import kendall_tau
+from zc_search.ensemble.tables import Floats, numbers, require
+from zc_search.errors import EnsembleError
+from zc_search.evaluation import BASELINES, kendall_tau
 from zc_search.proxies.catalogue import Direction
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
 Scorer = Callable[[pd.DataFrame], Floats]
 """From rows of a table to a score for each, higher meaning more accuracy."""
-
-COSTS = ("params", "flops")
 
 DEFAULT_AGGREGATE: dict[str, Direction] = {
     "meco": "maximize",
@@ -43,16 +40,10 @@ AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "az_complexi
 
 
 def check_directions(directions: Mapping[str, str] | None) -> dict[str, str]:
-    """Return a copy of `directions`.
-
-    Raises:
-        EnsembleError: A direction is neither ``maximize`` nor ``minimize``.
-    """
+    """Return a copy of `directions`, each ``maximize`` or ``minimize``."""
     for proxy, direction in (directions or {}).items():
         if direction not in ("maximize", "minimize"):
-            raise EnsembleError(
-                f"{proxy}: {unknown_name('direction', direction, ('maximize', 'minimize'))}"
-            )
+            raise EnsembleError.unknown("direction", direction, ("maximize", "minimize"), key=proxy)
     return dict(directions or {})
 
 
@@ -70,7 +61,7 @@ def aggregate(
     Args:
         table: The population; the score of a row depends on all of them.
         proxies: Columns to combine; tied values share their mean rank, and what is not finite has
-            the worst rank. A feature of the flow that is no column is computed from the column
+            the worst rank. A structural feature that is no column is computed from the column
             ``architecture``; see `flow_features`.
         directions: ``minimize`` for proxies where less should mean more accuracy; for those not
             named `DEFAULT_AGGREGATE` has it, or more is better.
@@ -100,29 +91,11 @@ def aggregate(
     return pd.Series(total / len(proxies), index=table.index, name="aggregate")
 
 
-def az_nas(table: pd.DataFrame) -> pd.Series:
-    """Rank architectures by the four parts of AZ-NAS (Lee and Ham 2024).
-
-    Args:
-        table: The population, with the columns `AZ_NAS`.
-
-    Returns:
-        As for `aggregate`, which it is of the four: the paper's sum, divided by four.
-
-    Raises:
-        EnsembleError: A part is missing.
-    """
-    return aggregate(table, AZ_NAS).rename("az_nas")
-
-
 def best_single_proxy(rows: pd.DataFrame, proxies: Sequence[str], target: str) -> tuple[str, float]:
     """Return the proxy whose Kendall's tau with the target is largest, and that tau's sign.
 
     Both are read off `rows`, so that on other rows the proxy is judged held out. A proxy that is
     constant over the rows is passed over.
-
-    Returns:
-        Name and sign: 1.0 where more of it meant more accuracy, else -1.0.
     """
     accuracies = numbers(rows, target)
     taus = {proxy: kendall_tau(numbers(rows, proxy), accuracies) for proxy in proxies}
@@ -135,17 +108,12 @@ def baselines(
     population: pd.DataFrame,
     proxies: Sequence[str],
     target: str,
-    directions: Mapping[str, str] | None,
+    directions: Mapping[str, str],
 ) -> dict[str, Scorer]:
     """Return the scores to stand beside an ensemble fitted to `rows`, by name.
 
-    Args:
-        rows: What the ensemble is fitted to; chooses the best single proxy.
-        population: Rows among which the aggregate ranks, those to be judged included; its index
-            must be unique.
-        proxies: Columns to use.
-        target: Column with the accuracy, in percent.
-        directions: See `aggregate`.
+    The rows choose the best single proxy; the aggregate ranks among the population, which holds
+    those to be judged, on a unique index.
     """
     proxy, sign = best_single_proxy(rows, proxies, target)
     ranks = aggregate(population, proxies, directions)
@@ -153,11 +121,5 @@ def baselines(
         "best single proxy": lambda table: sign * numbers(table, proxy),
         "aggregate": lambda table: ranks.loc[table.index].to_numpy(),
     }
-    for cost in COSTS:
-        if cost in population:
-            scorers[cost] = _column(cost)
-    return scorers
-
-
-def _column(name: str) -> Scorer:
-    return lambda table: numbers(table, name)
+    costs = (cost for cost in BASELINES if cost in population)
+    return scorers | {cost: lambda table, cost=cost: numbers(table, cost) for cost in costs}

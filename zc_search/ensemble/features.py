@@ -1,98 +1,222 @@
-"""The feature map: from a table of scores to standardised columns, by constants one can read."""
+"""From a table of scores to standardised columns, by constants that a file can hold.
 
-from collections.abc import Mapping, Sequence
+A proxy is put on a scale first: its own value or logarithm with outliers clipped, or its rank.
+Every scale is a frozen record of the constants it was fitted with and plain arithmetic on them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations_with_replacement
-from typing import NamedTuple, Self
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from zc_search.ensemble.columns import (
-    Column,
-    KeptColumns,
-    by_proxy,
-    factors,
-    mean_log_rank,
-    plain_columns,
-    products,
-)
-from zc_search.ensemble.scales import FIT_SCALE, RECORD, Floats, RankScale, Scale, SplineScale
-from zc_search.ensemble.tables import finite, numbers, require
-from zc_search.errors import EnsembleError, unknown_name
+from zc_search.config.types import FEATURE_EXTRAS, FEATURE_SETS, RETIRED_FEATURES
+from zc_search.ensemble.tables import Floats, finite, numbers, require
+from zc_search.errors import EnsembleError
 from zc_search.proxies.catalogue import Direction
-from zc_search.spaces.nasbench201.structure import CELL_FEATURES, FLOW_FEATURES
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
-EXTRAS = ("cell", "interactions", "flow", "aggregate")
-RANK_SCALES = ("rank", "spline")
+RECORD = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+FENCE = 3.0
+"""Interquartile ranges beyond the quartiles at which a value is "far out" (Tukey 1977, EDA)."""
+
 AGGREGATE = "aggregate"
 
-STRUCTURE = frozenset({*CELL_FEATURES, *FLOW_FEATURES})
+STRUCTURE = FLOW_FEATURES
 """Columns that are computed from the architecture string."""
 
 
-class FeatureSet(NamedTuple):
-    """What the name of a feature set stands for.
+class RawScale(BaseModel):
+    """The proxy's own value, outliers clipped to ``low`` and ``high``, in the proxy's unit."""
 
-    Attributes:
-        scale: A key of `FIT_SCALE`: what every proxy is put on.
-        cell: Whether counts of the cell's operations and paths are added; see `cell_features`.
-        interactions: Whether products are added: of each two proxies and, with `flow`, of each
-            two among proxies and features of the flow, with the squares of the latter.
-        flow: Whether what a cell's output is made of is added; see `flow_features`.
-        aggregate: Whether the mean of the proxies' log ranks is added; `scale` must be of ranks.
+    model_config = RECORD
+
+    kind: Literal["raw"] = "raw"
+    proxy: str
+    low: float
+    high: float
+
+    @classmethod
+    def fit(cls, proxy: str, values: Floats) -> Self:
+        """Take the bounds from finite training values."""
+        low, high = _fences(values)
+        return cls(proxy=proxy, low=low, high=high)
+
+    def column(self, values: Floats) -> Floats:
+        """Return the column of these values; NaN stays NaN."""
+        return np.clip(values, self.low, self.high)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class LogScale(BaseModel):
+    """``sign(v) · log((|v| + unit) / unit)``: linear near zero, logarithmic in the decades above.
+
+    The logarithm sets in at the magnitude ``unit``, and is clipped to ``low`` and ``high``.
     """
 
-    scale: str
-    cell: bool = False
-    interactions: bool = False
-    flow: bool = False
-    aggregate: bool = False
+    model_config = RECORD
 
-    @property
-    def structure(self) -> tuple[str, ...]:
-        """Structural features that are added, in the columns' order."""
-        return CELL_FEATURES * self.cell + FLOW_FEATURES * self.flow
+    kind: Literal["log"] = "log"
+    proxy: str
+    unit: Annotated[float, Field(gt=0)]
+    low: float
+    high: float
+
+    @classmethod
+    def fit(cls, proxy: str, values: Floats) -> "LogScale | RawScale":
+        """Fit, or return a `RawScale` where the magnitudes stay within one decade.
+
+        The decade is that from the 5% to the 95% quantile. Where both signs occur, values near
+        zero are small by chance, and the median takes the place of the 5% quantile.
+        """
+        known = values[values != 0]
+        if known.size == 0:
+            return RawScale.fit(proxy, values)
+        both_signs = abs(np.sign(known).mean()) < 0.9
+        small, large = np.quantile(np.abs(known), [0.5 if both_signs else 0.05, 0.95])
+        if large < 10 * small:
+            return RawScale.fit(proxy, values)
+        low, high = _fences(_signed_log(values, float(small)))
+        return cls(proxy=proxy, unit=float(small), low=low, high=high)
+
+    def column(self, values: Floats) -> Floats:
+        """Return the column of these values; NaN stays NaN."""
+        return np.clip(_signed_log(values, self.unit), self.low, self.high)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class RankScale(BaseModel):
+    """The share of training architectures below a value, interpolated between those seen.
+
+    ``levels`` holds the mid-rank of each of the ``knots``, training values in the proxy's unit;
+    both ascend.
+    """
+
+    model_config = RECORD
+    KNOTS: ClassVar[int] = 101
+
+    kind: Literal["rank"] = "rank"
+    proxy: str
+    knots: tuple[float, ...]
+    levels: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, proxy: str, values: Floats) -> Self:
+        """Take the quantiles; tied values share their mean rank."""
+        knots, counts = np.unique(values, return_counts=True)
+        levels = (np.cumsum(counts) - counts / 2) / values.size
+        if knots.size > cls.KNOTS:
+            kept = np.linspace(0, knots.size - 1, cls.KNOTS).round().astype(int)
+            knots, levels = knots[kept], levels[kept]
+        return cls(proxy=proxy, knots=tuple(knots.tolist()), levels=tuple(levels.tolist()))
+
+    def column(self, values: Floats) -> Floats:
+        """Return the column of these values; NaN stays NaN."""
+        return np.interp(values, self.knots, self.levels)
+
+    @model_validator(mode="after")
+    def _matching(self) -> Self:
+        if not self.knots or len(self.knots) != len(self.levels):
+            raise ValueError(f"{len(self.knots)} knots but {len(self.levels)} levels")
+        if np.any(np.diff(self.knots) <= 0) or np.any(np.diff(self.levels) <= 0):
+            raise ValueError("knots and levels must ascend")
+        return self
+
+
+Scale = Annotated[RawScale | LogScale | RankScale, Field(discriminator="kind")]
+
+
+def _fences(values: Floats) -> tuple[float, float]:
+    """Return the values beyond which one is far out; the extremes where the quartiles agree."""
+    lower, upper = np.quantile(values, [0.25, 0.75])
+    if lower == upper:
+        return float(values.min()), float(values.max())
+    return float(lower - FENCE * (upper - lower)), float(upper + FENCE * (upper - lower))
+
+
+def _signed_log(values: Floats, unit: float) -> Floats:
+    # A difference of logarithms: the quotient could overflow.
+    logarithms: Floats = np.sign(values) * (np.log(np.abs(values) + unit) - np.log(unit))
+    return logarithms
+
+
+class FeatureSet(NamedTuple):
+    """What the name of a feature set stands for: the proxies' scale, and what is added."""
+
+    scale: str
+    structure: bool = False
+    interactions: bool = False
+    aggregate: bool = False
 
 
 def parse_feature_set(name: str) -> FeatureSet:
-    """Read a name such as ``standard``, ``spline+cell`` or ``rank+flow+interactions``.
-
-    Raises:
-        EnsembleError: The name is unknown.
-    """
+    """Read a name such as ``standard``, ``rank+aggregate`` or ``rank+structure+interactions``."""
     scale, *extras = name.split("+")
-    if scale not in FIT_SCALE or not set(extras) <= set(EXTRAS):
-        raise EnsembleError(
-            f"{unknown_name('feature set', name, FIT_SCALE)}; "
-            f"each may be followed by {' and '.join(f'+{extra}' for extra in EXTRAS)}"
+    for part in (scale, *extras):
+        if instead := RETIRED_FEATURES.get(part):
+            raise EnsembleError(
+                f"feature set {name!r}: {part!r} is retired; use {instead!r}",
+                key="features",
+                given=name,
+                allowed=(*FEATURE_SETS, *(f"+{extra}" for extra in FEATURE_EXTRAS)),
+                hint=instead,
+            )
+    if scale not in FEATURE_SETS or not set(extras) <= set(FEATURE_EXTRAS):
+        raise EnsembleError.unknown(
+            "feature set", name, (*FEATURE_SETS, *(f"rank+{extra}" for extra in FEATURE_EXTRAS))
         )
-    if "aggregate" in extras and scale not in RANK_SCALES:
+    if AGGREGATE in extras and scale != "rank":
         raise EnsembleError(
-            f"feature set {name!r}: +aggregate takes ranks; allowed are "
-            f"{' and '.join(f'{ranks}+aggregate' for ranks in RANK_SCALES)}"
+            f"feature set {name!r}: +aggregate takes ranks; Allowed: rank+aggregate",
+            key="features",
+            given=name,
+            allowed=("rank+aggregate",),
         )
     return FeatureSet(scale, **dict.fromkeys(extras, True))
 
 
+class Column(BaseModel):
+    """A feature on the standard scale: ``(value - mean) / scale``, both of the training rows."""
+
+    model_config = RECORD
+
+    name: str
+    mean: float
+    scale: Annotated[float, Field(gt=0)]
+
+
 class FeatureMap(BaseModel):
-    """Everything that turns a table of scores into the columns of the linear model.
+    """Everything that turns a table of scores into the columns of the model.
 
     Attributes:
-        proxies: How each proxy's values become columns.
-        cell: Whether structural features of the cell may be among the columns.
-        interactions: Pairs of proxies or features of the flow; a pair's column is their product,
-            and is named ``a * b``. A proxy stands there for the mean of its standardised columns.
-        aggregate: Proxies whose log ranks have their mean in the column ``aggregate``, each with
-            ``maximize`` or ``minimize``; see `aggregate`. Empty where there is no such column.
+        proxies: How each proxy's values become a column.
+        structure: Whether structural features of the cell may be among the columns; ``cell`` in
+            files of version 2.
+        interactions: Pairs of proxies or structural features; a pair's column is their product,
+            and is named ``a * b``.
         columns: The columns kept, standardised, in the model's order.
+        aggregate: Proxies whose log ranks have their mean in the column ``aggregate``, each with
+            its direction; see `zc_search.ensemble.aggregate`. Empty without such a column.
     """
 
     model_config = RECORD
 
     proxies: tuple[Scale, ...]
-    cell: bool
+    structure: bool
     interactions: tuple[tuple[str, str], ...]
     columns: tuple[Column, ...]
     aggregate: tuple[tuple[str, Direction], ...] = ()
@@ -102,16 +226,6 @@ class FeatureMap(BaseModel):
         """Names of the columns, in the model's order."""
         return [column.name for column in self.columns]
 
-    def check(self, table: pd.DataFrame) -> None:
-        """Check that the table has what the columns are computed from.
-
-        Raises:
-            EnsembleError: A column is missing; the message names the nearest one.
-        """
-        require(table, [scale.proxy for scale in self.proxies])
-        if self.cell:
-            require(table, ["architecture"])
-
     def matrix(self, table: pd.DataFrame) -> Floats:
         """Return the standardised columns: rows x columns, NaN where a proxy is not finite.
 
@@ -119,39 +233,46 @@ class FeatureMap(BaseModel):
             EnsembleError: A column is missing or holds no numbers.
             ArchitectureError: A text that is no architecture string.
         """
-        self.check(table)
-        raw = plain_columns(self.proxies, table, self.names)
+        require(table, [scale.proxy for scale in self.proxies])
+        if self.structure:
+            require(table, ["architecture"])
+        raw = _plain(self.proxies, table, structure=not set(STRUCTURE).isdisjoint(self.names))
         if self.aggregate:
-            raw[AGGREGATE] = mean_log_rank(self.proxies, table, dict(self.aggregate))
+            raw[AGGREGATE] = _mean_log_rank(self.proxies, table, dict(self.aggregate))
         standard: dict[str, Floats] = {}
         for column in self.columns:  # interactions come last, and need what stands before them
             if column.name not in raw:
-                raw |= products(self.interactions, factors(self.proxies, standard))
+                raw |= _products(self.interactions, standard)
             standard[column.name] = (raw[column.name] - column.mean) / column.scale
         matrix = np.column_stack([standard[name] for name in self.names])
         matrix[~finite(table, [scale.proxy for scale in self.proxies])] = np.nan
         return matrix
 
     def by_proxy(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return one column a proxy, the mean of its standardised columns, on the table's index."""
-        standard = dict(zip(self.names, self.matrix(table).T, strict=True))
-        return pd.DataFrame(by_proxy(self.proxies, standard), index=table.index)
+        """Return each proxy's standardised column, if it has one, on the table's index."""
+        columns = pd.DataFrame(self.matrix(table), columns=self.names, index=table.index)
+        return columns[[s.proxy for s in self.proxies if s.proxy in self.names]]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, document: object) -> object:
+        if isinstance(document, dict) and "cell" in document:
+            return {"structure" if k == "cell" else k: v for k, v in document.items()}
+        return document
 
     @model_validator(mode="after")
     def _computable(self) -> Self:
         pairs = [f"{a} * {b}" for a, b in self.interactions]
         plain = self.names[: len(self.names) - len(pairs)]
-        known = {name for scale in self.proxies for name in scale.names()}
-        known |= STRUCTURE if self.cell else set()
+        known = {scale.proxy for scale in self.proxies}
+        known |= set(STRUCTURE) if self.structure else set()
         known |= {AGGREGATE} if self.aggregate else set()
-        ranked = {s.proxy for s in self.proxies if isinstance(s, RankScale | SplineScale)}
-        single = {s.proxy for s in self.proxies if not set(s.names()).isdisjoint(plain)}
-        single |= set(plain).intersection(FLOW_FEATURES)
+        ranked = {scale.proxy for scale in self.proxies if isinstance(scale, RankScale)}
         if not self.columns or len(set(self.names)) < len(self.columns):
             raise ValueError("the columns are empty, or one is named twice")
         if not known.issuperset(plain) or self.names[len(plain) :] != pairs:
-            raise ValueError("the columns do not match the proxies, cell and interactions")
-        if not single.issuperset(factor for pair in self.interactions for factor in pair):
+            raise ValueError("the columns do not match the proxies, structure and interactions")
+        if not {*plain}.difference({AGGREGATE}).issuperset(a for p in self.interactions for a in p):
             raise ValueError("an interaction names a proxy or feature that has no column")
         if not ranked.issuperset(proxy for proxy, _ in self.aggregate):
             raise ValueError("the aggregate names a proxy that has no ranks")
@@ -164,7 +285,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         proxies: Columns to use.
         feature_set: See `parse_feature_set`.
-        directions: For ``+aggregate``; see there. A proxy without one is maximised.
+        directions: For ``+aggregate``; a proxy without one is maximised.
 
     Attributes:
         map_: The fitted `FeatureMap`.
@@ -187,51 +308,43 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.directions = directions
 
     def fit(self, table: pd.DataFrame, y: object = None) -> Self:
-        """Take every constant from the rows of `table`.
-
-        Raises:
-            EnsembleError: The feature set is unknown, a proxy has a feature's name, a column is
-                missing, or all are constant.
-        """
+        """Take every constant from the rows of `table`."""
         chosen = parse_feature_set(self.feature_set)
         for proxy in self.proxies:
-            if proxy in STRUCTURE or proxy == AGGREGATE:
+            if proxy in (*STRUCTURE, AGGREGATE):
                 raise EnsembleError(f"{proxy!r} is a feature's name, and no proxy can have it")
-        fit_scale = FIT_SCALE[chosen.scale]
-        scales = tuple(fit_scale(proxy, numbers(table, proxy)) for proxy in self.proxies)
+        scale = RankScale if chosen.scale == "rank" else LogScale
+        scales = tuple(scale.fit(proxy, numbers(table, proxy)) for proxy in self.proxies)
         self.constant_, self.duplicates_ = [], {}
-        kept = KeptColumns(len(table))
-        self._keep(plain_columns(scales, table, chosen.structure), kept)
-        scales = tuple(s for s in scales if not kept.standard.keys().isdisjoint(s.names()))
-        ranked: dict[str, Direction] = {}
-        if chosen.aggregate:
-            directions = self.directions or {}
-            ranked = {
-                s.proxy: "minimize" if directions.get(s.proxy) == "minimize" else "maximize"
-                for s in scales
-            }
-            if ranked:
-                self._keep({AGGREGATE: mean_log_rank(scales, table, ranked)}, kept)
-        pairs: list[tuple[str, str]] = []
-        if chosen.interactions:
-            single = factors(scales, kept.standard)
-            pairs = [
-                (a, b)
-                for a, b in combinations_with_replacement(single, 2)
-                if a != b or a in FLOW_FEATURES
-            ]
-            self._keep(products(pairs, single), kept)
-        if not kept.columns:
+        kept: dict[str, tuple[Column, Floats]] = {}
+        self._keep(_plain(scales, table, structure=chosen.structure), kept)
+        scales = tuple(s for s in scales if s.proxy in kept)
+        directions = self.directions or {}
+        ranked: dict[str, Direction] = {
+            s.proxy: "minimize" if directions.get(s.proxy) == "minimize" else "maximize"
+            for s in scales
+            if chosen.aggregate
+        }
+        single = {name: z for name, (_, z) in kept.items()}
+        if ranked:
+            self._keep({AGGREGATE: _mean_log_rank(scales, table, ranked)}, kept)
+        pairs = [
+            (a, b)
+            for a, b in combinations_with_replacement(single, 2)
+            if chosen.interactions and (a != b or a in STRUCTURE)
+        ]
+        self._keep(_products(pairs, single), kept)
+        if not kept:
             raise EnsembleError(
                 f"every feature of {', '.join(self.proxies) or 'no proxy'} is constant over the "
                 f"{len(table)} rows to fit"
             )
         self.map_ = FeatureMap(
             proxies=scales,
-            cell=bool(chosen.structure),
-            interactions=tuple((a, b) for a, b in pairs if f"{a} * {b}" in kept.standard),
-            columns=tuple(kept.columns),
-            aggregate=tuple(ranked.items()) if AGGREGATE in kept.standard else (),
+            structure=chosen.structure,
+            interactions=tuple((a, b) for a, b in pairs if f"{a} * {b}" in kept),
+            columns=tuple(column for column, _ in kept.values()),
+            aggregate=tuple(ranked.items()) if AGGREGATE in kept else (),
         )
         return self
 
@@ -239,19 +352,59 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the standardised columns, named, on the table's index."""
         return pd.DataFrame(self.map_.matrix(table), columns=self.map_.names, index=table.index)
 
-    def _keep(self, raw: Mapping[str, Floats], kept: KeptColumns) -> None:
+    def _keep(self, raw: Mapping[str, Floats], kept: dict[str, tuple[Column, Floats]]) -> None:
         """Standardise columns, and append those that say something new."""
+        if not raw:
+            return
+        rows = len(next(iter(raw.values())))
+        stacked = np.empty((len(kept) + len(raw), rows))
+        names = list(kept)
+        for place, (_, z) in enumerate(kept.values()):
+            stacked[place] = z
         for name, values in raw.items():
-            size = float(np.abs(values).max())
-            mean = float(values.mean())
+            size, mean = float(np.abs(values).max()), float(values.mean())
             # Scaled before squaring: a proxy of 1e200 has a standard deviation too.
             scale = size * float((values / size).std()) if size else 0.0
             if scale <= max(1e-12 * size, np.finfo(float).tiny):
                 self.constant_.append(name)
                 continue
             z = (values - mean) / scale
-            twin = kept.twin(z)
-            if twin is not None:
-                self.duplicates_[name] = twin
+            likeness = np.abs(stacked[: len(names)] @ z)
+            same = np.flatnonzero(likeness >= (1 - 1e-12) * z.size)
+            if same.size:  # up to sign
+                self.duplicates_[name] = names[same[0]]
                 continue
-            kept.add(Column(name=name, mean=mean, scale=scale), z)
+            stacked[len(names)] = z
+            names.append(name)
+            kept[name] = Column(name=name, mean=mean, scale=scale), z
+
+
+def _plain(
+    scales: Iterable[RawScale | LogScale | RankScale], table: pd.DataFrame, *, structure: bool
+) -> dict[str, Floats]:
+    """Return the columns that a row of the table has by itself, not yet standardised."""
+    columns = {scale.proxy: scale.column(numbers(table, scale.proxy)) for scale in scales}
+    if structure:
+        require(table, ["architecture"])
+        described = flow_features(table["architecture"])
+        columns |= {name: described[name].to_numpy() for name in STRUCTURE}
+    return columns
+
+
+def _mean_log_rank(
+    scales: Iterable[RawScale | LogScale | RankScale],
+    table: pd.DataFrame,
+    directions: Mapping[str, Direction],
+) -> Floats:
+    """Return the mean over proxies of the logarithm of the rank, as a share of training rows."""
+    logarithms = []
+    for scale in scales:
+        if scale.proxy in directions:
+            rank = scale.column(numbers(table, scale.proxy))
+            logarithms.append(np.log(1 - rank if directions[scale.proxy] == "minimize" else rank))
+    mean: Floats = np.mean(logarithms, axis=0)
+    return mean
+
+
+def _products(pairs: Iterable[tuple[str, str]], single: Mapping[str, Floats]) -> dict[str, Floats]:
+    return {f"{a} * {b}": single[a] * single[b] for a, b in pairs}

@@ -1,24 +1,79 @@
-"""Models by name, all linear in the features but those that a user imports."""
+"""Models by name: from standardised columns to percent accuracy, as scikit-learn regressors."""
 
-from collections.abc import Mapping
+import warnings
 from inspect import signature
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, model_validator
-from scipy.optimize import isotonic_regression
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, RegressorMixin, is_regressor
-from sklearn.linear_model import LinearRegression, RidgeCV
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.linear_model import BayesianRidge, LinearRegression, Ridge, RidgeCV
 
-from zc_search._utils.plugins import import_here
-from zc_search.config.types import MODELS
-from zc_search.ensemble.ridge import fit_ridge, gaps_to_ceiling, ridge_covariance
-from zc_search.ensemble.scales import RECORD, Floats
-from zc_search.errors import EnsembleError, unknown_name
+from zc_search._utils.plugins import is_plugin, load_plugin
+from zc_search.config.types import MODELS, RETIRED_MODELS
+from zc_search.ensemble.features import AGGREGATE, RECORD
+from zc_search.ensemble.tables import Floats
+from zc_search.errors import EnsembleError
 
-_ALPHAS = np.logspace(-2, 4, 13)
+PRODUCT_SCALE = 1 / 3
+"""Weight expected of a product, as a share of that of a column that is none."""
+
+AGGREGATE_WORTH = 30
+"""Accuracies that the order without any accuracy is worth."""
+
+
+def make_model(name: str, seed: int = 0) -> Any:
+    """Return an unfitted scikit-learn regressor.
+
+    Args:
+        name: ``linear``, ``ridge``, ``gap``, ``gp``, or ``module:Class`` of a regressor that needs
+            no argument.
+        seed: ``random_state`` of an imported regressor that takes one.
+
+    Raises:
+        EnsembleError: No such model, or the class is no regressor.
+    """
+    match name:
+        case "linear":
+            return LinearRegression()
+        case "ridge":
+            return RidgeCV(np.logspace(-2, 4, 13))
+        case "gap":
+            return GapRegression()
+        case "gp":
+            return GapProcess()
+    check_model(name)
+    regressor = load_plugin(name, "ensemble.model", EnsembleError)
+    try:
+        seeded = "random_state" in signature(regressor).parameters
+        model = regressor(random_state=seed) if seeded else regressor()
+    except Exception as error:  # it is anybody's code
+        raise EnsembleError(
+            f"model {name!r} cannot be made: {error}", key="ensemble.model", given=name
+        ) from error
+    if not (hasattr(model, "__sklearn_tags__") and is_regressor(model)):
+        raise EnsembleError(
+            f"model {name!r} is no scikit-learn regressor", key="ensemble.model", given=name
+        )
+    return model
+
+
+def check_model(name: str) -> None:
+    """Refuse what names no model, and say what replaces a retired one; nothing is imported."""
+    if name in RETIRED_MODELS:
+        raise EnsembleError(
+            f"model {name!r} is retired; use {RETIRED_MODELS[name]!r}",
+            key="model",
+            given=name,
+            allowed=MODELS,
+            hint=RETIRED_MODELS[name],
+        )
+    if name not in MODELS and not is_plugin(name):
+        raise EnsembleError.unknown("model", name, (*MODELS, "module:Class"), key="model")
 
 
 class Link(BaseModel):
@@ -38,7 +93,7 @@ class Link(BaseModel):
     accuracies: tuple[float, ...]
     slope_below: float
     slope_above: float
-    unit: str = "rank of the accuracy, 0 worst to 1 best"
+    unit: str
 
     def __call__(self, scores: Floats) -> Floats:
         """Map scores to percent accuracy; NaN stays NaN."""
@@ -46,42 +101,6 @@ class Link(BaseModel):
         above = np.maximum(scores - self.scores[-1], 0.0) * self.slope_above
         inside: Floats = np.interp(scores, self.scores, self.accuracies)
         return below + inside + above
-
-    @model_validator(mode="after")
-    def _rising(self) -> Self:
-        if not self.scores or len(self.scores) != len(self.accuracies):
-            raise ValueError(f"{len(self.scores)} scores but {len(self.accuracies)} accuracies")
-        if np.any(np.diff(self.scores) <= 0) or np.any(np.diff(self.accuracies) <= 0):
-            raise ValueError("scores and accuracies must ascend")
-        if min(self.slope_below, self.slope_above) <= 0:
-            raise ValueError("slopes must be above 0")
-        return self
-
-    @classmethod
-    def fit(cls, scores: Floats, accuracies: Floats) -> Self:
-        """Centred isotonic regression (Oron and Flournoy 2017, CIR), so that no two scores tie.
-
-        Isotonic regression gives steps; each step is placed at the mean score of its members, and
-        the accuracies between two steps are interpolated. Beyond the ends the map goes on with the
-        slope of the last piece or of the whole, whichever is flatter.
-        """
-        # Rounded, so that rounding errors between equal scores do not become cliffs.
-        places, place = np.unique(np.round(scores, 9), return_inverse=True)
-        counts = np.bincount(place)
-        means = np.bincount(place, weights=accuracies) / counts
-        y, step = np.unique(isotonic_regression(means, weights=counts).x, return_inverse=True)
-        x = np.bincount(step, weights=places * counts) / np.bincount(step, weights=counts)
-        if len(y) == 1:  # the scores say nothing; any slope keeps their order
-            slopes = np.array([max(float(np.std(accuracies)), 1e-6)])
-        else:
-            whole = (y[-1] - y[0]) / (x[-1] - x[0])
-            slopes = np.minimum(np.diff(y) / np.diff(x), whole)
-        return cls(
-            scores=tuple(x.tolist()),
-            accuracies=tuple(y.tolist()),
-            slope_below=float(slopes[0]),
-            slope_above=float(slopes[-1]),
-        )
 
     @classmethod
     def of_gaps(cls, ceiling: float, scores: Floats) -> Self:
@@ -97,82 +116,15 @@ class Link(BaseModel):
             unit=f"-log({ceiling:g} - accuracy)",
         )
 
-
-class NonNegative(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Least squares in which no proxy may count against its direction (Lawson and Hanson 1974).
-
-    Args:
-        directions: ``maximize`` or ``minimize`` for each proxy: whether more of it should mean
-            more accuracy. A column without one takes the sign of its training correlation.
-
-    Attributes:
-        coef_: Weights of the columns, signed as in an ordinary regression.
-        intercept_: Prediction where every column is zero.
-    """
-
-    def __init__(self, directions: Mapping[str, str] | None = None) -> None:
-        self.directions = directions
-
-    def fit(self, X: pd.DataFrame, y: Floats) -> Self:
-        """Fit to named columns; a ramp such as ``snip[0-0.25]`` has its proxy's direction."""
-        signs = np.where((X.to_numpy() - X.to_numpy().mean(axis=0)).T @ y < 0, -1.0, 1.0)
-        directions = self.directions or {}
-        for position, name in enumerate(X.columns):
-            direction = directions.get(name) or directions.get(name.rpartition("[")[0])
-            if direction:
-                signs[position] = 1.0 if direction == "maximize" else -1.0
-        try:
-            inner = LinearRegression(positive=True).fit(X.to_numpy() * signs, y)
-        except RuntimeError as error:  # the active set did not settle
-            raise EnsembleError(f"non-negative least squares failed: {error}") from error
-        self.coef_, self.intercept_ = inner.coef_ * signs, float(inner.intercept_)
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if not self.scores or len(self.scores) != len(self.accuracies):
+            raise ValueError(f"{len(self.scores)} scores but {len(self.accuracies)} accuracies")
+        if np.any(np.diff(self.scores) <= 0) or np.any(np.diff(self.accuracies) <= 0):
+            raise ValueError("scores and accuracies must ascend")
+        if min(self.slope_below, self.slope_above) <= 0:
+            raise ValueError("slopes must be above 0")
         return self
-
-    def predict(self, X: pd.DataFrame) -> Floats:
-        """Return percent accuracy."""
-        predicted: Floats = X.to_numpy() @ self.coef_ + self.intercept_
-        return predicted
-
-
-class RankRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Ridge regression on the rank of the accuracy, mapped back to accuracy by a rising curve.
-
-    Accuracies crowd at the top and trail off below; their ranks do not, so that the weights are
-    not spent on how bad the worst cells are.
-
-    Args:
-        alpha: Strength of the ridge; None to choose it; see `fit_ridge`.
-
-    Attributes:
-        coef_: Weights of the columns, in ranks (0 worst, 1 best training accuracy).
-        intercept_: Rank predicted where every column is zero.
-        alpha_: The ridge's strength.
-        link_: From rank to percent accuracy.
-    """
-
-    def __init__(self, alpha: float | None = None) -> None:
-        self.alpha = alpha
-
-    def fit(self, X: pd.DataFrame, y: Floats) -> Self:
-        """Fit to columns and percent accuracies; tied accuracies share their mean rank."""
-        ranks = self._target(y)
-        self.coef_, self.intercept_, self.alpha_ = fit_ridge(X, ranks, self.alpha)
-        scores = np.asarray(X) @ self.coef_ + self.intercept_
-        self.link_ = Link.fit(scores, np.asarray(y, dtype=np.float64))
-        return self
-
-    def covariance(self, X: pd.DataFrame, y: Floats) -> Floats:
-        """Return `ridge_covariance` for what it was fitted to."""
-        return ridge_covariance(X, self._target(y), self.alpha_)
-
-    @staticmethod
-    def _target(y: Floats) -> Floats:
-        ranks: Floats = (rankdata(y) - 0.5) / len(y)
-        return ranks
-
-    def predict(self, X: pd.DataFrame) -> Floats:
-        """Return percent accuracy."""
-        return self.link_(np.asarray(X) @ self.coef_ + self.intercept_)
 
 
 class GapRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -180,10 +132,7 @@ class GapRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     The target is ``-log(ceiling - accuracy)``, the ceiling above the best training accuracy by
     half its distance from the median: differences among good architectures count for more than
-    differences among bad ones, and failures do not count for everything.
-
-    Args:
-        alpha: Strength of the ridge; None to choose it; see `fit_ridge`.
+    differences among bad ones, and failures do not count for everything. See `fit_ridge`.
 
     Attributes:
         coef_: Weights of the columns, in the target's natural logarithm.
@@ -192,13 +141,10 @@ class GapRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         link_: From target to percent accuracy.
     """
 
-    def __init__(self, alpha: float | None = None) -> None:
-        self.alpha = alpha
-
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
         """Fit to named columns and percent accuracies."""
         ceiling, gaps = gaps_to_ceiling(np.asarray(y, dtype=np.float64))
-        self.coef_, self.intercept_, self.alpha_ = fit_ridge(X, gaps, self.alpha)
+        self.coef_, self.intercept_, self.alpha_ = fit_ridge(X, gaps)
         self.link_ = Link.of_gaps(ceiling, gaps)
         return self
 
@@ -211,37 +157,142 @@ class GapRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self.link_(np.asarray(X) @ self.coef_ + self.intercept_)
 
 
-def make_model(name: str, directions: Mapping[str, str] | None, seed: int) -> Any:
-    """Return an unfitted scikit-learn regressor.
+class GapProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """A Gaussian process with the target of `GapRegression`; for ``rank+structure+aggregate``.
+
+    One Matérn kernel of smoothness 3/2 over all columns but ``aggregate``, whose variance, length
+    and noise make the training accuracies likeliest (Rasmussen and Williams 2006, section 5.4.1).
+    The column ``aggregate`` counts as in `fit_ridge`. There are no weights, so no file holds it.
+    """
+
+    def fit(self, X: pd.DataFrame, y: Floats) -> Self:
+        """Fit to named columns and percent accuracies."""
+        ceiling, gaps = gaps_to_ceiling(np.asarray(y, dtype=np.float64))
+        self._share, self._line = 0.0, None
+        if AGGREGATE in X.columns:
+            self._share, self._line = _aggregate_line(X, gaps)
+        columns = self._columns(X)
+        # Standardised columns lie sqrt(2 · columns) apart on average.
+        apart = np.sqrt(columns.shape[1])
+        kernel = ConstantKernel(10.0) * Matern(5 * apart, (0.3 * apart, 30 * apart), nu=1.5)
+        noise = WhiteKernel(0.02, (1e-4, 1.0))
+        self.process_ = GaussianProcessRegressor(kernel + noise, normalize_y=True)
+        with warnings.catch_warnings():  # a bound that is reached is an answer, not a failure
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.process_.fit(columns, gaps)
+        self.link_ = Link.of_gaps(ceiling, gaps)
+        return self
+
+    def predict(self, X: pd.DataFrame) -> Floats:
+        """Return percent accuracy."""
+        scores = self.process_.predict(self._columns(X))
+        if self._line is not None:
+            line = self._line.predict(X[[AGGREGATE]].to_numpy())
+            scores = (1 - self._share) * scores + self._share * line
+        return self.link_(scores)
+
+    @staticmethod
+    def _columns(X: pd.DataFrame) -> Floats:
+        return X.drop(columns=AGGREGATE, errors="ignore").to_numpy(dtype=np.float64)
+
+
+def gaps_to_ceiling(accuracies: Floats) -> tuple[float, Floats]:
+    """Return the ceiling of `GapRegression` in percent, and ``-log(ceiling - accuracy)``."""
+    best = float(accuracies.max())
+    # Where half of them are the best, or all.
+    margin = (best - float(np.median(accuracies))) / 2 or float(np.std(accuracies)) or 1.0
+    return best + margin, -np.log(best + margin - accuracies)
+
+
+def fit_ridge(
+    X: pd.DataFrame, y: Floats, alpha: float | None = None
+) -> tuple[Floats, float, float]:
+    """Fit a ridge regression that knows what its columns are.
+
+    The ridge is as strong as makes the training targets likeliest (`BayesianRidge`; MacKay 1992,
+    Bayesian interpolation). Products ``a * b`` are taken to be weaker than what they are made of,
+    by `PRODUCT_SCALE`. Where there is a column ``aggregate``, the prediction is the mean of the
+    ridge's and of a line through that column alone, which weighs as much as `AGGREGATE_WORTH`
+    rows: with few accuracies the order stays close to the one without any.
 
     Args:
-        name: One of `MODELS`, or ``module:Class`` of a regressor that needs no argument.
-        directions: See `NonNegative`.
-        seed: ``random_state`` of an imported regressor that takes one.
+        X: Named, standardised columns.
+        y: Target.
+        alpha: Strength of the ridge on a target of standard deviation one; None to choose it.
 
-    Raises:
-        EnsembleError: No such model, or the class is no regressor.
+    Returns:
+        Weights of the columns, intercept, and the ridge's strength.
     """
-    match name:
-        case "linear":
-            return LinearRegression()
-        case "ridge":
-            return RidgeCV(_ALPHAS)
-        case "nonnegative":
-            return NonNegative(directions)
-        case "rank":
-            return RankRegression()
-        case "gap":
-            return GapRegression()
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise EnsembleError(f"{unknown_name('model', name, MODELS)}, or module:Class")
-    try:
-        regressor = getattr(import_here(module), attribute)
-        seeded = "random_state" in signature(regressor).parameters
-        model = regressor(random_state=seed) if seeded else regressor()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise EnsembleError(f"model {name!r} cannot be made: {error}") from error
-    if not (hasattr(model, "__sklearn_tags__") and is_regressor(model)):
-        raise EnsembleError(f"model {name!r} is no scikit-learn regressor")
-    return model
+    expected = _expected(X)
+    # Of standard deviation one, so that the priors of the two variances play no part.
+    spread = float(np.std(y)) or 1.0
+    ridge = BayesianRidge() if alpha is None else Ridge(alpha)
+    ridge.fit(X.to_numpy(dtype=np.float64) * expected, y / spread)
+    alpha = float(ridge.lambda_ / ridge.alpha_) if alpha is None else alpha
+    weights: Floats = ridge.coef_ * expected * spread
+    intercept = float(ridge.intercept_ * spread)
+    if AGGREGATE in X.columns:
+        share, line = _aggregate_line(X, y)
+        weights, intercept = weights * (1 - share), intercept * (1 - share)
+        weights[X.columns == AGGREGATE] += share * line.coef_[0]
+        intercept += share * float(line.intercept_)
+    return weights, intercept, alpha
+
+
+def ridge_posterior(columns: Floats, y: Floats, alpha: float) -> Floats:
+    """Return the covariance of a ridge's intercept and weights, given the prior it stands for.
+
+    ``s² (X'X + alpha I)^-1`` of centred columns, with ``s²`` the squared residuals over the rows
+    that exceed the effective degrees of freedom (MacKay 1992, Bayesian interpolation).
+    """
+    centre = columns.mean(axis=0)
+    design, target = columns - centre, y - y.mean()
+    values, vectors = np.linalg.eigh(design.T @ design)
+    values = np.maximum(values, 0.0)
+    weights = vectors @ ((vectors.T @ (design.T @ target)) / (values + alpha))
+    residuals = target - design @ weights
+    spare = max(len(y) - 1 - float((values / (values + alpha)).sum()), 1e-6)
+    variance = float(residuals @ residuals) / spare
+    inner = (vectors * (variance / (values + alpha))) @ vectors.T
+    return _with_intercept(inner, centre, variance / len(y))
+
+
+def ridge_covariance(X: pd.DataFrame, y: Floats, alpha: float) -> Floats:
+    """Return the covariance of the intercept and weights of `fit_ridge`, the intercept first.
+
+    The ridge's is that of its posterior; the line through ``aggregate`` adds that of least
+    squares, as if the two were independent.
+    """
+    expected = np.array([1.0, *_expected(X)])
+    covariance = ridge_posterior(X.to_numpy(dtype=np.float64) * expected[1:], y, alpha)
+    covariance = covariance * np.outer(expected, expected)
+    if AGGREGATE in X.columns:
+        share, line = _aggregate_line(X, y)
+        alone = X[[AGGREGATE]].to_numpy(dtype=np.float64)
+        residuals = y - line.predict(alone)
+        variance = float(residuals @ residuals) / max(len(y) - 2, 1)
+        scatter = float(((alone - alone.mean()) ** 2).sum())
+        of_line = _with_intercept(
+            np.array([[variance / scatter]]), alone.mean(axis=0), variance / len(y)
+        )
+        place = [0, 1 + list(X.columns).index(AGGREGATE)]
+        covariance = covariance * (1 - share) ** 2
+        covariance[np.ix_(place, place)] += share**2 * of_line
+    return covariance
+
+
+def _expected(X: pd.DataFrame) -> Floats:
+    return np.array([PRODUCT_SCALE if " * " in str(name) else 1.0 for name in X])
+
+
+def _aggregate_line(X: pd.DataFrame, y: Floats) -> tuple[float, LinearRegression]:
+    """Return how much the order without any accuracy should count, and its line, not falling."""
+    line = LinearRegression(positive=True).fit(X[[AGGREGATE]].to_numpy(), y)
+    return AGGREGATE_WORTH / (AGGREGATE_WORTH + len(y)), line
+
+
+def _with_intercept(inner: Floats, centre: Floats, of_mean: float) -> Floats:
+    """Return the covariance of ``mean - centre @ weights`` and the weights."""
+    beside = -inner @ centre
+    first = np.concatenate([[of_mean + centre @ inner @ centre], beside])
+    return np.vstack([first, np.column_stack([beside, inner])])

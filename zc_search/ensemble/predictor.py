@@ -1,14 +1,24 @@
-"""From standardised columns to a prediction: weights on record, or a regressor in memory."""
+"""What stays of a fitted model: weights with their bounds, or a regressor held in memory."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, model_validator
+from scipy.stats import norm
+from sklearn.base import clone
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import KFold
+from sklearn.pipeline import Pipeline
 
-from zc_search.ensemble.models import Link
-from zc_search.ensemble.scales import RECORD, Floats
+from zc_search.ensemble.features import RECORD, FeatureMap
+from zc_search.ensemble.models import GapRegression, Link, ridge_posterior
+from zc_search.ensemble.tables import Floats, numbers
+from zc_search.ensemble.validation import ROWS_IN_A_FOLD
+from zc_search.evaluation import kendall_tau
 
 
 class Weight(BaseModel):
@@ -17,9 +27,8 @@ class Weight(BaseModel):
     Attributes:
         feature: Name of the column.
         weight: What one standard deviation of the feature adds to the score.
-        standard_error: Of the weight: in closed form for least squares with more rows than
-            weights, of the posterior for the ridges (``ridge``, ``rank``, ``gap``), else the
-            standard deviation of the bootstrap.
+        standard_error: Of the weight: of the posterior for a ridge (``ridge``, ``gap``), in closed
+            form for least squares with more rows than weights, else of the bootstrap.
         low: 5% quantile of the weight, over the posterior of a ridge, else over the bootstrap.
         high: 95% quantile, likewise.
     """
@@ -54,6 +63,40 @@ class LinearPredictor(BaseModel):
     typical_variance: float = 0.0
     link: Link | None = None
 
+    @classmethod
+    def of(
+        cls, pipeline: Pipeline, rows: pd.DataFrame, target: str, n_bootstrap: int, seed: int
+    ) -> Self:
+        """Write down a fitted linear model, and bound its weights: a ridge's by its posterior."""
+        model, accuracies = pipeline["model"], numbers(rows, target)
+        columns = pipeline["features"].transform(rows)
+        matrix, weights = columns.to_numpy(), model.coef_
+        if isinstance(model, RidgeCV | GapRegression):
+            if isinstance(model, GapRegression):
+                covariance = model.covariance(columns, accuracies)
+            else:
+                covariance = ridge_posterior(matrix, accuracies, float(model.alpha_))
+            errors = np.sqrt(np.diag(covariance)[1:])
+            reach = float(norm.ppf(0.95)) * errors
+            low, high = weights - reach, weights + reach
+        else:
+            draws = _resampled(model, columns, accuracies, n_bootstrap, seed)
+            covariance = np.atleast_2d(np.cov(draws, rowvar=False))
+            closed = least_squares_errors(matrix, accuracies - model.predict(columns))
+            errors = draws[:, 1:].std(axis=0, ddof=1) if closed is None else closed[1:]
+            low, high = np.quantile(draws[:, 1:], [0.05, 0.95], axis=0)
+        figures = (np.asarray(values).tolist() for values in (weights, errors, low, high))
+        return cls(
+            intercept=float(model.intercept_),
+            weights=tuple(
+                Weight(feature=name, weight=w, standard_error=e, low=a, high=b)
+                for name, w, e, a, b in zip(columns, *figures, strict=True)
+            ),
+            covariance=tuple(tuple(row[: i + 1].tolist()) for i, row in enumerate(covariance)),
+            typical_variance=float(_score_variance(covariance, matrix).mean()),
+            link=getattr(model, "link_", None),
+        )
+
     def predict(self, matrix: Floats) -> Floats:
         """Return percent accuracy for rows of standardised columns."""
         return self._linked(self._score(matrix))
@@ -62,12 +105,8 @@ class LinearPredictor(BaseModel):
         """Return how far a prediction falls and rises if the weights vary, in percent accuracy.
 
         Only where a row is more uncertain than those fitted to are on average.
-
-        Args:
-            matrix: Rows of standardised columns.
-            deviations: How many standard deviations the score may move.
         """
-        variance = score_variance(self.full_covariance(), matrix) - self.typical_variance
+        variance = _score_variance(self.full_covariance(), matrix) - self.typical_variance
         score, step = self._score(matrix), deviations * np.sqrt(np.maximum(variance, 0.0))
         here = self._linked(score)
         return here - self._linked(score - step), self._linked(score + step) - here
@@ -98,16 +137,9 @@ class LinearPredictor(BaseModel):
         return self
 
 
-def score_variance(covariance: Floats, matrix: Floats) -> Floats:
-    """Return the variance of each row's score, from that of the intercept and the weights."""
-    design = np.column_stack([np.ones(len(matrix)), matrix])
-    variance: Floats = ((design @ covariance) * design).sum(axis=1)
-    return variance
-
-
 @dataclass(frozen=True)
-class ImportedRegressor:
-    """A fitted scikit-learn regressor of a user's choice; it cannot be written to a file.
+class FittedRegressor:
+    """A fitted regressor without weights: ``gp``, or of a user's choice; no file can hold it.
 
     Attributes:
         regressor: Predicts percent accuracy from standardised columns.
@@ -118,6 +150,82 @@ class ImportedRegressor:
     regressor: Any
     importances: tuple[tuple[str, float, float], ...]
 
-    def predict(self, columns: pd.DataFrame) -> Floats:
-        """Return percent accuracy for rows of standardised columns without missing values."""
-        return np.asarray(self.regressor.predict(columns), dtype=np.float64)
+    @classmethod
+    def of(
+        cls,
+        pipeline: Pipeline,
+        fit: Callable[[pd.DataFrame], Pipeline],
+        rows: pd.DataFrame,
+        target: str,
+        seed: int,
+    ) -> Self:
+        """Measure by shuffling what a regressor draws on, held out in three folds if there can."""
+        features: FeatureMap = pipeline["features"].map_
+        inputs = [scale.proxy for scale in features.proxies] + ["architecture"] * features.structure
+        splits = [(rows, rows)]
+        if len(rows) >= 3 * ROWS_IN_A_FOLD:
+            folds = KFold(3, shuffle=True, random_state=seed).split(rows)
+            splits = [(rows.iloc[training], rows.iloc[held_out]) for training, held_out in folds]
+        costs = [
+            permutation_importance(
+                fit(training),
+                judged[inputs],
+                numbers(judged, target),
+                scoring=lambda fitted, table, true: kendall_tau(fitted.predict(table), true),
+                n_repeats=5,
+                random_state=seed,
+            )["importances"]
+            for training, judged in splits
+        ]
+        drops = np.concatenate(costs, axis=1)
+        means, deviations = drops.mean(axis=1).tolist(), drops.std(axis=1).tolist()
+        return cls(pipeline["model"], tuple(zip(inputs, means, deviations, strict=True)))
+
+    def predict(self, matrix: Floats, names: list[str]) -> Floats:
+        """Return percent accuracy for rows of standardised columns; NaN where one is missing."""
+        predicted = np.full(len(matrix), np.nan)
+        usable = np.isfinite(matrix).all(axis=1)
+        if usable.any():
+            predicted[usable] = self.regressor.predict(pd.DataFrame(matrix[usable], columns=names))
+        return predicted
+
+
+def least_squares_errors(columns: Floats, residuals: Floats) -> Floats | None:
+    """Return standard errors ``sqrt(s² · diag((X'X)^-1))``, the intercept's first.
+
+    ``s²`` is the sum of squared residuals over the rows that exceed the weights in number. None
+    where weights are as many as rows, or are not settled by them.
+    """
+    design = np.column_stack([np.ones(len(columns)), columns])
+    spare = design.shape[0] - design.shape[1]
+    if spare < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
+        return None
+    variance = float(residuals @ residuals) / spare
+    triangle = np.linalg.inv(np.linalg.qr(design, mode="r"))
+    errors: Floats = np.sqrt(variance * (triangle**2).sum(axis=1))
+    return errors
+
+
+def _resampled(
+    model: Any, columns: pd.DataFrame, accuracies: Floats, draws: int, seed: int
+) -> Floats:
+    """Refit a model to rows drawn with replacement (Efron 1979, the bootstrap of pairs).
+
+    The features' constants stay as they are, so that the weights of all draws mean the same. Not
+    for a ridge: a resample holds 63 % of the rows, so that it shrinks the weights further than the
+    fit does, and its intervals lie too near 0. A row a draw, the intercept first.
+    """
+    random = np.random.default_rng(seed)
+    coefficients = np.empty((draws, 1 + columns.shape[1]))
+    for draw in range(draws):
+        rows = random.integers(len(columns), size=len(columns))
+        fitted = clone(model).fit(columns.iloc[rows], accuracies[rows])
+        coefficients[draw] = [fitted.intercept_, *fitted.coef_]
+    return coefficients
+
+
+def _score_variance(covariance: Floats, matrix: Floats) -> Floats:
+    """Return the variance of each row's score, from that of the intercept and the weights."""
+    design = np.column_stack([np.ones(len(matrix)), matrix])
+    variance: Floats = ((design @ covariance) * design).sum(axis=1)
+    return variance

@@ -1,4 +1,4 @@
-"""Reading columns out of a table of scores, and picking the rows that an ensemble is fitted to."""
+"""Columns of a table of scores, and the rows of it that an ensemble is fitted to."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from zc_search.ensemble.scales import Floats
-from zc_search.errors import EnsembleError, nearest, unknown_name
+from zc_search.errors import EnsembleError, nearest
 
+Floats = npt.NDArray[np.float64]
 FitOn = Literal["pareto", "all"]
-
 Bounds = tuple[float, float]
 
 PERCENT: Bounds = (0.0, 100.0)
@@ -19,13 +18,7 @@ PERCENT: Bounds = (0.0, 100.0)
 
 
 class Selection(NamedTuple):
-    """The rows to fit, and what was decided on the way.
-
-    Attributes:
-        rows: One row for each distinct function, in the table's order.
-        fit_on: ``pareto`` if they are the Pareto front, else ``all``.
-        notes: A sentence for each thing the user should know.
-    """
+    """The rows to fit, one a function, whether they are a front, and what was decided."""
 
     rows: pd.DataFrame
     fit_on: FitOn
@@ -37,27 +30,15 @@ def select_rows(
 ) -> Selection:
     """Pick distinct feasible rows with finite proxies and a target.
 
-    Rows without a ``feasible`` column are all feasible. Of the rows that share a function the
-    first is kept, one on the Pareto front before others. The Pareto front is used if it has three
-    rows for each proxy.
-
-    Args:
-        table: Trials or scores; see `fit_ensemble`.
-        proxies: Columns that must be finite.
-        target: Column with the accuracy, in percent.
-        fit_on: ``pareto`` or ``all``.
-
-    Raises:
-        EnsembleError: No proxy, a missing column, fewer than two distinct rows, or one accuracy
-            for all of them.
+    Of the rows that share a function the first is kept, one on the Pareto front before others. The
+    front is used if it has three rows for each proxy.
     """
     if fit_on not in ("pareto", "all"):
-        raise EnsembleError(unknown_name("fit_on", fit_on, ("pareto", "all")))
+        raise EnsembleError.unknown("fit_on", fit_on, ("pareto", "all"))
     if not proxies:
         raise EnsembleError("an ensemble needs at least one proxy, got none")
-    repeated = sorted({proxy for proxy in proxies if list(proxies).count(proxy) > 1})
-    if repeated:
-        raise EnsembleError(f"proxies: {', '.join(repeated)} named twice")
+    if repeated := sorted({proxy for proxy in proxies if list(proxies).count(proxy) > 1}):
+        raise EnsembleError(f"proxies: {', '.join(repeated)} named twice", key="proxies")
     notes = []
     rows = table[flags(table, "feasible", default=True) & finite(table, [target])]
     usable = finite(rows, proxies)
@@ -67,8 +48,7 @@ def select_rows(
             f"{np.count_nonzero(~usable)} of {len(rows)} rows with an accuracy were left out: "
             f"{', '.join(broken)} is not finite there."
         )
-    rows = distinct(rows[usable])
-    chosen: FitOn = "all"
+    rows, chosen = distinct(rows[usable]), "all"
     if fit_on == "pareto":
         front = rows[flags(rows, "pareto", default=False)]
         if "pareto" not in table:
@@ -91,7 +71,22 @@ def select_rows(
             f"all {len(rows)} architectures have the same {target}, "
             f"{numbers(rows, target)[0]:g}: there is nothing to rank"
         )
-    return Selection(rows, chosen, notes)
+    return Selection(rows, "pareto" if chosen == "pareto" else "all", notes)
+
+
+def usable_rows(table: pd.DataFrame, proxies: Sequence[str], target: str) -> pd.DataFrame:
+    """Return the feasible rows with finite proxies and target, on a fresh index."""
+    feasible = flags(table, "feasible", default=True)
+    usable = feasible & finite(table, [target, *proxies])
+    if not usable.any():
+        rows = table[feasible]
+        broken = [name for name in (target, *proxies) if not finite(rows, [name]).any()]
+        reason = f"; {', '.join(broken)} is finite in none" if broken else ""
+        raise EnsembleError(
+            f"none of the {len(rows)} feasible rows has a finite {target} and finite proxies"
+            f"{reason}"
+        )
+    return table[usable].reset_index(drop=True)
 
 
 def bounds_of(accuracies: Floats) -> Bounds | None:
@@ -106,32 +101,29 @@ def clipped(values: Floats, bounds: Bounds | None) -> Floats:
 
 
 def numbers(table: pd.DataFrame, column: str) -> Floats:
-    """Return a column as floats, missing values as NaN.
-
-    Raises:
-        EnsembleError: There is no such column, or it holds something else than numbers.
-    """
+    """Return a column as floats, missing values as NaN."""
     require(table, [column])
     try:
         values: Floats = pd.to_numeric(table[column]).to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise EnsembleError(f"column {column!r} does not hold numbers: {error}") from None
+        raise EnsembleError(
+            f"column {column!r} does not hold numbers: {error}", key=column
+        ) from None
     return values
 
 
 def require(table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Check that the table has the columns.
-
-    Raises:
-        EnsembleError: One is missing; the message names the nearest one.
-    """
+    """Check that the table has the columns."""
     present = [str(column) for column in table.columns]
     for column in columns:
         if column not in present:
             close = nearest(column, present)
             hint = f"did you mean {close!r}? " if close else ""
             raise EnsembleError(
-                f"the table has no column {column!r}; {hint}It has: {', '.join(present)}"
+                f"the table has no column {column!r}; {hint}It has: {', '.join(present)}",
+                given=column,
+                allowed=present,
+                hint=close,
             )
 
 
@@ -151,11 +143,7 @@ def flags(table: pd.DataFrame, column: str, *, default: bool) -> npt.NDArray[np.
 
 
 def function_keys(table: pd.DataFrame) -> npt.NDArray[Any]:
-    """Return what tells functions apart: ``function_key``, else ``architecture``.
-
-    Raises:
-        EnsembleError: The table has neither.
-    """
+    """Return what tells functions apart: ``function_key``, else ``architecture``."""
     column = "function_key" if "function_key" in table else "architecture"
     require(table, [column])
     return table[column].astype(str).to_numpy()
@@ -166,3 +154,9 @@ def distinct(table: pd.DataFrame) -> pd.DataFrame:
     preferred = np.argsort(~flags(table, "pareto", default=False), kind="stable")
     first = pd.Series(function_keys(table)[preferred]).drop_duplicates().index.to_numpy()
     return table.iloc[np.sort(preferred[first])]
+
+
+def feasible_architectures(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the first feasible row of each architecture; every row where none is named."""
+    table = table[flags(table, "feasible", default=True)]
+    return table.drop_duplicates("architecture") if "architecture" in table else table

@@ -1,6 +1,6 @@
 """AZ-NAS: four views of one network, meant to be combined by rank.
 
-Over a population, `zc_search.ensemble.baselines.aggregate` of the four is the paper's AZ-NAS
+Over a population, `zc_search.ensemble.aggregate` of the four is the paper's AZ-NAS
 score: the sum (there: mean) of the logarithms of relative ranks.
 """
 

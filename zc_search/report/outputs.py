@@ -62,6 +62,9 @@ def make_manifest(result: SearchResult, study: optuna.Study) -> dict[str, Any]:
         "fingerprints": {"batch": study.user_attrs.get(DATA)},
         "definitions": study.user_attrs.get(DEFINITIONS),
         "benchmark": {"provenance": result.provenance, "optimum": result.optimum},
+        "directions": dict(result.ensemble.spec.directions)
+        if result.ensemble is not None and result.ensemble.spec is not None
+        else None,
         "trials": len(result.trials),
         "accuracies_looked_at": as_trials(result).looked_at,
         "seconds": dict(result.seconds),

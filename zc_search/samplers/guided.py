@@ -187,8 +187,8 @@ def find_model(name: str) -> Model:
         return MODELS[name]
     if ":" not in name:
         raise ConfigError.unknown("model", name, (*MODELS, "module:Class"))
-    make_model(name, None, 0)
-    return Model(lambda seed: make_model(name, None, seed), kappa=1.0)
+    make_model(name)
+    return Model(lambda seed: make_model(name, seed), kappa=1.0)
 
 
 def _try_out(name: str, model: Model, known: Knowledge, values: int) -> None:

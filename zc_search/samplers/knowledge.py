@@ -10,14 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from zc_search.ensemble import DEFAULT_AGGREGATE
 from zc_search.ensemble import aggregate as aggregate_columns
-from zc_search.ensemble import cell_features
-from zc_search.ensemble.baselines import COSTS, DEFAULT_AGGREGATE
 from zc_search.errors import ScoresError, ZcSearchError, unknown_name
 from zc_search.proxies.catalogue import Direction
-from zc_search.scoring.scores_file import load_scores
+from zc_search.scoring.scores_file import accuracy_directions, load_scores
 from zc_search.spaces import Architecture, CellSpace
-from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, cell_features, flow_features
 
 Floats = NDArray[np.float64]
 
@@ -189,7 +188,7 @@ def _live_parameters(cells: Sequence[str]) -> pd.DataFrame:
 
 def _worth(table: pd.DataFrame, among: Sequence[str], known: Mapping[str, str]) -> pd.Series:
     """Return how promising cells are; large networks count as better, if dearer."""
-    directions = FLOW_AGGREGATE | {name: way for name, way in known.items() if name not in COSTS}
+    directions = FLOW_AGGREGATE | accuracy_directions(known)
     return aggregate_columns(table.assign(architecture=table.index), among, directions)
 
 

@@ -1,16 +1,22 @@
-"""Reading the Parquet files that ``zc-search score`` writes; nothing in them is trusted."""
+"""Scores as a value: from a scores file, whose content is not trusted, a run, or a plain table."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zc_search.errors import ScoresError
+from zc_search.config import METRIC_DIRECTIONS, Config, load_config, parse_config
+from zc_search.errors import EnsembleError, ScoresError, nearest
+from zc_search.evaluation import BASELINES
+from zc_search.proxies.catalogue import default_direction, split_options
+from zc_search.spaces import read_architecture
 
 KEY = b"zc_search"
 """Where in a file's metadata stands what it says of itself, as JSON."""
@@ -139,3 +145,289 @@ def _said(table: pa.Table) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ForeignFileError from error
     raise ForeignFileError
+
+
+COSTLY = (*BASELINES, "latency")
+"""Proxies that are minimised as objectives although more of them promises accuracy."""
+
+COMPARED = (
+    "space.channels",
+    "space.cells",
+    "data.source",
+    "data.batch_size",
+    "data.seed",
+    "proxies.repeats",
+    "proxies.seed",
+)
+"""Settings that proxies' values depend on, whatever the data set."""
+
+
+def accuracy_directions(announced: Mapping[str, str]) -> dict[str, str]:
+    """Return which way proxies point at accuracy; what costs more is not for that reason worse.
+
+    Args:
+        announced: By proxy the direction that it has as an objective; empty where that is not
+            known, which it is of every built-in one.
+
+    Returns:
+        ``maximize`` or ``minimize``; costs, whatever their options, have no direction.
+    """
+    known = {name: default_direction(name) or said for name, said in announced.items()}
+    return {n: said for n, said in known.items() if said and split_options(n)[0] not in COSTLY}
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """Return what proxies' values depend on, by dotted key."""
+    settings: dict[str, Any] = {"space.name": config.space.name, "space.dataset": config.dataset}
+    for key in COMPARED:
+        section, _, name = key.partition(".")
+        settings[key] = getattr(getattr(config, section), name)
+    return settings
+
+
+def same_dataset(one: str, other: str) -> bool:
+    """Whether two names mean one data set; the benchmark has two for CIFAR-10."""
+    names = {"cifar10-valid": "cifar10"}
+    return names.get(one, one) == names.get(other, other)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the values of proxies depend on.
+
+    Attributes:
+        name: What to call them: ``ensemble``, or the name of a file or run.
+        settings: By dotted key; see `settings_of`.
+        definitions: By proxy, a text that is the same where values are comparable; None where it
+            is not known.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    definitions: Mapping[str, str] | None = None
+
+    def differences(self, other: "Provenance", proxies: Sequence[str]) -> list[str]:
+        """Compare what is fitted to with other scores, a sentence for each difference.
+
+        What one side does not say, or a search space does not have, is no difference.
+
+        Raises:
+            EnsembleError: A proxy has another definition there.
+        """
+        notes = self._undefined(other, proxies)
+        differing = [
+            key
+            for key in ("space.name", "space.dataset", *COMPARED)
+            if self.settings.get(key) is not None
+            and other.settings.get(key) is not None
+            and not _agree(key, self.settings[key], other.settings[key])
+        ]
+        if "space.name" in differing:
+            differing.remove("space.name")
+            space = self.settings["space.name"]
+            notes.append(
+                f"Another search space: fitted to architectures of {space}, and those of "
+                f"{other.name} are of {other.settings['space.name']}. Whether the order carries "
+                f"over is not known; predicted percentages and their intervals are {space}'s."
+            )
+        if differing:
+            found = [
+                f"{key} {other.settings[key]!r} (fitted with {self.settings[key]!r})"
+                for key in differing
+            ]
+            notes.append(
+                f"Scores of {other.name} are computed otherwise than those fitted to: "
+                f"{', '.join(found)}. Values may lie elsewhere, and predictions with them."
+            )
+        return notes
+
+    def _undefined(self, other: "Provenance", proxies: Sequence[str]) -> list[str]:
+        fitted, now = self.definitions or {}, other.definitions or {}
+        for proxy in proxies:
+            if proxy in fitted and proxy in now and fitted[proxy] != now[proxy]:
+                raise EnsembleError(
+                    f"proxy {proxy!r} is not the one that was fitted to: its definition was "
+                    f"{fitted[proxy]!r}, and is {now[proxy]!r} now; score the architectures as "
+                    "then, or fit anew",
+                    key=proxy,
+                    given=now[proxy],
+                    allowed=(fitted[proxy],),
+                )
+        unchecked = [p for p in proxies if p not in fitted or p not in now]
+        if not unchecked:
+            return []
+        silent = f"{self.name} does" if any(p not in fitted for p in unchecked) else "scores do"
+        return [
+            f"The {silent} not say how {', '.join(unchecked)} "
+            f"{'is' if len(unchecked) == 1 else 'are'} defined, so it could not be checked that "
+            "the proxies mean the same as in the fit."
+        ]
+
+
+@dataclass(frozen=True)
+class ScoresTable:
+    """Scores of architectures, and what is known of them.
+
+    Attributes:
+        path: The run's folder or the file.
+        table: One row an architecture or trial: ``architecture``, ``function_key``, ``feasible``,
+            a column a proxy; of a run also ``pareto`` and the benchmark's figures.
+        proxies: Columns of proxies.
+        directions: Which way a proxy points at accuracy; see `accuracy_directions`.
+        config: Of the run or the sweep; the defaults for a table that says nothing of itself.
+        settings: What the proxies' values depend on; see `settings_of`.
+        definitions: See `Provenance`.
+    """
+
+    path: Path
+    table: pd.DataFrame
+    proxies: tuple[str, ...]
+    directions: Mapping[str, str]
+    config: Config
+    settings: Mapping[str, Any]
+    definitions: Mapping[str, str] | None = None
+
+    @property
+    def dataset(self) -> str:
+        """The data set that the scores were computed for."""
+        return self.config.dataset
+
+    @property
+    def is_run(self) -> bool:
+        """Whether these are the trials of a run."""
+        return self.path.is_dir()
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the values depend on, under the name of the file or run."""
+        return Provenance(self.path.name, self.settings, self.definitions)
+
+    @classmethod
+    def of_trials(
+        cls,
+        config: Config,
+        folder: Path,
+        table: pd.DataFrame,
+        announced: Mapping[str, str],
+        definitions: Mapping[str, str] | None,
+        fingerprint: str | None,
+    ) -> Self:
+        """Return the trials of a search.
+
+        Args:
+            config: The search's.
+            folder: The run's.
+            table: A row a trial.
+            announced: By proxy that is computed its direction; see `accuracy_directions`.
+            definitions: See `Provenance`.
+            fingerprint: Of the batch of images that the proxies saw.
+        """
+        settings = settings_of(config)
+        if fingerprint:
+            settings["data.fingerprint"] = fingerprint
+        directions = accuracy_directions(announced)
+        return cls(folder, table, tuple(announced), directions, config, settings, definitions)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a run's folder, a file of `zc-search score`, or a CSV or JSON table.
+
+        Raises:
+            ScoresError: There is nothing at `path`, or something else.
+            ConfigError: Its settings are those of another version.
+        """
+        path = Path(path)
+        if path.is_dir():
+            return cls._read_run(path)
+        if not path.exists():
+            raise ScoresError(_missing(path), given=str(path))
+        if path.suffix in (".csv", ".json"):
+            return cls._read_plain(path)
+        try:
+            table, said = read_scores_file(path)
+            config = parse_config(said["config"], source=f"settings in {path}")
+        except DamagedFileError as error:
+            raise ScoresError(
+                f"{path} is neither a run's folder nor a readable Parquet file ({error})",
+                given=str(path),
+            ) from error
+        except ForeignFileError as error:
+            raise ScoresError(f"{path} {error}", given=str(path)) from error
+        frame = to_frame(table).reset_index()
+        # A cell whose output is always zero has no key, and nothing to score.
+        frame["feasible"] = frame["function_key"] != ""
+        settings = {"space.name": config.space.name} | said["settings"]
+        directions = accuracy_directions(said["proxies"])
+        proxies = tuple(said["proxies"])
+        return cls(path, frame, proxies, directions, config, settings, said.get("definitions"))
+
+    @classmethod
+    def _read_run(cls, folder: Path) -> Self:
+        if not (folder / "config.toml").exists() or not (folder / "trials.csv").exists():
+            near = sorted(file.parent.name for file in folder.glob("*/trials.csv"))
+            inside = f"; in it are the runs {', '.join(near)}" if near else ""
+            raise ScoresError(
+                f"{str(folder)!r} is no finished run: it has no config.toml or no trials.csv"
+                f"{inside}",
+                given=str(folder),
+                allowed=near,
+            )
+        config = load_config(folder / "config.toml")
+        table = _read_csv(folder / "trials.csv")
+        if missing := {"architecture", "function_key"} - set(table):
+            raise ScoresError(f"{folder / 'trials.csv'} has no column {min(missing)!r}")
+        table["function_key"] = table["function_key"].fillna("")  # that of the zero function
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            manifest = None
+        directions, fingerprints, definitions = (
+            found
+            if isinstance(manifest, dict) and isinstance(found := manifest.get(key), dict)
+            else {}
+            for key in ("directions", "fingerprints", "definitions")
+        )
+        known = {o.name: str(o.direction) for o in config.objectives} | directions
+        announced = {name: known.get(name, "") for name in config.proxies_to_compute}
+        fingerprint = fingerprints.get("batch")
+        return cls.of_trials(config, folder, table, announced, definitions or None, fingerprint)
+
+    @classmethod
+    def _read_plain(cls, path: Path) -> Self:
+        """Read a table that says nothing of itself but architectures and numbers."""
+        try:
+            table = _read_csv(path) if path.suffix == ".csv" else pd.read_json(path)
+            architectures = [read_architecture(str(text)) for text in table["architecture"]]
+        except (KeyError, OSError, ValueError) as error:
+            raise ScoresError(
+                f"{path} is no table with a column 'architecture' ({error})", given=str(path)
+            ) from error
+        if "function_key" not in table:
+            table["function_key"] = [architecture.function_key for architecture in architectures]
+        if "feasible" not in table:
+            table["feasible"] = table["function_key"].fillna("") != ""
+        columns = table.select_dtypes("number").columns
+        proxies = [name for name in columns if name not in (*METRIC_DIRECTIONS, "number")]
+        directions = accuracy_directions(dict.fromkeys(proxies, ""))
+        return cls(path, table, tuple(proxies), directions, parse_config({}), {})
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        # Python's parser gives back what was written; pandas' own was an ulp off before 3.1.
+        return pd.read_csv(path, engine="python")
+    except (OSError, ValueError) as error:
+        raise ScoresError(f"{path} cannot be read: {error}", given=str(path)) from error
+
+
+def _agree(key: str, one: Any, other: Any) -> bool:
+    return same_dataset(str(one), str(other)) if key == "space.dataset" else bool(one == other)
+
+
+def _missing(path: Path) -> str:
+    if path.with_name(f"{path.name}.parts").exists():
+        return f"{path} is not finished; run the command that began it once more"
+    folder = path.parent
+    near = nearest(path.name, [p.name for p in folder.iterdir()]) if folder.is_dir() else None
+    hint = f"; did you mean {str(folder / near)!r}?" if near else ""
+    return f"{path}: no such run folder or scores file{hint}"

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.config import METRIC_DIRECTIONS, Config
 from zc_search.ensemble.models import make_model
-from zc_search.ensemble.without_accuracies import load_transferred
+from zc_search.ensemble.rankings import load_transferred
 from zc_search.errors import BenchmarkError
 from zc_search.proxies import resolve_proxies
 from zc_search.proxies.catalogue import Direction
@@ -82,7 +82,7 @@ class Objective:
         cache = open_cache(config.proxies.cache)
         self.scorer = Scorer.of(config, self.proxies, batch, task, cache)
         # Complain now, not after the last trial.
-        make_model(config.ensemble.model, None, config.ensemble.seed)
+        make_model(config.ensemble.model, config.ensemble.seed)
         load_transferred(config, self.definitions)
         check_constraints(config, batch, task)
         self.clock = Clock()

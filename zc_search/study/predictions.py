@@ -10,6 +10,7 @@ import pandas as pd
 
 from zc_search.config import Config, ensemble_file
 from zc_search.proxies import Proxy
+from zc_search.scoring.scores_file import Provenance
 from zc_search.study.record import TrialRecord
 
 if TYPE_CHECKING:  # scikit-learn takes a second to start, in every worker
@@ -28,16 +29,18 @@ def load_ensembles(config: Config, proxies: Sequence[Proxy]) -> "dict[str, Ensem
             or have another definition now, or with features of cells for another search space.
     """
     from zc_search.ensemble import Ensemble
-    from zc_search.ensemble.compatibility import check_definitions, check_proxies, check_space
+    from zc_search.ensemble.scores import check_applicable
 
     ensembles: dict[str, Ensemble] = {}
     for objective in config.objectives:
         if file := ensemble_file(objective.name):
             ensemble = ensembles[objective.name] = Ensemble.load(file)
-            where = f"objective {objective.name!r}"
-            check_space(ensemble, config.space.name, where)
-            check_proxies(ensemble, [p.name for p in proxies], f"{where}: proxies.compute")
-            for note in check_definitions(ensemble, {p.name: p.definition for p in proxies}):
+            definitions = {p.name: p.definition for p in proxies}
+            scores = Provenance(config.study.name, {}, definitions)
+            where = f"objective {objective.name!r}: proxies.compute"
+            for note in check_applicable(
+                ensemble, config.space.name, list(definitions), scores, where
+            ):
                 warnings.warn(note, PredictionWarning, stacklevel=2)
     return ensembles
 

@@ -1,4 +1,4 @@
-"""Plain sentences about a fit: what a user should know before trusting a weight or a figure."""
+"""What a user should know of a fit before trusting a weight or a figure, a sentence each."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,8 +8,7 @@ from scipy.stats import norm
 
 from zc_search.ensemble.features import STRUCTURE, FeatureMap, Features
 from zc_search.ensemble.predictor import LinearPredictor
-from zc_search.ensemble.quality import HeldOut
-from zc_search.ensemble.validation import CrossValidation
+from zc_search.ensemble.validation import CrossValidation, HeldOut
 
 INFLATION_LIMIT = 10.0
 
@@ -17,16 +16,28 @@ INFLATION_LIMIT = 10.0
 def dropped_columns(features: Features, rows: int) -> list[str]:
     """Say which columns were left out because they say nothing, or nothing new."""
     notes = []
-    for names, cell in _split(features.constant_):
-        what = _features_of_the_cell(names) if cell else _listed(names)
+    for names, of_cell in _split(features.constant_):
+        what = _features_of_the_cell(names) if of_cell else _listed(names)
         notes.append(f"Constant over the {rows} rows, and left out: {what}.")
-    for names, cell in _split(list(features.duplicates_)):
-        if cell:
+    for names, of_cell in _split(list(features.duplicates_)):
+        if of_cell:
             notes.append(f"Repeating others, and left out: {_features_of_the_cell(names)}.")
-            continue
-        pairs = [f"{name} repeats {features.duplicates_[name]}" for name in names]
-        notes.append(f"Left out, because {_listed(pairs)}.")
+        else:
+            pairs = [f"{name} repeats {features.duplicates_[name]}" for name in names]
+            notes.append(f"Left out, because {_listed(pairs)}.")
     return notes
+
+
+def few_rows(rows: int, features: int) -> list[str]:
+    """Say where the rows cannot settle the weights."""
+    if rows <= features + 1:
+        return [
+            f"{rows} rows for {features} features and an intercept: the weights are not settled "
+            "by the data."
+        ]
+    if rows < 3 * features:
+        return [f"{rows} rows for {features} features, fewer than three for each."]
+    return []
 
 
 def variance_inflation(columns: pd.DataFrame) -> dict[str, float]:
@@ -42,11 +53,7 @@ def variance_inflation(columns: pd.DataFrame) -> dict[str, float]:
 
 
 def collinear_proxies(columns: pd.DataFrame) -> list[str]:
-    """Say which proxies are nearly combinations of the others, and name the closest pair.
-
-    Args:
-        columns: One standardised column for each proxy, over the training rows.
-    """
+    """Say which proxies' columns are nearly combinations of the others; name the closest pair."""
     if columns.shape[1] < 2 or len(columns) <= columns.shape[1] + 1:  # any column would fit
         return []
     inflated = {k: v for k, v in variance_inflation(columns).items() if v > INFLATION_LIMIT}
@@ -57,11 +64,9 @@ def collinear_proxies(columns: pd.DataFrame) -> list[str]:
     a, b = np.unravel_index(np.abs(correlations).argmax(), correlations.shape)
     worst = [f"{name} ({value:.0f})" for name, value in inflated.items()]
     return [
-        (
-            f"Collinear proxies, variance inflation above {INFLATION_LIMIT:.0f}: {_listed(worst)}; "
-            f"the closest pair is {columns.columns[a]} and {columns.columns[b]}, correlation "
-            f"{correlations[a, b]:.2f}. Their weights cannot be told apart, only their sum."
-        )
+        f"Collinear proxies, variance inflation above {INFLATION_LIMIT:.0f}: {_listed(worst)}; "
+        f"the closest pair is {columns.columns[a]} and {columns.columns[b]}, correlation "
+        f"{correlations[a, b]:.2f}. Their weights cannot be told apart, only their sum."
     ]
 
 
@@ -74,14 +79,8 @@ def contradicted_directions(
     """Say which proxies count against their own direction.
 
     That is by how much the score rises, on the mean of the rows, from a proxy's lowest value to
-    its highest with all others as they are: by its own weights, through products and through the
+    its highest with all others as they are: by its own weight, through products and through the
     aggregate.
-
-    Args:
-        features: Make the columns.
-        predictor: Its weights, and their covariance.
-        rows: Those fitted to.
-        directions: By proxy.
     """
     corrections: list[str] = []
     unsettled: list[str] = []
@@ -98,84 +97,54 @@ def contradicted_directions(
             continue
         reach = float(norm.ppf(0.95) * np.sqrt(max(contrast @ covariance @ contrast, 0.0)))
         (corrections if abs(rise) > reach else unsettled).append(f"{proxy} ({direction})")
-    notes = []
-    if corrections:
-        notes.append(
-            f"Weights contradict the directions of {_listed(corrections)}: "
-            "beside the other features they serve as corrections."
-        )
-    if unsettled:
-        notes.append(
-            f"Weights contradict the directions of {_listed(unsettled)}: "
-            "the 90 % interval includes 0, so that even the sign is open."
-        )
-    return notes
-
-
-def few_rows(rows: int, features: int) -> list[str]:
-    """Say where the rows cannot settle the weights."""
-    if rows <= features + 1:
-        return [
-            (
-                f"{rows} rows for {features} features and an intercept: the weights are not "
-                "settled by the data."
-            )
-        ]
-    if rows < 3 * features:
-        return [f"{rows} rows for {features} features, fewer than three for each."]
-    return []
+    reasons = {
+        "beside the other features they serve as corrections": corrections,
+        "the 90 % interval includes 0, so that even the sign is open": unsettled,
+    }
+    return [
+        f"Weights contradict the directions of {_listed(names)}: {reason}."
+        for reason, names in reasons.items()
+        if names
+    ]
 
 
 def held_out(judged: CrossValidation | None, rows: int, folds: int, best: str) -> list[str]:
-    """Say where nothing, or little, could be held out, and where one proxy does better alone.
-
-    Args:
-        judged: What the cross-validation found; None where there were too few rows.
-        rows: Distinct rows fitted to.
-        folds: Folds asked for.
-        best: The best single proxy on all rows.
-    """
+    """Say where little could be held out of the folds asked for, and where one proxy is better."""
     if judged is None:
         return [
-            (
-                f"{rows} rows are too few to hold any out: there is no figure of quality, and the "
-                "intervals of predictions are too narrow, because they rest on the rows fitted to."
-            )
+            f"{rows} rows are too few to hold any out: there is no figure of quality, and the "
+            "intervals of predictions are too narrow, because they rest on the rows fitted to."
         ]
     notes = []
     if judged.folds < folds:
         notes.append(f"{rows} rows: cross-validated in {judged.folds} folds, not {folds}.")
-    taus = {row.predictor: row.kendall_tau for row in judged.quality}
-    ensemble, single = taus["ensemble"], taus["best single proxy"]
-    if single is not None and (ensemble is None or ensemble < single):
+    if taus := _beaten(judged.quality):
         notes.append(
-            f"Held out, the ensemble's Kendall's tau, {_tau(ensemble)}, is below that of the best "
-            f"single proxy, {_tau(single)} ({best} on all rows): rank by that proxy instead."
+            f"Held out, the ensemble's Kendall's tau, {taus[0]}, is below that of the best "
+            f"single proxy, {taus[1]} ({best} on all rows): rank by that proxy instead."
         )
     return notes
 
 
 def unseen(judged: Sequence[HeldOut], best: str) -> list[str]:
-    """Say where one proxy does better alone on architectures that took no part in the fit.
-
-    Args:
-        judged: What they said of each predictor; empty where there were none.
-        best: The best single proxy on all rows fitted to.
-    """
+    """Say where one proxy does better alone on architectures that took no part in the fit."""
     if not judged:
         return ["No architectures are left beside those fitted to, to judge on."]
+    if taus := _beaten(judged):
+        return [
+            f"On architectures not fitted to, the ensemble's Kendall's tau, {taus[0]}, is below "
+            f"that of the best single proxy, {taus[1]} ({best})."
+        ]
+    return []
+
+
+def _beaten(judged: Sequence[HeldOut]) -> tuple[str, str] | None:
+    """Return the taus of ensemble and best single proxy where the latter is larger."""
     taus = {row.predictor: row.kendall_tau for row in judged}
     ensemble, single = taus["ensemble"], taus["best single proxy"]
     if single is None or (ensemble is not None and ensemble >= single):
-        return []
-    return [
-        f"On architectures not fitted to, the ensemble's Kendall's tau, {_tau(ensemble)}, is below "
-        f"that of the best single proxy, {_tau(single)} ({best})."
-    ]
-
-
-def _tau(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+        return None
+    return "undefined" if ensemble is None else f"{ensemble:.3f}", f"{single:.3f}"
 
 
 def _features_of_the_cell(names: list[str]) -> str:
@@ -183,9 +152,10 @@ def _features_of_the_cell(names: list[str]) -> str:
 
 
 def _split(names: list[str]) -> list[tuple[list[str], bool]]:
-    cell = [name for name in names if set(name.split(" * ")) <= STRUCTURE]
-    other = [name for name in names if name not in cell]
-    return [(group, flag) for group, flag in ((other, False), (cell, True)) if group]
+    """Group names into those of proxies and those of the cell's structure."""
+    of_cell = [name for name in names if set(name.split(" * ")) <= set(STRUCTURE)]
+    other = [name for name in names if name not in of_cell]
+    return [(group, flag) for group, flag in ((other, False), (of_cell, True)) if group]
 
 
 def _listed(items: list[str], shown: int = 8) -> str:

@@ -1,0 +1,401 @@
+"""What more accuracies buy, and what the Pareto front costs: fits on many draws, judged on others.
+
+Baselines (the best single proxy of the training rows, the accuracy-free aggregate over the whole
+table, params, flops) always stand beside the ensembles.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from joblib import parallel_config
+from scipy.stats import t as student
+from scipy.stats import ttest_1samp
+from sklearn.utils.parallel import Parallel, delayed
+
+from zc_search.config import Config
+from zc_search.ensemble.baselines import baselines
+from zc_search.ensemble.ensemble import EnsembleSpec
+from zc_search.ensemble.fit import fit_pipeline
+from zc_search.ensemble.scores import (
+    cautions,
+    chosen_proxies,
+    draw_rows,
+    open_accuracies,
+    with_accuracies,
+)
+from zc_search.ensemble.tables import (
+    Floats,
+    distinct,
+    flags,
+    function_keys,
+    numbers,
+    usable_rows,
+)
+from zc_search.ensemble.validation import LEVEL, METRICS
+from zc_search.errors import EnsembleError
+from zc_search.evaluation import kendall_tau, spearman, top_k_regret
+from zc_search.scoring.scores_file import ScoresTable, same_dataset
+
+SIZES = (10, 25, 50, 100, 200, 400, 800)
+"""Numbers of accuracies of a learning curve, where the table allows them."""
+
+TOP_K = 10
+"""How many of the best predicted are looked at for the regret."""
+
+
+def learning_curve(
+    table: pd.DataFrame,
+    proxies: Sequence[str],
+    sizes: Sequence[int],
+    n_draws: int = 10,
+    *,
+    models: Sequence[str] = ("linear",),
+    feature_sets: Sequence[str] = ("standard",),
+    target: str = "val_accuracy",
+    directions: Mapping[str, str] | None = None,
+    seed: int = 0,
+    n_jobs: int = 1,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> pd.DataFrame:
+    """Judge every model, feature set and number of accuracies on the same draws.
+
+    A draw takes rows in random order, one a function; judged are the rows of all other functions,
+    so that no isomorph of a training architecture is among them. Only feasible rows with finite
+    proxies and target take part. A smaller draw is the beginning of a larger one, so that sizes
+    compare too. Baselines do not depend on model and features, and stand once, with these two
+    columns missing.
+
+    Args:
+        table: Scores with accuracies; see `fit_ensemble`.
+        proxies: Columns to predict from.
+        sizes: Numbers of accuracies seen by each fit.
+        n_draws: Independent draws.
+        models: See `EnsembleSpec`.
+        feature_sets: See `EnsembleSpec`.
+        target: Column with the accuracy, in percent.
+        directions: See `EnsembleSpec`.
+        seed: Of the draws; the same seed gives every model and size the same order of rows.
+        n_jobs: Processes, with a thread each.
+        on_progress: Called with how many draws are judged, and of how many.
+
+    Returns:
+        One row a draw and predictor: ``model, feature_set, size, draw, predictor, fitted, judged,
+        kendall_tau, spearman, top_k_regret``; the regret in percent accuracy, the best judged less
+        the best among the top 10 predicted.
+
+    Raises:
+        EnsembleError: As for `fit_ensemble`, or fewer functions than asked for.
+    """
+    if n_draws < 1:
+        raise EnsembleError(
+            f"n_draws: {n_draws} is given; allowed are 1 and more", key="n_draws", given=n_draws
+        )
+    specs = _specs(proxies, models, feature_sets, target, directions, seed)
+    table = usable_rows(table, proxies, target)
+    keys = pd.factorize(function_keys(table))[0]
+    functions = int(keys.max(initial=-1)) + 1
+    for size in sizes:
+        if not 2 <= size < functions:
+            raise EnsembleError(
+                f"size {size}: allowed are 2 to {functions - 1}, because one at least of the "
+                f"{functions} usable functions must be left to judge",
+                key="size",
+                given=size,
+            )
+
+    def one(draw: int, size: int) -> pd.DataFrame:
+        drawn = draw_rows(keys, size, [seed, draw])
+        judged = judge_split(table.iloc[drawn], table[~np.isin(keys, keys[drawn])], table, specs)
+        judged.insert(2, "size", size)
+        judged.insert(3, "draw", draw)
+        return judged
+
+    jobs = [(draw, size) for size in sizes for draw in range(n_draws)]
+    on_progress(0, len(jobs))
+    judged: list[pd.DataFrame] = []
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        running = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(one)(*job) for job in jobs)
+        for found in running:
+            judged.append(found)
+            on_progress(len(judged), len(jobs))
+    return pd.concat(judged, ignore_index=True)
+
+
+def compare_pareto(
+    trials: pd.DataFrame, table: pd.DataFrame, spec: EnsembleSpec, n_draws: int = 20
+) -> pd.DataFrame:
+    """Show what it costs to fit on a Pareto front rather than on as many random architectures.
+
+    Both are judged on the rows of `table` whose function neither of them was fitted to.
+
+    Args:
+        trials: A search's trials, with ``pareto``.
+        table: Scores with accuracies of the whole population.
+        spec: What to fit; its seed is that of the draws.
+        n_draws: Random draws to compare with.
+
+    Returns:
+        As for `learning_curve`, but ``fit_on``, ``pareto`` or ``random``, in place of the model.
+
+    Raises:
+        EnsembleError: A front of fewer than two functions, or one so large that nothing is left
+            to judge on.
+    """
+    front = usable_rows(trials, spec.proxies, spec.target)
+    front = distinct(front[flags(front, "pareto", default=False)])
+    if len(front) < 2:
+        raise EnsembleError(f"the trials' Pareto front has {len(front)} usable rows; 2 are needed")
+    table = usable_rows(table, spec.proxies, spec.target)
+    keys = pd.factorize(function_keys(table))[0]
+    found: list[pd.DataFrame] = []
+    for draw in range(n_draws):
+        random = table.iloc[draw_rows(keys, len(front), [spec.seed, draw])]
+        seen = np.concatenate([function_keys(front), function_keys(random)])
+        rest = table[~np.isin(function_keys(table), seen)]
+        if len(rest) < 3:
+            raise EnsembleError(
+                f"{len(front)} architectures on the Pareto front and as many random ones leave "
+                f"{len(rest)} of {len(table)} to judge on; 3 are needed"
+            )
+        for fit_on, rows in (("pareto", front), ("random", random)):
+            judged = judge_split(rows, rest, table, [spec]).drop(columns=["model", "feature_set"])
+            judged.insert(0, "fit_on", fit_on)
+            judged.insert(1, "draw", draw)
+            found.append(judged)
+    return pd.concat(found, ignore_index=True)
+
+
+def judge_split(
+    rows: pd.DataFrame, rest: pd.DataFrame, population: pd.DataFrame, specs: Sequence[EnsembleSpec]
+) -> pd.DataFrame:
+    """Fit to `rows` and judge on `rest`; the caller sees to it that they share no function.
+
+    Args:
+        rows: Distinct rows, all finite.
+        rest: Rows to judge on, all finite, part of `population`; of rows with one
+            ``architecture``, such as a search's repeated trials, the first counts.
+        population: Rows among which the aggregate ranks; its index must be unique.
+        specs: What to fit, one at least; proxies, target and directions of the first are those of
+            the baselines, which stand once, without model and feature set.
+    """
+    if "architecture" in rest:
+        rest = rest.drop_duplicates("architecture")
+        population = pd.concat([rest, population]).drop_duplicates("architecture")
+    first = specs[0]
+    others = baselines(rows, population, first.proxies, first.target, first.directions)
+    scores: list[tuple[str | None, str | None, str, Floats]] = [
+        (None, None, name, scorer(rest)) for name, scorer in others.items()
+    ]
+    for spec in specs:
+        predicted = np.asarray(fit_pipeline(rows, spec).predict(rest))
+        scores.append((spec.model, spec.feature_set, "ensemble", predicted))
+    true = numbers(rest, first.target)
+    models, feature_sets, predictors, values = zip(*scores, strict=True)
+    return pd.DataFrame(
+        {
+            "model": pd.Series(models, dtype="string"),
+            "feature_set": pd.Series(feature_sets, dtype="string"),
+            "predictor": predictors,
+            "fitted": len(rows),
+            "judged": len(rest),
+            "kendall_tau": [kendall_tau(score, true) for score in values],
+            "spearman": [spearman(score, true) for score in values],
+            "top_k_regret": [top_k_regret(score, true, TOP_K) for score in values],
+        }
+    )
+
+
+def summarise(judged: pd.DataFrame) -> pd.DataFrame:
+    """Average over draws, with the 90% interval of each mean over further draws.
+
+    Student's t over draws from one and the same table: it does not cover another search space or
+    data set.
+
+    Args:
+        judged: What `learning_curve` or `compare_pareto` returned.
+
+    Returns:
+        One row for each combination of the other columns: ``draws``, and for each figure its mean
+        and the mean's ``_low`` and ``_high`` (NaN for a single draw).
+    """
+    by = [name for name in judged if name not in {*METRICS, "draw", "fitted", "judged"}]
+    records = []
+    for group, rows in judged.groupby(by, sort=False, dropna=False):
+        record = dict(zip(by, group, strict=True)) | {"draws": len(rows)}
+        for metric in METRICS:
+            values = rows[metric].dropna().to_numpy()
+            mean, reach = (values.mean() if len(values) else np.nan), np.nan
+            if len(values) > 1:
+                reach = student.ppf(0.95, len(values) - 1) * values.std(ddof=1)
+                reach /= np.sqrt(len(values))
+            record |= {metric: mean, f"{metric}_low": mean - reach, f"{metric}_high": mean + reach}
+        records.append(record)
+    return pd.DataFrame(records)
+
+
+class Judged(NamedTuple):
+    """Fits on many draws, judged on what they had not seen: a row a draw, means, what to know."""
+
+    draws: pd.DataFrame
+    summary: pd.DataFrame
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How fits are drawn and judged.
+
+    Attributes:
+        proxies: Columns to use; None for those of the settings, or all that the scores have.
+        models: See `EnsembleSpec`; None for that of the settings.
+        feature_sets: See `EnsembleSpec`; None for that of the settings.
+        dataset: Whose accuracies; None for the data set that was scored for.
+        number: Random draws.
+        seed: Of the draws.
+        n_jobs: Processes.
+    """
+
+    proxies: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+    feature_sets: tuple[str, ...] | None = None
+    dataset: str | None = None
+    number: int = 20
+    seed: int = 0
+    n_jobs: int = 1
+
+
+def curve_of(
+    scores: ScoresTable,
+    config: Config,
+    draws: Draws,
+    sizes: Sequence[int] | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Judged:
+    """Judge fits to more and more accuracies of scores; see `learning_curve`.
+
+    Without `sizes` those of `SIZES` that leave something to judge.
+    """
+    table, proxies, notes = _prepared(scores, config, draws)
+    if sizes is None:
+        functions = len(np.unique(function_keys(table)))
+        sizes = [size for size in SIZES if size < functions]
+        if not sizes:
+            raise EnsembleError(
+                f"{scores.path} has {functions} functions with finite proxies and an accuracy; a "
+                f"learning curve from {SIZES[0]} accuracies on needs more than {SIZES[0]}"
+            )
+        if left_out := [str(size) for size in SIZES if size >= functions]:
+            notes.append(
+                f"Left out {', '.join(left_out)} accuracies: there are {functions} functions, and "
+                "one at least must be left to judge."
+            )
+    curve = learning_curve(
+        table,
+        proxies,
+        sizes,
+        draws.number,
+        models=draws.models or (config.ensemble.model,),
+        feature_sets=draws.feature_sets or (config.ensemble.features,),
+        target=config.benchmark.metric,
+        directions=scores.directions,
+        seed=draws.seed,
+        n_jobs=draws.n_jobs,
+        on_progress=on_progress,
+    )
+    return Judged(curve, summarise(curve), notes)
+
+
+def pareto_against_random(
+    run: ScoresTable, config: Config, draws: Draws, judge_on: ScoresTable | None = None
+) -> Judged:
+    """Judge a fit to a run's Pareto front beside fits to as many random architectures.
+
+    These are drawn from `judge_on`, which judges both, or from the run's own trials.
+    """
+    if "pareto" not in run.table:
+        raise EnsembleError(f"{run.path} is no run: it has no Pareto front to compare")
+    if judge_on is not None and not same_dataset(run.dataset, judge_on.dataset):
+        raise EnsembleError(
+            f"{run.path} is scored for {run.dataset}, and {judge_on.path} for {judge_on.dataset}: "
+            "the difference would be that of the data sets, not what the front costs; "
+            f"--judge-on takes scores for {run.dataset} here"
+        )
+    trials, proxies, notes = _prepared(run, config, draws)
+    population = trials
+    if judge_on is not None:
+        population, _, more = _prepared(judge_on, config, draws, proxies)
+        notes += [*more, *run.provenance.differences(judge_on.provenance, proxies)]
+    else:
+        notes.append(
+            "Random trials are drawn from the run and both fits judged on its other trials, which "
+            "the sampler chose: --judge-on SCORES takes architectures that it did not."
+        )
+    (spec,) = _specs(
+        proxies,
+        draws.models or (config.ensemble.model,),
+        draws.feature_sets or (config.ensemble.features,),
+        config.benchmark.metric,
+        run.directions,
+        draws.seed,
+    )
+    found = compare_pareto(trials, population, spec, draws.number)
+    return Judged(found, summarise(found), [_cost(found), *notes])
+
+
+def _specs(
+    proxies: Sequence[str],
+    models: Sequence[str],
+    feature_sets: Sequence[str],
+    target: str,
+    directions: Mapping[str, str] | None,
+    seed: int,
+) -> list[EnsembleSpec]:
+    """Return each combination once."""
+    return [
+        EnsembleSpec(
+            tuple(proxies), target, model, features, seed=seed, directions=directions or {}
+        )
+        for features, model in product(dict.fromkeys(feature_sets), dict.fromkeys(models))
+    ]
+
+
+def _prepared(
+    scores: ScoresTable, config: Config, draws: Draws, proxies: tuple[str, ...] | None = None
+) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    """Return the usable rows of scores with accuracies, the proxies, and what to say of them."""
+    chosen = chosen_proxies(scores, proxies or draws.proxies or config.ensemble.proxies)
+    benchmark = open_accuracies(scores, config, draws.dataset)
+    target = config.benchmark.metric
+    table = with_accuracies(scores.table, benchmark, target)
+    usable = usable_rows(table, chosen, target)
+    notes = cautions(scores, benchmark)
+    feasible = int(flags(table, "feasible", default=True).sum())
+    if lost := feasible - len(usable):
+        notes.append(
+            f"{lost} of {feasible} rows of {scores.path.name} were left out: a proxy or the "
+            "accuracy is not finite there."
+        )
+    return usable, chosen, notes
+
+
+def _cost(found: pd.DataFrame) -> str:
+    """Say in a sentence what the front costs in Kendall's tau."""
+    taus = found[found["predictor"] == "ensemble"].pivot(
+        index="draw", columns="fit_on", values="kendall_tau"
+    )
+    changes = (taus["pareto"] - taus["random"]).dropna()
+    text = (
+        f"Fitted to the {found['fitted'].iloc[0]} architectures of the Pareto front instead of as "
+        "many random ones, the ensemble's Kendall's tau on others changes by "
+    )
+    if changes.empty:
+        return f"{text}what cannot be said: it ranks them all as equal."
+    text += f"{changes.mean():+.3f}"
+    if len(changes) > 1 and np.ptp(changes) > 0:
+        low, high = ttest_1samp(changes, 0.0).confidence_interval(LEVEL)
+        text += f" (90 % interval of the mean over {len(changes)} draws: {low:+.3f} to {high:+.3f})"
+    return f"{text}."

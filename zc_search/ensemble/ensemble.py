@@ -1,0 +1,429 @@
+"""A fitted ensemble: what it predicts, how sure it is, how well it did on unseen rows, its file."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import tomlkit
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+from scipy.stats import norm
+
+from zc_search._utils.files import write_atomically, writing
+from zc_search.ensemble.baselines import check_directions
+from zc_search.ensemble.features import RECORD, FeatureMap, parse_feature_set
+from zc_search.ensemble.models import check_model
+from zc_search.ensemble.predictor import FittedRegressor, LinearPredictor
+from zc_search.ensemble.tables import Bounds, FitOn, Floats, clipped, function_keys
+from zc_search.ensemble.validation import HeldOut, quality_table
+from zc_search.errors import EnsembleError
+from zc_search.spaces import EDGES, OPERATIONS, Architecture
+
+SCHEMA_VERSION = 3
+SUFFIXES = (".toml", ".json")
+_KIND = "zc-search ensemble"
+
+_Index = Annotated[int, Field(ge=0, lt=len(OPERATIONS) ** len(EDGES))]
+
+
+@dataclass(frozen=True)
+class EnsembleSpec:
+    """What an ensemble is to be fitted to, and how.
+
+    Attributes:
+        proxies: Columns to predict from.
+        target: Column with the accuracy, in percent.
+        model: ``linear``, ``ridge``, ``gap``, ``gp`` or ``module:Class``; see `make_model`.
+        feature_set: ``standard`` or ``rank``, each with any of ``+structure`` and
+            ``+interactions``, ``rank`` also with ``+aggregate``.
+        fit_on: ``pareto``, for the Pareto front if it has three distinct rows for each proxy, or
+            ``all`` distinct feasible rows.
+        folds: Folds of the cross-validation, 2 or more.
+        repeats: Times that it is repeated, each with another split.
+        n_bootstrap: Resamples for the intervals, 2 or more.
+        seed: Of the splits, the resamples and an imported regressor.
+        directions: ``maximize`` or ``minimize``: whether more of a proxy should mean more
+            accuracy, which may differ from its direction as an objective of the search.
+
+    Raises:
+        EnsembleError: A model, feature set, number or direction that cannot be.
+    """
+
+    proxies: tuple[str, ...]
+    target: str = "val_accuracy"
+    model: str = "linear"
+    feature_set: str = "standard"
+    fit_on: str = "pareto"
+    folds: int = 5
+    repeats: int = 4
+    n_bootstrap: int = 200
+    seed: int = 0
+    directions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "proxies", tuple(self.proxies))
+        object.__setattr__(self, "directions", check_directions(self.directions))
+        check_model(self.model)
+        parse_feature_set(self.feature_set)
+        for key, least in (("folds", 2), ("repeats", 1), ("n_bootstrap", 2)):
+            if (given := getattr(self, key)) < least:
+                raise EnsembleError(
+                    f"{key}: {given} is given; allowed are {least} and more", key=key, given=given
+                )
+
+
+class SingleProxy(BaseModel):
+    """The proxy whose order agreed best with the accuracies, and 1 or -1 for its way."""
+
+    model_config = RECORD
+
+    proxy: str
+    sign: float
+
+
+class Ensemble(BaseModel):
+    """Proxies turned into one predicted accuracy; made by `fit_ensemble` or `Ensemble.load`.
+
+    Attributes:
+        model: Name of the model; see `EnsembleSpec`.
+        feature_set: Name of the feature set; see `EnsembleSpec`.
+        target: Column of the accuracies, in percent.
+        fit_on: Whether the rows are a Pareto front or all.
+        rows: Distinct architectures that it was fitted to.
+        features: From a table of scores to standardised columns.
+        predictor: From standardised columns to percent accuracy.
+        residuals: Quantiles, from 0 to 1 in equal steps, of true minus predicted accuracy in
+            percent, on held-out rows where `residuals_held_out`.
+        residuals_held_out: False where there were too few rows to hold any out.
+        held_out: What `quality` shows.
+        unseen: As `held_out`, for `unseen_quality`.
+        bounds: What predictions are clipped to, in percent; None where accuracies are no percent.
+        best_proxy: The best single proxy of the rows fitted to; None in files of version 1.
+        fitted_to: `Architecture.index` of the rows fitted to, or function keys where they are no
+            cells of NAS-Bench-201; None where it is not known.
+        spec: What was asked for; None in files of version 1 and 2.
+        cross_validated: By function key the prediction, in percent, of a fit that had not seen
+            it; in no file, and None where there were too few rows. See `held_out_predictions`.
+        notes: A sentence for each thing a user should know before trusting it.
+        metadata: What the caller knows of the accuracies and proxies: data set, split, seeds,
+            ``definitions`` (a fingerprint for each proxy).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: str
+    feature_set: str
+    target: str
+    fit_on: FitOn
+    rows: int
+    notes: list[str]
+    metadata: dict[str, JsonValue]
+    features: FeatureMap
+    predictor: LinearPredictor | InstanceOf[FittedRegressor]
+    residuals: Annotated[tuple[float, ...], Field(min_length=2)]
+    residuals_held_out: bool
+    held_out: tuple[HeldOut, ...]
+    unseen: tuple[HeldOut, ...] = ()
+    bounds: Bounds | None = None
+    best_proxy: SingleProxy | None = None
+    fitted_to: tuple[_Index, ...] | tuple[str, ...] | None = None
+    spec: EnsembleSpec | None = None
+    cross_validated: dict[str, float] | None = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """Columns that a table must have for `predict`."""
+        return tuple(scale.proxy for scale in self.features.proxies)
+
+    @property
+    def unit(self) -> str:
+        """What `weights` and `intercept` are measured in."""
+        link = self.predictor.link if isinstance(self.predictor, LinearPredictor) else None
+        scale = link.unit if link is not None else "percent accuracy"
+        return f"{scale}, for a standard deviation of the feature"
+
+    @property
+    def intercept(self) -> float:
+        """Score of an architecture with every feature at its training mean.
+
+        Raises:
+            EnsembleError: The model has no weights.
+        """
+        return self._linear("intercept").intercept
+
+    @property
+    def weights(self) -> pd.DataFrame:
+        """Columns ``feature, weight, standard_error, low, high``, the interval covering 90%.
+
+        The features are standardised, so that weights compare; see `Weight` and `unit`. For a
+        regressor without weights ``feature, importance, standard_deviation``: what shuffling the
+        feature costs on held-out rows, in Kendall's tau.
+        """
+        if isinstance(self.predictor, FittedRegressor):
+            names = ["feature", "importance", "standard_deviation"]
+            return pd.DataFrame(list(self.predictor.importances), columns=names)
+        return pd.DataFrame([weight.model_dump() for weight in self.predictor.weights])
+
+    @property
+    def quality(self) -> pd.DataFrame:
+        """Cross-validated figures, one row a predictor, the ensemble's first; see `HeldOut`.
+
+        Empty where there were too few rows to hold any out; nothing here is in-sample.
+        """
+        return quality_table(self.held_out)
+
+    @property
+    def unseen_quality(self) -> pd.DataFrame:
+        """As `quality`, on architectures that took no part in the fit; empty where none were."""
+        return quality_table(self.unseen)
+
+    def predict(self, table: pd.DataFrame) -> pd.Series:
+        """Predict the accuracy of each row, in percent.
+
+        A prediction is a row's own: it does not depend on the other rows of the table.
+
+        Returns:
+            On the table's index, within `bounds`; NaN where a proxy is not finite.
+
+        Raises:
+            EnsembleError: A column is missing or holds no numbers.
+        """
+        predicted = clipped(self.score(table).to_numpy(), self.bounds)
+        return pd.Series(predicted, index=table.index, name=f"predicted_{self.target}")
+
+    def score(self, table: pd.DataFrame) -> pd.Series:
+        """Return what `predict` clips to `bounds`: rows keep their order beyond them."""
+        scores = self._predict(self.features.matrix(table))
+        return pd.Series(scores, index=table.index, name="score")
+
+    def predict_interval(self, table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
+        """Predict the accuracy of each row with an interval for its true accuracy, in percent.
+
+        The interval covers two things, added as squares on either side: how far true accuracies
+        lay from predictions of held-out rows (their quantiles, so that the two sides may differ),
+        and by how much a row's prediction is more uncertain, by the weights' covariance, than
+        those of the rows fitted to are on average. It holds on average over architectures like
+        those fitted to, not for every kind of architecture alone; it does not cover a choice of
+        training rows that are unlike the table, such as a Pareto front, the fitted constants of
+        the features, or the seed noise of a single accuracy. For a regressor without weights the
+        second part is left out.
+
+        Args:
+            table: See `predict`.
+            level: Share of architectures whose accuracy the interval is to hold, within (0, 1).
+
+        Returns:
+            ``prediction, low, high`` on the table's index, within `bounds`; NaN where a proxy is
+            not finite.
+
+        Raises:
+            EnsembleError: A level outside (0, 1), or as for `predict`.
+        """
+        low, high = self.residual_interval(level)
+        matrix = self.features.matrix(table)
+        predicted = self._predict(matrix)
+        down: Floats | float = 0.0
+        up: Floats | float = 0.0
+        if isinstance(self.predictor, LinearPredictor):
+            down, up = self.predictor.spread(matrix, float(norm.ppf((1 + level) / 2)))
+        return pd.DataFrame(
+            {
+                "prediction": clipped(predicted, self.bounds),
+                "low": clipped(predicted - np.hypot(down, max(-low, 0.0)), self.bounds),
+                "high": clipped(predicted + np.hypot(up, max(high, 0.0)), self.bounds),
+            },
+            index=table.index,
+        )
+
+    def residual_interval(self, level: float) -> tuple[float, float]:
+        """Return between what the middle `level` of `residuals` lie, in percent accuracy."""
+        if not 0 < level < 1:
+            raise EnsembleError(f"level {level!r} is not between 0 and 1, both excluded")
+        steps = np.linspace(0, 1, len(self.residuals))
+        low, high = np.interp([(1 - level) / 2, (1 + level) / 2], steps, self.residuals)
+        return float(low), float(high)
+
+    def in_sample(self, table: pd.DataFrame) -> npt.NDArray[np.bool_] | None:
+        """Return which rows are, or compute the function of, an architecture fitted to.
+
+        None where it is not known which those were.
+
+        Raises:
+            EnsembleError: The table says neither architectures nor functions.
+        """
+        if self.fitted_to is None:
+            return None
+        keys, names = set(), set()
+        for fitted in self.fitted_to:
+            if isinstance(fitted, str):
+                keys.add(fitted)
+            else:
+                cell = Architecture.from_index(fitted)
+                keys.add(cell.function_key)
+                names.add(str(cell))
+        known: npt.NDArray[np.bool_] = np.isin(function_keys(table), list(keys))
+        if "architecture" in table:
+            known |= table["architecture"].isin(names).to_numpy(dtype=bool)
+        return known
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every constant as plain values, with a schema version and a checksum.
+
+        Raises:
+            EnsembleError: The model has no weights.
+        """
+        self._linear("constants that a file could hold; use a model such as 'ridge' or 'gap'")
+        # Through JSON once, so that tuples are lists on both sides of the checksum.
+        plain = json.loads(json.dumps(self.model_dump(exclude_none=True), allow_nan=False))
+        head = {"kind": _KIND, "schema_version": SCHEMA_VERSION}
+        return {**head, "checksum": _checksum({**head, **plain}), **plain}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], *, source: str = "the document") -> Self:
+        """Return the ensemble that `to_dict` described; errors call the document `source`.
+
+        Raises:
+            EnsembleError: It is no ensemble, of a later version, changed, inconsistent, or of a
+                model or feature set that is retired.
+        """
+        content = _unsealed(document, source)
+        try:
+            if "model" in content and ":" not in str(content["model"]):
+                check_model(str(content["model"]))
+            if "feature_set" in content:
+                names = str(content["feature_set"]).split("+")
+                renamed = ("structure" if name == "flow" else name for name in names)
+                content["feature_set"] = "+".join(renamed)
+                parse_feature_set(content["feature_set"])
+        except EnsembleError as error:
+            raise EnsembleError(
+                f"{source}: {error}; fit it again",
+                key=error.key,
+                given=error.given,
+                allowed=error.allowed,
+                hint=error.hint,
+            ) from None
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the whole"
+            raise EnsembleError(
+                f"{source} is no consistent ensemble: {place}: {first['msg']}", key=place
+            ) from None
+
+    def save(self, path: str | Path) -> None:
+        """Write TOML or JSON, by suffix; floats keep every bit, an older file is replaced at once.
+
+        Raises:
+            EnsembleError: A model without weights, another suffix, or a folder that is not
+                writable.
+        """
+        path, document = Path(path), self.to_dict()
+        if check_suffix(path) == ".toml":
+            text = tomlkit.dumps(document)
+        else:
+            text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+        with writing(str(path), EnsembleError):
+            write_atomically(path, text)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote; its predictions are the same to the last bit.
+
+        Raises:
+            EnsembleError: The file cannot be read, or as for `from_dict`.
+        """
+        path = Path(path)
+        suffix = check_suffix(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+            # Not tomlkit: no comment is kept here, and it needs seconds for a large covariance.
+            document = tomllib.loads(text) if suffix == ".toml" else json.loads(text)
+        except OSError as error:
+            raise EnsembleError(f"cannot read the ensemble {path}: {error}") from error
+        except ValueError as error:
+            raise EnsembleError(f"{path} is no valid {suffix[1:].upper()} file: {error}") from error
+        if not isinstance(document, dict):
+            raise EnsembleError(f"{path} is no ensemble: it holds no table of keys")
+        return cls.from_dict(document, source=str(path))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all that a file holds is the same."""
+        names = [name for name, about in Ensemble.model_fields.items() if not about.exclude]
+        return isinstance(other, Ensemble) and all(
+            getattr(self, name) == getattr(other, name) for name in names
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _predict(self, matrix: Floats) -> Floats:
+        if isinstance(self.predictor, LinearPredictor):
+            return self.predictor.predict(matrix)
+        return self.predictor.predict(matrix, self.features.names)
+
+    def _linear(self, what: str) -> LinearPredictor:
+        if isinstance(self.predictor, FittedRegressor):
+            raise EnsembleError(f"model {self.model!r} has no weights, and so no {what}")
+        return self.predictor
+
+    @model_validator(mode="after")
+    def _matching(self) -> Self:
+        if isinstance(self.predictor, LinearPredictor):
+            weighted = [weight.feature for weight in self.predictor.weights]
+            if weighted != self.features.names:
+                raise ValueError(f"weights for {weighted} but columns {self.features.names}")
+        if np.any(np.diff(self.residuals) < 0):
+            raise ValueError("the residual quantiles must ascend")
+        if self.bounds is not None and self.bounds[0] >= self.bounds[1]:
+            raise ValueError(f"bounds {self.bounds} do not ascend")
+        return self
+
+
+def check_suffix(path: Path) -> str:
+    """Return a path's suffix, which says how an ensemble is written: one of `SUFFIXES`."""
+    if path.suffix not in SUFFIXES:
+        raise EnsembleError.unknown("suffix", path.suffix, SUFFIXES, key=str(path))
+    return path.suffix
+
+
+def _unsealed(document: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return the content of a document whose kind, version and checksum are right."""
+    if document.get("kind") != _KIND:
+        raise EnsembleError(
+            f"{source} is no ensemble: its kind is {document.get('kind')!r}, not {_KIND!r}"
+        )
+    found = document.get("schema_version")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise EnsembleError(f"{source}: schema_version is {found!r}, not a whole number above 0")
+    if found > SCHEMA_VERSION:
+        raise EnsembleError(
+            f"{source} has schema_version {found}, written by a later zc-search; this one reads "
+            f"versions up to {SCHEMA_VERSION}: upgrade it"
+        )
+    content = {key: value for key, value in document.items() if key != "checksum"}
+    if document.get("checksum") != _checksum(content):
+        raise EnsembleError(
+            f"{source} was changed after it was written (its checksum does not match); its "
+            "weights, intervals and quality no longer belong together: fit and save it again"
+        )
+    return {key: value for key, value in content.items() if key not in ("kind", "schema_version")}
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

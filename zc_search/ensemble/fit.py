@@ -1,0 +1,301 @@
+"""A fit from beginning to end: rows, model, held-out folds, bounds of the weights, notes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from zc_search.ensemble import notes as say
+from zc_search.ensemble.baselines import baselines, best_single_proxy
+from zc_search.ensemble.ensemble import Ensemble, EnsembleSpec, SingleProxy
+from zc_search.ensemble.features import Features
+from zc_search.ensemble.models import make_model
+from zc_search.ensemble.predictor import FittedRegressor, LinearPredictor
+from zc_search.ensemble.tables import (
+    Floats,
+    bounds_of,
+    clipped,
+    distinct,
+    feasible_architectures,
+    finite,
+    flags,
+    function_keys,
+    numbers,
+    select_rows,
+)
+from zc_search.ensemble.validation import (
+    LEVEL,
+    CrossValidation,
+    HeldOut,
+    cross_validate,
+    judge_scores,
+)
+from zc_search.errors import ArchitectureError, EnsembleError
+from zc_search.spaces import Architecture
+
+QUANTILES = 101
+"""Residual quantiles on record, from the least to the largest."""
+
+CROSS_VALIDATED = "cross-validated"
+NOT_FITTED_TO = "not fitted to"
+
+
+def fit_pipeline(rows: pd.DataFrame, proxies: Sequence[str] | EnsembleSpec, **settings: Any) -> Any:
+    """Fit features and model to rows that are already chosen; all finite, all distinct.
+
+    Args:
+        rows: Scores with accuracies.
+        proxies: Columns to predict from, or a whole `EnsembleSpec`.
+        **settings: Of `EnsembleSpec`.
+
+    Returns:
+        A scikit-learn pipeline from a table of scores to percent accuracy.
+
+    Raises:
+        EnsembleError: As for `fit_ensemble`.
+    """
+    spec = _spec(proxies, settings)
+    features = Features(spec.proxies, spec.feature_set, spec.directions)
+    steps = [("features", features), ("model", make_model(spec.model, spec.seed))]
+    return Pipeline(steps).fit(rows, numbers(rows, spec.target))
+
+
+def fit_ensemble(
+    table: pd.DataFrame,
+    proxies: Sequence[str] | EnsembleSpec,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    judge_on: pd.DataFrame | None = None,
+    judge_on_name: str = "the table given",
+    **settings: Any,
+) -> Ensemble:
+    """Fit a model from proxies to accuracy, judge it on held-out rows, and bound its weights.
+
+    Args:
+        table: One row a trial or architecture: the proxies, the target, ``function_key`` (or else
+            ``architecture``); where there are, ``feasible``, ``pareto``, ``params``, ``flops``.
+        proxies: Columns to predict from, or a whole `EnsembleSpec`.
+        metadata: What to keep beside the constants; see `Ensemble`. Keys that are None are left
+            out.
+        judge_on: A table with accuracies, such as the whole space: its rows whose function was
+            not fitted to judge the ensemble once more.
+        judge_on_name: What to call that table, such as ``the other trials``.
+        **settings: Of `EnsembleSpec`: ``model``, ``feature_set``, ``fit_on``, ``directions`` ...
+
+    Raises:
+        EnsembleError: Nothing can be fitted (one row, one accuracy, no finite row, a missing
+            column), or an argument is wrong.
+    """
+    spec = _spec(proxies, settings)
+    recorded = _plain(metadata or {})
+    table = table.reset_index(drop=True)
+    rows, fitted_on, notes = select_rows(table, spec.proxies, spec.target, spec.fit_on)
+    fit = partial(fit_pipeline, proxies=spec)
+    pipeline = fit(rows)
+    features: Features = pipeline["features"]
+    judged = cross_validate(
+        fit,
+        rows,
+        _population(table, rows),
+        spec.proxies,
+        spec.target,
+        spec.directions,
+        folds=spec.folds,
+        repeats=spec.repeats,
+        seed=spec.seed,
+    )
+    best, sign = best_single_proxy(rows, spec.proxies, spec.target)
+    notes += say.dropped_columns(features, len(rows))
+    notes += say.few_rows(len(rows), len(features.map_.names))
+    notes += say.collinear_proxies(features.map_.by_proxy(rows))
+    notes += say.held_out(judged, len(rows), spec.folds, best)
+    unseen: tuple[HeldOut, ...] = ()
+    if judge_on is not None:
+        unseen = _judge_unseen(pipeline, spec, rows, judge_on, judge_on_name)
+        notes += say.unseen(unseen, best)
+    predictor = _predictor(pipeline, spec, rows, held_out=judged is not None)
+    if isinstance(predictor, LinearPredictor):
+        notes += say.contradicted_directions(features.map_, predictor, rows, spec.directions)
+    bounds = bounds_of(numbers(rows, spec.target))
+    return Ensemble(
+        model=spec.model,
+        feature_set=spec.feature_set,
+        target=spec.target,
+        fit_on=fitted_on,
+        rows=len(rows),
+        notes=notes,
+        metadata=recorded,
+        features=features.map_,
+        predictor=predictor,
+        residuals=_quantiles(
+            numbers(rows, spec.target) - clipped(pipeline.predict(rows), bounds)
+            if judged is None
+            else judged.residuals
+        ),
+        residuals_held_out=judged is not None,
+        held_out=() if judged is None else judged.quality,
+        unseen=unseen,
+        bounds=bounds,
+        best_proxy=SingleProxy(proxy=best, sign=sign),
+        fitted_to=_fitted_to(rows),
+        spec=spec,
+        cross_validated=_by_function(rows, judged),
+    )
+
+
+def held_out_predictions(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFrame:
+    """Predict every function of a table with a known accuracy by a fit that has not seen it.
+
+    The functions that the ensemble was fitted to are predicted by cross-validation, in the folds
+    of the first repeat behind `Ensemble.quality`; all others by the ensemble itself. Each function
+    counts once, whatever its number of trials. Nothing is fitted but where the ensemble was read
+    from a file: then it is fitted again as it was, in the same folds.
+
+    Args:
+        ensemble: As fitted to `table`, or as loaded from the file of that fit.
+        table: Proxies and ``ensemble.target``, as for `fit_ensemble`.
+
+    Returns:
+        ``true, predicted, low, high`` in percent, the last two a 90% interval, and ``how``:
+        ``cross-validated`` or ``not fitted to``; after ``number, architecture, function_key``
+        where the table has them; on the table's index.
+
+    Raises:
+        EnsembleError: Nothing could be held out.
+    """
+    spec = ensemble.spec or EnsembleSpec(
+        ensemble.proxies, ensemble.target, ensemble.model, ensemble.feature_set
+    )
+    rows, _, _ = select_rows(table, spec.proxies, spec.target, ensemble.fit_on)
+    known = ensemble.cross_validated
+    if known is None and ensemble.residuals_held_out:
+        known = _refitted(spec, rows)
+    seen = rows[np.isin(function_keys(rows), list(known or {}))]
+    others = table[flags(table, "feasible", default=True)]
+    others = others[finite(others, [spec.target, *ensemble.proxies])]
+    others = distinct(others[~np.isin(function_keys(others), function_keys(rows))])
+    parts = []
+    if len(seen):
+        predicted = np.array([(known or {})[key] for key in function_keys(seen)])
+        low, high = ensemble.residual_interval(LEVEL)
+        ends = (predicted + min(low, 0.0), predicted + max(high, 0.0))
+        low_high = (clipped(end, ensemble.bounds) for end in ends)
+        named = dict(zip(("low", "high"), low_high, strict=True))
+        parts.append(seen.assign(predicted=predicted, **named, how=CROSS_VALIDATED))
+    if len(others):
+        interval = ensemble.predict_interval(others).rename(columns={"prediction": "predicted"})
+        parts.append(others.assign(**dict(interval.items()), how=NOT_FITTED_TO))  # type: ignore[arg-type]
+    if not parts:
+        raise EnsembleError(
+            f"the ensemble was fitted to all {len(rows)} architectures, too few to hold any out"
+        )
+    found = pd.concat(parts).sort_index().assign(true=lambda t: numbers(t, spec.target))
+    names = [name for name in ("number", "architecture", "function_key") if name in table]
+    return found[[*names, "true", "predicted", "low", "high", "how"]]
+
+
+def _spec(proxies: Sequence[str] | EnsembleSpec, settings: Mapping[str, Any]) -> EnsembleSpec:
+    if not isinstance(proxies, EnsembleSpec):
+        return EnsembleSpec(tuple(proxies), **settings)
+    if settings:
+        raise TypeError(f"an EnsembleSpec says {', '.join(settings)} already")
+    return proxies
+
+
+def _refitted(spec: EnsembleSpec, rows: pd.DataFrame) -> dict[str, float] | None:
+    """Return what `Ensemble.cross_validated` of a fit to these rows was."""
+    judged = cross_validate(
+        partial(fit_pipeline, proxies=spec),
+        rows,
+        rows,
+        spec.proxies,
+        spec.target,
+        spec.directions,
+        folds=spec.folds,
+        repeats=1,
+        seed=spec.seed,
+    )
+    return _by_function(rows, judged)
+
+
+def _by_function(rows: pd.DataFrame, judged: CrossValidation | None) -> dict[str, float] | None:
+    if judged is None:
+        return None
+    return dict(zip(function_keys(rows).tolist(), judged.predictions.tolist(), strict=True))
+
+
+def _population(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `rows` and one feasible row of each other function of the table."""
+    others = table[flags(table, "feasible", default=True)]
+    others = others[~np.isin(function_keys(others), function_keys(rows))]
+    return pd.concat([rows, distinct(others)])
+
+
+def _judge_unseen(
+    pipeline: Pipeline, spec: EnsembleSpec, rows: pd.DataFrame, table: pd.DataFrame, name: str
+) -> tuple[HeldOut, ...]:
+    """Judge a fit and its baselines on the rows of a table that compute no function fitted to."""
+    table = table.reset_index(drop=True)
+    table = feasible_architectures(table[finite(table, spec.proxies)])
+    rest = table[~np.isin(function_keys(table), function_keys(rows)) & finite(table, [spec.target])]
+    if len(rest) < 3:  # no rank correlation
+        return ()
+    others = baselines(rows, table, spec.proxies, spec.target, spec.directions)
+    return judge_scores(
+        {
+            "ensemble": np.asarray(pipeline.predict(rest)),
+            **{predictor: scorer(rest) for predictor, scorer in others.items()},
+        },
+        numbers(rest, spec.target),
+        f"not fitted to: {len(rest):,} architectures of {name}",
+        n_bootstrap=spec.n_bootstrap,
+        seed=spec.seed,
+    )
+
+
+def _predictor(
+    pipeline: Pipeline, spec: EnsembleSpec, rows: pd.DataFrame, *, held_out: bool
+) -> LinearPredictor | FittedRegressor:
+    if ":" in spec.model or spec.model == "gp":
+        fit = partial(fit_pipeline, proxies=spec)
+        return FittedRegressor.of(pipeline, fit, rows, spec.target, spec.seed)
+    predictor = LinearPredictor.of(pipeline, rows, spec.target, spec.n_bootstrap, spec.seed)
+    if held_out:
+        return predictor
+    # Residuals of rows fitted to hold none of it.
+    return predictor.model_copy(update={"typical_variance": 0.0})
+
+
+def _fitted_to(rows: pd.DataFrame) -> tuple[int, ...] | tuple[str, ...]:
+    """Return the index of each cell, ascending, or functions where they are no such cells."""
+    try:
+        cells = [Architecture.from_string(text) for text in rows["architecture"]]
+    except (KeyError, ArchitectureError):  # of another search space
+        return tuple(sorted(function_keys(rows).tolist()))
+    return tuple(sorted(cell.index for cell in cells))
+
+
+def _quantiles(residuals: Floats) -> tuple[float, ...]:
+    """Return `QUANTILES` quantiles in equal steps from 0 to 1."""
+    levels: Floats = np.quantile(residuals, np.linspace(0, 1, QUANTILES))
+    return tuple(np.maximum.accumulate(levels).tolist())
+
+
+def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy metadata as what TOML and JSON both hold, leaving out keys that are None."""
+    try:
+        text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+        copied: dict[str, Any] = json.loads(text.encode(), object_hook=_without_none)
+    except (TypeError, ValueError) as error:
+        raise EnsembleError(f"metadata holds what no file can keep: {error}") from None
+    return copied
+
+
+def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+    if any(isinstance(value, list) and None in value for value in table.values()):
+        raise TypeError("a list with None in it")
+    return {key: value for key, value in table.items() if value is not None}

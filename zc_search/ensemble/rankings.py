@@ -1,0 +1,313 @@
+"""Architectures in the order predicted: by an ensemble, another data set's, or no accuracy."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from zc_search.benchmarks import open_benchmark
+from zc_search.config import Config
+from zc_search.ensemble.baselines import DEFAULT_AGGREGATE, RECOMMENDED_PROXIES, aggregate
+from zc_search.ensemble.ensemble import Ensemble
+from zc_search.ensemble.scores import (
+    check_applicable,
+    provenance_of,
+    with_accuracies,
+    with_values,
+)
+from zc_search.ensemble.tables import (
+    Floats,
+    feasible_architectures,
+    finite,
+    flags,
+    numbers,
+)
+from zc_search.ensemble.validation import judge_scores, quality_table
+from zc_search.errors import BenchmarkError
+from zc_search.evaluation import BASELINES
+from zc_search.proxies.catalogue import split_options
+from zc_search.scoring.scores_file import Provenance, ScoresTable, same_dataset, settings_of
+from zc_search.spaces import CellSpace
+
+
+def ranking(ensemble: Ensemble, table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
+    """Rank the distinct feasible architectures of a table by predicted accuracy.
+
+    Args:
+        ensemble: Predicts.
+        table: Trials or scores; of rows with one ``architecture`` the first counts.
+        level: See `Ensemble.predict_interval`.
+
+    Returns:
+        Best predicted first, on the table's index: ``architecture`` where known; ``prediction``,
+        ``low``, ``high`` in percent; the ensemble's target in percent where known;
+        ``predicted_rank`` and, with a target, ``true_rank`` among these rows, 1 the best, tied
+        ones sharing the smaller number, missing where there is nothing to rank by; and
+        ``in_sample``, where it is known which architectures were fitted to.
+
+    Raises:
+        EnsembleError: As for `Ensemble.predict_interval`.
+    """
+    table = feasible_architectures(table)
+    ranked = pd.concat([_named(table), ensemble.predict_interval(table, level)], axis=1)
+    if ensemble.target in table:
+        ranked[ensemble.target] = table[ensemble.target]
+    ranked["predicted_rank"] = _ranks(ensemble.score(table))
+    if ensemble.target in table:
+        ranked["true_rank"] = _ranks(ranked[ensemble.target])
+    if "architecture" in table and (seen := ensemble.in_sample(table)) is not None:
+        ranked["in_sample"] = seen
+    return ranked.sort_values("predicted_rank", kind="stable", na_position="last")
+
+
+def transfer_ranking(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFrame:
+    """Rank as `ranking` does by an ensemble of another data set, whose percentages mean little.
+
+    Best first: ``architecture`` where known, ``transferred``, the score in percent of the other
+    data set, and ``predicted_rank``, missing without a score.
+    """
+    table = feasible_architectures(table)
+    ranked = _named(table).assign(transferred=ensemble.score(table))
+    ranked["predicted_rank"] = _ranks(ranked["transferred"])
+    return ranked.sort_values("predicted_rank", kind="stable", na_position="last")
+
+
+def aggregate_ranking(
+    table: pd.DataFrame, proxies: Sequence[str], directions: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Rank the distinct feasible architectures of a table without any accuracy; see `aggregate`.
+
+    Args:
+        table: Trials or scores; of rows with one ``architecture`` the first counts.
+        proxies: Columns to combine.
+        directions: See `aggregate`.
+
+    Returns:
+        Best first, on the table's index: ``architecture`` where known, ``aggregate``, which is no
+        percentage, and ``predicted_rank``.
+
+    Raises:
+        EnsembleError: As for `aggregate`.
+    """
+    table = feasible_architectures(table)
+    ranked = _named(table).assign(aggregate=aggregate(table, proxies, directions))
+    ranked["predicted_rank"] = _ranks(ranked["aggregate"])
+    return ranked.sort_values("predicted_rank", kind="stable")
+
+
+class Applied(NamedTuple):
+    """What an ensemble says of a table.
+
+    Attributes:
+        ranking: See `ranking`.
+        quality: As `Ensemble.quality`, of the rows not fitted to; empty where accuracies are not
+            known, or not which rows were fitted to.
+        notes: A sentence for each thing a user should know.
+    """
+
+    ranking: pd.DataFrame
+    quality: pd.DataFrame
+    notes: list[str]
+
+
+def apply_ensemble(ensemble: Ensemble, scores: ScoresTable, *, truth: bool = True) -> Applied:
+    """Predict the accuracies of the architectures of a run or scores file.
+
+    Args:
+        ensemble: Predicts.
+        scores: Of the architectures.
+        truth: Whether to look up true accuracies too, where a benchmark knows them.
+
+    Raises:
+        EnsembleError: See `check_applicable`.
+    """
+    config = scores.config
+    differences = check_applicable(
+        ensemble, config.space.name, scores.proxies, scores.provenance, str(scores.path)
+    )
+    notes = [*_transfer(ensemble, scores), *differences]
+    table = scores.table.drop(columns=ensemble.target, errors="ignore")
+    if truth and config.benchmark.name != "none":
+        try:
+            dataset = _judged_on(ensemble, scores)
+            benchmark = open_benchmark(config.benchmark.name, dataset, config.benchmark.path)
+            table = with_accuracies(table, benchmark, ensemble.target)
+        except (BenchmarkError, KeyError) as error:
+            notes.append(f"True accuracies are not known: {error}")
+    ranked = ranking(ensemble, table)
+    notes += _left_out(ensemble, table)
+    quality = quality_table(())
+    if ensemble.target in table:
+        quality, more = _judge(ensemble, table, scores.directions)
+        notes += more
+    return Applied(ranked, quality, notes)
+
+
+def _judged_on(ensemble: Ensemble, scores: ScoresTable) -> str:
+    """Return whose accuracies are the true ones.
+
+    They are the scores' own, unless the ensemble was fitted to such scores and accuracies on
+    another data set.
+    """
+    fitted = ensemble.metadata.get("dataset")
+    scored = provenance_of(ensemble).settings.get("space.dataset")
+    if not isinstance(fitted, str) or not isinstance(scored, str):
+        return scores.dataset
+    as_fitted = same_dataset(scored, scores.dataset) and not same_dataset(fitted, scored)
+    return fitted if as_fitted else scores.dataset
+
+
+def _transfer(ensemble: Ensemble, scores: ScoresTable) -> list[str]:
+    notes = []
+    if "space.name" not in provenance_of(ensemble).settings:
+        notes.append("The ensemble does not say to which search space it was fitted.")
+    fitted = ensemble.metadata.get("dataset")
+    if not isinstance(fitted, str):
+        notes.append("The ensemble does not say on which data set its accuracies were reached.")
+    elif same_dataset(fitted, scores.dataset):
+        pass
+    elif same_dataset(fitted, _judged_on(ensemble, scores)):
+        notes.append(
+            f"As in the fit, scores are computed for {scores.dataset} and accuracies are those on "
+            f"{fitted}, predicted ones and true ones."
+        )
+    else:
+        notes.append(
+            f"A transfer: fitted to accuracies on {fitted}, applied to scores computed for "
+            f"{scores.dataset}. The order may carry over; predicted percentages and their "
+            f"intervals are those of {fitted}."
+        )
+    return notes
+
+
+def _left_out(ensemble: Ensemble, table: pd.DataFrame) -> list[str]:
+    feasible = flags(table, "feasible", default=True)
+    notes = []
+    if not feasible.all():
+        notes.append(
+            f"{np.count_nonzero(~feasible)} of {len(table)} rows are infeasible and not ranked."
+        )
+    rows = table[feasible]
+    broken = [proxy for proxy in ensemble.proxies if not finite(rows, [proxy]).all()]
+    if broken:
+        count = np.count_nonzero(~finite(rows, ensemble.proxies))
+        notes.append(
+            f"{count} of {len(rows)} rows have no prediction and stand last: "
+            f"{', '.join(broken)} is not finite there."
+        )
+    return notes
+
+
+def _judge(
+    ensemble: Ensemble, table: pd.DataFrame, directions: Mapping[str, str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Judge predictions of distinct architectures that compute no function fitted to."""
+    table = feasible_architectures(table[finite(table, ensemble.proxies)]).reset_index(drop=True)
+    seen = ensemble.in_sample(table)
+    if seen is None:
+        return quality_table(()), [
+            "The ensemble does not say which architectures it was fitted to, so there is no "
+            "figure of how well it ranks others."
+        ]
+    rest = table[~seen & finite(table, [ensemble.target])]
+    if len(rest) < 3:
+        return quality_table(()), [
+            f"{len(rest)} of the architectures with an accuracy were not fitted to, too few to "
+            "judge the ranking by."
+        ]
+    scores: dict[str, Floats] = {"ensemble": ensemble.score(rest).to_numpy()}
+    if (single := ensemble.best_proxy) is not None and single.proxy in rest:
+        scores["best single proxy"] = single.sign * numbers(rest, single.proxy)
+    scores["aggregate"] = aggregate(table, ensemble.proxies, directions)[rest.index].to_numpy()
+    scores |= {cost: numbers(rest, cost) for cost in BASELINES if cost in rest}
+    judged = f"not fitted to: {len(rest):,} architectures"
+    return quality_table(judge_scores(scores, numbers(rest, ensemble.target), judged)), []
+
+
+def load_transferred(config: Config, definitions: Mapping[str, str]) -> Ensemble | None:
+    """Load the ensemble of another data set that a search ranks by; None if it names none.
+
+    Args:
+        config: The search's.
+        definitions: By proxy that is computed, what it means; see `Provenance`.
+
+    Raises:
+        EnsembleError: It cannot be read, or see `check_applicable`.
+    """
+    if config.ensemble.from_ is None:
+        return None
+    ensemble = Ensemble.load(config.ensemble.from_)
+    scores = Provenance(config.study.name, settings_of(config), definitions)
+    where = f"ensemble.from = {config.ensemble.from_!r}: proxies.compute"
+    check_applicable(ensemble, config.space.name, list(definitions), scores, where)
+    return ensemble
+
+
+def rank_without_accuracies(scores: ScoresTable) -> tuple[pd.DataFrame, list[str]]:
+    """Rank the feasible architectures of a search that looked no accuracy up.
+
+    By ``ensemble.from`` of its settings if there is one, else by the aggregate of `aggregated`.
+
+    Returns:
+        The ranking, empty where nothing is feasible, and a sentence for each thing to know.
+
+    Raises:
+        EnsembleError: See `load_transferred`.
+    """
+    config, trials = scores.config, scores.table
+    notes = ["No benchmark, so no accuracy to fit an ensemble to."]
+    if trials.empty or not flags(trials, "feasible", default=True).any():
+        return pd.DataFrame(), [*notes, nothing_feasible(trials)]
+    ensemble = load_transferred(config, scores.definitions or {})
+    if ensemble is not None:
+        ranked = transfer_ranking(ensemble, trials)
+        fitted = ensemble.metadata.get("dataset", "another data set")
+        notes.append(
+            f"ranking.csv is a transfer: by {config.ensemble.from_}, fitted to accuracies on "
+            f"{fitted}. The order may carry over to {config.dataset}; its percentages do not, and "
+            f"nothing here was checked on {config.dataset}. First is "
+            f"{ranked['architecture'].iloc[0]}."
+        )
+        differences = provenance_of(ensemble).differences(scores.provenance, ensemble.proxies)
+        return ranked, notes + differences
+    proxies, without = with_values(aggregated(config, scores.proxies), trials, "aggregate")
+    notes += without
+    if not proxies:
+        return pd.DataFrame(), notes
+    ranked = aggregate_ranking(trials, proxies, scores.directions)
+    notes.append(
+        "ranking.csv is by the accuracy-free aggregate, the mean of the logarithms of the "
+        f"ranks in {', '.join(proxies)}; it is no percentage. First is "
+        f"{ranked['architecture'].iloc[0]}."
+    )
+    return ranked, notes
+
+
+def aggregated(config: Config, computed: Sequence[str]) -> tuple[str, ...]:
+    """Return what the aggregate of a search is made of.
+
+    That is ``ensemble.proxies``, by default `DEFAULT_AGGREGATE` where all of it is computed, else
+    all proxies but latencies, which are no promise of accuracy; parameters and FLOPs are the
+    field's baseline.
+    """
+    if config.ensemble.proxies is not None:
+        return config.ensemble.proxies
+    if set(RECOMMENDED_PROXIES) <= set(computed) and config.space.name == CellSpace.name:
+        return tuple(DEFAULT_AGGREGATE)
+    return tuple(name for name in computed if split_options(name)[0] != "latency")
+
+
+def nothing_feasible(trials: pd.DataFrame) -> str:
+    """Say that no architecture can be ranked, with the first reason."""
+    reasons = trials["reason"].dropna() if "reason" in trials else pd.Series(dtype="string")
+    why = f"; the first one: {reasons.iloc[0]}" if len(reasons) else ""
+    return f"None of the {len(trials):,} trials is feasible, so nothing is ranked{why}."
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    return table[["architecture"]].copy() if "architecture" in table else table[[]].copy()
+
+
+def _ranks(values: pd.Series) -> pd.Series:
+    return values.rank(ascending=False, method="min").astype("Int64")

@@ -1,0 +1,377 @@
+"""Ensembles of scores and accuracies: whose accuracies, what is kept of both, who is judged on.
+
+A search, ``zc-search ensemble fit`` and ``zc-search train`` put an ensemble together here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import tomlkit
+
+from zc_search.benchmarks import Benchmark, open_benchmark
+from zc_search.config import Config, config_to_toml, load_config, parse_config
+from zc_search.ensemble.ensemble import Ensemble, EnsembleSpec
+from zc_search.ensemble.fit import fit_ensemble
+from zc_search.ensemble.tables import distinct, finite, flags, function_keys, select_rows
+from zc_search.errors import EnsembleError, nearest
+from zc_search.images.datasets import DATASETS
+from zc_search.scoring.scores_file import COMPARED, Provenance, ScoresTable, same_dataset
+from zc_search.spaces import CellSpace
+
+ORDINARY = {"model": "linear", "features": "rank", "fit_on": "pareto"}
+"""What is fitted in every search beside what its settings ask for: see `fit_trials`."""
+
+
+def fit_scores(
+    scores: ScoresTable,
+    spec: EnsembleSpec,
+    accuracies: Mapping[str, Any],
+    *,
+    judge_on: pd.DataFrame | None = None,
+    judge_on_name: str = "",
+) -> Ensemble:
+    """Fit an ensemble to a table of scores that has the accuracies, and keep what both are.
+
+    Args:
+        scores: Its directions are those of the fit.
+        spec: What to fit.
+        accuracies: What to remember of the accuracies; see `about_accuracies`.
+        judge_on: See `fit_ensemble`.
+        judge_on_name: See `fit_ensemble`.
+
+    Raises:
+        EnsembleError: As `fit_ensemble`.
+    """
+    recorded = ("space.name", "space.dataset", *COMPARED, "data.fingerprint")
+    known = scores.definitions
+    metadata = {
+        **accuracies,
+        "scores": {
+            "name": scores.path.resolve().name,
+            **{key: scores.settings.get(key) for key in recorded},
+        },
+        "definitions": None if known is None else {p: known[p] for p in spec.proxies if p in known},
+        "zc_search": version("zc-search"),
+    }
+    directed = replace(spec, directions=scores.directions)
+    return fit_ensemble(
+        scores.table, directed, metadata=metadata, judge_on=judge_on, judge_on_name=judge_on_name
+    )
+
+
+def fit_trials(
+    trials: ScoresTable, benchmark: Benchmark, *, pareto: bool = False
+) -> tuple[Ensemble | None, list[str]]:
+    """Fit the ensemble of a search to its trials, whose accuracies are in the table.
+
+    Args:
+        trials: See `ScoresTable.of_trials`; its settings say what is fitted.
+        benchmark: Where the accuracies come from.
+        pareto: Fit the ordinary one instead: a linear regression of the proxies' ranks on the
+            trials of the Pareto front, judged on the others too.
+
+    Returns:
+        The ensemble, None where the trials do not allow one, and what there is to know of it.
+    """
+    config = trials.config
+    wanted = config.ensemble.proxies or trials.proxies
+    proxies, notes = with_values(wanted, trials.table, "ensemble")
+    spec = spec_of(config, proxies)
+    if pareto:
+        spec = spec_of(
+            config.model_copy(update={"ensemble": config.ensemble.model_copy(update=ORDINARY)}),
+            proxies,
+        )
+    try:
+        rows, fit_on, _ = select_rows(trials.table, proxies, spec.target, spec.fit_on)
+        ensemble = fit_scores(
+            trials,
+            spec,
+            about_accuracies(benchmark, rows),
+            judge_on=distinct(trials.table) if fit_on == "pareto" else None,
+            judge_on_name=f"{trials.path.name}, beside its front",
+        )
+    except EnsembleError as error:
+        return None, [*notes, f"No ensemble: {error}"]
+    return ensemble, [*notes, *ensemble.notes]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an ensemble is to be fitted to, beside what settings say.
+
+    Attributes:
+        proxies: Columns to use; None for those of the settings, or all that the scores have.
+        accuracies: How many accuracies, drawn at random, may be looked at; None for all.
+        seed: Of the draw.
+        dataset: Whose accuracies; None for the data set that was scored for.
+        judge_on: A scores file or run that judges too; see `fit_ensemble`.
+    """
+
+    proxies: tuple[str, ...] | None = None
+    accuracies: int | None = None
+    seed: int = 0
+    dataset: str | None = None
+    judge_on: Path | None = None
+
+
+def fit_request(scores: ScoresTable, config: Config, request: Request | None = None) -> Ensemble:
+    """Fit an ensemble to a scores file or a run and the accuracies of a benchmark.
+
+    It is judged by cross-validation and, where there are architectures with accuracies that it
+    was not fitted to, on these: those not drawn, the trials beside the front, or ``judge_on``.
+
+    Raises:
+        EnsembleError: As `fit_ensemble`, an unknown proxy, or no accuracies to be had.
+        BenchmarkError: A benchmark, data set or metric that cannot be had.
+    """
+    request = request or Request()
+    proxies = chosen_proxies(scores, request.proxies or config.ensemble.proxies)
+    spec = spec_of(config, proxies)
+    benchmark = open_accuracies(scores, config, request.dataset)
+    table = known = with_accuracies(scores.table, benchmark, spec.target)
+    drawn: dict[str, Any] = {}
+    if request.accuracies is not None:
+        table = hide_all_but(known, proxies, spec.target, request.accuracies, request.seed)
+        spec = replace(spec, fit_on="all")
+        drawn = {"accuracies_drawn": {"number": request.accuracies, "seed": request.seed}}
+    rows, fitted_on, _ = select_rows(table, proxies, spec.target, spec.fit_on)
+    judge_on, name = None, ""
+    other = ScoresTable.read(request.judge_on) if request.judge_on is not None else None
+    if other is not None:
+        chosen_proxies(other, proxies)
+        judge_on, name = with_accuracies(other.table, benchmark, spec.target), other.path.name
+    elif drawn:
+        judge_on, name = known, f"{scores.path.name}, whose accuracies were not looked at"
+    elif fitted_on == "pareto":
+        judge_on, name = known, f"{scores.path.name}, beside its front"
+    if judge_on is not None and (other or scores).is_run:
+        judge_on = distinct(judge_on)
+    ensemble = fit_scores(
+        replace(scores, table=table),
+        spec,
+        {**about_accuracies(benchmark, rows), **drawn},
+        judge_on=judge_on,
+        judge_on_name=name,
+    )
+    notes = [*ensemble.notes, *cautions(scores, benchmark)]
+    if other is not None:
+        if not same_dataset(other.dataset, benchmark.dataset):
+            notes.append(
+                f"Judged on scores computed for {other.dataset}, by accuracies on "
+                f"{benchmark.dataset}."
+            )
+        notes += provenance_of(ensemble).differences(other.provenance, ensemble.proxies)
+    return ensemble.model_copy(update={"notes": notes})
+
+
+def settings_for(
+    scores: ScoresTable, config_file: str | Path | None = None, overrides: tuple[str, ...] = ()
+) -> Config:
+    """Return the settings of an ensemble: of a search file, else of the run, else the defaults."""
+    if config_file is not None:
+        return load_config(config_file, overrides)
+    settings: dict[str, Any] = tomlkit.parse(config_to_toml(scores.config)).unwrap()
+    if not scores.is_run:
+        settings.pop("ensemble", None)
+    return parse_config(settings, overrides, source=f"settings of {scores.path}")
+
+
+def spec_of(config: Config, proxies: Sequence[str]) -> EnsembleSpec:
+    """Return what the section ``ensemble`` asks for; directions come with the scores."""
+    section = config.ensemble
+    return EnsembleSpec(
+        tuple(proxies),
+        target=config.benchmark.metric,
+        model=section.model,
+        feature_set=section.features,
+        fit_on=section.fit_on,
+        folds=section.folds,
+        repeats=section.repeats,
+        seed=section.seed,
+    )
+
+
+def chosen_proxies(scores: ScoresTable, names: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the proxies to use, by default all that the scores have."""
+    for name in names or ():
+        if name not in scores.proxies:
+            raise EnsembleError.unknown("proxy", name, scores.proxies, key=str(scores.path))
+    return names or scores.proxies
+
+
+def with_values(
+    proxies: Sequence[str], trials: pd.DataFrame, what: str
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the proxies that have a value anywhere, and a sentence for each other one."""
+    empty = [name for name in proxies if name in trials and not np.isfinite(trials[name]).any()]
+    notes = [f"The {what} is without {name}, which has no value at all." for name in empty]
+    return tuple(name for name in proxies if name not in empty), notes
+
+
+def open_accuracies(scores: ScoresTable, config: Config, dataset: str | None = None) -> Benchmark:
+    """Open the benchmark whose accuracies belong to scores.
+
+    Args:
+        scores: Say which data set, unless one is named.
+        config: Its section ``benchmark`` counts.
+        dataset: Whose accuracies; by default those of the data set scored for.
+
+    Raises:
+        EnsembleError: The settings name no benchmark, or a metric that is no accuracy.
+        BenchmarkError: A benchmark, data set or metric that cannot be had.
+    """
+    dataset, chosen = dataset or scores.dataset, config.benchmark
+    if chosen.name == "none":
+        known = scores.config.space.name == CellSpace.name and dataset in DATASETS
+        raise EnsembleError(
+            f"{scores.path} has no accuracies: benchmark.name = 'none'. Without any, rank by the "
+            "accuracy-free aggregate"
+            + ("; --set benchmark.name=nasbench201 looks accuracies up" if known else ""),
+            key="benchmark.name",
+            given="none",
+        )
+    benchmark = open_benchmark(chosen.name, dataset, chosen.path)
+    benchmark.column(chosen.metric)  # says where it is to be had, if not here
+    accuracies = [name for name in benchmark.metrics if benchmark.directions[name] == "maximize"]
+    if chosen.metric not in accuracies:
+        raise EnsembleError.unknown("accuracy", chosen.metric, accuracies, key="benchmark.metric")
+    return benchmark
+
+
+def with_accuracies(table: pd.DataFrame, benchmark: Benchmark, metric: str) -> pd.DataFrame:
+    """Return a table with a column of accuracies, in percent, means of all training seeds."""
+    values = benchmark.table()[metric].reindex(table["architecture"]).to_numpy()
+    if len(values) and not np.isfinite(values).any():
+        raise EnsembleError(
+            f"the benchmark {benchmark.name} knows none of the architectures, such as "
+            f"{table['architecture'].iloc[0]!r}"
+        )
+    return table.assign(**{metric: values})
+
+
+def about_accuracies(benchmark: Benchmark, rows: pd.DataFrame) -> dict[str, Any]:
+    """Describe the accuracies of some rows: data set, split, epochs and training seeds."""
+    results = [benchmark.query(cell) for cell in rows["architecture"]]
+    described: dict[str, Any] = {
+        "dataset": benchmark.dataset,
+        "accuracies": benchmark.provenance,
+    }
+    if results:
+        seeds = [result.seeds for result in results]
+        described |= {
+            "split": results[0].split,
+            "epochs": results[0].epochs,
+            "training_seeds": {"least": min(seeds), "most": max(seeds)},
+        }
+    return described
+
+
+def hide_all_but(
+    table: pd.DataFrame, proxies: Sequence[str], target: str, count: int, seed: int
+) -> pd.DataFrame:
+    """Return a table in which only `count` architectures, drawn at random, have an accuracy.
+
+    No two of them compute the same function. A smaller draw of one seed is the beginning of a
+    larger one, and the first draw of `learning_curve`.
+    """
+    usable = flags(table, "feasible", default=True) & finite(table, [target, *proxies])
+    positions = np.flatnonzero(usable)
+    keys = pd.factorize(function_keys(table)[positions])[0]
+    functions = int(keys.max(initial=-1)) + 1
+    if not 2 <= count < functions:
+        raise EnsembleError(
+            f"accuracies: {count} is given; allowed are 2 to {functions - 1}, because one at least "
+            f"of the {functions} functions with finite proxies and an accuracy must be left to "
+            "judge",
+            key="accuracies",
+            given=count,
+        )
+    hidden = np.ones(len(table), dtype=bool)
+    hidden[positions[draw_rows(keys, count, [seed, 0])]] = False
+    return table.assign(**{target: table[target].mask(hidden)})
+
+
+def draw_rows(keys: npt.NDArray[np.intp], size: int, seed: list[int]) -> npt.NDArray[np.intp]:
+    """Return positions of the first `size` distinct keys in a random order of all rows."""
+    order = np.random.default_rng(seed).permutation(len(keys))
+    _, first = np.unique(keys[order], return_index=True)
+    drawn: npt.NDArray[np.intp] = order[np.sort(first)[:size]]
+    return drawn
+
+
+def cautions(scores: ScoresTable, benchmark: Benchmark) -> list[str]:
+    """Say what else a user should know of scores beside the accuracies of a benchmark."""
+    notes = []
+    if not same_dataset(scores.dataset, benchmark.dataset):
+        notes.append(
+            f"Scores computed for {scores.dataset}, accuracies on {benchmark.dataset}: a transfer."
+        )
+    dead = int((~flags(scores.table, "feasible", default=True)).sum())
+    if dead:
+        notes.append(
+            f"{dead} of {len(scores.table)} rows of {scores.path.name} are infeasible and took no "
+            "part: as a rule the input does not reach the output."
+        )
+    return notes
+
+
+def provenance_of(ensemble: Ensemble) -> Provenance:
+    """Return what an ensemble recorded of the scores that it was fitted to.
+
+    Files from before ``space.name`` was recorded have it where it can be told.
+    """
+    settings, definitions = (
+        found if isinstance(found := ensemble.metadata.get(key), dict) else {}
+        for key in ("scores", "definitions")
+    )
+    of_cells = ensemble.features.structure or isinstance((ensemble.fitted_to or ("",))[0], int)
+    assumed = {"space.name": CellSpace.name} if of_cells else {}
+    return Provenance("ensemble", assumed | settings, {k: str(v) for k, v in definitions.items()})
+
+
+def check_applicable(
+    ensemble: Ensemble, space: str, proxies: Sequence[str], scores: Provenance, where: str
+) -> list[str]:
+    """Check that scores have what an ensemble needs, and that it means there what it meant.
+
+    Args:
+        ensemble: To be applied.
+        space: ``space.name`` of the architectures.
+        proxies: Those that the scores have.
+        scores: What their values depend on.
+        where: What has them, for messages.
+
+    Returns:
+        A sentence for each difference; see `Provenance.differences`.
+
+    Raises:
+        EnsembleError: Structural features and a space without cells, a proxy that is not there,
+            or that has another definition.
+    """
+    if ensemble.features.structure and space != CellSpace.name:
+        raise EnsembleError(
+            f"{where}: space.name = {space!r}, but the ensemble has features of the cell's "
+            f"structure ({ensemble.feature_set}), which only cells of NAS-Bench-201 have; Allowed: "
+            f"space.name = {CellSpace.name!r}, or an ensemble without +structure",
+            key="space.name",
+            given=space,
+            allowed=(CellSpace.name,),
+        )
+    if missing := [proxy for proxy in ensemble.proxies if proxy not in proxies]:
+        close = nearest(missing[0], proxies)
+        hint = f"did you mean {close!r}? " if close else ""
+        raise EnsembleError(
+            f"{where} lacks {', '.join(missing)}, which the ensemble was fitted to; {hint}"
+            f"it has: {', '.join(proxies)}",
+            given=missing[0],
+            allowed=proxies,
+            hint=close,
+        )
+    return provenance_of(ensemble).differences(scores, ensemble.proxies)
