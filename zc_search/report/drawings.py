@@ -15,7 +15,6 @@ import plotly.graph_objects as go
 from zc_search._utils.files import writing
 from zc_search.errors import ReportError
 from zc_search.report.figures.ensemble import (
-    held_out_predictions,
     plot_learning_curve,
     plot_predicted_against_true,
     plot_residuals,
@@ -35,6 +34,7 @@ from zc_search.report.figures.search import (
     plot_progress,
     plot_time,
 )
+from zc_search.report.predictions import held_out_predictions
 from zc_search.report.tables import as_trials
 
 if TYPE_CHECKING:

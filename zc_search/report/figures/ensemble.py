@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from zc_search import ensemble as ensembles
-from zc_search.errors import EnsembleError, ReportError
+from zc_search.errors import ReportError
 from zc_search.evaluation import kendall_tau, spearman
 from zc_search.report import style
+from zc_search.report.predictions import held_out_predictions
 from zc_search.spaces.nasbench201.notation import compact
 
 if TYPE_CHECKING:
@@ -22,30 +22,6 @@ _MARKS = {
     "cross-validated": (style.BLUE, "circle"),
     "not fitted to": (style.ORANGE, "diamond"),
 }
-
-
-def held_out_predictions(result: SearchResult) -> pd.DataFrame:
-    """Predict every function with a true accuracy by a fit that has not seen it.
-
-    What the ensemble was fitted to was predicted in its cross-validation, everything else is by
-    the ensemble itself; see `zc_search.ensemble.held_out_predictions`.
-
-    Args:
-        result: Of a search with an ensemble.
-
-    Returns:
-        One row a function: ``number, architecture, function_key, true, predicted, low, high`` in
-        percent, and ``how``, ``cross-validated`` or ``not fitted to``; on the index of the trials.
-
-    Raises:
-        ReportError: There is no ensemble, or nothing that could be held out.
-    """
-    if result.ensemble is None:
-        raise ReportError("there is no ensemble")
-    try:
-        return ensembles.held_out_predictions(result.ensemble, result.trials)
-    except EnsembleError as error:
-        raise ReportError(f"no architecture can be held out: {error}") from error
 
 
 def plot_weights(source: SearchResult | Ensemble | pd.DataFrame) -> go.Figure:
