@@ -144,104 +144,43 @@ _AZ_NAS = "Lee and Ham 2024, AZ-NAS: Assembling Zero-Cost Proxies for Network Ar
 _VKDNW = (
     "Tybl and Neumann 2025, Training-free NAS through Variance of Knowledge of Deep Network Weights"
 )
-_LIGHTWEIGHT = "Abdelfattah et al. 2021, Zero-Cost Proxies for Lightweight NAS"
+_LIGHT = "Abdelfattah et al. 2021, Zero-Cost Proxies for Lightweight NAS"
+_SNIP = "Lee et al. 2019, SNIP: Single-shot Network Pruning, eq. 4"
+_GRASP = "Wang et al. 2020, Picking Winning Tickets Before Training (GraSP), eq. 8"
+_FISHER = (
+    "Theis et al. 2018, Faster gaze prediction with Fisher pruning; Turner et al. "
+    "2020, BlockSwap, eq. 3"
+)
+_PLAIN = "Mozer and Smolensky 1989, Skeletonization; as in Abdelfattah et al. 2021"
+_ZICO = "Li et al. 2023, ZiCo: Zero-shot NAS via Inverse Coefficient of Variation, eq. 12"
+_SYNFLOW = "Tanaka et al. 2020, Pruning neural networks without any data, eq. 4"
+_T_CET = "ViolinSolo 2023, the metric tcet of the tool alethiometer"
+_JACOV = "Mellor et al. 2020, Neural Architecture Search without Training, version 1, eq. 2"
+_EPE_NAS = "Lopes et al. 2021, EPE-NAS: Efficient Performance Estimation Without Training for NAS"
+_GRADSIGN = "Zhang and Jia 2022, GradSign: Model Performance Inference with Theoretical Insights"
+_WRCOR = "Jing et al. 2025, Zero-Shot NAS with Weighted Response Correlation, WRCor"
+_ZEN = "Lin et al. 2021, Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition"
 
-_declare(
-    "grad_norm", "low", f"{_LIGHTWEIGHT}, section 3.1", "loss_gradients", modes=True, by_layer=True
-)
-_declare(
-    "snip",
-    "low",
-    "Lee et al. 2019, SNIP: Single-shot Network Pruning, eq. 4",
-    "loss_gradients",
-    modes=True,
-)
-_declare(
-    "grasp",
-    "high",
-    "Wang et al. 2020, Picking Winning Tickets Before Training (GraSP), eq. 8",
-    "gradient_curvature",
-    modes=True,
-)
-_declare(
-    "fisher",
-    "low",
-    "Theis et al. 2018, Faster gaze prediction with Fisher pruning; "
-    "Turner et al. 2020, BlockSwap, eq. 3",
-    "channel_saliency",
-    modes=True,
-    weighted=True,
-)
-_declare(
-    "plain",
-    "low",
-    "Mozer and Smolensky 1989, Skeletonization; as in Abdelfattah et al. 2021",
-    "loss_gradients",
-    modes=True,
-)
-_declare("l2_norm", "free", f"{_LIGHTWEIGHT} (baseline)", dead=True, by_layer=True)
+_declare("grad_norm", "low", f"{_LIGHT}, section 3.1", "loss_gradients", modes=True, by_layer=True)
+_declare("snip", "low", _SNIP, "loss_gradients", modes=True)
+_declare("grasp", "high", _GRASP, "gradient_curvature", modes=True)
+_declare("fisher", "low", _FISHER, "channel_saliency", modes=True, weighted=True)
+_declare("plain", "low", _PLAIN, "loss_gradients", modes=True)
+_declare("l2_norm", "free", f"{_LIGHT} (baseline)", dead=True, by_layer=True)
 _declare("naswot", "low", f"{_NASWOT}; as in MASE", "layer_agreement", modes=True)
 _declare("naswot_relu", "low", _NASWOT, "relu_agreement", place="naswot", modes=True)
 _declare("nwot", "low", _NASWOT, "relu_agreement", place="naswot:naswot_relu", modes=True)
 _declare("tenas", "medium", f"{_TENAS}, eqs. 2, 3", "relu_agreement", "tangent_kernel")
 _declare("ntk", "medium", _TENAS, "tangent_kernel", place="tenas")
 _declare("linear_regions", "low", _TENAS, "relu_agreement", place="tenas", modes=True)
-_declare(
-    "zico",
-    "low",
-    "Li et al. 2023, ZiCo: Zero-shot NAS via Inverse Coefficient of Variation, eq. 12",
-    "half_batch_gradients",
-    modes=True,
-)
-_declare(
-    "synflow",
-    "low",
-    "Tanaka et al. 2020, Pruning neural networks without any data, eq. 4",
-    "synaptic_flow",
-    log=True,
-)
-_declare(
-    "t_cet",
-    "low",
-    "ViolinSolo 2023, the metric tcet of the tool alethiometer",
-    "layer_agreement",
-    "synaptic_flow",
-)
-_declare(
-    "jacov",
-    "low",
-    "Mellor et al. 2020, Neural Architecture Search without Training, version 1, eq. 2",
-    "input_jacobian",
-    modes=True,
-    constant=1e-05,
-)
-_declare(
-    "epe_nas",
-    "low",
-    "Lopes et al. 2021, EPE-NAS: Efficient Performance Estimation Without Training for NAS",
-    "input_jacobian",
-    modes=True,
-    constant=1e-05,
-)
-_declare(
-    "gradsign",
-    "medium",
-    "Zhang and Jia 2022, GradSign: Model Performance Inference with Theoretical Insights",
-    "gradient_signs",
-)
-_declare(
-    "wrcor",
-    "medium",
-    "Jing et al. 2025, Zero-Shot NAS with Weighted Response Correlation, WRCor",
-    "response_correlations",
-    modes=True,
-)
-_declare(
-    "zen",
-    "low",
-    "Lin et al. 2021, Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition",
-    "gaussian_perturbation",
-)
+_declare("zico", "low", _ZICO, "half_batch_gradients", modes=True)
+_declare("synflow", "low", _SYNFLOW, "synaptic_flow", log=True)
+_declare("t_cet", "low", _T_CET, "layer_agreement", "synaptic_flow")
+_declare("jacov", "low", _JACOV, "input_jacobian", modes=True, constant=1e-05)
+_declare("epe_nas", "low", _EPE_NAS, "input_jacobian", modes=True, constant=1e-05)
+_declare("gradsign", "medium", _GRADSIGN, "gradient_signs")
+_declare("wrcor", "medium", _WRCOR, "response_correlations", modes=True)
+_declare("zen", "low", _ZEN, "gaussian_perturbation")
 _declare("swap", "low", _SWAP, "distinct_unit_patterns", modes=True)
 _declare(
     "reg_swap",

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from zc_search.proxies.probe import passes
-from zc_search.proxies.probe.passes import Subject
 from zc_search.proxies.probe.shared_pass import Shared, SharedPass
 
 _SAMPLE = 8  # channels, as in MeCo_opt
@@ -25,11 +24,9 @@ class SmallestEigenvalues(Shared[Tensor]):
 
     cost = 0.4
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self._matrices: list[Tensor] = []
-
     def install(self, run: SharedPass) -> None:
+        self._matrices: list[Tensor] = []
+        self._factors: list[float] = []
         # A normalisation repeats the correlations of its input.
         makers = {
             name: module
@@ -60,10 +57,6 @@ class SampledEigenvalues(SmallestEigenvalues):
     """
 
     cost = 0.3
-
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self._factors: list[float] = []
 
     def _add(self, maps: Tensor) -> None:
         generator = torch.Generator().manual_seed(self.subject.seed)
@@ -98,12 +91,9 @@ class BlockEntropies(Shared[Tensor]):
 
     cost = 0.3
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
+    def install(self, run: SharedPass) -> None:
         self._entropies: list[Tensor] = []
         self._begun: dict[str, list[Tensor]] = {}
-
-    def install(self, run: SharedPass) -> None:
         blocks = primary_blocks(run.subject.network)
         run.observers.enter_context(passes.entered(blocks, self._enter))
         run.observe(blocks, self._observe)
@@ -141,14 +131,11 @@ class BlockJacobianNorms(Shared[Tensor]):
     cost = 0.6
     by_image = True
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self._generator = torch.Generator().manual_seed(subject.seed)
+    def install(self, run: SharedPass) -> None:
+        self._generator = torch.Generator().manual_seed(run.subject.seed)
         self._begun: dict[str, _End] = {}
         self._ends: list[tuple[_End, _End]] = []
         self._signs: dict[torch.Size, Tensor] = {}
-
-    def install(self, run: SharedPass) -> None:
         blocks = primary_blocks(run.subject.network)
         run.observers.enter_context(passes.entered(blocks, self._enter))
         run.observe(blocks, self._observe)

@@ -12,7 +12,6 @@ from zc_search.proxies.probe.batch_norm import normalise
 from zc_search.proxies.probe.feature_maps import blocks_before
 from zc_search.proxies.probe.layers import peculiarity, require_rows
 from zc_search.proxies.probe.measurement import Measurement
-from zc_search.proxies.probe.passes import Subject
 from zc_search.proxies.probe.patterns import LayerOutputs
 from zc_search.proxies.probe.shared_pass import Shared, SharedPass
 
@@ -38,12 +37,9 @@ class GradientCurvature(Shared[Tensor]):
     cost = 3.2
     of_loss = twice = True
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self._scale = subject.images.new_ones((), requires_grad=True)
-        self._scaled: set[Tensor] = set()
-
     def install(self, run: SharedPass) -> None:
+        self._scale = run.subject.images.new_ones((), requires_grad=True)
+        self._scaled: set[Tensor] = set()
         layers = passes.modules_of(run.subject.network, passes.WEIGHTED)
         apart = {layer.weight for layer in layers.values() if peculiarity(layer)}
         scalable = {name: m for name, m in layers.items() if m.weight not in apart}
@@ -88,11 +84,8 @@ class ChannelSaliency(Shared[dict[str, Tensor]]):
     cost = 0.8
     of_loss = True
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self._by_layer: dict[str, Tensor] = {}
-
     def install(self, run: SharedPass) -> None:
+        self._by_layer: dict[str, Tensor] = {}
         backward = run.backward
 
         def observe(name: str, layer: nn.Module, output: Tensor, activation: Tensor) -> None:
@@ -123,12 +116,9 @@ class ResponseCorrelations(Shared[Tensor]):
     cost = 1.1
     of_loss = True
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        images = subject.images
-        self._sum = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
-
     def install(self, run: SharedPass) -> None:
+        images = len(run.images)
+        self._sum = run.images.new_zeros(images, images, dtype=torch.float64)
         backward, network = run.backward, run.subject.network
         before = blocks_before(network)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from zc_search.errors import ProxyError
 from zc_search.proxies.probe.layers import require_rows
-from zc_search.proxies.probe.passes import ACTIVATIONS, WEIGHTED, Subject, rows
+from zc_search.proxies.probe.passes import ACTIVATIONS, WEIGHTED, rows
 from zc_search.proxies.probe.shared_pass import Shared, SharedPass
 
 _WORD = 24  # bits that float32 holds exactly
@@ -165,11 +165,8 @@ class ReluAgreement(Shared[Agreement]):
 
     cost = 0.4
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self._units = Agreement(len(subject.images), subject.images.device)
-
     def install(self, run: SharedPass) -> None:
+        self._units = Agreement(len(run.images), run.images.device)
         run.helper(ActivationBits).readers.append(self._units.add_codes)
 
     def result(self, run: SharedPass) -> Agreement:
@@ -182,11 +179,8 @@ class DistinctUnitPatterns(Shared[Tensor]):
 
     cost = 0.4
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self._patterns = UnitPatterns(len(subject.images), subject.images.device)
-
     def install(self, run: SharedPass) -> None:
+        self._patterns = UnitPatterns(len(run.images), run.images.device)
         run.helper(ActivationBits).readers.append(self._patterns.add_codes)
 
     def result(self, run: SharedPass) -> Tensor:
@@ -212,11 +206,8 @@ class LayerAgreements(Shared[LayerAgreement]):
 
     cost = 0.4
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(subject)
-        self._layers: dict[str, Agreement] = {}
-
     def install(self, run: SharedPass) -> None:
+        self._layers: dict[str, Agreement] = {}
         run.helper(LayerOutputs).readers.append(self._observe)
 
     def _observe(self, name: str, _: nn.Module, __: Tensor, activation: Tensor) -> None:
