@@ -14,7 +14,7 @@ from zc_search.config import Config, config_to_toml, public
 from zc_search.ensemble import Ensemble, ranking
 from zc_search.ensemble.rankings import nothing_feasible, rank_without_accuracies
 from zc_search.ensemble.scores import ORDINARY, fit_trials
-from zc_search.errors import EnsembleError
+from zc_search.errors import BenchmarkError, EnsembleError
 from zc_search.report.outputs import write_outputs
 from zc_search.report.plan import search_plan
 from zc_search.samplers import sampler_of
@@ -150,7 +150,7 @@ def _conclude(
         notes=tuple(notes),
         seconds={**seconds, "ensemble": time.perf_counter() - start},
         provenance=benchmark.provenance if benchmark else "",
-        optimum=benchmark.best(config.benchmark.metric)[1] if benchmark else None,
+        optimum=_optimum(objective),
         pareto_ensemble=on_pareto,
     )
     write_outputs(result, study, folder)
@@ -169,6 +169,15 @@ def _save(ensemble: Ensemble | None, folder: RunFolder, name: str) -> list[str]:
         notes = []
     (folder.path / name).unlink(missing_ok=True)
     return notes
+
+
+def _optimum(objective: Objective) -> float | None:
+    """Return the best value that the benchmark holds; None where it does not say."""
+    try:
+        benchmark, metric = objective.benchmark, objective.config.benchmark.metric
+        return None if benchmark is None else benchmark.best(metric)[1]
+    except BenchmarkError:
+        return None
 
 
 def _best(ranked: pd.DataFrame, objective: Objective) -> Best | None:
