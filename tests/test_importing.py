@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from zc_search._utils.plugins import import_here
+from zc_search.config import parse_config
 from zc_search.ensemble.models import make_model
 from zc_search.errors import ConfigError, DataError, EnsembleError, ProxyError
 from zc_search.images.arrays import read_dataset
@@ -58,3 +59,27 @@ def test_everything_that_users_name_is_found(here: Path) -> None:
     ):
         with pytest.raises(error, match="No module named 'nowhere_2'"):
             find("nowhere_2:thing")
+
+
+def test_an_inner_attribute_is_accepted_by_settings_and_loaders_alike(here: Path) -> None:
+    (here / "only_here_4.py").write_text(
+        "from types import SimpleNamespace\n"
+        "from optuna.samplers import RandomSampler as Sampler\n"
+        "def proxy(probe): return 1.0\n"
+        "inner = SimpleNamespace(Sampler=Sampler, proxy=proxy)\n"
+    )
+    sampler, proxy = "only_here_4:inner.Sampler", "only_here_4:inner.proxy"
+    config = parse_config({"objectives": {proxy: "maximize"}}, [f"study.sampler={sampler}"])
+    assert find_sampler(config.study.sampler).__name__ == "RandomSampler"
+    assert resolve_proxy(config.objectives[0].name).name == proxy
+
+
+def test_a_module_that_raises_is_a_sentence(here: Path) -> None:
+    (here / "only_here_5.py").write_text("1 / 0\n")
+    for find, error in (
+        (resolve_proxy, ProxyError),
+        (find_sampler, ConfigError),
+        (read_dataset, DataError),
+    ):
+        with pytest.raises(error, match="ZeroDivisionError"):
+            find("only_here_5:thing")
