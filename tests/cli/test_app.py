@@ -67,18 +67,7 @@ TORCH_FREE = [
     ["evaluate", "scores.csv", "--bootstrap", "20"],
     ["ensemble", "fit", "scores.csv"],
     ["ensemble", "apply", "ensemble.toml", "scores.csv"],
-    ["compare", "--config", "compare.toml", "--workers", "1"],
 ]
-
-COMPARISON = """
-[compare]
-datasets = ["cifar10"]
-seeds = 1
-accuracies = 6
-at_accuracies = [5]
-[algorithms]
-random = {}
-"""
 
 
 def test_what_needs_no_torch_never_loads_it(tmp_path: Path) -> None:
@@ -97,7 +86,6 @@ def test_what_needs_no_torch_never_loads_it(tmp_path: Path) -> None:
     table = pd.DataFrame({"architecture": cells, "snip": [accuracies[cell] for cell in cells]})
     table["params"] = table["flops"] = range(len(table))
     table.to_csv(tmp_path / "scores.csv", index=False)
-    (tmp_path / "compare.toml").write_text(COMPARISON)
     subprocess.run([sys.executable, "-c", code, json.dumps(TORCH_FREE)], check=True, cwd=tmp_path)
 
 
