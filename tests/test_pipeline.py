@@ -135,7 +135,7 @@ def test_every_run_fits_the_regression_on_the_pareto_trials_too(
     result: zc_search.SearchResult,
 ) -> None:
     both = result.ensemble, result.pareto_ensemble
-    assert [(e.model, e.fit_on) for e in both if e] == [("linear", "all"), ("linear", "pareto")]
+    assert [(e.model, e.fit_on) for e in both if e] == [("gap", "all"), ("linear", "pareto")]
     assert both[0].rows > both[1].rows
     saved = Ensemble.load(result.folder / "ensemble-pareto.toml")
     assert saved.predict(result.trials).equals(both[1].predict(result.trials))
@@ -145,7 +145,8 @@ def test_an_ensemble_that_is_it_already_is_not_fitted_twice(tmp_path: Path) -> N
     few = ("study.n_trials=12", "ensemble.proxies=['snip']")
     zc_search.run_search(configured(tmp_path, *few, "ensemble.fit_on='all'"))
     assert (tmp_path / "small" / "ensemble-pareto.toml").exists()
-    settings = ("ensemble.fit_on='pareto'", "ensemble.model='linear'")
+    ordinary = {"fit_on": "pareto", "model": "linear", "features": "rank"}
+    settings = [f"ensemble.{key}='{value}'" for key, value in ordinary.items()]
     again = zc_search.run_search(configured(tmp_path, *few, *settings))
     assert again.pareto_ensemble is None
     assert not (tmp_path / "small" / "ensemble-pareto.toml").exists()
