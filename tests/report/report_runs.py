@@ -95,6 +95,7 @@ def _made_up(
             "objectives": dict.fromkeys(proxies[:objectives], "maximize"),
             "proxies": {"compute": [name for name in proxies if ":" not in name]},
             "benchmark": {"name": "nasbench201" if benchmark else "none"},
+            "ensemble": {"model": "linear", "features": "standard", "fit_on": "pareto"},
         }
     )
     fitted, ranked, best = None, pd.DataFrame(), None
