@@ -274,7 +274,9 @@ def test_a_training_killed_before_its_result_was_written_is_not_repeated(
 
 def test_other_recipes_and_other_images_are_not_mixed(trained) -> None:
     result = trained[0]
-    with pytest.raises(StudyError, match=r"of another recipe .epochs 1 before, 2 now.: go on with"):
+    with pytest.raises(
+        StudyError, match=r"of another recipe .epochs: 1 before, 2 now.: go on with"
+    ):
         train_run(result.folder, recipe=Training(epochs=2, augment=("crop",)))
     manifest = json.loads((result.folder / "manifest.json").read_text())
     changed = manifest | {"fingerprints": {"batch": "0" * 64}}

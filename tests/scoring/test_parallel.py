@@ -14,7 +14,7 @@ from zc_search.images import load_batch
 from zc_search.proxies import Probe, proxy, resolve_proxies
 from zc_search.scoring.parallel import (
     WORKER_DIED,
-    _Attempt,
+    Attempt,
     score_group,
     scoring,
     scoring_processes,
@@ -72,7 +72,7 @@ def test_who_brings_its_process_down_has_no_value_and_the_others_have_theirs() -
 def test_who_hangs_has_no_value_and_the_others_have_theirs() -> None:
     hangs = f"{__name__}:hanging"
     with scoring(scorer("snip", hangs, "params"), 1, timeout=10.0) as submit:
-        found = submit(MARKED, None).result()
+        (found,) = submit((MARKED,), None).result()
     assert found.failures == {hangs: "no value within 10 s, which is proxies.timeout"}
     assert math.isfinite(found.values["snip"])
     assert math.isfinite(found.values["params"])
@@ -102,7 +102,7 @@ class PaperCrew:
 def attempted(architecture: Architecture, *slow, known=None, **deaths: int) -> Scores:
     runner = scorer("snip", "l2_norm", "params", "flops")
     crew = PaperCrew(runner, *slow, **deaths)
-    (scores,) = _Attempt(crew, runner, (architecture,), known, 2.0, list).outcome.result()
+    (scores,) = Attempt(crew, runner, (architecture,), known, 2.0).begin().result()
     return scores
 
 
@@ -194,7 +194,9 @@ def test_scores_agree_between_one_worker_and_many_and_other_thread_counts() -> N
     finally:
         torch.set_num_threads(threads)
     with scoring(everything, 2) as submit:
-        tables.append([dict(f.result().values) for f in [submit(a, None) for a in architectures]])
+        tables.append(
+            [dict(f.result()[0].values) for f in [submit((a,), None) for a in architectures]]
+        )
     for table in tables[1:]:
         for row, expected in zip(table, tables[0], strict=True):
             assert row == pytest.approx(expected, rel=1e-4, nan_ok=True)

@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from zc_search.cli.score import _executor, score
 from zc_search.config import Config, parse_config
-from zc_search.errors import ArchitectureError, ConfigError, ScoresError, ZcSearchError
+from zc_search.errors import ArchitectureError, ConfigError, ScoresError, UsageError, ZcSearchError
 from zc_search.proxies import Probe
 from zc_search.scoring.direct import score_architectures
 from zc_search.scoring.parallel import WORKER_DIED, score_group, too_long
@@ -552,7 +552,7 @@ def test_a_file_of_one_process_is_closed_to_others(tmp_path: Path, store: Store)
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ScoresError, match=r"out='.*/file/s\.parquet' cannot be written: "):
+    with pytest.raises(ScoresError, match=r"file: cannot be written"):
         score_space(SOME, configured(), tmp_path / "file" / "s.parquet")
     with pytest.raises(ScoresError, match="is a folder; name a file in it"):
         score_space(SOME, configured(), tmp_path)
@@ -691,6 +691,6 @@ def test_the_command_scores_a_sample_and_has_nothing_to_do_again(tmp_path: Path)
 
 @pytest.mark.parametrize("what", [(), ("--all", "--sample=3"), ("--sample=3", "--file=x")])
 def test_the_command_wants_one_kind_of_architectures(what: tuple[str, ...]) -> None:
-    result = CliRunner().invoke(app, what)
-    assert result.exit_code == 2
-    assert "one of --all, --sample N and --file FILE" in result.output
+    with pytest.raises(UsageError) as refusal:
+        invoke(*what)
+    assert refusal.value.allowed == ("--all", "--sample", "--file")

@@ -20,21 +20,18 @@ Folder = Annotated[
 @cache_app.command()
 def info(folder: Folder = "user") -> None:
     """Show where the cache is and what is in it; every entry is checked."""
-    cache = _open(folder)
-    if cache is None:
-        return
-    found = cache.info()
-    typer.echo(
-        f"{cache.folder}\n{found.entries:,} architectures, {found.values:,} values, "
-        f"{found.bytes / 1e6:.1f} MB, {found.damaged:,} damaged"
-    )
+    if cache := _open(folder):
+        found = cache.info()
+        typer.echo(
+            f"{cache.folder}\n{found.entries:,} architectures, {found.values:,} values, "
+            f"{found.bytes / 1e6:.1f} MB, {found.damaged:,} damaged"
+        )
 
 
 @cache_app.command()
 def clear(folder: Folder = "user") -> None:
     """Remove every score in the cache, and nothing else."""
-    cache = _open(folder)
-    if cache is not None:
+    if cache := _open(folder):
         typer.echo(f"{cache.clear():,} architectures removed from {cache.folder}")
 
 

@@ -1,6 +1,5 @@
 """``zc-search train``: the best few of a search trained, against random ones."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,19 +79,19 @@ def _print(console: "Console", outcome: "Outcome") -> None:
     def lasting(heading: str, text: str) -> None:
         console.print(Text(heading, "bold").append(text, "default"), soft_wrap=True)
 
-    headings = ("mean", "\N{PLUS-MINUS SIGN}", "lowest", "highest", "architectures")
-    rows = [
-        (
-            row["group"],
-            f"{row['mean']:.2f}",
-            "" if math.isnan(row["standard_error"]) else f"{row['standard_error']:.2f}",
-            f"{row['lowest']:.2f}",
-            f"{row['highest']:.2f}",
-            row["architectures"],
-        )
-        for row in outcome.groups.to_dict("records")
-    ]
-    columns = [("", "left"), *((heading, "right") for heading in headings)]
+    def shown(value: object) -> str:
+        return f"{value:.2f}".replace("nan", "") if isinstance(value, float) else str(value)
+
+    headings = {
+        "group": "",
+        "mean": "mean",
+        "standard_error": "\N{PLUS-MINUS SIGN}",
+        "lowest": "lowest",
+        "highest": "highest",
+        "architectures": "architectures",
+    }
+    columns = [(text, "right" if text else "left") for text in headings.values()]
+    rows = outcome.groups[[*headings]].map(shown).to_numpy().tolist()
     console.print(table("Validation accuracy, %", columns, rows))
     console.print()
     notes(console, outcome.notes)

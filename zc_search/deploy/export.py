@@ -3,11 +3,13 @@
 import importlib.util
 import io
 import logging
+import runpy
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,13 +34,9 @@ _TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote.
+    """What an export wrote: the files in a folder, and whether the weights in them were learnt.
 
-    Attributes:
-        folder: Where.
-        files: Their names.
-        differences: By file, the largest difference of an output, as a share of the largest one.
-        trained: Whether the weights were learnt.
+    ``differences`` is by file the largest difference of an output, as a share of the largest one.
     """
 
     folder: Path
@@ -50,14 +48,11 @@ class Exported:
 def export_network(subject: Subject, folder: str | Path, *, onnx: bool = True) -> Exported:
     """Write a network as Python source, weights, `torch.export` program, ONNX and model card.
 
-    Args:
-        subject: What to write; without trained weights, freshly drawn ones.
-        folder: Where to; there is nothing in it yet.
-        onnx: Whether to write ONNX too.
+    Without trained weights, freshly drawn ones are written. The folder is a new or an empty one.
 
     Raises:
-        StudyError: The folder is not empty or cannot be written, packages are missing, or a
-            format computes something else than the network.
+        StudyError: It is not empty or cannot be written, packages are missing, or a format
+            computes something else than the network.
     """
     folder = Path(folder)
     packages = ("safetensors", *(("onnx", "onnxscript", "onnxruntime") if onnx else ()))
@@ -80,13 +75,8 @@ def missing(*packages: str) -> tuple[str, ...]:
 
 
 def load_module(path: Path) -> Any:
-    """Import a generated module from its file, under no name that another could have."""
-    specification = importlib.util.spec_from_file_location("zc_search_exported", path)
-    if specification is None or specification.loader is None:
-        raise StudyError(f"{path} is no Python module")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    """Run a generated module from its file, under no name that another could have."""
+    return SimpleNamespace(**runpy.run_path(str(path), run_name="zc_search_exported"))
 
 
 def multiply_adds(network: nn.Module, task: Task) -> int:
@@ -102,7 +92,13 @@ def _write(subject: Subject, folder: Path, onnx: bool) -> dict[str, float]:
     cell, task, seed = subject.architecture, subject.task, subject.config.proxies.seed
     reference = build_network(cell, task, subject.channels, subject.cells, seed)
     if subject.weights is not None:
-        _load(reference, subject.weights)
+        try:
+            reference.load_state_dict(dict(subject.weights))
+        except RuntimeError as error:
+            raise StudyError(
+                "the trained weights are of a network for other images than the run's section data "
+                "names now; train again with zc-search train RUN --fresh"
+            ) from error
     reference.eval()
     write_atomically(folder / "network.py", network_source(subject))
     weights = exported_weights(reference.state_dict(), cell)
@@ -123,16 +119,6 @@ def _write(subject: Subject, folder: Path, onnx: bool) -> dict[str, float]:
     write_atomically(folder / "cell.svg", str(draw_cell(cell)))
     write_atomically(folder / "README.md", model_card(subject, costs, differences))
     return differences
-
-
-def _load(network: nn.Module, weights: Mapping[str, Any]) -> None:
-    try:
-        network.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        raise StudyError(
-            "the trained weights are of a network for other images than the run's section data "
-            "names now; train again with zc-search train RUN --fresh"
-        ) from error
 
 
 # Formats ------------------------------------------------------------------------------------------
@@ -169,11 +155,7 @@ def write_onnx(network: nn.Module, task: Task, path: Path) -> None:
 
 
 def largest_differences(network: nn.Module, task: Task, folder: Path) -> dict[str, float]:
-    """Compare every format in a folder with a network, on batches of one and of five images.
-
-    Raises:
-        StudyError: One of them computes something else.
-    """
+    """Compare every format in a folder with a network, on batches of one and of five images."""
     found: dict[str, float] = {}
     for count in (1, 5):
         images = _images(task, count)
@@ -186,9 +168,8 @@ def largest_differences(network: nn.Module, task: Task, folder: Path) -> dict[st
     for name, difference in found.items():
         if not difference <= _TOLERANCE:
             raise StudyError(
-                f"{folder / name} does not compute what the network does: its outputs differ by "
-                f"{difference:.2g} of the largest; this is a fault of zc-search or of torch's "
-                "exporter"
+                f"{folder / name} does not compute what the network does, by {difference:.2g} of "
+                "the largest output; a fault of zc-search or of torch's exporter"
             )
     return found
 

@@ -13,7 +13,7 @@ from zc_search.ensemble.rankings import aggregated
 from zc_search.ensemble.scores import fit_scores
 from zc_search.ensemble.tables import function_keys
 from zc_search.errors import EnsembleError
-from zc_search.proxies import Proxy
+from zc_search.scoring.scorer import Scorer
 from zc_search.scoring.scores_file import ScoresTable
 from zc_search.study.run_folder import run_path
 
@@ -35,11 +35,7 @@ class Entrant(NamedTuple):
 
 
 def refit(
-    config: Config,
-    table: pd.DataFrame,
-    results: pd.DataFrame,
-    proxies: Sequence[Proxy],
-    fingerprint: str,
+    config: Config, table: pd.DataFrame, results: pd.DataFrame, scorer: Scorer
 ) -> tuple[Ensemble | None, pd.DataFrame, list[str]]:
     """Fit an ensemble to accuracies of the user's own, and rank all scored with it.
 
@@ -51,44 +47,35 @@ def refit(
     known = table[np.isfinite(table[TARGET])]
     functions = len(set(function_keys(known)))
     if functions < FEWEST:
-        few = (
-            f"{functions} different functions were trained, too few to refit the ensemble: "
-            f"{FEWEST} are needed; train more with a larger --top."
-        )
-        return None, pd.DataFrame(), [few]
-    definitions = {p.name: p.definition for p in proxies}
+        few = f"{functions} different functions were trained, too few to refit the ensemble"
+        return None, pd.DataFrame(), [f"{few}: {FEWEST} are needed; train more, with --top."]
+    definitions = {p.name: p.definition for p in scorer.proxies}
     columns = [name for name in aggregated(config, list(definitions)) if name in definitions]
     # Prior knowledge that pays where accuracies are few; features of structure are of these cells.
     cells = config.space.name == "nasbench201" and set(RECOMMENDED_PROXIES) <= set(columns)
     model, features = ("gap", "rank+structure+aggregate") if cells else ("ridge", "rank")
+    spec = EnsembleSpec(
+        tuple(columns),
+        target=TARGET,
+        model=model,
+        feature_set=features,
+        fit_on="all",
+        folds=min(5, functions // 2),
+        repeats=config.ensemble.repeats,
+        seed=config.ensemble.seed,
+    )
+    directions = {p.name: p.direction for p in scorer.proxies}
+    about = (directions, definitions, scorer.batch.fingerprint)
+    epochs, seeds = int(results["epochs"].max()), results["seed"].nunique()
+    accuracies = (
+        f"validation accuracy on {config.dataset} after {epochs} epochs, {seeds} training seeds, "
+        "trained here"
+    )
     try:
-        scores = ScoresTable.of_trials(
-            config,
-            run_path(config),
-            table,
-            {p.name: p.direction for p in proxies},
-            definitions,
-            fingerprint,
-        )
         ensemble = fit_scores(
-            scores,
-            EnsembleSpec(
-                tuple(columns),
-                target=TARGET,
-                model=model,
-                feature_set=features,
-                fit_on="all",
-                folds=min(5, functions // 2),
-                repeats=config.ensemble.repeats,
-                seed=config.ensemble.seed,
-            ),
-            {
-                "dataset": config.dataset,
-                "accuracies": f"validation accuracy on {config.dataset} after "
-                f"{int(results['epochs'].max())} epochs, {results['seed'].nunique()} training "
-                "seeds, trained here",
-                "epochs": int(results["epochs"].max()),
-            },
+            ScoresTable.of_trials(config, run_path(config), table, *about),
+            spec,
+            {"dataset": config.dataset, "accuracies": accuracies, "epochs": epochs},
         )
     except EnsembleError as error:
         return None, pd.DataFrame(), [f"The ensemble was not refitted: {error}."]
@@ -120,36 +107,27 @@ def by_architecture(results: pd.DataFrame) -> pd.Series:
 
 def by_group(results: pd.DataFrame, entrants: Sequence[Entrant]) -> pd.DataFrame:
     """Summarise accuracies, in percent: one row a group, its spread over architectures."""
-    means = by_architecture(results)
-    rows = []
-    for group in (CHOSEN, RANDOM, LARGEST):
-        names = [e.architecture for e in entrants if e.group == group and e.architecture in means]
-        if not names:
-            continue
-        values = means[names].to_numpy()
-        spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-        rows.append(
-            {
-                "group": group,
-                "architectures": len(values),
-                "mean": float(values.mean()),
-                "spread": spread,
-                "standard_error": spread / np.sqrt(len(values)),
-                "lowest": float(values.min()),
-                "highest": float(values.max()),
-            }
-        )
-    return pd.DataFrame(rows)
+    trained = pd.DataFrame(entrants, columns=Entrant._fields)
+    trained["accuracy"] = trained["architecture"].map(by_architecture(results))
+    groups = trained.dropna().groupby("group", sort=False)["accuracy"]
+    return groups.agg(
+        architectures="size",
+        mean="mean",
+        spread="std",
+        standard_error="sem",
+        lowest="min",
+        highest="max",
+    ).reset_index()
 
 
 def verdict(groups: pd.DataFrame) -> str | None:
     """Say whether the chosen were better than the random ones, and by more than chance would."""
-    rows = {row["group"]: row for row in groups.to_dict("records")}
-    if not {CHOSEN, RANDOM} <= rows.keys():
+    rows = groups.set_index("group")
+    if not {CHOSEN, RANDOM} <= set(rows.index):
         return None
-    chosen, other = (float(rows[group]["mean"]) for group in (CHOSEN, RANDOM))
+    chosen, other = rows.loc[[CHOSEN, RANDOM], "mean"]
+    error = math.hypot(*rows.loc[[CHOSEN, RANDOM], "standard_error"])
     gain = chosen - other
-    error = math.hypot(*(float(rows[group]["standard_error"]) for group in (CHOSEN, RANDOM)))
     said = (
         f"The chosen reach {chosen:.2f} % on average, as many random ones {other:.2f} %: a "
         f"difference of {gain:+.2f} points"

@@ -24,18 +24,11 @@ _JUDGED_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class Examples:
-    """Images on a device, as they were read, with what normalises them.
+    """Images on a device, as they were read, with what normalises them channel by channel."""
 
-    Attributes:
-        pixels: N x C x H x W, uint8 or float32.
-        labels: int64, N.
-        mean: Of each channel of the images trained on, C.
-        spread: Their standard deviation, C.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-    mean: Tensor
+    pixels: Tensor  # N x C x H x W, uint8 or float32
+    labels: Tensor  # int64, N
+    mean: Tensor  # of those trained on, as is the standard deviation
     spread: Tensor
 
     @classmethod
@@ -78,16 +71,8 @@ def train_network(
 
     SGD with Nesterov momentum 0.9, the learning rate falling to 0 along a cosine, cross-entropy;
     bfloat16 where the examples are on a GPU that has it. What is random in an epoch depends on the
-    seed and the epoch alone, so that a run that goes on from a checkpoint sees the same.
-
-    Args:
-        network: Freshly initialised; it is moved to the examples' device.
-        training: To learn from, at least 2.
-        validation: To judge by; has no say in anything else.
-        recipe: Epochs, batch size, learning rate, weight decay, augmentation.
-        seed: Of order and augmentation.
-        checkpoint: Written after each epoch, gone on from if it is there.
-        on_epoch: Told each epoch, from 1, and its validation accuracy in percent.
+    seed and the epoch alone, so that a run that goes on from a checkpoint, which is written after
+    each epoch, sees the same. The validation images have no say in anything.
 
     Returns:
         Validation accuracy in percent after each epoch, the last being the one that counts: the
@@ -127,13 +112,11 @@ def accuracy(network: nn.Module, examples: Examples) -> float:
 
 
 def augment(images: Tensor, kinds: Collection[str], generator: torch.Generator) -> Tensor:
-    """Return images changed at random, each by itself.
+    """Return normalised images changed at random, each by itself, alike on every device.
 
-    Args:
-        images: N x C x H x W, normalised, so that padding with 0 is padding with the mean.
-        kinds: ``crop``, after padding by an eighth of the height and width, at least a pixel, as
-            NAS-Bench-201 pads 32 by 4; ``flip``, left to right, half of the images.
-        generator: On the CPU; the only randomness, so that a device does not matter.
+    ``crop`` is after padding by an eighth of the height and width, at least a pixel, as
+    NAS-Bench-201 pads 32 by 4, with 0, which is the mean; ``flip`` turns half of them left to
+    right.
     """
     count, channels, height, width = images.shape
     if "flip" in kinds:

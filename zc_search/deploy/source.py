@@ -1,46 +1,15 @@
 """A network of NAS-Bench-201 cells as Python source that is read easily and needs torch alone."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
 from zc_search.deploy.subject import Subject
-from zc_search.images.datasets import Task
 from zc_search.spaces import EDGES, Architecture
 from zc_search.spaces.nasbench201.graph import live_edges
+from zc_search.spaces.nasbench201.network import ReLUConvBN, ResidualBlock, make_stem
 from zc_search.spaces.network import stem_strides
-
-_BLOCKS = '''
-class ReLUConvBN(nn.Module):
-    """ReLU, convolution without bias, batch normalisation."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
-        super().__init__()
-        self.op = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.op(x)
-
-
-class ResidualBlock(nn.Module):
-    """Halve height and width, widen."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv_a = ReLUConvBN(inputs, outputs, 3, stride=2)
-        self.conv_b = ReLUConvBN(outputs, outputs, 3)
-        self.downsample = nn.Sequential(
-            nn.AvgPool2d(2, stride=2, ceil_mode=True),
-            nn.Conv2d(inputs, outputs, 1, bias=False),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.downsample(x) + self.conv_b(self.conv_a(x))
-'''
 
 
 def network_source(subject: Subject) -> str:
@@ -50,15 +19,16 @@ def network_source(subject: Subject) -> str:
     """
     task, classes = subject.task, len(subject.class_names)
     widths = [subject.channels, 2 * subject.channels, 4 * subject.channels]
-    blocks = []
+    cells = []
     for stage, width in enumerate(widths):
         if stage:
-            blocks.append(f"ResidualBlock({widths[stage - 1]}, {width}),")
-        blocks += [f"Cell({width}),"] * subject.cells
+            cells.append(f"ResidualBlock({widths[stage - 1]}, {width}),")
+        cells += [f"Cell({width}),"] * subject.cells
+    stem = f"{task.channels}, {subject.channels}, {stem_strides(task.height, task.width)}"
+    # Parts that are there in every network are taken over word by word.
+    parts = (inspect.getsource(part) for part in (ReLUConvBN, ResidualBlock, make_stem))
+    blocks = "\n\n".join(parts).replace("  # type: ignore[no-any-return]", "")
     names = "".join(f"    {name!r},\n" for name in subject.class_names)
-    cell = _cell(subject.architecture)
-    imports = "import torch\n" if "torch.zeros" in cell else ""
-    imports += "from torch import Tensor, nn"
     notation = str(subject.architecture).replace("+", "+\n    ")
     return f'''"""A network that zc-search found; it needs PyTorch and nothing else.
 
@@ -70,27 +40,26 @@ The cell, in the notation of NAS-Bench-201:
     {notation}
 """
 
-{imports}
+from torch import Tensor, nn
 
 CLASSES = (
 {names})
 MEAN = {_floats(subject.mean)}
 STD = {_floats(subject.spread)}
 
-{_BLOCKS}
 
-{cell}
+{blocks}
+
+{_cell(subject.architecture)}
 
 class Network(nn.Module):
     """Stem, three stages of cells with residual blocks between them, classifier."""
 
     def __init__(self, classes: int = {classes}) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-{_indented(_stem(task, subject.channels), 12)}
-        )
+        self.stem = make_stem({stem})
         self.cells = nn.Sequential(
-{_indented(blocks, 12)}
+{_indented(cells, 12)}
         )
         self.lastact = nn.Sequential(nn.BatchNorm2d({widths[-1]}), nn.ReLU())
         self.classifier = nn.Linear({widths[-1]}, classes)
@@ -137,7 +106,7 @@ def _cell(architecture: Architecture) -> str:
         layers.append("self.pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)")
     used = {EDGES[edge][1] for edge in live} | {3}
     sums = [
-        f"node_{node} = {' + '.join(terms[node]) or 'torch.zeros_like(node_0)'}"
+        f"node_{node} = {' + '.join(terms[node]) or 'node_0.new_zeros(node_0.shape)'}"
         for node in (1, 2, 3)
         if node in used
     ]
@@ -150,18 +119,6 @@ def _cell(architecture: Architecture) -> str:
     def forward(self, node_0: Tensor) -> Tensor:
 {_indented([*sums, "return node_3"], 8)}
 '''
-
-
-def _stem(task: Task, channels: int) -> list[str]:
-    lines = []
-    for place, stride in enumerate(stem_strides(task.height, task.width)):
-        inputs = channels if place else task.channels
-        lines += ["nn.ReLU(),"] if place else []
-        lines += [
-            f"nn.Conv2d({inputs}, {channels}, 3, {stride}, padding=1, bias=False),",
-            f"nn.BatchNorm2d({channels}),",
-        ]
-    return lines
 
 
 def _indented(lines: Sequence[str], by: int) -> str:

@@ -1,7 +1,7 @@
 """What is exported: the best network of a run with all that is known of it, or a bare cell."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,10 @@ from zc_search.spaces import Architecture, CellSpace, read_architecture
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to export.
+    """A network to export, and what its model card says of it by heading, ``known``.
 
-    Attributes:
-        architecture: Its cell.
-        config: Channels, cells and the settings it was found with.
-        task: What it is for.
-        class_names: In the order of its outputs.
-        mean: Of each channel of the images trained on.
-        spread: Their standard deviation.
-        values: What the values of an image are before mean and spread are applied.
-        weights: Trained ones, named as in our network; None if it was never trained.
-        known: What to say of it in the model card, by heading.
+    ``mean`` and ``spread`` are of the images trained on, ``values`` what those of an image are
+    before. ``weights`` are named as in our network; None if it was never trained.
     """
 
     architecture: Architecture
@@ -58,28 +50,15 @@ class Subject:
 
 
 def subject_of_cell(text: str, config: Config) -> Subject:
-    """Take a cell that was not searched for here, with the sizes of a configuration.
-
-    Raises:
-        ArchitectureError: A text that is no architecture.
-        StudyError: One that is no cell of NAS-Bench-201.
-        DataError: The images of the configuration cannot be read.
-    """
+    """Take a cell that was not searched for here, with the sizes of a configuration."""
     return _subject(_cell(text), config, {})
 
 
 def subject_of_run(run: Path, text: str | None = None) -> Subject:
-    """Take the best network of a run.
+    """Take the best network of a run, or another of its architectures, `text`.
 
-    That is, of those trained, the one with the best validation accuracy; where nothing was
+    The best is, of those trained, the one with the best validation accuracy; where nothing was
     trained, the first of the ranking.
-
-    Args:
-        run: Its folder.
-        text: Another architecture of the run to take instead.
-
-    Raises:
-        StudyError: No finished run, or one that found nothing.
     """
     result = load_result(run)
     folder = result.folder / FOLDER
@@ -90,16 +69,21 @@ def subject_of_run(run: Path, text: str | None = None) -> Subject:
             raise StudyError(f"the run in {str(run)!r} ranks no architecture to export")
         text = str(means.index[0] if len(means) else result.ranking["architecture"].iloc[0])
     cell = _cell(text)
-    scores, refitted = (_table(folder / name) for name in ("scores.csv", "ranking.csv"))
-    trials = pd.concat([result.trials, scores], ignore_index=True)
+    scores, refitted = (
+        read_table(file) if (file := folder / name).exists() else pd.DataFrame()
+        for name in ("scores.csv", "ranking.csv")
+    )
+    ranking = result.ranking if refitted.empty else refitted
+    row = _row(pd.concat([result.trials, scores]), str(cell))
+    values = {n: float(row[n]) for n in result.config.proxies_to_compute if n in row}
     known = {
-        "Predicted": _predicted(result.ranking if refitted.empty else refitted, str(cell)),
-        "Proxies": _values(trials, str(cell), result.config.proxies_to_compute),
+        "Predicted": _predicted(_row(ranking, str(cell)), len(ranking)),
+        "Proxies": ", ".join(f"{n} {v:.4g}" for n, v in values.items() if math.isfinite(v)),
     }
     weights = None
     mine = results[results["architecture"] == str(cell)]
     if len(mine):
-        seed = int(mine.sort_values("accuracy", ascending=False)["seed"].iloc[0])
+        seed = int(mine.nlargest(1, "accuracy")["seed"].iloc[0])
         file = weights_file(folder, str(cell), seed)
         weights = torch.load(file, map_location="cpu", weights_only=True)["network"]
         known["Reached"] = _reached(mine, means, str(cell))
@@ -135,44 +119,30 @@ def _cell(text: str) -> Architecture:
     return architecture
 
 
-def _table(path: Path) -> pd.DataFrame:
-    return read_table(path) if path.exists() else pd.DataFrame(columns=["architecture"])
+def _row(table: pd.DataFrame, text: str) -> dict[str, Any]:
+    """Return the first row of an architecture; nothing if there is none."""
+    rows = table if table.empty else table[table["architecture"] == text]
+    return {str(key): value for key, value in rows.iloc[0].items()} if len(rows) else {}
 
 
-def _predicted(ranking: pd.DataFrame, text: str) -> str:
-    """Say where a ranking has an architecture; nothing if it has not."""
-    rows = ranking[ranking["architecture"] == text] if "architecture" in ranking else ranking[:0]
-    if not len(rows):
+def _predicted(row: Mapping[str, Any], count: int) -> str:
+    """Say where a ranking of so many has an architecture, by its row; nothing without one."""
+    if not row:
         return ""
-    row = rows.iloc[0]
-    place = f"place {row['predicted_rank']} of {len(ranking):,} ranked"
+    place = f"place {row['predicted_rank']} of {count:,} ranked"
     if "prediction" not in row:
-        transferred = "transferred" in ranking
-        return place + (
-            " by an ensemble fitted on another data set, a transfer"
-            if transferred
-            else " by the accuracy-free aggregate"
-        )
+        transfer = "an ensemble fitted on another data set, a transfer"
+        return f"{place} by {transfer if 'transferred' in row else 'the accuracy-free aggregate'}"
     place += f", predicted {row['prediction']:.2f} % (90 %: {row['low']:.2f} to {row['high']:.2f})"
     in_sample = row.get("in_sample") in (True, "True")
     return place + ", in-sample: the ensemble was fitted to its accuracy too" * in_sample
 
 
-def _values(trials: pd.DataFrame, text: str, proxies: Sequence[str]) -> str:
-    rows = trials[trials["architecture"] == text]
-    if not len(rows):
-        return ""
-    values = {name: float(rows[name].iloc[0]) for name in proxies if name in rows}
-    return ", ".join(f"{n} {value:.4g}" for n, value in values.items() if math.isfinite(value))
-
-
 def _reached(mine: pd.DataFrame, means: pd.Series, text: str) -> str:
     """Say what the exported weights reached, which are of the best training of several."""
     epochs, trainings = int(mine["epochs"].max()), len(mine)
-    said = (
-        f"{mine['accuracy'].max():.2f} % of the validation images after {epochs} "
-        f"epoch{'s' * (epochs != 1)}, "
-    )
+    said = f"{mine['accuracy'].max():.2f} % of the validation images after {epochs} "
+    said += f"epoch{'s' * (epochs != 1)}, "
     said += (
         "one training"
         if trainings == 1

@@ -5,36 +5,26 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from zc_search._utils.files import write_atomically
 from zc_search.config import Config, Training
-from zc_search.deploy.feedback import (
-    CHOSEN,
-    LARGEST,
-    RANDOM,
-    Entrant,
-    by_group,
-    refit,
-    verdict,
-)
+from zc_search.deploy.feedback import CHOSEN, LARGEST, RANDOM, Entrant, by_group, refit, verdict
 from zc_search.deploy.loop import Examples, train_network
 from zc_search.ensemble import Ensemble
 from zc_search.ensemble.tables import flags
 from zc_search.errors import ConfigError, StudyError
 from zc_search.images.image_set import ImageSet
-from zc_search.proxies import Proxy, resolve_proxies
+from zc_search.proxies import resolve_proxies
 from zc_search.report import write_report
-from zc_search.report.run import load_result, stored_learning_curve
+from zc_search.report.run import load_result, read_manifest, stored_learning_curve
 from zc_search.scoring.images import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer, torch_device
-from zc_search.spaces import AnyArchitecture, AnySpace, make_space, read_architecture
+from zc_search.scoring.store import changes
+from zc_search.spaces import make_space, read_architecture
 from zc_search.spaces.network import build_network
 from zc_search.study import broken
 from zc_search.study.result import SearchResult
@@ -50,14 +40,9 @@ _COLUMNS = ["architecture", "seed", "epochs", "accuracy", "seconds"]
 
 @dataclass(frozen=True)
 class Step:
-    """Where the training stands.
+    """Where the training stands: trainings finished of all, and what is being trained, as what.
 
-    Attributes:
-        total: Trainings in all.
-        done: Those that are finished, now or earlier.
-        group: What is being trained, as what.
-        epoch: That just ended, of that training.
-        accuracy: On the validation images, in percent.
+    ``accuracy`` is that of the epoch just ended, on the validation images, in percent.
     """
 
     total: int
@@ -69,18 +54,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training the best few of a run gave.
+    """What training the best few of a run gave; ``folder`` holds it all.
 
-    Attributes:
-        folder: Holds it all.
-        results: One row a training: ``architecture, seed, epochs, accuracy`` in percent of the
-            validation images after the last epoch, ``seconds``.
-        groups: One row a group: ``group``, ``architectures``, and in percent ``mean``, ``spread``
-            (standard deviation over architectures, each the mean of its seeds),
-            ``standard_error`` of the mean, ``lowest``, ``highest``.
-        ensemble: Refitted on these accuracies; None where there are too few.
-        ranking: All architectures known, in the order that the accuracies suggest.
-        notes: A sentence for each thing a user should know.
+    ``results`` has a row a training: accuracy in percent of the validation images after the last
+    epoch. ``groups`` has a row a group, its ``spread`` the standard deviation over architectures,
+    each the mean of its seeds. ``ensemble`` and ``ranking`` are fitted to these accuracies, if they
+    are enough. ``notes`` has a sentence for each thing a user should know.
     """
 
     folder: Path
@@ -103,25 +82,14 @@ def train_run(
 ) -> Outcome:
     """Train the best few of a run on its images, or go on where an earlier call was cut off.
 
-    As many random architectures and the one with most parameters are trained alike. A training
-    that is finished is never repeated, and one that was cut off goes on from its last epoch.
-
-    Args:
-        run: Folder of a finished search.
-        top: How many of the first of its ranking; as many at random.
-        seeds: Trainings of each, with other weights and order.
-        recipe: How to train; by default the run's section ``training``.
-        device: Where; by default the run's ``proxies.device``.
-        fresh: Forget earlier trainings.
-        on_step: Told of every epoch.
-
-    Returns:
-        What was found; it is also in the run's folder, under `FOLDER`.
+    As many random architectures and the one with most parameters are trained alike, `seeds` times
+    each. A training that is finished is never repeated, and one that was cut off goes on from its
+    last epoch, unless `fresh` sets them aside. Recipe and device are the run's by default. What
+    comes out is in the run's folder as well, under `FOLDER`.
 
     Raises:
-        StudyError: No finished run, or trainings with another recipe are there.
-        DataError: The images cannot be had, or are not those of the search.
-        ZcSearchError: The device is not there, or nothing keeps the constraints.
+        ZcSearchError: No finished run, trainings of another recipe are there, the images are not
+            those of the search, or too few random architectures keep the constraints.
     """
     result = load_result(run)
     config = result.config
@@ -130,27 +98,23 @@ def train_run(
     images = open_images(config.data)
     batch, task, _ = batch_and_task(config, images)
     _refuse_other_images(result, batch.fingerprint)
-    proxies = resolve_proxies(config.proxies_to_compute)
-    scorer = Scorer.of(config, proxies, batch, task)
-    costs = Scorer.of(config, resolve_proxies(config.constraints.limits), batch, task)
-
-    def allowed(architecture: AnyArchitecture) -> bool:
-        return broken(config.constraints, costs.score(architecture).values) is None
-
+    scorer, costs = (
+        Scorer.of(config, resolve_proxies(names), batch, task)
+        for names in (config.proxies_to_compute, config.constraints.limits)
+    )
     folder = RunFolder(result.folder / FOLDER)
     with folder.locked():
         if fresh:
             folder.set_aside()
-        _refuse_other_recipe(folder, config, recipe, batch.fingerprint)
-        space = make_space(config.space)
-        entrants = _entrants(result, space, top, recipe.seed, allowed)
+        _refuse_other_recipe(folder, recipe, batch.fingerprint)
+        entrants = _entrants(result, costs, top, recipe.seed)
         folder.write_table("entrants.csv", pd.DataFrame(entrants))
         results = _train_all(folder, config, recipe, images, entrants, seeds, place, on_step)
         scored = _scored(scorer, result, entrants)
         if len(scored):
             folder.write_table("scores.csv", scored)
         table = pd.concat([result.trials, scored], ignore_index=True)
-        outcome = _concluded(folder, config, table, results, entrants, proxies, batch.fingerprint)
+        outcome = _concluded(folder, config, table, results, entrants, scorer)
     curve = stored_learning_curve(result.folder)
     write_report(load_result(run), result.folder / "report.html", learning_curve=curve)
     return outcome
@@ -163,11 +127,7 @@ def weights_file(folder: Path, architecture: str, seed: int) -> Path:
 
 
 def read_results(folder: Path) -> pd.DataFrame:
-    """Return the finished trainings in a training folder; see `Outcome.results`.
-
-    Raises:
-        StudyError: The file is damaged.
-    """
+    """Return the finished trainings in a training folder; see `Outcome.results`."""
     path = folder / "results.csv"
     if not path.exists():
         return pd.DataFrame(columns=_COLUMNS)
@@ -192,12 +152,10 @@ def _train_all(
     training = Examples.of(images, learnt, learnt, device)
     validation = Examples.of(images, held_out, learnt, device)
     (folder.path / "weights").mkdir(exist_ok=True)
-    groups = {e.architecture: e.group for e in reversed(entrants)}  # its first group, if several
-    wanted = [
-        (text, recipe.seed + seed)
-        for seed in range(seeds)
-        for text in dict.fromkeys(e.architecture for e in entrants)
-    ]
+    groups: dict[str, str] = {}
+    for entrant in entrants:
+        groups.setdefault(entrant.architecture, entrant.group)  # its first one, if several
+    wanted = [(text, recipe.seed + seed) for seed in range(seeds) for text in groups]
     results = read_results(folder.path)
     known = set(zip(results["architecture"], results["seed"], strict=True))
     done = len(known & set(wanted))
@@ -205,26 +163,26 @@ def _train_all(
     for text, seed in wanted:
         if (text, seed) in known:
             continue
+        start = time.perf_counter()
         step = Step(len(wanted), done, groups[text])
         file = weights_file(folder.path, text, seed)
         part = file.with_suffix(".part")
         if file.exists() and not part.exists():  # killed before the result was written
             file.replace(part)
-        start = time.perf_counter()
+        space = config.space
+        network = build_network(
+            read_architecture(text), images.task, space.channels, space.cells, seed
+        )
         reached = train_network(
-            build_network(
-                read_architecture(text),
-                images.task,
-                channels=config.space.channels,
-                cells=config.space.cells,
-                seed=seed,
-            ),
+            network,
             training,
             validation,
             recipe,
             seed=seed,
             checkpoint=part,
-            on_epoch=partial(_tell_epoch, on_step, step),
+            on_epoch=lambda epoch, accuracy, step=step: on_step(  # type: ignore[misc]
+                replace(step, epoch=epoch, accuracy=accuracy)
+            ),
         )
         row = (text, seed, recipe.epochs, reached[-1], time.perf_counter() - start)
         # The weights first: a result without weights would never be trained again.
@@ -234,12 +192,7 @@ def _train_all(
         folder.write_table("results.csv", results)
         done += 1
         on_step(replace(step, done=done, epoch=recipe.epochs, accuracy=reached[-1]))
-    pairs = zip(results["architecture"], results["seed"], strict=True)
-    return results[[pair in set(wanted) for pair in pairs]].reset_index(drop=True)
-
-
-def _tell_epoch(on_step: Callable[[Step], None], step: Step, epoch: int, accuracy: float) -> None:
-    on_step(replace(step, epoch=epoch, accuracy=accuracy))
+    return results.merge(pd.DataFrame(wanted, columns=["architecture", "seed"]))
 
 
 def _concluded(
@@ -248,13 +201,12 @@ def _concluded(
     table: pd.DataFrame,
     results: pd.DataFrame,
     entrants: list[Entrant],
-    proxies: tuple[Proxy, ...],
-    fingerprint: str,
+    scorer: Scorer,
 ) -> Outcome:
     """Say what the trainings gave, and write it down."""
     groups = by_group(results, entrants)
-    ensemble, ranked, notes = refit(config, table, results, proxies, fingerprint)
-    if (said := verdict(groups)) is not None:
+    ensemble, ranked, notes = refit(config, table, results, scorer)
+    if said := verdict(groups):
         notes.insert(0, said)
     if not config.data_decides:
         notes.append(
@@ -272,13 +224,7 @@ def _concluded(
     return Outcome(folder.path, results, groups, ensemble, ranked, tuple(notes))
 
 
-def _entrants(
-    result: SearchResult,
-    space: AnySpace,
-    top: int,
-    seed: int,
-    allowed: Callable[[AnyArchitecture], bool],
-) -> list[Entrant]:
+def _entrants(result: SearchResult, costs: Scorer, top: int, seed: int) -> list[Entrant]:
     """Return the first of a run's ranking, as many at random, and the one with most parameters.
 
     A smaller draw of one seed is the beginning of a larger one, and has each function once.
@@ -291,6 +237,7 @@ def _entrants(
     for text in result.ranking["architecture"]:
         chosen.setdefault(read_architecture(str(text)).function_key, str(text))
     entrants = [Entrant(CHOSEN, text) for text in list(chosen.values())[:top]]
+    space, constraints = make_space(result.config.space), result.config.constraints
     rng = np.random.default_rng([seed, 3])
     drawn: dict[str, str] = {}
     for _ in range(_DRAWS_EACH * top):
@@ -298,7 +245,11 @@ def _entrants(
             break
         architecture = space.sample(rng)
         key = architecture.function_key
-        if architecture.infeasible is None and key not in drawn and allowed(architecture):
+        if (
+            architecture.infeasible is None
+            and key not in drawn
+            and broken(constraints, costs.score(architecture).values) is None
+        ):
             drawn[key] = architecture.to_string()
     else:
         raise ConfigError(
@@ -316,24 +267,20 @@ def _entrants(
 def _scored(scorer: Scorer, result: SearchResult, entrants: list[Entrant]) -> pd.DataFrame:
     """Return the scores of those trained that the search did not meet."""
     known = set(result.trials["architecture"])
-    rows = []
-    for text in dict.fromkeys(e.architecture for e in entrants):
-        if text not in known:
-            architecture = read_architecture(text)
-            rows.append(
-                {
-                    "architecture": text,
-                    "function_key": architecture.function_key,
-                    "feasible": True,
-                    **scorer.score(architecture).values,
-                }
-            )
-    return pd.DataFrame(rows)
+    new = dict.fromkeys(e.architecture for e in entrants if e.architecture not in known)
+    return pd.DataFrame(
+        {
+            "architecture": scores.architecture.to_string(),
+            "function_key": scores.architecture.function_key,
+            "feasible": True,
+            **scores.values,
+        }
+        for scores in map(scorer.score, map(read_architecture, new))
+    )
 
 
 def _refuse_other_images(result: SearchResult, fingerprint: str) -> None:
-    manifest = json.loads((result.folder / "manifest.json").read_text(encoding="utf-8"))
-    before = manifest.get("fingerprints", {}).get("batch")
+    before = read_manifest(result.folder).get("fingerprints", {}).get("batch")
     if before and before != fingerprint:
         raise StudyError(
             f"the images are not those of the search in {str(result.folder)!r} (fingerprint "
@@ -342,21 +289,12 @@ def _refuse_other_images(result: SearchResult, fingerprint: str) -> None:
         )
 
 
-def _refuse_other_recipe(
-    folder: RunFolder, config: Config, recipe: Training, fingerprint: str
-) -> None:
-    now: dict[str, Any] = recipe.model_dump(mode="json") | {"images": fingerprint}
+def _refuse_other_recipe(folder: RunFolder, recipe: Training, fingerprint: str) -> None:
+    now = recipe.model_dump(mode="json") | {"images": fingerprint}
     path = folder.path / "recipe.json"
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [
-            f"{key} {before.get(key)!r} before, {value!r} now"
-            for key, value in now.items()
-            if before.get(key) != value
-        ]
-        if changed:
-            raise StudyError(
-                f"{folder.path} holds trainings of another recipe ({', '.join(changed)}): "
-                "go on with that one, or start over with --fresh"
-            )
-    write_atomically(path, json.dumps(now, indent=2) + "\n")
+    if path.exists() and (differing := changes(json.loads(path.read_text(encoding="utf-8")), now)):
+        raise StudyError(
+            f"{folder.path} holds trainings of another recipe ({', '.join(differing)}): "
+            "go on with that one, or start over with --fresh"
+        )
+    folder.write_json("recipe.json", now)

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +19,8 @@ from typing import NamedTuple
 from zc_search._utils.files import cache_folder, write_atomically, writing
 from zc_search.errors import ZcSearchError
 
-OFF = "off"
-USER = "user"
 VARIABLE = "ZC_SEARCH_SCORES"
-"""The environment variable that says where ``user`` is; a folder, or `OFF`."""
+"""The environment variable that says where ``user`` is; a folder, or ``off``."""
 
 _KEY = re.compile("[0-9a-f]{64}")
 
@@ -34,7 +32,7 @@ class DamagedEntryError(ValueError):
 
 
 class CacheInfo(NamedTuple):
-    """What a cache holds: files, values in them, their size, and files that cannot be used."""
+    """How many files and values a cache holds, and how many files cannot be used."""
 
     entries: int
     values: int
@@ -58,28 +56,25 @@ class ScoreCache:
         An entry that is damaged is reported and counts as missing, so it is computed again.
         """
         path = self._path(conditions)
-        try:
-            return _values(path)
-        except FileNotFoundError:
-            pass
-        except DamagedEntryError:
-            logger.warning("%s is damaged; what it held is computed again", path)
-        except OSError as error:
-            self._warn_once(f"{path} cannot be read: {error.strerror}")
+        with self._warning(f"{path} cannot be read"):
+            try:
+                return _values(path)
+            except FileNotFoundError:
+                pass
+            except DamagedEntryError:
+                logger.warning("%s is damaged; what it held is computed again", path)
         return {}
 
     def write(self, conditions: Mapping[str, object], values: Mapping[str, float]) -> None:
         """Add values to those known under conditions; failing to is no error."""
         path = self._path(conditions)
         known: dict[str, float] = {}
-        try:
+        with self._warning(f"scores are not cached: {self.folder}"):
             with suppress(FileNotFoundError, DamagedEntryError):
                 known = _values(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             entry = {"of": _text(conditions), "values": {**known, **values}}
             write_atomically(path, json.dumps(entry))  # a number comes back to the last bit
-        except OSError as error:
-            self._warn_once(f"scores are not cached: {self.folder}: {error.strerror}")
 
     def info(self) -> CacheInfo:
         """Read every entry and count."""
@@ -116,17 +111,22 @@ class ScoreCache:
         key = _digest(_text(conditions))
         return self.folder / key[:2] / f"{key}.json"
 
-    def _warn_once(self, what: str) -> None:
-        if not self._warned:
-            self._warned = True
-            logger.warning("%s", what)
+    @contextmanager
+    def _warning(self, what: str) -> Iterator[None]:
+        """Say once what cannot be done, and go on."""
+        try:
+            yield
+        except OSError as error:
+            if not self._warned:
+                self._warned = True
+                logger.warning("%s: %s", what, error.strerror)
 
 
 def open_cache(setting: str) -> ScoreCache | None:
     """Return the cache that `Proxies.cache` names: ``user``, ``off`` or a folder."""
-    if setting == USER:
+    if setting == "user":
         setting = os.environ.get(VARIABLE) or str(cache_folder() / "scores")
-    return None if setting == OFF else ScoreCache(Path(setting).expanduser())
+    return None if setting == "off" else ScoreCache(Path(setting).expanduser())
 
 
 def _text(conditions: Mapping[str, object]) -> str:

@@ -11,11 +11,7 @@ if TYPE_CHECKING:
 
 
 def open_images(data: Data) -> ImageSet:
-    """Read all images that a section ``data`` names.
-
-    Raises:
-        DataError: They are made up and have no classes, or cannot be read; says why.
-    """
+    """Read all images that a section ``data`` names."""
     return read_images(
         data.source,
         data.path,
@@ -31,25 +27,13 @@ def batch_and_task(
 ) -> "tuple[Batch, Task, tuple[str, ...]]":
     """Return the batch that a search scores on, what networks are built for, and notes.
 
-    With a benchmark, or where images are made up, ``space.dataset`` decides; else the images do.
-
-    Args:
-        config: Of the search.
-        images: Its images, if they have been read already.
-
-    Raises:
-        DataError: The images cannot be had.
+    `images` are those of the search, if they have been read already. With a benchmark, or where
+    images are made up, ``space.dataset`` decides; else the images do.
     """
     data, task = config.data, task_of(config.space.dataset)
     if config.data_decides:
         images = images or open_images(data)
         batch = images.batch(data.batch_size, data.seed, data.validation)
         return batch, images.task, (images.described() + ".", *images.notes)
-    batch = load_batch(
-        data.source,
-        dataset=task.name,
-        batch_size=data.batch_size,
-        seed=data.seed,
-        path=data.path,
-    )
+    batch = load_batch(data.source, task.name, data.batch_size, data.seed, data.path)
     return batch, task, ()

@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from operator import itemgetter
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -19,18 +19,13 @@ from zc_search.spaces import AnyArchitecture
 WORKER_DIED = "the worker process died with it, twice"
 """The reason for a value that is missing because its worker was killed."""
 
-T = TypeVar("T")
-
 _LIMIT = "which is proxies.timeout"
 
 Group = tuple[AnyArchitecture, ...]
 """Architectures of one function, whose passes are shared."""
 
-SubmitGroup = Callable[[Group, Scores | None], Future[list[Scores]]]
+Submit = Callable[[Group, Scores | None], Future[list[Scores]]]
 """Called with a group, and the scores of another one of its function if they are known."""
-
-Submit = Callable[[AnyArchitecture, Scores | None], Future[Scores]]
-"""The same for one architecture."""
 
 
 def too_long(seconds: float) -> str:
@@ -50,39 +45,35 @@ def worth_another_try(reason: str) -> bool:
 
 @contextmanager
 def scoring(scorer: Scorer, workers: int, timeout: float | None = None) -> Iterator[Submit]:
-    """Yield a function that scores an architecture and returns a future of its scores.
+    """Yield what scores a group: in the call, on all cores, or in processes that share them.
 
-    With one worker and no time limit the scoring happens in the call, on all cores; else in
-    processes that get an equal share of the cores each; see `scoring_processes`.
+    The former is for one worker without a time limit; for the latter see `scoring_processes`.
     """
+    if workers > 1 or timeout is not None:
+        threads = max(1, available_cores() // workers)
+        with scoring_processes(scorer, workers, threads, timeout) as submit:
+            yield submit
+        return
 
-    def score_now(architecture: AnyArchitecture, known: Scores | None) -> Future[Scores]:
-        future: Future[Scores] = Future()
-        future.set_result(scorer.score(architecture))
+    def score_now(group: Group, known: Scores | None) -> Future[list[Scores]]:
+        future: Future[list[Scores]] = Future()
+        future.set_result([scorer.score(architecture) for architecture in group])
         return future
 
-    if workers == 1 and timeout is None:
-        yield score_now
-        return
-    with Crew(workers, _prepare, scorer, max(1, available_cores() // workers)) as crew:
-        yield (
-            lambda architecture, known: (
-                _Attempt(crew, scorer, (architecture,), known, timeout, itemgetter(0)).outcome
-            )
-        )
+    yield score_now
 
 
 @contextmanager
 def scoring_processes(
     scorer: Scorer, workers: int, threads: int, timeout: float | None = None
-) -> Iterator[SubmitGroup]:
-    """Yield a function that scores architectures of one function in one of several processes.
+) -> Iterator[Submit]:
+    """Yield what scores a group in one of several processes.
 
     A proxy that takes longer than `timeout` seconds, or with which the process dies twice, has no
     value for these architectures, with the reason; the others are computed all the same.
     """
     with Crew(workers, _prepare, scorer, threads) as crew:
-        yield lambda group, known: _Attempt(crew, scorer, group, known, timeout, list).outcome
+        yield lambda group, known: Attempt(crew, scorer, group, known, timeout).begin()
 
 
 def without_values(scorer: Scorer, architecture: AnyArchitecture, reason: str) -> Scores:
@@ -91,61 +82,51 @@ def without_values(scorer: Scorer, architecture: AnyArchitecture, reason: str) -
     return Scores(architecture, dict.fromkeys(names, math.nan), dict.fromkeys(names, reason))
 
 
-class _Attempt(Generic[T]):
+@dataclass
+class Attempt:
     """A task of a crew, tried until all that is left of its proxies has been computed."""
 
-    def __init__(
-        self,
-        crew: Crew,
-        scorer: Scorer,
-        group: Group,
-        known: Scores | None,
-        timeout: float | None,
-        answer: Callable[[list[Scores]], T],
-    ) -> None:
-        self.outcome: Future[T] = Future()
-        self._answer = answer
-        self._crew = crew
-        self._scorer = scorer
-        self._group = group
-        self._known = known
-        self._timeout = timeout
-        self._given_up: dict[str, str] = {}
-        self._died_with: set[str | None] = set()
-        self._try()
+    crew: Crew
+    scorer: Scorer
+    group: Group
+    known: Scores | None
+    timeout: float | None
+    given_up: dict[str, str] = field(default_factory=dict)
+    died_with: set[str | None] = field(default_factory=set)
+    outcome: Future[list[Scores]] = field(default_factory=Future)
 
-    def _try(self) -> None:
-        limit = None if self._timeout is None else self._timeout * len(self._group)
-        task = (self._group, self._known, dict(self._given_up))
-        future = self._crew.submit(_score, *task, timeout=limit, tries=1)
+    def begin(self) -> Future[list[Scores]]:
+        """Hand the task out, without the proxies given up; return what it will come to."""
+        limit = None if self.timeout is None else self.timeout * len(self.group)
+        task = (self.group, self.known, dict(self.given_up))
+        future = self.crew.submit(_score, *task, timeout=limit, tries=1)
         future.add_done_callback(self._tried)
+        return self.outcome
 
     def _tried(self, done: Future[list[Scores]]) -> None:
         try:
-            result = done.result()
+            self.outcome.set_result(done.result())
         except CancelledError:
             self.outcome.cancel()
         except TaskTimeoutError as error:
-            self._give_up(error.note, too_long(self._timeout or 0.0))
+            self._give_up(error.note, too_long(self.timeout or 0.0))
         except WorkerDiedError as error:
-            if error.note in self._died_with:
+            if error.note in self.died_with:
                 self._give_up(error.note, f"{WORKER_DIED} ({error})")
             else:
-                self._died_with.add(error.note)
-                self._try()
+                self.died_with.add(error.note)
+                self.begin()
         except BaseException as error:
             self.outcome.set_exception(error)
-        else:
-            self.outcome.set_result(self._answer(result))
 
     def _give_up(self, name: str | None, reason: str) -> None:
         """Go on without the proxy in hand, or without all where it was none of them."""
         if name is None:
-            nothing = [without_values(self._scorer, a, reason) for a in self._group]
-            self.outcome.set_result(self._answer(nothing))
+            nothing = [without_values(self.scorer, a, reason) for a in self.group]
+            self.outcome.set_result(nothing)
         else:
-            self._given_up[name] = reason
-            self._try()
+            self.given_up[name] = reason
+            self.begin()
 
 
 # In a process -------------------------------------------------------------------------------------
@@ -160,7 +141,7 @@ def _prepare(scorer: Scorer, threads: int) -> None:
 
 
 def _score(group: Group, known: Scores | None, given_up: Mapping[str, str]) -> list[Scores]:
-    return score_group(_scorer, group, known, given_up, watch=_Noted)
+    return score_group(_scorer, group, known, given_up, watch=_noted)
 
 
 def score_group(
@@ -168,34 +149,22 @@ def score_group(
     group: Group,
     known: Scores | None = None,
     given_up: Mapping[str, str] | None = None,
-    watch: Callable[[Proxy], Callable[..., Scalar]] | None = None,
+    watch: Callable[..., Scalar] | None = None,
 ) -> list[Scores]:
     """Score a group, without the proxies given up; nothing is remembered, so memory stays flat."""
     given_up = given_up or {}
-    names = [p.name for p in scorer.proxies]
     proxies = [p for p in scorer.proxies if p.name not in given_up]
-    fresh = scorer.fresh(replace(p, function=watch(p)) if watch else p for p in proxies)
+    fresh = scorer.fresh(replace(p, function=partial(watch, p)) if watch else p for p in proxies)
     if known is not None:
         fresh.remember(known)
-    found = [fresh.score(architecture) for architecture in group]
-    if not given_up:
-        return found
+    nothing = dict.fromkeys((p.name for p in scorer.proxies), math.nan)  # in the order asked for
     return [
-        replace(
-            s,
-            values={name: s.values.get(name, math.nan) for name in names},
-            failures={**s.failures, **given_up},
-        )
-        for s in found
+        replace(s, values={**nothing, **s.values}, failures={**s.failures, **given_up})
+        for s in map(fresh.score, group)
     ]
 
 
-@dataclass(frozen=True)
-class _Noted:
-    """The function of a proxy, which notes that it is in hand before it begins."""
-
-    proxy: Proxy
-
-    def __call__(self, probe: Probe, **options: Any) -> Scalar:
-        note(self.proxy.name)
-        return self.proxy.function(probe, **options)
+def _noted(proxy: Proxy, probe: Probe, **options: Any) -> Scalar:
+    """Compute a proxy, and note before that it is in hand."""
+    note(proxy.name)
+    return proxy.function(probe, **options)

@@ -15,11 +15,7 @@ _DRAWS = 50  # for each architecture wanted
 
 
 def with_proxies(config: Config, names: Sequence[str]) -> Config:
-    """Return the settings with these proxies, params and flops in place of those it computes.
-
-    Raises:
-        ConfigError: No name, or one that is not a proxy's.
-    """
+    """Return the settings with these proxies, params and flops in place of those it computes."""
     if not names:
         raise ConfigError("--proxies names none; such as --proxies snip,naswot_relu,synflow")
     settings = tables(config)
@@ -31,11 +27,7 @@ def with_proxies(config: Config, names: Sequence[str]) -> Config:
 
 
 def sample_space(space: AnySpace, count: int, seed: int) -> list[AnyArchitecture]:
-    """Draw distinct architectures uniformly; a larger sample of one seed contains a smaller one.
-
-    Raises:
-        ScoresError: The space has fewer.
-    """
+    """Draw distinct architectures uniformly; a larger sample of one seed contains a smaller one."""
     everything = whole_space(space)
     if everything is None:
         return _drawn(space, count, np.random.default_rng(seed))
@@ -68,23 +60,18 @@ def read_architectures(path: Path) -> list[AnyArchitecture]:
     """Read architecture strings: one a line, or the column ``architecture`` of a ``.csv`` file.
 
     Empty lines and those that begin with ``#`` are passed over.
-
-    Raises:
-        ArchitectureError: The file cannot be read, names none, or has a string that is none; the
-            message says in which line.
     """
+    first = 1
     try:
         if path.suffix == ".csv":
-            table = pd.read_csv(path, dtype=str)
-            if "architecture" not in table.columns:
+            table, first = pd.read_csv(path, dtype=str), 2
+            if "architecture" not in table:
                 raise ArchitectureError(
                     f"{path} has no column 'architecture'; it has {', '.join(table.columns)}"
                 )
             lines = table["architecture"].fillna("").tolist()
-            first = 2
         else:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
-            first = 1
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ArchitectureError(f"{path} cannot be read: {reason}") from error

@@ -26,13 +26,9 @@ _OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory")
 
 @dataclass(frozen=True)
 class Scores:
-    """What the proxies say of one architecture.
+    """What the proxies say of one architecture: a number each, and why one is not finite.
 
-    Attributes:
-        architecture: The architecture that was asked for.
-        values: A number by proxy; not finite where the proxy has no value for it.
-        failures: Why, by proxy, for every value that is not finite.
-        seconds: What computing them took; next to nothing if they came from the cache.
+    ``seconds`` is what computing them took, next to nothing if they came from the cache.
     """
 
     architecture: AnyArchitecture
@@ -48,20 +44,8 @@ class Scorer:
     scores do not depend on which isomorph was met first. What arrives in another process scores
     alike and remembers nothing.
 
-    Args:
-        proxies: What to compute.
-        batch: The images, for the whole search.
-        dataset: A data set of the benchmark, or a task: what the networks are built for.
-        channels: Width of the first stage; by default the benchmark's.
-        cells: Cells a stage; by default the benchmark's.
-        repeats: Initialisations to average over, with seeds ``seed``, ``seed + 1``, ...
-        seed: Seed of the weights.
-        device: Where to compute, as torch names it.
-        cache: Keeps values for other scorers; by default none does.
-
-    Raises:
-        DataError: The batch has labels that the networks have no class for.
-        ProxyError: The device is not there; fewer than one repeat, channel or cell.
+    Networks are those of a data set of the benchmark, or of a `Task`, by default with its channels
+    and cells; `repeats` initialisations have seeds ``seed``, ``seed + 1``, ..., and are averaged.
     """
 
     def __init__(
@@ -82,7 +66,15 @@ class Scorer:
         for key, count in counts.items():
             if count is not None and count < 1:
                 raise ProxyError(f"{key}: {count} is given; at least 1 is needed", key=key)
-        _check_labels(batch, task)
+        if batch.images.shape[1] != task.channels:
+            raise DataError(
+                f"the networks take {task.channels} channels, the images have "
+                f"{batch.images.shape[1]}"
+            )
+        if (largest := int(batch.labels.max())) >= task.classes:
+            raise DataError(
+                f"the batch has label {largest}, but {task.name} has only {task.classes} classes"
+            )
         self.proxies = tuple(proxies)
         self._device = torch_device(device)
         self.batch = batch.to(self._device)
@@ -199,17 +191,6 @@ class Scorer:
         return Scores(architecture, values, failures)
 
 
-def _check_labels(batch: Batch, task: Task) -> None:
-    if batch.images.shape[1] != task.channels:
-        raise DataError(
-            f"the networks take {task.channels} channels, the images have {batch.images.shape[1]}"
-        )
-    if (largest := int(batch.labels.max())) >= task.classes:
-        raise DataError(
-            f"the batch has label {largest}, but {task.name} has only {task.classes} classes"
-        )
-
-
 def torch_device(name: str) -> torch.device:
     """Return the device of a name, ``auto`` being a GPU where there is one."""
     if name == "auto":
@@ -217,8 +198,8 @@ def torch_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
         allowed = ("auto", "cpu", "cuda", "cuda:N")
         raise ProxyError.unknown("device", name, allowed, key="proxies.device")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
@@ -248,13 +229,11 @@ def not_finite(value: float) -> str:
 
 def make_probe(network: nn.Module, batch: Batch, proxies: Sequence[Proxy], seed: int = 0) -> Probe:
     """Return the probe that computes what some proxies need, and no more."""
-    needs = {
-        training: frozenset[str]().union(*(p.needs for p in proxies if p.training is training))
-        for training in (True, False)
-    }
-    return Probe(
-        network, batch.images, batch.labels, needs[True], seed, needs_evaluating=needs[False]
+    training, evaluating = (
+        frozenset[str]().union(*(p.needs for p in proxies if p.training is mode))
+        for mode in (True, False)
     )
+    return Probe(network, batch.images, batch.labels, training, seed, needs_evaluating=evaluating)
 
 
 def evaluate_proxies(
@@ -265,29 +244,24 @@ def evaluate_proxies(
     A proxy that raises gets NaN, so that one broken proxy does not cost the others' work;
     unless `strict`, where it ends in a `ProxyError`.
     """
-    scalars: dict[str, float | Tensor] = {}
+    scalars: dict[str, Tensor] = {}
     failures: dict[str, str] = {}
     for p in proxies:
         try:
-            scalars[p.name] = _checked(p(probe), probe.images.device)
+            scalars[p.name] = _scalar(p(probe), probe.images.device)
         except Exception as error:  # a proxy is anybody's code
-            reason = _reason(error, len(probe.images))
+            failures[p.name] = _reason(error, len(probe.images))
             if strict:
-                raise ProxyError(f"proxy {p.name!r} failed: {reason}") from error
-            failures[p.name] = reason
-            scalars[p.name] = math.nan
-    # One transfer, so that a device is waited for once.
-    tensors = [value for value in scalars.values() if isinstance(value, Tensor)]
-    moved = iter(torch.stack(tensors).tolist() if tensors else ())
-    values = {k: next(moved) if isinstance(v, Tensor) else v for k, v in scalars.items()}
-    for name, value in values.items():
-        if not math.isfinite(value):
-            failures.setdefault(name, not_finite(value))
-    return values, failures
+                raise ProxyError(f"proxy {p.name!r} failed: {failures[p.name]}") from error
+    values = dict.fromkeys((p.name for p in proxies), math.nan)
+    if scalars:  # one transfer, so that a device is waited for once
+        values |= zip(scalars, torch.stack([*scalars.values()]).tolist(), strict=True)
+    not_known = {k: not_finite(v) for k, v in values.items() if not math.isfinite(v)}
+    return values, {**not_known, **failures}
 
 
-def _checked(value: object, device: torch.device) -> float | Tensor:
-    """Return a proxy's value as a float, or as a float64 tensor without dimensions."""
+def _scalar(value: object, device: torch.device) -> Tensor:
+    """Return a proxy's value as a float64 tensor without dimensions."""
     if isinstance(value, Tensor):
         if value.numel() != 1 or value.is_complex() or value.dtype == torch.bool:
             raise TypeError(
@@ -296,7 +270,7 @@ def _checked(value: object, device: torch.device) -> float | Tensor:
         return value.detach().to(device, torch.float64).reshape(())
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"returned {type(value).__name__} {value!r}, not a number")
-    return float(value)
+    return torch.tensor(float(value), dtype=torch.float64, device=device)
 
 
 def _reason(error: Exception, images: int) -> str:

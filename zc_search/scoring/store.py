@@ -18,18 +18,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import Timeout
 
-from zc_search._utils.files import lock_beside, write_atomically
+from zc_search._utils.files import lock_beside, write_atomically, writing
 from zc_search.config import Config, config_to_toml, public
 from zc_search.errors import ScoresError
 from zc_search.scoring.parallel import worth_another_try
 from zc_search.scoring.scorer import Scorer, Scores
-from zc_search.scoring.scores_file import KEY, TEXTS, parts_of, read_part, to_frame
+from zc_search.scoring.scores_file import (
+    KEY,
+    TEXTS,
+    parts_of,
+    read_part,
+    settings_of,
+    to_frame,
+)
 from zc_search.spaces import read_architecture
 
 _PACKAGES = ("zc-search", "torch", "numpy")
-
-About = Mapping[str, Any]
-"""What a scores file says of itself; see `about`."""
 
 
 class ScoresWarning(UserWarning):
@@ -39,34 +43,28 @@ class ScoresWarning(UserWarning):
 class Store:
     """A scores file that grows, and says of itself what `about` says."""
 
-    def __init__(self, path: Path, said: About) -> None:
-        self._path = path
-        self._parts = parts_of(path)
-        self._said = said
+    def __init__(self, path: Path, said: Mapping[str, Any]) -> None:
+        self._path, self._parts, self._said = path, parts_of(path), said
         self._number = 0
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from the file; the lock goes with this process, however it ends."""
+        name = str(self._path)
         if self._path.is_dir():
-            raise ScoresError(f"out={str(self._path)!r} is a folder; name a file in it")
-        with self._writing():
+            raise ScoresError(f"out={name!r} is a folder; name a file in it", key="out", given=name)
+        with writing(name, ScoresError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 lock = lock_beside(self._path).acquire(timeout=0)
             except Timeout as error:
                 raise ScoresError(
-                    f"another process is writing {str(self._path)!r}; wait for it, or name "
-                    "another file"
+                    f"another process is writing {name!r}; wait for it, or name another file",
+                    key="out",
+                    given=name,
                 ) from error
         with lock:
-            with self._writing():
-                self._parts.mkdir(exist_ok=True)
-            try:
-                yield
-            finally:
-                if not self._part_files():
-                    shutil.rmtree(self._parts, ignore_errors=True)
+            yield
 
     def read(self) -> pd.DataFrame:
         """Return all scores so far; of two of one architecture the later ones."""
@@ -82,11 +80,8 @@ class Store:
                 tables.append(self._mine(BytesIO(data), part))
             else:
                 part.unlink()
-                warnings.warn(
-                    f"{part} is damaged; what it held is computed again",
-                    ScoresWarning,
-                    stacklevel=3,
-                )
+                said = f"{part} is damaged; what it held is computed again"
+                warnings.warn(said, ScoresWarning, stacklevel=3)
         frame = to_frame(pa.concat_tables([table.select(empty.column_names) for table in tables]))
         return frame.loc[~frame.index.duplicated(keep="last")]
 
@@ -94,21 +89,18 @@ class Store:
         """Save scores, whole or not at all."""
         self._number += 1
         data = to_bytes(to_table(scores, self._said))
-        with self._writing():
+        with writing(str(self._path), ScoresError):
+            self._parts.mkdir(exist_ok=True)
             write_atomically(self._parts / f"{self._number:06d}-{_digest(data)}.parquet", data)
 
     def finish(self) -> pd.DataFrame:
         """Merge the parts into the file, sorted by `Architecture.index`; return all of it."""
         table = self.read()
-        parts = self._part_files()
-        if parts or not self._path.exists():
+        if self._part_files() or not self._path.exists():
             table = table.iloc[np.argsort([read_architecture(text).index for text in table.index])]
-            columns = {name: table[name] for name in table.columns}
-            whole = _with_metadata({"architecture": table.index, **columns}, self._said)
-            with self._writing():
-                write_atomically(self._path, to_bytes(whole))
-            for part in parts:
-                part.unlink()
+            with writing(str(self._path), ScoresError):
+                write_atomically(self._path, to_bytes(_arrow(table.reset_index(), self._said)))
+        shutil.rmtree(self._parts, ignore_errors=True)
         return table
 
     def _mine(self, source: Path | BytesIO, path: Path) -> pa.Table:
@@ -116,33 +108,24 @@ class Store:
             table, said = read_part(source, path)
         except ScoresError as error:
             raise ScoresError(f"{error}; move it out of the way to compute it anew") from error
-        before, now = said["settings"], self._said["settings"]
-        lines = "\n  ".join(
-            f"{key}: {before.get(key)!r} before, {now.get(key)!r} now"
-            for key in dict.fromkeys((*before, *now))
-            if before.get(key) != now.get(key)
-        )
-        if lines:
+        if lines := changes(said["settings"], self._said["settings"]):
             raise ScoresError(
-                f"{path} holds scores of other settings:\n  {lines}\n"
-                "Take those again, or name another file with --out"
+                "\n  ".join((f"{path} holds scores of other settings:", *lines))
+                + "\nTake those again, or name another file with --out"
             )
         return table
 
     def _part_files(self) -> list[Path]:
         return sorted(self._parts.glob("[0-9]*-*.parquet"))
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise ScoresError(
-                f"out={str(self._path)!r} cannot be written: {error.strerror or error}; what was "
-                "saved before is kept",
-                key="out",
-                given=str(self._path),
-            ) from error
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a line for each key whose value is another one now."""
+    return [
+        f"{key}: {before.get(key)!r} before, {now.get(key)!r} now"
+        for key in dict.fromkeys((*before, *now))
+        if before.get(key) != now.get(key)
+    ]
 
 
 def about(config: Config, scorer: Scorer) -> dict[str, Any]:
@@ -151,20 +134,14 @@ def about(config: Config, scorer: Scorer) -> dict[str, Any]:
     ``settings`` must agree for two sets of scores to share a file.
     """
     versions = {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES}
-    settings: dict[str, object] = {
+    settings = settings_of(config) | {
         "proxies": sorted(p.name for p in scorer.proxies),
-        "space.dataset": config.dataset,
-        "space.channels": config.space.channels,
-        "space.cells": config.space.cells,
-        "data.source": config.data.source,
-        "data.batch_size": config.data.batch_size,
-        "data.seed": config.data.seed,
         "data.fingerprint": scorer.batch.fingerprint,
-        "proxies.repeats": config.proxies.repeats,
-        "proxies.seed": config.proxies.seed,
+        **{f"version of {p}": versions[p] for p in ("zc-search", "torch")},
     }
+    del settings["space.name"]  # an architecture's string says it
     return {
-        "settings": settings | {f"version of {p}": versions[p] for p in ("zc-search", "torch")},
+        "settings": settings,
         "proxies": {p.name: p.direction for p in scorer.proxies},
         "definitions": {p.name: p.definition for p in scorer.proxies},
         "seeds": {"data": config.data.seed, "weights": config.proxies.seed},
@@ -176,12 +153,11 @@ def about(config: Config, scorer: Scorer) -> dict[str, Any]:
 def scores_of(table: pd.DataFrame, proxies: Sequence[str]) -> dict[str, Scores]:
     """Return the scores in a table by architecture string, but those that want another try."""
     scores = {}
-    columns = (table[name] for name in ("seconds", "failures", *proxies))
-    for text, seconds, failures, *values in zip(table.index, *columns, strict=True):
-        reasons = json.loads(failures) if isinstance(failures, str) else {}
+    for text, row in zip(table.index, table.to_dict("records"), strict=True):
+        reasons = json.loads(row["failures"]) if isinstance(row["failures"], str) else {}
         if not any(map(worth_another_try, reasons.values())):
-            numbers = dict(zip(proxies, values, strict=True))
-            scores[text] = Scores(read_architecture(text), numbers, reasons, seconds)
+            values = {name: row[name] for name in proxies}
+            scores[text] = Scores(read_architecture(text), values, reasons, row["seconds"])
     return scores
 
 
@@ -192,7 +168,7 @@ def to_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def to_table(scores: Sequence[Scores], said: About) -> pa.Table:
+def to_table(scores: Sequence[Scores], said: Mapping[str, Any]) -> pa.Table:
     """Return scores as a table that says of itself what `said` says."""
     columns: dict[str, Sequence[object]] = {
         "architecture": [str(s.architecture) for s in scores],
@@ -201,18 +177,19 @@ def to_table(scores: Sequence[Scores], said: About) -> pa.Table:
         "seconds": [s.seconds for s in scores],
         "failures": [json.dumps(dict(s.failures)) if s.failures else None for s in scores],
     }
-    return _with_metadata(columns, said)
+    return _arrow(columns, said)
 
 
-def _with_metadata(columns: Mapping[str, Any], said: About) -> pa.Table:
-    """Build a table of columns; NaN stays NaN, which pandas would turn into null."""
-    arrays = {
-        name: pa.array(list(values), pa.string(), from_pandas=True)
-        if name in TEXTS
-        else pa.array(np.asarray(values, dtype=np.float64), from_pandas=False)
-        for name, values in columns.items()
-    }
-    table = pa.table(arrays)
+def _arrow(columns: Any, said: Mapping[str, Any]) -> pa.Table:
+    """Build a table of named columns; NaN stays NaN, which pandas would turn into null."""
+    table = pa.table(
+        {
+            name: pa.array(list(values), pa.string(), from_pandas=True)
+            if name in TEXTS
+            else pa.array(list(values), pa.float64(), from_pandas=False)
+            for name, values in columns.items()
+        }
+    )
     # So that pandas.read_parquet finds the index too.
     indexed = table.slice(0, 0).to_pandas().set_index("architecture")
     pandas_key = pa.Schema.from_pandas(indexed).metadata

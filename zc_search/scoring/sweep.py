@@ -3,14 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    wait,
-)
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,14 +21,14 @@ from zc_search.scoring.cache import open_cache
 from zc_search.scoring.images import batch_and_task
 from zc_search.scoring.parallel import (
     Group,
-    SubmitGroup,
+    Submit,
     score_group,
     scoring_processes,
     without_values,
     worker_died,
     worth_another_try,
 )
-from zc_search.scoring.scorer import Scorer, Scores
+from zc_search.scoring.scorer import Scorer, Scores, torch_device
 from zc_search.scoring.store import ScoresWarning, Store, about, scores_of
 from zc_search.spaces import AnyArchitecture, Architecture, read_architecture
 
@@ -56,15 +49,9 @@ _PASS, _BUILD = 16, 4
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a sweep stands.
+    """Where a sweep stands: of all asked for those done, and of this call's those new and failed.
 
-    Attributes:
-        total: Architectures asked for.
-        done: Those that have scores.
-        new: Those scored since this call began.
-        failed: Those of them with a value that is not finite.
-        share: Part of this call's expected work that is done, 0 to 1.
-        seconds: Since the first job was handed out.
+    ``share`` is the part of this call's expected work that is done, 0 to 1.
     """
 
     total: int
@@ -123,10 +110,10 @@ def score_space(
 
     Raises:
         ArchitectureError: A string that is no architecture.
-        ScoresError: The file cannot be written, is damaged, or has other settings; the executor
-            is gone; several architectures in succession killed their workers;
-            ``proxies.timeout`` is set, and `executor` is given.
-        ZcSearchError: Something in the configuration cannot be had, or the processes do not begin.
+        ScoresError: The file cannot be written, is damaged, or has other settings; several
+            architectures in succession killed their workers; the executor is gone, or cannot
+            keep ``proxies.timeout``.
+        ZcSearchError: Something in the configuration cannot be had.
 
     Warns:
         ScoresWarning: A part of an earlier call is damaged; it is computed again.
@@ -135,8 +122,7 @@ def score_space(
         raise ScoresError(f"workers={workers!r} must be at least 1", key="workers", given=workers)
     if executor is not None and config.proxies.timeout is not None:
         raise ScoresError(
-            f"proxies.timeout = {config.proxies.timeout:g}: the workers of an executor or of a "
-            "Dask cluster cannot be held to a time limit; leave it out, or do without them",
+            "proxies.timeout: workers of an executor, as of Dask, cannot be held to a time limit",
             key="proxies.timeout",
             given=config.proxies.timeout,
         )
@@ -156,7 +142,7 @@ def score_space(
             on_progress(begun)
             with _workers(scorer, config, workers, executor) as (submit, window):
                 results = finished(jobs, submit, window, scorer)
-                _run(results, _work(jobs), store, begun, save_every, on_progress)
+                _run(results, sum(job.work for job in jobs), store, begun, save_every, on_progress)
         table = store.finish()
     if lost := len(wanted.keys() - set(table.index)):
         raise ScoresError(
@@ -199,12 +185,19 @@ class Job:
     @property
     def cost(self) -> int:
         """Expected work now, in units of its own."""
-        of_function = 0
-        if self.known is None:
-            scored = self.group[0].representative()
-            operations = scored.ops if isinstance(scored, Architecture) else ("nor_conv_3x3",)
-            of_function = _PASS + sum(_SECONDS.get(operation, 0) for operation in operations)
-        return of_function + _BUILD * len(self.now)
+        return self._cost(len(self.now))
+
+    @property
+    def work(self) -> int:
+        """Expected work of this and all that follow it."""
+        return self._cost(len(self.group))
+
+    def _cost(self, networks: int) -> int:
+        if self.known is not None:
+            return _BUILD * networks
+        scored = self.group[0].representative()
+        operations = scored.ops if isinstance(scored, Architecture) else ("nor_conv_3x3",)
+        return _PASS + sum(_SECONDS.get(o, 0) for o in operations) + _BUILD * networks
 
 
 def reusable(candidates: Iterable[Scores]) -> Scores | None:
@@ -230,7 +223,7 @@ def make_jobs(
 
 
 def finished(
-    jobs: Iterable[Job], submit: SubmitGroup, window: int, scorer: Scorer
+    jobs: Iterable[Job], submit: Submit, window: int, scorer: Scorer
 ) -> Iterator[tuple[Job, list[Scores]] | None]:
     """Yield each job with its scores, and None when a second has passed without one."""
     queue = deque(jobs)
@@ -240,26 +233,22 @@ def finished(
         while queue and len(running) < window:
             job = queue.popleft()
             running[submit(job.now, job.known)] = job
-        done = wait(running, 1, FIRST_COMPLETED).done
+        done = wait(running, 1, "FIRST_COMPLETED").done
         if not done:
             yield None
         for future in done:
             job = running.pop(future)
             scores = _outcome(job, future, scorer)
-            deaths = (
-                deaths + 1
-                if any(worker_died(r) for s in scores for r in s.failures.values())
-                else 0
-            )
+            reasons = [reason for s in scores for reason in s.failures.values()]
+            deaths = deaths + 1 if any(map(worker_died, reasons)) else 0
             if deaths == _DEADLY:
                 raise ScoresError(
                     f"{_DEADLY} architectures in succession killed their worker, the last is "
-                    f"{job.group[0]} ({next(iter(scores[0].failures.values()))}); if the machine "
-                    "runs out of memory, take fewer workers or a smaller data.batch_size. What is "
-                    "done is kept"
+                    f"{job.group[0]} ({reasons[0]}); if the machine runs out of memory, take fewer "
+                    "workers or a smaller data.batch_size. What is done is kept"
                 )
             yield job, scores
-            if (following := job.next(scores)) is not None:
+            if following := job.next(scores):
                 queue.appendleft(following)
 
 
@@ -278,11 +267,6 @@ def _outcome(job: Job, future: Future[list[Scores]], scorer: Scorer) -> list[Sco
         return [without_values(scorer, a, reason) for a in job.now]
 
 
-def _work(jobs: Iterable[Job]) -> int:
-    """Expected work of jobs and of all that follow them."""
-    return sum(job.cost + _BUILD * (len(job.group) - len(job.now)) for job in jobs)
-
-
 def _run(
     results: Iterator[tuple[Job, list[Scores]] | None],
     work: int,
@@ -297,7 +281,7 @@ def _run(
     unsaved: list[Scores] = []
     try:
         for result in results:
-            if result is not None:
+            if result:
                 job, scores = result
                 unsaved += scores
                 done += len(scores)
@@ -320,14 +304,13 @@ def _run(
 @contextmanager
 def _workers(
     scorer: Scorer, config: Config, workers: int | None, executor: Executor | None
-) -> Iterator[tuple[SubmitGroup, int]]:
+) -> Iterator[tuple[Submit, int]]:
     """Yield what a job is handed to, and how many it takes so that no worker waits."""
     if executor is not None:
-        submit: SubmitGroup = partial(executor.submit, _score_alone, scorer)  # type: ignore[call-arg]
+        submit: Submit = partial(executor.submit, _score_alone, scorer)  # type: ignore[call-arg]
         yield submit, 2 * (workers or _WINDOW)
         return
-    on_gpu = config.proxies.device == "auto" and torch.cuda.is_available()
-    on_gpu = on_gpu or config.proxies.device.startswith("cuda")
+    on_gpu = torch_device(config.proxies.device).type == "cuda"
     workers = workers or (1 if on_gpu else available_cores())
     with scoring_processes(scorer, workers, 1, config.proxies.timeout) as submit:
         yield submit, 2 * workers

@@ -17,19 +17,15 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
-from types import TracebackType
 from typing import Any, Self
 
 from zc_search.errors import ZcSearchError
-
-TRIES = 2
-"""How often a task is handed out whose process dies."""
 
 
 class WorkerDiedError(ZcSearchError):
     """The process that a task was given to ended without an answer; `note` was its last one."""
 
-    def __init__(self, message: str = "", note: Any = None) -> None:
+    def __init__(self, message: str, note: Any = None) -> None:
         super().__init__(message)
         self.note = note
 
@@ -44,11 +40,11 @@ class WorkerNeverBeganError(ZcSearchError):
         )
 
 
-class TaskTimeoutError(TimeoutError):
+class TaskTimeoutError(Exception):
     """A task took too long; `note` was its last one."""
 
     def __init__(self, note: Any) -> None:
-        super().__init__()
+        super().__init__(note)
         self.note = note
 
 
@@ -96,12 +92,7 @@ class Crew:
             thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._lock:
             self._over.set()
             for member in [*self._alive.values()]:  # the threads take members out all the while
@@ -116,13 +107,12 @@ class Crew:
         function: Callable[..., Any],
         *args: Any,
         timeout: float | None = None,
-        tries: int = TRIES,
+        tries: int = 2,
     ) -> Future[Any]:
         """Hand out a task: an importable function, which may `note` how far it is.
 
-        Returns:
-            A future of its result, or of its exception; of a `TaskTimeoutError` after `timeout`
-            seconds from its start; of a `WorkerDiedError` if its process died `tries` times.
+        Its exception is the future's, or a `TaskTimeoutError` after `timeout` seconds from its
+        start, or a `WorkerDiedError` if its process died `tries` times.
         """
         task = _Task(function, args, timeout, tries)
         self._tasks.put(task)
@@ -145,14 +135,14 @@ class Crew:
         self._end(place)
 
     def _answer(self, place: int, task: _Task) -> tuple[bool, Any]:
-        for tries_left in reversed(range(task.tries)):
-            try:
-                return _ask(self._alive.get(place) or self._start(place), task)
-            except WorkerDiedError:
-                self._end(place)
-                if not tries_left or self._over.is_set():
-                    raise
-        raise AssertionError("a task is tried at least once")
+        try:
+            return _ask(self._alive.get(place) or self._start(place), task)
+        except WorkerDiedError:
+            self._end(place)
+            task.tries -= 1
+            if task.tries < 1 or self._over.is_set():
+                raise
+            return self._answer(place, task)
 
     def _end(self, place: int) -> None:
         if (member := self._alive.pop(place, None)) is not None:
@@ -192,9 +182,7 @@ def _ask(member: _Member, task: _Task) -> tuple[bool, Any]:
             if kind is not None:
                 return kind, value
             last = value
-    except (EOFError, OSError) as error:
-        if isinstance(error, TimeoutError):  # which is an OSError
-            raise
+    except (EOFError, OSError):
         member.process.join()
         raise WorkerDiedError(f"exit code {member.process.exitcode}", last) from None
 

@@ -84,7 +84,7 @@ class Queue:
         if settings.sampler == "brute_force":
             self._n_trials = min(self._n_trials, objective.space.size or self._n_trials)
         self._in_hand: deque[tuple[Trial, AnyArchitecture]] = deque()
-        self._jobs: dict[str, Future[Scores]] = {}
+        self._jobs: dict[str, Future[list[Scores]]] = {}
         self._functions: set[str] = set()
         self._asked = _asked([t.state for t in study.get_trials(deepcopy=False)])
         self._beside = 0
@@ -159,7 +159,7 @@ class Queue:
         # Another one of a function in hand waits for it, and is spared what they share.
         waits = text in self._jobs or key in self._functions or self._is_known(architecture)
         if architecture.infeasible is None and not waits:
-            self._jobs[text] = self._submit(architecture, self._objective.known(key))
+            self._jobs[text] = self._submit((architecture,), self._objective.known(key))
             self._functions.add(key)
 
     def _scores(self, architecture: AnyArchitecture) -> Scores | None:
@@ -169,11 +169,13 @@ class Queue:
         key = architecture.function_key
         job = self._jobs.pop(str(architecture), None)
         if job is None and not self._is_known(architecture):
-            job = self._submit(architecture, self._objective.known(key))
-        if job is not None:
-            self._objective.remember(job.result())
+            job = self._submit((architecture,), self._objective.known(key))
         self._functions.discard(key)
-        return self._objective.scorer.score(architecture) if job is None else job.result()
+        if job is None:
+            return self._objective.scorer.score(architecture)
+        (scores,) = job.result()
+        self._objective.remember(scores)
+        return scores
 
     def _is_known(self, architecture: AnyArchitecture) -> bool:
         return self._objective.scorer.knows(architecture)

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from zc_search.scoring.workers import Crew, WorkerDiedError, WorkerNeverBeganError, note
+from zc_search.scoring.workers import (
+    Crew,
+    TaskTimeoutError,
+    WorkerDiedError,
+    WorkerNeverBeganError,
+    note,
+)
 
 STATE: list[int] = []
 
@@ -59,7 +65,7 @@ def test_a_crew_outlives_whatever_its_tasks_do(tmp_path: Path) -> None:
         with pytest.raises(WorkerDiedError, match="exit code 3"):
             crew.submit(leave, tries=1).result()
         assert crew.submit(leave_once, tmp_path / "mark").result() == "done"
-        with pytest.raises(TimeoutError) as timeout:
+        with pytest.raises(TaskTimeoutError) as timeout:
             late.result()
         assert timeout.value.note == "in hand"
         assert crew.submit(prepared).result() == 7
