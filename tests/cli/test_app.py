@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,7 @@ TORCH_FREE = [
     ["evaluate", "scores.csv", "--bootstrap", "20"],
     ["ensemble", "fit", "scores.csv"],
     ["ensemble", "apply", "ensemble.toml", "scores.csv"],
+    ["compare", "--config", "compare.toml"],
 ]
 
 
@@ -86,7 +88,23 @@ def test_what_needs_no_torch_never_loads_it(tmp_path: Path) -> None:
     table = pd.DataFrame({"architecture": cells, "snip": [accuracies[cell] for cell in cells]})
     table["params"] = table["flops"] = range(len(table))
     table.to_csv(tmp_path / "scores.csv", index=False)
-    subprocess.run([sys.executable, "-c", code, json.dumps(TORCH_FREE)], check=True, cwd=tmp_path)
+    (tmp_path / "compare.toml").write_text(
+        "[compare]\ndatasets = ['cifar10']\nseeds = 2\naccuracies = 4\nworkers = 2\n"
+        "[algorithms]\nrandom = {}\nlocal_search = {}\n"
+    )
+    # Worker processes find it too.
+    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
+    paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    arguments = [sys.executable, "-c", code, json.dumps(TORCH_FREE)]
+    subprocess.run(arguments, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths})
+
+
+def test_a_look_up_needs_neither_pydantic_nor_pandas() -> None:
+    code = (
+        "import sys, zc_search; zc_search.open_benchmark().query(sys.argv[1])\n"
+        "assert not {'torch', 'pydantic', 'pandas'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, CELL], check=True)
 
 
 def test_progress_is_a_line_a_minute_where_there_is_no_terminal(

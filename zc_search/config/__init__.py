@@ -3,53 +3,7 @@
 The file is described in ``zc_search/config/search.toml``, which `starter` returns.
 """
 
-from zc_search.config.loading import ConfigWarning, load_config, parse_config
-from zc_search.config.metrics import METRIC_DIRECTIONS
-from zc_search.config.sections import (
-    SPACE_KEYS,
-    Benchmark,
-    Constraints,
-    Data,
-    Ensemble,
-    Output,
-    Proxies,
-    Space,
-    Study,
-    Training,
-)
-from zc_search.config.settings import ENSEMBLE, Config, Objective, ensemble_file
-from zc_search.config.types import SAMPLERS
-from zc_search.config.writing import (
-    RESUMABLE,
-    config_differences,
-    config_to_toml,
-    public,
-    starter,
-)
+import lazy_loader
 
-__all__ = [
-    "ENSEMBLE",
-    "METRIC_DIRECTIONS",
-    "RESUMABLE",
-    "SAMPLERS",
-    "SPACE_KEYS",
-    "Benchmark",
-    "Config",
-    "ConfigWarning",
-    "Constraints",
-    "Data",
-    "Ensemble",
-    "Objective",
-    "Output",
-    "Proxies",
-    "Space",
-    "Study",
-    "Training",
-    "config_differences",
-    "config_to_toml",
-    "ensemble_file",
-    "load_config",
-    "parse_config",
-    "public",
-    "starter",
-]
+# Imported on first use: a look-up of accuracies asks for the metrics' names and needs no pydantic.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
