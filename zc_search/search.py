@@ -3,8 +3,9 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 from platform import node
 
 import pandas as pd
@@ -23,9 +24,9 @@ from zc_search.study import (
     DATA,
     Objective,
     TrialRecord,
-    finished_trials,
     missing_values,
     open_study,
+    recorded,
     run_trials,
     set_aside,
     trials_table,
@@ -80,9 +81,8 @@ def run_search(
         begun = time.perf_counter()
         seconds = {"set-up": begun - start}
         progress = Progress(config.study.n_trials)
-        for trial in finished_trials(study):
-            if record := TrialRecord.of(trial):
-                progress.count(record)
+        for _, record in recorded(study):
+            progress.count(record)
         on_progress(progress)
 
         def on_trial(number: int, record: TrialRecord) -> None:
@@ -91,9 +91,11 @@ def run_search(
             progress.seconds = time.perf_counter() - begun
             on_progress(progress)
 
+        # Who has the lock of this folder can work on the study once only.
+        name = f"{node()}:{folder.path.resolve()}" if config.study.storage else "main"
         interrupted = None
         try:
-            run_trials(study, objective, on_trial, name=_name(config, folder))
+            run_trials(study, objective, on_trial, name=name)
         except KeyboardInterrupt as interrupt:
             interrupted = interrupt
         seconds["search"] = time.perf_counter() - begun
@@ -103,18 +105,13 @@ def run_search(
         return result
 
 
-def _name(config: Config, folder: RunFolder) -> str:
-    """Return what can work on a study once only: who has the lock of this folder."""
-    return "main" if config.study.storage is None else f"{node()}:{folder.path.resolve()}"
-
-
 def _conclude(
     folder: RunFolder, study: Study, objective: Objective, seconds: Mapping[str, float]
 ) -> SearchResult:
     """Fit the ensembles to what the study holds, and write everything down."""
     start = time.perf_counter()
     config, benchmark, trials = objective.config, objective.benchmark, trials_table(study)
-    ensemble = on_pareto = None
+    ensemble = on_pareto = optimum = None
     ranked = pd.DataFrame()
     scores = ScoresTable.of_trials(
         config,
@@ -136,9 +133,12 @@ def _conclude(
                 on_pareto = None
     if ensemble is not None:
         ranked = ranking(ensemble, trials)
+    if benchmark is not None:
+        with suppress(BenchmarkError):  # it does not say
+            optimum = benchmark.best(config.benchmark.metric)[1]
     notes += missing_values(study)
-    notes += _save(ensemble, folder, "ensemble.toml")
-    _save(on_pareto, folder, "ensemble-pareto.toml")
+    notes += _save(ensemble, folder.path / "ensemble.toml")
+    _save(on_pareto, folder.path / "ensemble-pareto.toml")
     result = SearchResult(
         config=config,
         folder=folder.path,
@@ -150,34 +150,22 @@ def _conclude(
         notes=tuple(notes),
         seconds={**seconds, "ensemble": time.perf_counter() - start},
         provenance=benchmark.provenance if benchmark else "",
-        optimum=_optimum(objective),
+        optimum=optimum,
         pareto_ensemble=on_pareto,
     )
     write_outputs(result, study, folder)
     return result
 
 
-def _save(ensemble: Ensemble | None, folder: RunFolder, name: str) -> list[str]:
-    """Write an ensemble, or remove that of an earlier end of this run; say why there is none."""
+def _save(ensemble: Ensemble | None, path: Path) -> list[str]:
+    """Write an ensemble in place of that of an earlier end of this run; say why there is none."""
+    path.unlink(missing_ok=True)
     try:
         if ensemble is not None:
-            ensemble.save(folder.path / name)
-            return []
+            ensemble.save(path)
     except EnsembleError as error:  # a regressor of scikit-learn's has no weights to write
-        notes = [f"No {name}: {error}"]
-    else:
-        notes = []
-    (folder.path / name).unlink(missing_ok=True)
-    return notes
-
-
-def _optimum(objective: Objective) -> float | None:
-    """Return the best value that the benchmark holds; None where it does not say."""
-    try:
-        benchmark, metric = objective.benchmark, objective.config.benchmark.metric
-        return None if benchmark is None else benchmark.best(metric)[1]
-    except BenchmarkError:
-        return None
+        return [f"No {path.name}: {error}"]
+    return []
 
 
 def _best(ranked: pd.DataFrame, objective: Objective) -> Best | None:
@@ -195,9 +183,6 @@ def _best(ranked: pd.DataFrame, objective: Objective) -> Best | None:
     if (benchmark := objective.benchmark) is None:
         return best
     metric = objective.config.benchmark.metric
-    return replace(
-        best,
-        true=benchmark.query(best.architecture)[metric],
-        rank=benchmark.rank(best.architecture, metric),
-        out_of=len(benchmark),
-    )
+    true = benchmark.query(best.architecture)[metric]
+    rank = benchmark.rank(best.architecture, metric)
+    return replace(best, true=true, rank=rank, out_of=len(benchmark))

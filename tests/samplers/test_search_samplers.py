@@ -17,7 +17,7 @@ from zc_search.samplers import advice, function_key, make_sampler
 from zc_search.spaces import OPERATIONS as CHOICES
 from zc_search.spaces import PARAMETERS as EDGES
 from zc_search.spaces import CellSpace
-from zc_search.study.study import taken_up
+from zc_search.study.trials import taken_up
 
 OURS = ("regularized_evolution", "local_search", "predictor_guided")
 

@@ -34,10 +34,6 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
-def _workers(count: int | None) -> list[str]:
-    return [] if count is None else [f"study.workers={count}"]
-
-
 def search(
     context: typer.Context,
     config: Config = None,
@@ -74,7 +70,8 @@ def search(
     if config is None:
         raise UsageError("name a search file: zc-search --config search.toml", key="--config")
 
-    chosen = load_config(config, [*(settings or ()), *_workers(workers)])
+    more = [] if workers is None else [f"study.workers={workers}"]
+    chosen = load_config(config, [*(settings or ()), *more])
     # Only now, so that a wrong setting is said at once.
     import optuna
     from rich.console import Console

@@ -65,21 +65,16 @@ def _work(address: str, name: str, local: "Local", allow_code: bool, own: "Confi
 
     from zc_search._utils.passwords import without_passwords
     from zc_search.samplers import sampler_of
-    from zc_search.study import TrialRecord
     from zc_search.study.worker import join_study
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    told = 0
+    told: list[int] = []
 
     def on_joined(config: "Config", trials: int) -> None:
         typer.echo(
             f"working on {name!r} in {without_passwords(address)}: {trials} trials so far, "
             f"{config.study.n_trials} in all"
         )
-
-    def on_trial(number: int, record: TrialRecord) -> None:
-        nonlocal told
-        told += 1
 
     finished = join_study(
         address,
@@ -89,6 +84,7 @@ def _work(address: str, name: str, local: "Local", allow_code: bool, own: "Confi
         allow_code=allow_code,
         own=own,
         on_joined=on_joined,
-        on_trial=on_trial,
+        on_trial=lambda number, record: told.append(number),
     )
-    typer.echo(f"{name!r} has {finished} finished trials; {told} of them since this worker came")
+    since = f"{len(told)} of them since this worker came"
+    typer.echo(f"{name!r} has {finished} finished trials; {since}")

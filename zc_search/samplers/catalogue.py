@@ -24,20 +24,15 @@ _ONE_SEED_FOR_ALL = (QMCSampler, GridSampler)
 def find_sampler(name: str, key: str = "study.sampler") -> Callable[..., BaseSampler]:
     """Return a sampler's class, or for one of this project's what makes it for a space and a seed.
 
-    Args:
-        name: A key of `SAMPLERS`, or ``module:Class`` of any importable Optuna sampler.
-        key: The setting, for errors.
-
-    Raises:
-        ConfigError: No such sampler.
+    `name` is a key of `SAMPLERS`, or ``module:Class`` of any importable Optuna sampler; `key` is
+    the setting, for the ConfigError where there is no such sampler.
     """
     if name not in SAMPLERS and not is_plugin(name):
         raise ConfigError.unknown("sampler", name, (*SAMPLERS, "module:Class"), key=key)
     kind: Callable[..., BaseSampler] = load_plugin(SAMPLERS.get(name, name), key, ConfigError)
     if name not in SAMPLERS and not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
-        raise ConfigError(
-            f"{key}: {name!r} is no subclass of optuna.samplers.BaseSampler", key=key, given=name
-        )
+        message = f"{key}: {name!r} is no subclass of optuna.samplers.BaseSampler"
+        raise ConfigError(message, key=key, given=name)
     return kind
 
 
@@ -72,13 +67,13 @@ def make_sampler(
     space = space or CellSpace()
     kind = find_sampler(name, keys[0])
     ours = not isinstance(kind, type)
-    parameters = inspect.signature(kind).parameters
+    seeded = "seed" in inspect.signature(kind).parameters
     check_options(name, kind, options, keys[1])
     if ours:
         kind = partial(kind, space)
     elif kind is QMCSampler and resumable:
         kind = partial(NumberedQMCSampler, distributions(space))
-    make = partial(_make, kind, dict(options), "seed" in parameters)
+    make = partial(_make, kind, dict(options), seeded)
     try:
         sampler = make(seed)
     except (AttributeError, TypeError, ValueError, ZcSearchError) as error:
@@ -87,7 +82,7 @@ def make_sampler(
         return sampler
     if isinstance(sampler, GridSampler):
         _check_grid(options, space, distinct=distinct)
-    if resumable and "seed" in parameters and not isinstance(sampler, _ONE_SEED_FOR_ALL):
+    if resumable and seeded and not isinstance(sampler, _ONE_SEED_FOR_ALL):
         # TPE's groups are kept by the sampler that inferred them.
         one_space = name in SAMPLERS and not options.get("group")
         sampler = ResumableSampler(make, seed, one_space=one_space)
@@ -97,21 +92,15 @@ def make_sampler(
 
 
 def sampler_of(config: Config, space: AnySpace) -> BaseSampler:
-    """Return the sampler of a search.
-
-    Raises:
-        ConfigError: See `make_sampler`; or a sampler for one objective, where there are several.
-    """
+    """Return the sampler of a search; a ConfigError where it cannot be had or does not suit."""
     study = config.study
     names = [objective.name for objective in config.active_objectives]
     if study.sampler == "predictor_guided" and len(names) > 1 and not study.sum_objectives:
-        raise ConfigError(
+        message = (
             f"study.sampler: 'predictor_guided' takes one objective, and there are {len(names)} "
-            f"({', '.join(names)}); give the others scale = 0, or choose another sampler, such as "
-            "'nsgaii'",
-            key="study.sampler",
-            given=study.sampler,
+            f"({', '.join(names)}); give the others scale = 0, or choose 'nsgaii'"
         )
+        raise ConfigError(message, key="study.sampler", given=study.sampler)
     return make_sampler(
         study.sampler, study.sampler_options, study.seed, space=space, distinct=study.distinct
     )
@@ -128,11 +117,7 @@ def _make(
 def check_options(
     name: str, kind: Callable[..., object], options: Mapping[str, Any], key: str
 ) -> None:
-    """Refuse options that a class or function does not take, or not of their defaults' type.
-
-    Raises:
-        ConfigError: One of these.
-    """
+    """Refuse options that a class or function does not take, or not of their defaults' type."""
     parameters = inspect.signature(kind).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
@@ -142,12 +127,8 @@ def check_options(
         if option not in allowed:
             raise ConfigError.unknown(f"option of {name!r}", option, allowed, key=place)
         if wanted := _other_kind(value, parameters[option]):
-            raise ConfigError(
-                f"{place}: {value!r} is given; Allowed: {wanted}",
-                key=place,
-                given=value,
-                allowed=(wanted,),
-            )
+            message = f"{place}: {value!r} is given; Allowed: {wanted}"
+            raise ConfigError(message, key=place, given=value, allowed=(wanted,))
 
 
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
@@ -165,43 +146,32 @@ def _other_kind(value: object, parameter: inspect.Parameter) -> str | None:
     if annotated.startswith("Callable") or inspect.isfunction(default):
         return None if callable(value) else "a function"
     kind = annotated if default is None else type(default).__name__
-    types, words = _KINDS.get(kind, ((), ""))
-    return words if types and type(value) not in types else None
+    types, words = _KINDS.get(kind, ((type(value),), ""))
+    return None if type(value) in types else words
 
 
 def _check_grid(options: Mapping[str, Any], space: AnySpace, *, distinct: bool) -> None:
     if distinct:
-        raise ConfigError(
-            "study.distinct: a grid looks at no point twice; Allowed: false",
-            key="study.distinct",
-            given=True,
-            allowed=("false",),
-        )
+        key, message = "study.distinct", "a grid looks at no point twice; Allowed: false"
+        raise ConfigError(f"{key}: {message}", key=key, given=True, allowed=("false",))
     if lacking := [name for name in space.choices if name not in options["search_space"]]:
-        raise ConfigError(
-            f"study.sampler_options.search_space: the grid lacks {', '.join(lacking)}",
-            key="study.sampler_options.search_space",
-            allowed=space.choices,
-        )
+        key = "study.sampler_options.search_space"
+        message = f"{key}: the grid lacks {', '.join(lacking)}"
+        raise ConfigError(message, key=key, allowed=space.choices)
 
 
 def advice(name: str, objectives: int) -> str | None:
     """Return what to choose instead of a sampler, where another serves a study better."""
-    if name == "tpe" and objectives >= 4:
-        return f"TPE slows down with every trial; {recommendation(objectives)}"
-    if name == "predictor_guided" and objectives > 1:
-        return f"predictor_guided is for one objective; {recommendation(objectives)}"
-    if name in ("nsgaii", "nsgaiii") and objectives == 1:
-        return f"{name} looks for trade-offs, and there is one objective; {recommendation(1)}"
-    return None
-
-
-def recommendation(objectives: int) -> str:
-    """Say which sampler suits a number of objectives."""
     if objectives == 1:
-        return (
-            "for an accuracy 'predictor_guided' serves better, for anything else 'local_search' "
-            "or 'regularized_evolution'"
+        better = (
+            f"{name} looks for trade-offs, and there is one objective; for an accuracy "
+            "'predictor_guided' serves better, for anything else 'local_search' or "
+            "'regularized_evolution'"
         )
-    better = "'nsgaii' or 'regularized_evolution'" if objectives < 4 else "'nsgaiii'"
-    return f"for {objectives} objectives {better} serves better"
+        return better if name in ("nsgaii", "nsgaiii") else None
+    others = "'nsgaii' or 'regularized_evolution'" if objectives < 4 else "'nsgaiii'"
+    better = f"for {objectives} objectives {others} serves better"
+    if name == "predictor_guided":
+        return f"predictor_guided is for one objective; {better}"
+    slow = name == "tpe" and objectives >= 4
+    return f"TPE slows down with every trial; {better}" if slow else None

@@ -1,11 +1,13 @@
 """The samplers of this project on a search space, and the models that may guide them."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, DotProduct, WhiteKernel
+from sklearn.linear_model import BayesianRidge
+from sklearn.tree import DecisionTreeRegressor
 
 from zc_search.ensemble.models import make_model
 from zc_search.errors import ConfigError, ZcSearchError
@@ -16,7 +18,7 @@ from zc_search.samplers.portable import (
     PredictorGuidedSampler,
     RegularizedEvolutionSampler,
 )
-from zc_search.spaces import AnySpace, CellSpace
+from zc_search.spaces import AnySpace
 
 
 def regularized_evolution(
@@ -32,23 +34,12 @@ def regularized_evolution(
 ) -> RegularizedEvolutionSampler:
     """Return regularized evolution, which suggests no function twice.
 
-    Args:
-        space: The search space.
-        seed: Of all random choices.
-        population_size: See `RegularizedEvolutionSampler`.
-        tournament_size: See there.
-        warmup: See there; what is thought of a cell beforehand is `Knowledge.prior`.
-        moves: See there.
-        scores: See `gather`.
-        aggregate: See ``among`` of `gather`.
-
-    Raises:
-        ZcSearchError: See `gather`.
-        ValueError: A number is out of range, or scores are given that nothing is chosen by.
+    `scores` and `aggregate` (the ``among`` of `gather`) say what `warmup` and `moves` go by; the
+    other options are those of `RegularizedEvolutionSampler`.
     """
     table: dict[Hashable, float] | None = None
     if warmup or moves > 1:
-        known = _known(space, scores, among=aggregate)
+        known = gather(space, scores, among=aggregate)
         keys = (architecture.function_key for architecture in known.architectures)
         table = dict(zip(keys, known.prior.tolist(), strict=True))
     elif scores or aggregate:
@@ -88,27 +79,11 @@ def predictor_guided(
 ) -> PredictorGuidedSampler:
     """Return a search of cells that is guided by a predictor of their accuracy.
 
-    Args:
-        space: The search space.
-        seed: Of all random choices.
-        model: See `find_model`.
-        scores: See `gather`.
-        proxies: See `gather`.
-        aggregate: See ``among`` of `gather`.
-        cell: See `gather`.
-        acquisition: See `PredictorGuidedSampler`.
-        kappa: See there; by default the model's own.
-        copies: See there; by default the model's own.
-        startup: See there.
-        startup_share: See there.
-        refit_every: See there.
-
-    Raises:
-        ZcSearchError: See `gather` and `find_model`.
-        ValueError: A number is out of range.
+    For `model` see `find_model`, for `scores`, `proxies`, `aggregate` and `cell` `gather`; the
+    other options are those of `PredictorGuidedSampler`, kappa and copies by default the model's.
     """
     chosen = find_model(model)
-    known = _known(space, scores, proxies=proxies, among=aggregate, cell=cell)
+    known = gather(space, scores, proxies=proxies, among=aggregate, cell=cell)
     if model not in MODELS:
         _try_out(model, chosen, known, max(startup // max(refit_every, 1) * refit_every, 1))
     return PredictorGuidedSampler(
@@ -129,43 +104,29 @@ def predictor_guided(
 
 
 class Model(NamedTuple):
-    """A model, and how a search listens to it.
-
-    Attributes:
-        make: Returns an unfitted regressor for a seed.
-        kappa: How many deviations a search credits its mean with.
-        copies: Resamples that its uncertainty is taken from, where it does not say it itself.
-    """
+    """A model, and how a search listens to it."""
 
     make: Callable[[int], Any]
+    """Returns an unfitted regressor for a seed."""
     kappa: float
+    """How many deviations a search credits its mean with."""
     copies: int = 20
+    """Resamples that its uncertainty is taken from, where it does not say it itself."""
 
 
 def _process(seed: int) -> Any:
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import RBF, DotProduct, WhiteKernel
-
     # Two candidates at random are √2 apart (see `Knowledge`); the noise is of a variance of 1.
     kernel = RBF(2.0, "fixed") + DotProduct(0.0, "fixed") + WhiteKernel(0.05, "fixed")
     return GaussianProcessRegressor(kernel, optimizer=None)
 
 
-def _linear(seed: int) -> Any:
-    from sklearn.linear_model import BayesianRidge
-
-    return BayesianRidge()
-
-
 def _tree(seed: int) -> Any:
-    from sklearn.tree import DecisionTreeRegressor
-
     return DecisionTreeRegressor(max_features=0.3, random_state=seed)
 
 
 MODELS: Mapping[str, Model] = {
     "gp": Model(_process, kappa=2.0),
-    "linear": Model(_linear, kappa=1.0),
+    "linear": Model(lambda seed: BayesianRidge(), kappa=1.0),
     "random_forest": Model(_tree, kappa=1.0, copies=50),
 }
 """Models by name: a Gaussian process around a linear trend, Bayesian ridge regression, and trees
@@ -201,40 +162,3 @@ def _try_out(name: str, model: Model, known: Knowledge, values: int) -> None:
             f"model {name!r} cannot be fitted to the first {values} accuracies: {error}; a larger "
             "startup gives it more"
         ) from error
-
-
-def _known(
-    space: AnySpace,
-    scores: str | None,
-    *,
-    proxies: Sequence[str] | None = None,
-    among: Sequence[str] | None = None,
-    cell: bool = True,
-) -> Knowledge:
-    if not isinstance(space, CellSpace):
-        raise ZcSearchError(
-            "what is known beforehand is known of cells of NAS-Bench-201 only, and space.name = "
-            f"{space.name!r}; Allowed: another sampler, or regularized_evolution without warmup "
-            "and moves",
-            key="space.name",
-            given=space.name,
-            allowed=("nasbench201",),
-        )
-    written = Path(scores).stat().st_mtime_ns if scores and Path(scores).exists() else 0
-    return _gather_once(space, scores, written, _tuple(proxies), _tuple(among), cell)
-
-
-def _tuple(names: Sequence[str] | None) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names or ())
-
-
-@lru_cache(maxsize=8)  # many searches of one space differ in nothing but their seed
-def _gather_once(
-    space: CellSpace,
-    scores: str | None,
-    written: int,
-    proxies: tuple[str, ...],
-    among: tuple[str, ...],
-    cell: bool,
-) -> Knowledge:
-    return gather(space, scores, proxies=proxies, among=among, cell=cell)

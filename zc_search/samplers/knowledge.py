@@ -14,8 +14,9 @@ from zc_search.ensemble import DEFAULT_AGGREGATE
 from zc_search.ensemble import aggregate as aggregate_columns
 from zc_search.errors import ScoresError, ZcSearchError, unknown_name
 from zc_search.proxies.catalogue import Direction
+from zc_search.samplers.portable.memory import at_least
 from zc_search.scoring.scores_file import accuracy_directions, load_scores
-from zc_search.spaces import Architecture, CellSpace
+from zc_search.spaces import AnySpace, Architecture, CellSpace
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, cell_features, flow_features
 
 Floats = NDArray[np.float64]
@@ -33,25 +34,24 @@ from few combinations, so that figures of NAS-Bench-201 are optimistic for them.
 """
 
 
-class Knowledge(NamedTuple):
-    """What is known of the candidates, one for each function that the search space has.
+_NO_SCORES = "there are no scores; name a file with scores = ..."
 
-    Attributes:
-        architectures: The candidates.
-        features: Candidates x features: the flow of the signal and proxies have equal weight, and
-            two candidates drawn at random have a mean squared distance of 2.
-        prior: How promising each is, more being better.
-        source: Where the prior and the features come from, in a few words.
-    """
+
+class Knowledge(NamedTuple):
+    """What is known of the candidates, one for each function that the search space has."""
 
     architectures: tuple[Architecture, ...]
     features: Floats
+    """Candidates x features: the flow of the signal and proxies have equal weight, and two
+    candidates drawn at random have a mean squared distance of 2."""
     prior: Floats
+    """How promising each is, more being better."""
     source: str
+    """Where the prior and the features come from, in a few words."""
 
 
 def gather(
-    space: CellSpace,
+    space: AnySpace,
     scores: str | None = None,
     *,
     proxies: Sequence[str] | None = None,
@@ -61,7 +61,7 @@ def gather(
     """Gather what is known of the cells of a search space.
 
     Args:
-        space: The search space.
+        space: The search space, of NAS-Bench-201 cells.
         scores: File of `zc-search score`. Only cells in it are candidates: a sample of the space
             makes a search of the sample.
         proxies: Columns that are features; by default all.
@@ -72,37 +72,77 @@ def gather(
 
     Raises:
         ScoresError: The file cannot be read, or has none of these cells.
-        ZcSearchError: A column that the file does not have, or nothing to make features from.
+        ZcSearchError: Another space, a column that the file does not have, or nothing to make
+            features from.
     """
-    known: dict[str, str] = {}
+    if not isinstance(space, CellSpace):
+        raise ZcSearchError(
+            "what is known beforehand is known of cells of NAS-Bench-201 only, and space.name = "
+            f"{space.name!r}; Allowed: another sampler, or regularized_evolution without warmup "
+            "and moves",
+            key="space.name",
+            given=space.name,
+            allowed=("nasbench201",),
+        )
     if scores is None:
         if proxies or not cell:
-            given = "proxies" if proxies else "cell = false"
-            raise ZcSearchError(f"{given}: there are no scores; name a file with scores = ...")
-        architectures = _distinct(space)
-        table = _live_parameters([str(a) for a in architectures])
-        among = columns_to_aggregate(among, table.columns, None)
-        groups = [flow_features(table.index).to_numpy()]
-        source = f"how signals flow through each cell, and an aggregate of {', '.join(among)}"
-    else:
-        table, known = read_scores(scores)
-        proxies = tuple(proxies or known)
-        _check_columns(proxies, known, scores)
-        among = columns_to_aggregate(among, known, scores)
-        rows = [(a, row) for a, row in _first_rows(table) if a in space]
-        if not rows:
-            raise ScoresError(f"{scores} has scores of no cell in the search space")
-        architectures = tuple(architecture for architecture, _ in rows)
-        table = table.iloc[[row for _, row in rows]]
-        groups = [np.column_stack([_ranks(table[name].to_numpy(float)) for name in proxies])]
-        if cell:
-            groups.append(flow_features(table.index).to_numpy())
-        source = (
-            f"{len(architectures):,} functions scored in {scores}, by the aggregate of "
-            f"{', '.join(among)}"
-        )
+            raise ZcSearchError(f"{'proxies' if proxies else 'cell = false'}: {_NO_SCORES}")
+        return _gather_unscored(space, _names(among))
+    return _gather_scored(space, scores, _written(scores), _names(proxies), _names(among), cell)
+
+
+def _names(names: Sequence[str] | None) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())
+
+
+def _written(path: str) -> int:
+    return Path(path).stat().st_mtime_ns if Path(path).exists() else 0
+
+
+@lru_cache(maxsize=4)  # many searches of one space differ in nothing but their seed
+def _gather_unscored(space: CellSpace, among: tuple[str, ...]) -> Knowledge:
+    first: dict[str, Architecture] = {}
+    for architecture in space:
+        if architecture.reaches_output:
+            first.setdefault(architecture.function_key, architecture)
+    if not first:
+        raise ZcSearchError("in no cell of the search space does the input reach the output")
+    table = _live_parameters([str(architecture) for architecture in first.values()])
+    among = columns_to_aggregate(among, table.columns, None)
+    features = _joined([flow_features(table.index).to_numpy()])
+    source = f"how signals flow through each cell, and an aggregate of {', '.join(among)}"
+    return Knowledge(tuple(first.values()), features, _worth(table, among, {}).to_numpy(), source)
+
+
+@lru_cache(maxsize=8)
+def _gather_scored(
+    space: CellSpace,
+    scores: str,
+    written: int,
+    proxies: tuple[str, ...],
+    among: tuple[str, ...],
+    cell: bool,
+) -> Knowledge:
+    table, known = read_scores(scores)
+    proxies = proxies or tuple(known)
+    _check_columns(proxies, known, scores)
+    among = columns_to_aggregate(among, known, scores)
+    # The first cell of each function; cells with dead edges come later.
+    first: dict[str, tuple[Architecture, int]] = {}
+    for row, string in enumerate(table.index):
+        architecture = Architecture.from_string(string)
+        if architecture.reaches_output:
+            first.setdefault(architecture.function_key, (architecture, row))
+    inside = {architecture: row for architecture, row in first.values() if architecture in space}
+    if not inside:
+        raise ScoresError(f"{scores} has scores of no cell in the search space")
+    table = table.iloc[[*inside.values()]]
+    groups = [np.column_stack([_ranks(table[name].to_numpy(float)) for name in proxies])]
+    if cell:
+        groups.append(flow_features(table.index).to_numpy())
+    source = f"{len(inside):,} functions scored in {scores}, by the aggregate of {', '.join(among)}"
     prior = _worth(table, among, known).to_numpy()
-    return Knowledge(architectures, _joined(groups), prior, source)
+    return Knowledge(tuple(inside), _joined(groups), prior, source)
 
 
 def zero_cost(
@@ -126,29 +166,27 @@ def zero_cost(
         ZcSearchError: See `gather`.
         ValueError: No candidate.
     """
-    if candidates < 1:
-        raise ValueError(f"candidates={candidates!r}: Allowed: at least 1")
-    rng = np.random.default_rng(seed)
-    known: dict[str, str] = {}
+    at_least(1, candidates=candidates)
     if scores is None:
-        cells = list(space)
-        table = _live_parameters([str(cells[row]) for row in _drawn(rng, len(cells), candidates)])
-        among = columns_to_aggregate(aggregate, table.columns, None)
+        cells = [str(architecture) for architecture in space]
+        rows = _drawn(seed, len(cells), candidates)
+        table, known = _live_parameters([cells[row] for row in rows]), None
     else:
         table, known = read_scores(scores)
-        among = columns_to_aggregate(aggregate, known, scores)
         table = table[[Architecture.from_string(cell) in space for cell in table.index]]
-        table = table.iloc[_drawn(rng, len(table), candidates)]
-    return Architecture.from_string(str(_worth(table, among, known).idxmax()))
+        table = table.iloc[_drawn(seed, len(table), candidates)]
+    among = columns_to_aggregate(aggregate, known or table.columns, scores)
+    return Architecture.from_string(str(_worth(table, among, known or {}).idxmax()))
+
+
+def _drawn(seed: int, size: int, count: int) -> list[int]:
+    rng = np.random.default_rng(seed)
+    return sorted(rng.choice(size, size=min(count, size), replace=False).tolist())
 
 
 def read_scores(path: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return what `zc-search score` wrote, and its proxies with their directions.
-
-    Raises:
-        ScoresError: It cannot be read.
-    """
-    return _read_once(path, Path(path).stat().st_mtime_ns if Path(path).exists() else 0)
+    """Return what `zc-search score` wrote, and its proxies with their directions."""
+    return _read_once(path, _written(path))
 
 
 @lru_cache(maxsize=4)  # many searches read the same file
@@ -160,7 +198,7 @@ def _read_once(path: str, written: int) -> tuple[pd.DataFrame, dict[str, str]]:
 def columns_to_aggregate(
     among: Sequence[str] | None, known: Collection[str], path: str | None
 ) -> tuple[str, ...]:
-    """Return what a prior is aggregated from; see ``among`` of `gather`."""
+    """Return what a prior is aggregated from; see `gather`."""
     if among:
         _check_columns(among, (*known, *FLOW_FEATURES), path)
         return tuple(among)
@@ -174,8 +212,7 @@ def columns_to_aggregate(
 def _check_columns(names: Sequence[str], known: Collection[str], path: str | None) -> None:
     for name in names:
         if name not in known:
-            where = path or "there are no scores; name a file with scores = ..."
-            message = f"{where}: {unknown_name('column', name, known)}"
+            message = f"{path or _NO_SCORES}: {unknown_name('column', name, known)}"
             raise ZcSearchError(message, given=name, allowed=known)
 
 
@@ -190,31 +227,6 @@ def _worth(table: pd.DataFrame, among: Sequence[str], known: Mapping[str, str]) 
     """Return how promising cells are; large networks count as better, if dearer."""
     directions = FLOW_AGGREGATE | accuracy_directions(known)
     return aggregate_columns(table.assign(architecture=table.index), among, directions)
-
-
-@lru_cache(maxsize=4)
-def _distinct(space: CellSpace) -> tuple[Architecture, ...]:
-    first: dict[str, Architecture] = {}
-    for architecture in space:
-        if architecture.reaches_output:
-            first.setdefault(architecture.function_key, architecture)
-    if not first:
-        raise ZcSearchError("in no cell of the search space does the input reach the output")
-    return tuple(first.values())
-
-
-def _first_rows(table: pd.DataFrame) -> list[tuple[Architecture, int]]:
-    """Return the first cell of each function and its row; cells with dead edges come later."""
-    first: dict[str, tuple[Architecture, int]] = {}
-    for row, string in enumerate(table.index):
-        architecture = Architecture.from_string(string)
-        if architecture.reaches_output:
-            first.setdefault(architecture.function_key, (architecture, row))
-    return list(first.values())
-
-
-def _drawn(rng: np.random.Generator, size: int, count: int) -> list[int]:
-    return sorted(rng.choice(size, size=min(count, size), replace=False).tolist())
 
 
 def _ranks(values: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """Optuna's samplers, made so that a study goes on exactly where it was cut off."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from zlib import crc32
 
@@ -9,7 +9,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseGASampler, BaseSampler, GPSampler, QMCSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from zc_search._utils.optuna_private import forget_drawn
 
@@ -30,9 +30,7 @@ class ResumableSampler(BaseSampler):
             reads each trial once then, where a new one would read all of them for each trial.
     """
 
-    def __init__(
-        self, make: Callable[[int], BaseSampler], seed: int, *, one_space: bool = False
-    ) -> None:
+    def __init__(self, make: Callable[[int], BaseSampler], seed: int, *, one_space: bool) -> None:
         self._make = make
         self._seed = seed
         self._infers = make(seed) if one_space else None
@@ -43,31 +41,27 @@ class ResumableSampler(BaseSampler):
         sequence = np.random.SeedSequence([self._seed, *what])
         return self._make(int(sequence.generate_state(1)[0]))
 
-    def _begin(self, trial: FrozenTrial) -> BaseSampler:
-        sampler = self._samplers[trial.number] = self._make_for(trial.number)
-        return sampler
-
     def _sampler(self, trial: FrozenTrial) -> BaseSampler:
-        return self._samplers.get(trial.number) or self._begin(trial)
+        if trial.number not in self._samplers:
+            self._samplers[trial.number] = self._make_for(trial.number)
+        return self._samplers[trial.number]
 
     def reseed_rng(self) -> None:
-        """Do nothing: workers draw trials of different numbers, so never the same."""
+        pass  # workers draw trials of different numbers, so never the same
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """See `BaseSampler`."""
-        self._begin(trial).before_trial(study, trial)
+        self._samplers.pop(trial.number, None)
+        self._sampler(trial).before_trial(study, trial)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """See `BaseSampler`."""
         sampler = self._infers or self._sampler(trial)
         return sampler.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """See `BaseSampler`."""
         sampler = self._sampler(trial)
         if isinstance(sampler, GPSampler):
             forget_drawn(study, trial)
@@ -87,17 +81,13 @@ class ResumableSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """See `BaseSampler`."""
         asked = self._asked[trial.number, param_name]
         self._asked[trial.number, param_name] += 1
         sampler = self._make_for(trial.number, crc32(param_name.encode()), asked)
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """See `BaseSampler`."""
-        self._sampler(trial).after_trial(study, trial, state, values)
+    def after_trial(self, study: Study, trial: FrozenTrial, *told: Any) -> None:
+        self._sampler(trial).after_trial(study, trial, *told)
         self._samplers.pop(trial.number, None)
         for param_name in trial.params:
             self._asked.pop((trial.number, param_name), None)
@@ -124,13 +114,11 @@ class NumberedQMCSampler(QMCSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """See `BaseSampler`."""
         return self._space
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """See `BaseSampler`."""
         self._number = trial.number
         return super().sample_relative(study, trial, search_space)
 

@@ -1,5 +1,6 @@
 """What a search has spent of its three budgets: accuracies, simulated and real seconds."""
 
+import math
 import time
 
 from zc_search.config import Config
@@ -13,11 +14,7 @@ class Clock:
     """Counts what looking at accuracies would have cost.
 
     An architecture that is looked at again costs nothing: its accuracy is known. An isomorph was
-    trained on its own and costs its own time.
-
-    Attributes:
-        accuracies: Architectures looked at.
-        simulated_seconds: Their training time by the benchmark, one training seed each.
+    trained on its own and costs its own time, by the benchmark, of one training seed.
     """
 
     def __init__(self) -> None:
@@ -40,9 +37,9 @@ class Clock:
         """
         study = config.study
         real = time.monotonic() - self._begun
-        if real >= (study.timeout or float("inf")):
+        if real >= (study.timeout or math.inf):
             return 0
-        if self.simulated_seconds >= (study.max_simulated_seconds or float("inf")):
+        if self.simulated_seconds >= (study.max_simulated_seconds or math.inf):
             return 0
         if study.max_accuracies is None:
             return most

@@ -30,22 +30,19 @@ def violations(constraints: Constraints, proxies: Mapping[str, float]) -> dict[s
 def broken(constraints: Constraints, proxies: Mapping[str, float]) -> str | None:
     """Say which constraints an architecture breaks; None if it keeps them all."""
     beyond = violations(constraints, proxies)
-    sentences = [
+    sentences = (
         f"{proxies.get(proxy, math.nan):.4g} {_UNITS[name]}, above {name} = {limit:g}"
         for proxy, (name, limit) in constraints.limits.items()
         if beyond[name] > 0
-    ]
+    )
     return "; ".join(sentences) or None
 
 
 def check_constraints(config: Config, batch: Batch, task: Task) -> None:
-    """Check that the cheapest cell of a space keeps the constraints on parameters and FLOPs.
+    """Raise a ConfigError if not even the cheapest cell keeps a limit of parameters or FLOPs.
 
     Only in the space of NAS-Bench-201 cells is it known which cell that is: on each edge what has
     no weights, if that is allowed. Elsewhere, and for latency, the search itself will tell.
-
-    Raises:
-        ConfigError: No architecture can keep one of them.
     """
     limits = config.constraints.limits
     if not {"params", "flops"} & limits.keys() or config.space.name != "nasbench201":
@@ -58,10 +55,10 @@ def check_constraints(config: Config, batch: Batch, task: Task) -> None:
     costs = scorer.score(cheapest).values
     for proxy, (name, limit) in limits.items():
         if costs.get(proxy, 0.0) > limit:
-            raise ConfigError(
-                f"constraints.{name}: no architecture satisfies it: the limit is {limit:g} "
-                f"{_UNITS[name]}, and the smallest network of this space has {costs[proxy]:.4g}; "
-                "allow more, or set a smaller space.channels or space.cells",
-                key=f"constraints.{name}",
-                given=limit,
+            key = f"constraints.{name}"
+            message = (
+                f"{key}: no architecture satisfies it: the limit is {limit:g} {_UNITS[name]}, and "
+                f"the smallest network of this space has {costs[proxy]:.4g}; allow more, or set a "
+                "smaller space.channels or space.cells"
             )
+            raise ConfigError(message, key=key, given=limit)

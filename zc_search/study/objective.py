@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import replace
 
 import optuna
@@ -28,17 +28,13 @@ from zc_search.study.record import RECORD, TrialRecord
 FEASIBLE = "feasible"
 """The name of the constraint: 0 for a feasible trial, 1 for one without objective values."""
 
+# The keys of the study's user attributes that hold the fingerprint of the batch, what its proxies
+# mean (name to `Proxy.definition`), the checksum of each ensemble that it optimises, and where its
+# accuracies come from, with their fingerprint.
 DATA = "zc_search_data"
-"""The key of the study's user attribute that holds the fingerprint of the batch."""
-
 DEFINITIONS = "zc_search_definitions"
-"""The key of the one that holds what its proxies mean: name to `Proxy.definition`."""
-
 ENSEMBLES = "zc_search_ensembles"
-"""The key of the one that holds the checksum of each ensemble that it optimises."""
-
 ACCURACIES = "zc_search_accuracies"
-"""The key of the one that holds where its accuracies come from, and their fingerprint."""
 
 OnTrial = Callable[[int, TrialRecord], None]
 """Called after each trial, with its number and record."""
@@ -142,10 +138,8 @@ class Objective:
 
     def suggest(self, trial: Trial) -> AnyArchitecture:
         """Ask Optuna for a value of every parameter of the space."""
-        parameters = {
-            name: trial.suggest_categorical(name, values)
-            for name, values in self.space.choices.items()
-        }
+        choices = self.space.choices.items()
+        parameters = {name: trial.suggest_categorical(name, values) for name, values in choices}
         architecture: AnyArchitecture = self.space.architecture(parameters)
         return architecture
 
@@ -157,25 +151,21 @@ class Objective:
         benchmark = self.benchmark
         known = benchmark and (architecture.infeasible is None or architecture in benchmark)
         figures = dict(benchmark.query(architecture)) if benchmark and known else {}
-        seconds = {"benchmark": time.perf_counter() - start}
+        spent = {"benchmark": time.perf_counter() - start}
+        if scores:
+            spent = {"proxies": scores.seconds, **spent}
+        stored = TrialRecord.of(trial)  # cut off while it was told
         record = TrialRecord(
             architecture=architecture.to_string(),
             function_key=architecture.function_key,
+            proxies=dict(scores.values) if scores else {},
+            failures=dict(scores.failures) if scores else {},
             benchmark=figures,
             repeat_of=self._first_of.get(architecture.function_key),
             infeasible=architecture.infeasible,
-            seconds=seconds,
+            seconds=stored.seconds if stored else spent,
             data=self.scorer.batch.fingerprint,
         )
-        if scores is not None:
-            record = replace(
-                record,
-                proxies=dict(scores.values),
-                failures=dict(scores.failures),
-                seconds={"proxies": scores.seconds, **seconds},
-            )
-        if stored := TrialRecord.of(trial):  # cut off while it was told
-            record = replace(record, seconds=stored.seconds)
         return with_predictions(record, self.ensembles)
 
     def values(self, record: TrialRecord) -> list[float]:
@@ -244,18 +234,19 @@ class Objective:
 
     def catch_up(self, study: Study, on_trial: OnTrial = lambda number, record: None) -> None:
         """Take the trials of a study into account that are new, this process's or others'."""
-        for trial in finished_trials(study):
-            if trial.number not in self._counted and (record := TrialRecord.of(trial)):
-                self.count(trial.number, record)
-                architecture = read_architecture(record.architecture)
-                self.remember(Scores(architecture, record.proxies, record.failures))
-                on_trial(trial.number, record)
+        for trial, record in recorded(study, but=self._counted):
+            self.count(trial.number, record)
+            architecture = read_architecture(record.architecture)
+            self.remember(Scores(architecture, record.proxies, record.failures))
+            on_trial(trial.number, record)
 
 
-def finished_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials that were told, in order of their numbers."""
+def recorded(study: Study, but: Container[int] = ()) -> Iterator[tuple[FrozenTrial, TrialRecord]]:
+    """Yield the trials that were told and have a record, in order of their numbers."""
     states = (TrialState.COMPLETE, TrialState.PRUNED)
-    return study.get_trials(deepcopy=False, states=states)
+    for trial in study.get_trials(deepcopy=False, states=states):
+        if trial.number not in but and (record := TrialRecord.of(trial)):
+            yield trial, record
 
 
 def frozen(study: Study, number: int) -> FrozenTrial:
@@ -269,16 +260,11 @@ def _open_benchmark(config: Config) -> Benchmark | None:
         return None
     benchmark = open_benchmark(config.benchmark.name, config.space.dataset, config.benchmark.path)
     wanted = [o.name for o in config.objectives if o.name in METRIC_DIRECTIONS]
-    _check_metrics(benchmark, (config.benchmark.metric, *wanted))
-    return benchmark
-
-
-def _check_metrics(benchmark: Benchmark, metrics: Sequence[str]) -> None:
     any_architecture = benchmark.architecture(0)
-    for metric in metrics:
+    for metric in (config.benchmark.metric, *wanted):
         try:
             benchmark.query(any_architecture, metrics=[metric])
         except BenchmarkError as error:
-            raise BenchmarkError(
-                f"benchmark.metric or objectives: {error}", key="benchmark.metric", given=metric
-            ) from error
+            message = f"benchmark.metric or objectives: {error}"
+            raise BenchmarkError(message, key="benchmark.metric", given=metric) from error
+    return benchmark

@@ -24,24 +24,20 @@ class PredictionWarning(UserWarning):
 def load_ensembles(config: Config, proxies: Sequence[Proxy]) -> "dict[str, Ensemble]":
     """Load the ensembles whose predictions are objectives, by the objective's name.
 
-    Raises:
-        EnsembleError: A file that cannot be read, or an ensemble of proxies that are not computed
-            or have another definition now, or with features of cells for another search space.
+    An EnsembleError is raised for one of proxies that are not computed or have another definition
+    now, or with features of cells for another search space.
     """
     from zc_search.ensemble import Ensemble
     from zc_search.ensemble.scores import check_applicable
 
-    ensembles: dict[str, Ensemble] = {}
-    for objective in config.objectives:
-        if file := ensemble_file(objective.name):
-            ensemble = ensembles[objective.name] = Ensemble.load(file)
-            definitions = {p.name: p.definition for p in proxies}
-            scores = Provenance(config.study.name, {}, definitions)
-            where = f"objective {objective.name!r}: proxies.compute"
-            for note in check_applicable(
-                ensemble, config.space.name, list(definitions), scores, where
-            ):
-                warnings.warn(note, PredictionWarning, stacklevel=2)
+    files = {o.name: file for o in config.objectives if (file := ensemble_file(o.name))}
+    ensembles = {name: Ensemble.load(file) for name, file in files.items()}
+    definitions = {p.name: p.definition for p in proxies}
+    scores = Provenance(config.study.name, {}, definitions)
+    for name, ensemble in ensembles.items():
+        where = f"objective {name!r}: proxies.compute"
+        for note in check_applicable(ensemble, config.space.name, [*definitions], scores, where):
+            warnings.warn(note, PredictionWarning, stacklevel=2)
     return ensembles
 
 
@@ -50,15 +46,10 @@ def with_predictions(record: TrialRecord, ensembles: "Mapping[str, Ensemble]") -
     if record.infeasible is not None or not ensembles:
         return record
     row = pd.DataFrame([{**record.proxies, "architecture": record.architecture}])
-    predicted = {name: float(e.predict(row).iloc[0]) for name, e in ensembles.items()}
-    failures = {
-        name: "not finite: "
-        + ", ".join(p for p in ensembles[name].proxies if not math.isfinite(record.proxies[p]))
-        for name, value in predicted.items()
-        if not math.isfinite(value)
-    }
-    return replace(
-        record,
-        proxies={**record.proxies, **predicted},
-        failures={**record.failures, **failures},
-    )
+    proxies, failures = dict(record.proxies), dict(record.failures)
+    for name, ensemble in ensembles.items():
+        proxies[name] = float(ensemble.predict(row).iloc[0])
+        if not math.isfinite(proxies[name]):
+            lacking = [p for p in ensemble.proxies if not math.isfinite(record.proxies[p])]
+            failures[name] = f"not finite: {', '.join(lacking)}"
+    return replace(record, proxies=proxies, failures=failures)

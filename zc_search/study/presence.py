@@ -34,14 +34,9 @@ class Presence:
     """Shows a study that this process works on it; a context manager.
 
     Optuna deletes no attribute, so who leaves or is dead leaves its key, empty, to the next one.
-
-    Args:
-        study: The study.
-        name: Of whoever can be there once only, such as the process that has locked a folder: it
-            comes in place of what it was before a kill. Others take a free key.
-        every: Seconds between two beats.
-        grace: Seconds without a beat after which another process counts as dead, and for which a
-            trial may be in nobody's hand.
+    Who can be there once only, such as the process that has locked a folder, has a `name`, and
+    comes in place of what it was before a kill. Beats come `every` so many seconds; after `grace`
+    seconds without one a process counts as dead, and for so long a trial may be in nobody's hand.
     """
 
     def __init__(

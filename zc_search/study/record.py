@@ -53,22 +53,14 @@ class TrialRecord:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
-        """Rebuild a record; the inverse of `to_json`. Keys of later versions are ignored.
-
-        Raises:
-            ValueError: Something is missing, or of another type.
-        """
+        """Rebuild a record; a ValueError says what is wrong. Keys of later versions are ignored."""
         known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
         record: Self = _checker().validate_python(known)
         return record
 
     @classmethod
     def of(cls, trial: Trial | FrozenTrial) -> "TrialRecord | None":
-        """Return a trial's record, or None if it has none.
-
-        Raises:
-            StudyError: Somebody else wrote what it has.
-        """
+        """Return a trial's record, or None if it has none; a StudyError if it is not ours."""
         plain = trial.user_attrs.get(RECORD)
         if not isinstance(plain, Mapping):
             return None

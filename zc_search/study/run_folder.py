@@ -5,7 +5,8 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,7 @@ def run_path(config: Config) -> Path:
 
 
 class RunFolder:
-    """The folder ``<output.folder>/<study.name>`` of a run.
-
-    Attributes:
-        path: The folder; it is created.
-
-    Raises:
-        StudyError: It cannot be created or written to.
-    """
+    """The folder ``<output.folder>/<study.name>`` of a run; it is created."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,30 +43,24 @@ class RunFolder:
             with tempfile.TemporaryFile(dir=path):
                 pass
         except OSError as error:
-            raise StudyError(
+            message = (
                 f"output.folder: cannot write to {str(path)!r} ({error.strerror}); "
-                "choose another with --set output.folder=FOLDER",
-                key="output.folder",
-                given=str(path),
-            ) from error
+                "choose another with --set output.folder=FOLDER"
+            )
+            raise StudyError(message, key="output.folder", given=str(path)) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other process out; the lock goes with this process, however it ends.
-
-        Raises:
-            StudyError: Another process has the folder.
-        """
+        """Keep every other process out; the lock goes with this process, however it ends."""
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise StudyError(
+            message = (
                 f"another process is working in {str(self.path)!r}; "
-                "wait for it, help it with --join, or choose another study.name",
-                key="output.folder",
-                given=str(self.path),
-            ) from error
+                "wait for it, help it with --join, or choose another study.name"
+            )
+            raise StudyError(message, key="output.folder", given=str(self.path)) from error
         try:
             yield
         finally:
@@ -80,23 +68,18 @@ class RunFolder:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Turn what keeps a file of the run from being written into a sentence.
-
-        Raises:
-            StudyError: The folder cannot be written to, or the disk is full.
-        """
+        """Turn what keeps a file of the run from being written into a sentence."""
         try:
             yield
         except BrokenPipeError:  # the terminal's, not the folder's
             raise
         except OSError as error:
             what = error.filename or str(self.path)
-            raise StudyError(
+            message = (
                 f"output.folder: cannot write {what!r} ({error.strerror or error}); the trials "
-                "that were told are kept, and the same command writes the rest",
-                key="output.folder",
-                given=str(what),
-            ) from error
+                "that were told are kept, and the same command writes the rest"
+            )
+            raise StudyError(message, key="output.folder", given=str(what)) from error
 
     @contextmanager
     def logging(self) -> Iterator[None]:
@@ -111,19 +94,16 @@ class RunFolder:
         finally:
             _logger.removeHandler(handler)
             _logger.setLevel(level)
-            try:
+            with suppress(OSError):  # what could not be written before cannot be written now
                 handler.close()
-            except OSError:  # what could not be written before cannot be written now
-                _logger.debug("the end of the log is missing")
 
     def set_aside(self) -> Path | None:
         """Move what is in the folder to a numbered folder beside it; return that one."""
         contents = [entry for entry in self.path.iterdir() if entry.name != ".lock"]
         if not contents:
             return None
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
-            number += 1
+        names = (self.path.with_name(f"{self.path.name}.old-{number}") for number in count(1))
+        aside = next(name for name in names if not name.exists())
         aside.mkdir()
         for entry in contents:
             shutil.move(entry, aside / entry.name)

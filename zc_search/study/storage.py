@@ -6,9 +6,10 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import optuna
@@ -45,7 +46,7 @@ _OF_STORAGES = (StorageInternalError, SQLAlchemyError, OSError)
 
 
 def open_storage(address: str, patience: float = 0.0, *, create: bool = True) -> BaseStorage:
-    """Open a storage, or create one where there is none.
+    """Open a storage, or create one where there is none and `create` allows it.
 
     Args:
         address: An SQLAlchemy URL, ``journal:///path`` or the path of a ``.journal`` or ``.log``
@@ -66,11 +67,8 @@ def open_storage(address: str, patience: float = 0.0, *, create: bool = True) ->
         why = _missing(cause) if isinstance(cause, ModuleNotFoundError) else str(cause)
         lines = without_passwords(why).strip().splitlines()
         shown = without_passwords(address)
-        raise StudyError(
-            f"study.storage: cannot open {shown!r}: {lines[0] if lines else 'no answer'}",
-            key="study.storage",
-            given=shown,
-        ) from None
+        message = f"study.storage: cannot open {shown!r}: {lines[0] if lines else 'no answer'}"
+        raise StudyError(message, key="study.storage", given=shown) from None
 
 
 def _missing(error: ModuleNotFoundError) -> str:
@@ -102,15 +100,15 @@ def _connect(address: str) -> BaseStorage:
 
 def _connect_existing(address: str) -> BaseStorage:
     path = journal_path(address)
-    if path is None and not address.startswith(("grpc:", "redis")):
+    if database := path is None and not address.startswith(("grpc:", "redis")):
         url = make_url(address)
         if url.get_backend_name() == "sqlite" and url.database:
             path = None if url.database.startswith((":", "file:")) else Path(url.database)
     if path is not None and not path.is_file():  # SQLite would create it
         raise StudyError(f"there is no file {str(path)!r}")
-    if journal_path(address) is not None or address.startswith(("grpc:", "redis")):
-        return _connect(address)
-    return optuna.storages.get_storage(RDBStorage(address, skip_table_creation=True))
+    if database:
+        return optuna.storages.get_storage(RDBStorage(address, skip_table_creation=True))
+    return _connect(address)
 
 
 def journal_path(address: str) -> Path | None:
@@ -130,26 +128,19 @@ def _mend_journal(path: Path) -> None:
 
     lock = JournalFileOpenLock(str(path))
     lock.acquire()
-    try:
-        with path.open("rb+") as file:
-            whole = _end_of_last_line(file)
-            if whole < file.seek(0, os.SEEK_END):
-                logger.warning("%s ends in half a line, which is dropped", path)
-                file.truncate(whole)
-    finally:
-        lock.release()
-
-
-def _end_of_last_line(file: BinaryIO, block: int = 2**16) -> int:
-    """Return the place behind a file's last line break, reading it from its end."""
-    place = file.seek(0, os.SEEK_END)
-    while place:
-        start = max(0, place - block)
-        file.seek(start)
-        if found := file.read(place - start).rfind(b"\n") + 1:
-            return start + found
-        place = start
-    return 0
+    with ExitStack() as stack:
+        stack.callback(lock.release)
+        file = stack.enter_context(path.open("rb+"))
+        end = place = file.seek(0, os.SEEK_END)
+        whole = 0  # up to behind the last line break, which is looked for from the end
+        while place and not whole:
+            start = max(0, place - 2**16)
+            file.seek(start)
+            found = file.read(place - start).rfind(b"\n") + 1
+            place, whole = start, found and start + found
+        if whole < end:
+            logger.warning("%s ends in half a line, which is dropped", path)
+            file.truncate(whole)
 
 
 def _connect_grpc(address: str) -> BaseStorage:
@@ -181,12 +172,7 @@ BaseStorage.register(StorageProxy)  # what is abstract there is the other storag
 
 
 class PatientStorage(StorageProxy):
-    """A storage whose calls are repeated for a while when it does not answer.
-
-    Args:
-        storage: Everything is read from and written to this one.
-        patience: Seconds for which a call is repeated before it fails for good.
-    """
+    """A storage whose calls are repeated, for `patience` seconds, when it does not answer."""
 
     def __init__(self, storage: BaseStorage, patience: float) -> None:
         super().__init__(storage)
@@ -226,8 +212,7 @@ class PatientStorage(StorageProxy):
 
     def _is_told(self, trial_id: int, state: Any, values: Any = None) -> bool:
         trial = self.storage.get_trial(trial_id)
-        told = list(values) if values is not None else None
-        return bool(trial.state == state and trial.values == told)
+        return bool((trial.state, trial.values) == (state, values and list(values)))
 
 
 def is_away(error: BaseException) -> bool:
@@ -246,11 +231,11 @@ def is_away(error: BaseException) -> bool:
 
 def _gone(error: BaseException, waited: float) -> StudyError:
     how_long = f" for {waited:g} s, which is study.patience" if waited else ""
-    return StudyError(
+    message = (
         f"study.storage: it failed{how_long} ({_first_line(error)}); the trials that were told "
-        "are kept, and the same command goes on from there",
-        key="study.storage",
+        "are kept, and the same command goes on from there"
     )
+    return StudyError(message, key="study.storage")
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,7 +3,6 @@
 import warnings
 from importlib.metadata import version
 from itertools import count
-from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -15,11 +14,10 @@ from zc_search.errors import ConfigError, StudyError
 from zc_search.study.objective import ACCURACIES, DATA, DEFINITIONS, ENSEMBLES, Objective
 from zc_search.study.storage import open_storage
 
+# The keys of the study's user attributes that hold the resolved configuration, and which versions
+# it was begun with, by package.
 CONFIG = "zc_search_config"
-"""The key of the study's user attribute that holds the resolved configuration."""
-
 VERSIONS = "zc_search_versions"
-"""The key of the one that holds which versions it was begun with, by package."""
 
 _WHAT = {
     DATA: "other images",
@@ -63,12 +61,11 @@ def open_study(
         _refuse_other_conditions(study, objective)
         return study
     if study.get_trials(deepcopy=False):
-        raise StudyError(
+        message = (
             f"the storage has a study {config.study.name!r} that zc-search did not make; "
-            "choose another study.name",
-            key="study.name",
-            given=config.study.name,
+            "choose another study.name"
         )
+        raise StudyError(message, key="study.name", given=config.study.name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names(objective.metric_names)
@@ -80,14 +77,7 @@ def open_study(
 
 
 def set_aside(name: str, storage: str, patience: float = 0.0) -> str | None:
-    """Give a study another name, under which it is kept.
-
-    Returns:
-        The new name; None where there is no such study.
-
-    Raises:
-        StudyError: The storage cannot be reached.
-    """
+    """Keep a study under another name, and return that; None where there is no such study."""
     opened = open_storage(storage, patience)
     names = optuna.get_all_study_names(opened)
     if name not in names:
@@ -114,17 +104,15 @@ def _refuse_differences(config: Config, begun_with: str) -> None:
     try:
         differences = config_differences(_anywhere(parse_config(begun_with)), _anywhere(config))
     except ConfigError as error:
-        raise StudyError(
-            f"study {config.study.name!r} was begun by another version: {error}"
-        ) from error
+        message = f"study {config.study.name!r} was begun by another version: {error}"
+        raise StudyError(message) from error
     if differences:
         listed = "".join(f"\n  {line}" for line in differences)
-        raise StudyError(
+        message = (
             f"study {config.study.name!r} was begun with other settings:{listed}\n"
-            "go on with the old ones, choose another study.name, or start over with --fresh",
-            key="study.name",
-            given=config.study.name,
+            "go on with the old ones, choose another study.name, or start over with --fresh"
         )
+        raise StudyError(message, key="study.name", given=config.study.name)
 
 
 def _refuse_other_conditions(study: Study, objective: Objective) -> None:
@@ -132,21 +120,15 @@ def _refuse_other_conditions(study: Study, objective: Objective) -> None:
         before = study.user_attrs.get(key)
         if before is None:  # of an earlier version
             continue
-        was, now = _by_name(before), _by_name(value)
+        was, now = (c if isinstance(c, dict) else {"": str(c)} for c in (before, value))
         for name in now:
             if name == "provenance" or name not in was or was[name] == now[name]:
                 continue
             about = f" {name!r}" if key in (DEFINITIONS, ENSEMBLES) else ""
             shown = "provenance" if key == ACCURACIES else name
-            raise StudyError(
+            message = (
                 f"study {study.study_name!r} was begun with {_WHAT[key]}{about} "
                 f"({was.get(shown)!r}, now {now[shown]!r}): their values cannot be compared; go on "
-                "with the same, choose another study.name, or start over with --fresh",
-                key=key,
-                given=now[name],
-                allowed=(str(was[name]),),
+                "with the same, choose another study.name, or start over with --fresh"
             )
-
-
-def _by_name(condition: Any) -> dict[str, Any]:
-    return condition if isinstance(condition, dict) else {"": str(condition)}
+            raise StudyError(message, key=key, given=now[name], allowed=(str(was[name]),))

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from zc_search.config import Config
 from zc_search.study.clock import Clock
-from zc_search.study.objective import finished_trials
+from zc_search.study.objective import recorded
 from zc_search.study.record import TrialRecord
 
 
@@ -22,10 +22,9 @@ def trials_table(study: Study) -> pd.DataFrame:
     """
     best = {trial.number for trial in study.best_trials}
     clock = Clock()
-    rows = [
-        row for trial in finished_trials(study) if (row := _row(trial, trial.number in best, clock))
-    ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(
+        _row(trial, record, trial.number in best, clock) for trial, record in recorded(study)
+    )
     if table.empty:
         return table
     return table.astype({"repeat_of": "Int64", "reason": "string", "feasible": bool})
@@ -44,8 +43,7 @@ def pareto_table(trials: pd.DataFrame, config: Config) -> pd.DataFrame:
 
 def missing_values(study: Study) -> list[str]:
     """Say of each proxy for how many architectures it has no finite value, with a reason."""
-    records = [record for t in finished_trials(study) if (record := TrialRecord.of(t))]
-    scored = {record.architecture: record for record in records if record.proxies}
+    scored = {record.architecture: record for _, record in recorded(study) if record.proxies}
     failed: dict[str, list[TrialRecord]] = {}
     for record in scored.values():
         for name in record.failures:
@@ -57,11 +55,9 @@ def missing_values(study: Study) -> list[str]:
     ]
 
 
-def _row(trial: FrozenTrial, pareto: bool, clock: Clock) -> dict[str, object] | None:
-    record = TrialRecord.of(trial)
-    if record is None:
-        return None
+def _row(trial: FrozenTrial, record: TrialRecord, pareto: bool, clock: Clock) -> dict[str, object]:
     clock.count(record)
+    seconds = trial.duration.total_seconds() if trial.duration else math.nan
     return {
         "number": trial.number,
         "state": trial.state.name.lower(),
@@ -78,9 +74,5 @@ def _row(trial: FrozenTrial, pareto: bool, clock: Clock) -> dict[str, object] | 
         "seconds_proxies": record.seconds.get("proxies", 0.0),
         "seconds_benchmark": record.seconds.get("benchmark", 0.0),
         # A clock that was set back in the meantime tells nothing.
-        "duration": seconds if (seconds := _seconds(trial)) >= 0 else math.nan,
+        "duration": seconds if seconds >= 0 else math.nan,
     }
-
-
-def _seconds(trial: FrozenTrial) -> float:
-    return trial.duration.total_seconds() if trial.duration else math.nan

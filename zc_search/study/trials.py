@@ -66,18 +66,10 @@ class Queue:
     """
 
     def __init__(
-        self,
-        study: Study,
-        objective: Objective,
-        presence: Presence,
-        submit: Submit,
-        on_trial: OnTrial,
+        self, study: Study, objective: Objective, presence: Presence, submit: Submit, told: OnTrial
     ) -> None:
-        self._study = study
-        self._objective = objective
-        self._presence = presence
-        self._submit = submit
-        self._on_trial = on_trial
+        self._study, self._objective, self._presence = study, objective, presence
+        self._submit, self._on_trial = submit, told
         settings = objective.config.study
         self._most = 2 * settings.workers if settings.workers > 1 else 1
         self._n_trials = settings.n_trials
@@ -94,9 +86,8 @@ class Queue:
     def fill(self) -> bool:
         """Begin the trials that may be scored now: those that were cut off, then new ones.
 
-        Returns:
-            Whether there is a trial to finish. If not, the study has its trials and none of them
-            is running any more, or one of its budgets is spent.
+        Return whether there is a trial to finish. If not, the study has its trials and none of
+        them is running any more, or one of its budgets is spent.
         """
         while True:
             others = self._see_others()
@@ -157,7 +148,8 @@ class Queue:
             self._objective.remember(Scores(architecture, stored.proxies, stored.failures))
         key, text = architecture.function_key, str(architecture)
         # Another one of a function in hand waits for it, and is spared what they share.
-        waits = text in self._jobs or key in self._functions or self._is_known(architecture)
+        known = self._objective.scorer.knows(architecture)
+        waits = text in self._jobs or key in self._functions or known
         if architecture.infeasible is None and not waits:
             self._jobs[text] = self._submit((architecture,), self._objective.known(key))
             self._functions.add(key)
@@ -166,19 +158,16 @@ class Queue:
         """Wait for the scores of an architecture; None if it has no network."""
         if architecture.infeasible is not None:
             return None
-        key = architecture.function_key
+        key, scorer = architecture.function_key, self._objective.scorer
         job = self._jobs.pop(str(architecture), None)
-        if job is None and not self._is_known(architecture):
+        if job is None and not scorer.knows(architecture):
             job = self._submit((architecture,), self._objective.known(key))
         self._functions.discard(key)
         if job is None:
-            return self._objective.scorer.score(architecture)
+            return scorer.score(architecture)
         (scores,) = job.result()
         self._objective.remember(scores)
         return scores
-
-    def _is_known(self, architecture: AnyArchitecture) -> bool:
-        return self._objective.scorer.knows(architecture)
 
     def _see_others(self) -> bool:
         """Whether other processes are there; what they told, before they left as well, counts."""

@@ -25,17 +25,11 @@ OnJoined = Callable[[Config, int], None]
 
 
 class Local(NamedTuple):
-    """What depends on the machine that joins, and not on the study.
-
-    Attributes:
-        workers: Processes that score architectures.
-        device: Where to compute, if not where the study says.
-        images: Folder of the images, if not where the study says.
-    """
+    """What depends on the machine that joins, and not on the study; None is as the study says."""
 
     workers: int = 1
     device: str | None = None
-    images: str | None = None
+    images: str | None = None  # their folder
 
 
 def join_study(
@@ -49,36 +43,21 @@ def join_study(
     on_joined: OnJoined = lambda config, trials: None,
     on_trial: OnTrial = lambda number, record: None,
 ) -> int:
-    """Work on a study until it has its trials.
+    """Work on a study until it has its trials; return how many of them are finished.
 
-    Args:
-        address: The storage, as `open_storage` takes it.
-        name: The study.
-        sampler_of: Makes the sampler of its settings.
-        local: What this machine does otherwise.
-        allow_code: Whether code that the study names, ``module:function``, may be loaded.
-        own: The user's own settings, which must be the study's; the code they name is the user's.
-        on_joined: Called when all checks have passed.
-        on_trial: Called with the number and record of each trial, those of others included.
-
-    Returns:
-        How many trials of the study are finished.
-
-    Raises:
-        StudyError: The study is not there, or this installation would score otherwise: another
-            version, other images, proxies or accuracies; or it names code that is not allowed.
-        ZcSearchError: Something that the study needs cannot be had here.
+    Code that the study names, ``module:function``, is loaded where `allow_code` says so, or where
+    the user's `own` settings, which must be the study's, name it too. A StudyError is raised where
+    this installation would score otherwise: another version, other images, proxies or accuracies.
     """
     storage = open_storage(address, own.study.patience if own else 60.0)
     theirs, begun_with = _settings(storage, name)
     _refuse_other_version(name, begun_with)
     if own is None and not allow_code and (code := custom_code(theirs)):
-        raise StudyError(
+        message = (
             f"study {name!r} names code, and a study from elsewhere loads none: "
-            f"{', '.join(code)}; if you trust it, add --allow-code",
-            key="--allow-code",
-            given=code,
+            f"{', '.join(code)}; if you trust it, add --allow-code"
         )
+        raise StudyError(message, key="--allow-code", given=code)
     objective = Objective(_settled(own or theirs, local or Local()))
     sampler = sampler_of(objective.config, objective.space)
     study = open_study(objective, storage, sampler, own or theirs)
@@ -114,23 +93,19 @@ def _refuse_other_version(name: str, begun_with: dict[str, str]) -> None:
             f"{here['zc-search']}: install the same, for the scores to be comparable"
         )
     if begun_with.get("torch") != here["torch"]:
-        logger.warning(
-            "study %r was begun with torch %s, here is %s: scores agree to float tolerance at best",
-            name,
-            begun_with.get("torch"),
-            here["torch"],
-        )
+        message = "study %r was begun with torch %s, here is %s: scores agree to float tolerance"
+        logger.warning(message, name, begun_with.get("torch"), here["torch"])
 
 
 def _settled(config: Config, local: Local) -> Config:
     """Return a study's settings as they are on this machine."""
-    proxies, data = config.proxies, config.data
-    if local.device is not None:
-        proxies = proxies.model_copy(update={"device": local.device})
-    if local.images is not None:
-        data = data.model_copy(update={"path": local.images})
-    study = config.study.model_copy(update={"workers": local.workers})
-    return config.model_copy(update={"study": study, "proxies": proxies, "data": data})
+    here = {
+        "study": {"workers": local.workers},
+        "proxies": {"device": local.device} if local.device is not None else {},
+        "data": {"path": local.images} if local.images is not None else {},
+    }
+    sections = {name: getattr(config, name).model_copy(update=new) for name, new in here.items()}
+    return config.model_copy(update=sections)
 
 
 _PLACES = ("study.name", "study.storage", "data.path", "benchmark.path", "output.folder")
@@ -140,10 +115,8 @@ def custom_code(config: Config) -> list[str]:
     """Return the names in a configuration at which code would be loaded, ``module:attribute``."""
     texts = _texts(
         [
-            (key, value)
+            {key: value for key, value in table.items() if f"{section}.{key}" not in _PLACES}
             for section, table in tables(config).items()
-            for key, value in table.items()
-            if f"{section}.{key}" not in _PLACES
         ]
     )
     # Options may stand behind a proxy's name, in brackets.

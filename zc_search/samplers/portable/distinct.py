@@ -1,6 +1,5 @@
 """Any sampler, made to look at no point twice."""
 
-from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
@@ -8,9 +7,9 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from .memory import Key, Memory, RememberingSampler
+from .memory import Key, Memory, RememberingSampler, at_least
 from .moves import Params, Space, fixed_in
 
 
@@ -22,14 +21,11 @@ class DistinctSampler(RememberingSampler[Memory]):
 
     Args:
         sampler: Any sampler of Optuna's kind.
-        attempts: How often it is asked for one trial.
+        attempts: How often it is asked for one trial, at least once.
         search_space: What will be suggested. Without it the space is what all trials so far have in
             common; parameters outside it are left to the sampler, unchecked.
         key: Points of equal key count as one; by default each point counts.
         seed: Of the choice between new points.
-
-    Raises:
-        ValueError: `attempts` is below 1.
     """
 
     def __init__(
@@ -41,8 +37,7 @@ class DistinctSampler(RememberingSampler[Memory]):
         key: Key | None = None,
         seed: int | None = None,
     ) -> None:
-        if attempts < 1:
-            raise ValueError(f"attempts={attempts!r}: Allowed: at least 1")
+        at_least(1, attempts=attempts)
         super().__init__(search_space, key, seed)
         self._sampler = sampler
         self._attempts = attempts
@@ -51,32 +46,16 @@ class DistinctSampler(RememberingSampler[Memory]):
         return f"{type(self).__name__}({self._sampler})"
 
     def reseed_rng(self) -> None:
-        """Reseed the other sampler."""
         self._sampler.reseed_rng()
 
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Hand on to the other sampler."""
-        self._sampler.before_trial(study, trial)
+    def before_trial(self, *args: Any, **kwargs: Any) -> None:
+        self._sampler.before_trial(*args, **kwargs)
 
-    def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Hand on to the other sampler."""
-        self._sampler.after_trial(study, trial, state, values)
+    def after_trial(self, *args: Any, **kwargs: Any) -> None:
+        self._sampler.after_trial(*args, **kwargs)
 
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Hand on to the other sampler."""
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+    def sample_independent(self, *args: Any, **kwargs: Any) -> Any:
+        return self._sampler.sample_independent(*args, **kwargs)
 
     def _new_memory(self, study: Study, space: Space) -> Memory:
         return Memory(study, space, self._key)

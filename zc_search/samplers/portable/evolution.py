@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from .memory import Key, Memory, Outcome, RememberingSampler
+from .memory import Key, Memory, Outcome, RememberingSampler, at_least
 from .moves import Params, Space, draw, neighbours
 from .standing import standing
 
@@ -31,7 +31,6 @@ class Population(Memory):
         self._places: NDArray[np.int64] | None = None
 
     def learn(self, outcome: Outcome) -> None:
-        """Add a member; the oldest one leaves if there are too many."""
         self.members.append(outcome)
         self._places = None
 
@@ -65,9 +64,6 @@ class RegularizedEvolutionSampler(RememberingSampler[Population]):
         search_space: What will be suggested; needed for a warm-up to reach the first trial.
         key: Points of equal key count as one; by default each point counts.
         seed: Of all random choices.
-
-    Raises:
-        ValueError: A number is too small, or a score is needed and not given.
     """
 
     def __init__(
@@ -82,24 +78,14 @@ class RegularizedEvolutionSampler(RememberingSampler[Population]):
         key: Key | None = None,
         seed: int | None = None,
     ) -> None:
-        for name, value, least in (
-            ("population_size", population_size, 2),
-            ("tournament_size", tournament_size, 1),
-            ("warmup", warmup, 0),
-            ("moves", moves, 1),
-        ):
-            if value < least:
-                raise ValueError(f"{name}={value!r}: Allowed: at least {least}")
+        at_least(2, population_size=population_size)
+        at_least(1, tournament_size=tournament_size, moves=moves)
+        at_least(0, warmup=warmup)
         if tournament_size > population_size:
-            raise ValueError(
-                f"tournament_size={tournament_size!r} is more than "
-                f"population_size={population_size!r}; Allowed: at most as many"
-            )
+            raise ValueError(f"{tournament_size=} is more than {population_size=}")
         if score is None and (warmup or moves > 1):
-            given = f"warmup={warmup!r}" if warmup else f"moves={moves!r}"
-            raise ValueError(
-                f"{given} needs a score to choose by; Allowed: with score=..., or none"
-            )
+            given = f"{warmup=}" if warmup else f"{moves=}"
+            raise ValueError(f"{given} needs a score to choose by")
         super().__init__(search_space, key, seed)
         self._population_size = population_size
         self._tournament_size = tournament_size
@@ -115,20 +101,15 @@ class RegularizedEvolutionSampler(RememberingSampler[Population]):
     ) -> Params:
         members = memory.members
         if not members or len(members) + memory.under_way < self._population_size:
-            return self._first(memory, rng)
-        drawn = rng.permutation(len(members))
-        tournament = drawn[: self._tournament_size]
-        others = drawn[self._tournament_size :]
-        by_place = sorted(tournament, key=lambda place: int(memory.places[place]))
+            if memory.queue is None:
+                memory.queue = self._warm(memory)
+            return memory.first_new(memory.queue) or memory.draw_new(rng)
+        tournament, others = np.split(rng.permutation(len(members)), [self._tournament_size])
+        by_place = tournament[np.argsort(memory.places[tournament])]
         for place in (*by_place, *others):
             if child := self._child(members[place].params, memory, rng):
                 return child
         return memory.nearest_new(members[by_place[0]].params, rng)
-
-    def _first(self, memory: Population, rng: np.random.Generator) -> Params:
-        if memory.queue is None:
-            memory.queue = self._warm(memory)
-        return memory.first_new(memory.queue) or memory.draw_new(rng)
 
     def _warm(self, memory: Population) -> list[Params]:
         """Return the best of `warmup` points drawn at random, best first; no two of one key."""
@@ -149,10 +130,8 @@ class RegularizedEvolutionSampler(RememberingSampler[Population]):
         return max(new, key=lambda params: self._worth(params, memory), default=None)
 
     def _worth(self, params: Params, memory: Population) -> float:
-        if self._score is None:
-            return 0.0
         if isinstance(self._score, Mapping):
             worth = self._score.get(memory.key(params), -np.inf)
         else:
-            worth = self._score(params)
+            worth = self._score(params) if self._score else 0.0
         return -np.inf if np.isnan(worth) else float(worth)

@@ -19,7 +19,7 @@ class Climb(Memory):
         self.best = Front()
 
     def learn(self, outcome: Outcome) -> None:
-        """Step to a point that is better, or begin anew from a far one if all near are known."""
+        # Step to a point that is better, or begin anew from a far one if all near are known.
         if self.best.dominates(outcome):
             if self.step(np.random.default_rng(_AGAIN)) is not None:
                 return

@@ -31,27 +31,17 @@ _EXPANSIONS = 20_000
 
 
 class Outcome(NamedTuple):
-    """A finished trial, seen from a sampler.
-
-    Attributes:
-        params: Its point.
-        losses: Its objective values, signed so that less is better.
-        violation: By how much it breaks its constraints in sum; 0 if it is feasible.
-    """
+    """A finished trial, seen from a sampler."""
 
     params: Params
     losses: NDArray[np.float64]
+    """Its objective values, signed so that less is better."""
     violation: float
+    """By how much it breaks its constraints in sum; 0 if it is feasible."""
 
 
 class Memory:
-    """What is known of a study on one search space.
-
-    Args:
-        study: The study.
-        space: The search space.
-        key: Points of equal key count as one.
-    """
+    """What is known of a study on one search space."""
 
     def __init__(self, study: Study, space: Space, key: Key | None) -> None:
         self.space = dict(space)
@@ -155,6 +145,13 @@ class Memory:
             self.learn_failure(params)
 
 
+def at_least(least: float, **options: float) -> None:
+    """Raise a ValueError for an option below what is allowed, and for NaN."""
+    for name, value in options.items():
+        if not value >= least:
+            raise ValueError(f"{name}={value!r}: Allowed: at least {least}")
+
+
 M = TypeVar("M", bound=Memory)
 
 
@@ -194,8 +191,7 @@ class RememberingSampler(BaseSampler, ABC, Generic[M]):
         self._forget()
 
     @abstractmethod
-    def _new_memory(self, study: Study, space: Space) -> M:
-        """Return an empty memory."""
+    def _new_memory(self, study: Study, space: Space) -> M: ...
 
     @abstractmethod
     def _choose(
@@ -209,7 +205,6 @@ class RememberingSampler(BaseSampler, ABC, Generic[M]):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return the search space: the one given, or what all trials have in common."""
         if self._space is not None:
             return dict(self._space)
         with self._lock:
@@ -220,7 +215,6 @@ class RememberingSampler(BaseSampler, ABC, Generic[M]):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> Params:
-        """Return the point of a trial."""
         if not search_space:
             return {}
         with self._lock:
@@ -244,9 +238,7 @@ class RememberingSampler(BaseSampler, ABC, Generic[M]):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Draw a parameter that is not in the search space, uniformly."""
-        rng = self._rng(trial.number, crc32(param_name.encode()))
-        return draw_value(param_distribution, rng)
+        return draw_value(param_distribution, self._rng(trial.number, crc32(param_name.encode())))
 
     def _rng(self, *purpose: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, *purpose])

@@ -29,11 +29,7 @@ def draw(space: Space, rng: np.random.Generator) -> Params:
 
 
 def draw_value(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
-    """Draw one value of a distribution.
-
-    Raises:
-        TypeError: A kind of distribution that Optuna does not have.
-    """
+    """Draw one value of a distribution."""
     if isinstance(distribution, FloatDistribution | IntDistribution) and distribution.log:
         return _draw_log(distribution, rng)
     count = _count(distribution)

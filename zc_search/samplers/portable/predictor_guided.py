@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from .memory import Key, Memory, Outcome, RememberingSampler
+from .memory import Key, Memory, Outcome, RememberingSampler, at_least
 from .moves import Params, Space, contains
 
 Floats = NDArray[np.float64]
@@ -58,11 +58,9 @@ class Evidence(Memory):
         self.spread: Floats = np.empty(0)
 
     def learn(self, outcome: Outcome) -> None:
-        """Note the value of a candidate; NaN if it is infeasible."""
         self._note(outcome.params, np.nan if outcome.violation else float(outcome.losses[0]))
 
     def learn_failure(self, params: Params) -> None:
-        """Note a candidate that was not worth a value."""
         self._note(params, np.nan)
 
     def _note(self, params: Params, loss: float) -> None:
@@ -108,10 +106,6 @@ class PredictorGuidedSampler(RememberingSampler[Evidence]):
         search_space: What will be suggested. Without it the first trial is drawn at random.
         key: Points of equal key count as one; by default each point counts.
         seed: Of all random choices.
-
-    Raises:
-        ValueError: An argument is out of range or does not match the candidates; in a trial: the
-            study has several objectives.
     """
 
     def __init__(
@@ -160,20 +154,15 @@ class PredictorGuidedSampler(RememberingSampler[Evidence]):
             )
         if not 0 < self._startup_share <= 1:
             raise ValueError(f"startup_share={self._startup_share!r}: Allowed: above 0, at most 1")
-        if not self._kappa >= 0:
-            raise ValueError(f"kappa={self._kappa!r}: Allowed: at least 0")
-        for name, least in (("copies", 2), ("startup", 1), ("refit_every", 1)):
-            value = getattr(self, f"_{name}")
-            if value < least:
-                raise ValueError(f"{name}={value!r}: Allowed: at least {least}")
+        at_least(0, kappa=self._kappa)
+        at_least(2, copies=self._copies)
+        at_least(1, startup=self._startup, refit_every=self._refit_every)
 
     def sample_independent(self, study: Study, *args: Any, **kwargs: Any) -> Any:
-        """Draw a parameter that is not in the search space, uniformly."""
         self._raise_error_if_multi_objective(study)
         return super().sample_independent(study, *args, **kwargs)
 
     def sample_relative(self, study: Study, *args: Any, **kwargs: Any) -> Params:
-        """Return the next candidate."""
         self._raise_error_if_multi_objective(study)
         return super().sample_relative(study, *args, **kwargs)
 
@@ -215,7 +204,7 @@ class PredictorGuidedSampler(RememberingSampler[Evidence]):
         memory.fitted_at = count
         rows, values = memory.known(count)
         targets, rng = self._target(values), self._rng(count, _REFIT)
-        regressor = self._make_regressor(_seed(rng))
+        regressor = self._make_regressor(int(rng.integers(2**32)))
         says_how_sure = "return_std" in inspect.signature(regressor.predict).parameters
         if says_how_sure and self._acquisition == "ucb":
             regressor.fit(self._features[rows], targets)
@@ -225,7 +214,7 @@ class PredictorGuidedSampler(RememberingSampler[Evidence]):
         memory.predictions = np.empty((self._copies, len(self._features)))
         for copy in range(self._copies):
             drawn = rng.integers(len(rows), size=len(rows))
-            regressor = self._make_regressor(_seed(rng))
+            regressor = self._make_regressor(int(rng.integers(2**32)))
             regressor.fit(self._features[rows[drawn]], targets[drawn])
             memory.predictions[copy] = regressor.predict(self._features)
         memory.spread = memory.predictions.std(axis=0)
@@ -236,7 +225,3 @@ class PredictorGuidedSampler(RememberingSampler[Evidence]):
             return drawn
         optimistic: Floats = memory.predictions.mean(axis=0) + self._kappa * memory.spread
         return optimistic
-
-
-def _seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(2**32))
