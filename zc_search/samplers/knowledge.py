@@ -84,11 +84,10 @@ def gather(
             given=space.name,
             allowed=("nasbench201",),
         )
-    if scores is None:
-        if proxies or not cell:
-            raise ZcSearchError(f"{'proxies' if proxies else 'cell = false'}: {_NO_SCORES}")
-        return _gather_unscored(space, _names(among))
-    return _gather_scored(space, scores, _written(scores), _names(proxies), _names(among), cell)
+    if scores is None and (proxies or not cell):
+        raise ZcSearchError(f"{'proxies' if proxies else 'cell = false'}: {_NO_SCORES}")
+    written = _written(scores) if scores else 0
+    return _gather(space, scores, written, _names(proxies), _names(among), cell)
 
 
 def _names(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -99,50 +98,41 @@ def _written(path: str) -> int:
     return Path(path).stat().st_mtime_ns if Path(path).exists() else 0
 
 
-@lru_cache(maxsize=4)  # many searches of one space differ in nothing but their seed
-def _gather_unscored(space: CellSpace, among: tuple[str, ...]) -> Knowledge:
-    first: dict[str, Architecture] = {}
-    for architecture in space:
-        if architecture.reaches_output:
-            first.setdefault(architecture.function_key, architecture)
-    if not first:
-        raise ZcSearchError("in no cell of the search space does the input reach the output")
-    table = _live_parameters([str(architecture) for architecture in first.values()])
-    among = columns_to_aggregate(among, table.columns, None)
-    features = _joined([flow_features(table.index).to_numpy()])
-    source = f"how signals flow through each cell, and an aggregate of {', '.join(among)}"
-    return Knowledge(tuple(first.values()), features, _worth(table, among, {}).to_numpy(), source)
-
-
-@lru_cache(maxsize=8)
-def _gather_scored(
+@lru_cache(maxsize=8)  # many searches of one space differ in nothing but their seed
+def _gather(
     space: CellSpace,
-    scores: str,
+    scores: str | None,
     written: int,
     proxies: tuple[str, ...],
     among: tuple[str, ...],
     cell: bool,
 ) -> Knowledge:
-    table, known = read_scores(scores)
-    proxies = proxies or tuple(known)
-    _check_columns(proxies, known, scores)
-    among = columns_to_aggregate(among, known, scores)
+    table, known = read_scores(scores) if scores else (pd.DataFrame(index=[*map(str, space)]), {})
     # The first cell of each function; cells with dead edges come later.
-    first: dict[str, tuple[Architecture, int]] = {}
-    for row, string in enumerate(table.index):
-        architecture = Architecture.from_string(string)
+    first: dict[str, tuple[int, Architecture]] = {}
+    for row, architecture in enumerate(map(Architecture.from_string, table.index)):
         if architecture.reaches_output:
-            first.setdefault(architecture.function_key, (architecture, row))
-    inside = {architecture: row for architecture, row in first.values() if architecture in space}
-    if not inside:
+            first.setdefault(architecture.function_key, (row, architecture))
+    candidates = {row: found for row, found in first.values() if found in space}
+    if not candidates and scores:
         raise ScoresError(f"{scores} has scores of no cell in the search space")
-    table = table.iloc[[*inside.values()]]
-    groups = [np.column_stack([_ranks(table[name].to_numpy(float)) for name in proxies])]
+    if not candidates:
+        raise ZcSearchError("in no cell of the search space does the input reach the output")
+    table = table.iloc[[*candidates]]
+    groups, source = [], "how signals flow through each cell, and an"
+    if scores:
+        proxies = proxies or tuple(known)
+        _check_columns(proxies, known, scores)
+        groups = [np.column_stack([_ranks(table[name].to_numpy(float)) for name in proxies])]
+        source = f"{len(candidates):,} functions scored in {scores}, by the"
+    else:
+        table = _live_parameters([*table.index])
     if cell:
         groups.append(flow_features(table.index).to_numpy())
-    source = f"{len(inside):,} functions scored in {scores}, by the aggregate of {', '.join(among)}"
+    among = columns_to_aggregate(among, known or table.columns, scores)
     prior = _worth(table, among, known).to_numpy()
-    return Knowledge(tuple(inside), _joined(groups), prior, source)
+    source = f"{source} aggregate of {', '.join(among)}"
+    return Knowledge(tuple(candidates.values()), _joined(groups), prior, source)
 
 
 def zero_cost(
