@@ -26,11 +26,11 @@ from zc_search.study import (
     TrialRecord,
     missing_values,
     open_study,
-    recorded,
     run_trials,
     set_aside,
     trials_table,
 )
+from zc_search.study.objective import recorded
 from zc_search.study.result import Best, Progress, SearchResult
 from zc_search.study.run_folder import RunFolder, run_path, storage_url
 from zc_search.study.table import pareto_table

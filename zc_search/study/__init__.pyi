@@ -1,5 +1,5 @@
 from .constraints import broken
-from .objective import DATA, DEFINITIONS, Objective, OnTrial, recorded
+from .objective import DATA, DEFINITIONS, Objective, OnTrial, finished_trials
 from .record import RECORD, TrialRecord
 from .storage import open_storage
 from .study import open_study, set_aside
@@ -14,10 +14,10 @@ __all__ = [
     "OnTrial",
     "TrialRecord",
     "broken",
+    "finished_trials",
     "missing_values",
     "open_storage",
     "open_study",
-    "recorded",
     "run_trials",
     "set_aside",
     "trials_table",

@@ -241,10 +241,15 @@ class Objective:
             on_trial(trial.number, record)
 
 
-def recorded(study: Study, but: Container[int] = ()) -> Iterator[tuple[FrozenTrial, TrialRecord]]:
-    """Yield the trials that were told and have a record, in order of their numbers."""
+def finished_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials that were told, in order of their numbers."""
     states = (TrialState.COMPLETE, TrialState.PRUNED)
-    for trial in study.get_trials(deepcopy=False, states=states):
+    return study.get_trials(deepcopy=False, states=states)
+
+
+def recorded(study: Study, but: Container[int] = ()) -> Iterator[tuple[FrozenTrial, TrialRecord]]:
+    """Yield the finished trials that have a record."""
+    for trial in finished_trials(study):
         if trial.number not in but and (record := TrialRecord.of(trial)):
             yield trial, record
 
