@@ -676,7 +676,7 @@ def test_a_search_file_is_written_with_its_comments_and_can_be_run(tmp_path: Pat
     again = run_search(load_config("new.toml", ["study.n_trials=9"]))
     assert len(again.trials) == 9
     refit(Path("runs/a"), CHEAP[::-1], **{name: f"{name}, version 1" for name in CHEAP})
-    message = "begun with another ensemble in ensemble:small.toml; go on with that one"
+    message = "begun with another ensemble 'ensemble:small.toml'"
     with pytest.raises(StudyError, match=message):
         run_search(load_config("new.toml", ["study.n_trials=10"]))
 
@@ -997,7 +997,7 @@ def test_a_wrong_option_of_fit_is_named(
     [
         (("--accuracies=100,50",), r"--accuracies '100,50': Allowed: whole numbers, ascending"),
         (("--accuracies=ten",), r"--accuracies 'ten': Allowed: whole numbers"),
-        (("--accuracies=9999",), r"size 9999: allowed are 2 to \d+"),
+        (("--accuracies=9999",), r"size: 9999 is given; allowed are 2 to \d+"),
         (("--models=ridg", "--accuracies=20"), r"unknown model 'ridg'; did you mean 'ridge'"),
     ],
 )

@@ -18,13 +18,13 @@ from zc_search.ensemble import (
     held_out_predictions,
     ranking,
 )
-from zc_search.ensemble.features import STRUCTURE
 from zc_search.ensemble.predictor import FittedRegressor, least_squares_errors
 from zc_search.ensemble.scores import check_applicable
 from zc_search.ensemble.validation import resampled_interval
 from zc_search.errors import EnsembleError
 from zc_search.scoring.scores_file import Provenance
 from zc_search.spaces import Architecture
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 PROXIES = list(WEIGHTS)
 
@@ -409,7 +409,9 @@ def test_dropped_features_of_the_cell_are_counted() -> None:
     table = linear_table(50)
     table["architecture"] = table["architecture"].iloc[0]
     ensemble = fit(table, feature_set="standard+structure")
-    assert note(ensemble, "Constant").endswith(f"left out: {len(STRUCTURE)} features of the cell.")
+    assert note(ensemble, "Constant").endswith(
+        f"left out: {len(FLOW_FEATURES)} features of the cell."
+    )
     assert list(ensemble.weights["feature"]) == PROXIES
 
 

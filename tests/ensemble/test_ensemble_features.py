@@ -17,12 +17,11 @@ from sklearn.linear_model import LinearRegression
 from zc_search.ensemble.features import (
     FeatureMap,
     Features,
-    FeatureSet,
     LogScale,
     RankScale,
     RawScale,
-    parse_feature_set,
 )
+from zc_search.ensemble.spec import FeatureSet, parse_feature_set
 from zc_search.errors import EnsembleError
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
@@ -251,14 +250,6 @@ def test_a_map_that_cannot_be_computed_is_refused(change: dict[str, Any], messag
     assert FeatureMap.model_validate_json(json.dumps(document)) == features.map_
     with pytest.raises(ValidationError, match=message):
         FeatureMap.model_validate_json(json.dumps(document | change))
-
-
-def test_one_column_for_each_proxy() -> None:
-    table = linear_table(60).assign(still=1.0)
-    features = Features(["alpha", "still", "beta"], "rank+structure").fit(table)
-    by_proxy = features.map_.by_proxy(table)
-    assert list(by_proxy) == ["alpha", "beta"]
-    pd.testing.assert_frame_equal(by_proxy, features.transform(table)[["alpha", "beta"]])
 
 
 def test_a_table_without_rows_has_no_columns_to_compute() -> None:

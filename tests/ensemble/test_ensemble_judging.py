@@ -193,7 +193,7 @@ def test_means_over_draws_have_students_interval() -> None:
 
 @pytest.mark.parametrize("size", [1, 60, 61])
 def test_a_draw_that_leaves_nothing_to_judge_is_refused(size: int) -> None:
-    message = rf"size {size}: allowed are 2 to 59, because one at least of the 60 usable functions"
+    message = rf"size: {size} is given; allowed are 2 to 59, because one at least of the 60 usable"
     with pytest.raises(EnsembleError, match=message):
         judge(repeated(60), size, 1)
 

@@ -44,6 +44,29 @@ JudgeOn = Annotated[
     Path | None,
     typer.Option("--judge-on", help="Scores of architectures to judge on, if not fitted to."),
 ]
+FitOn = Annotated[str | None, typer.Option("--fit-on", help="pareto (a run's front) or all.")]
+Model = Annotated[
+    str | None, typer.Option("--model", help='linear, ridge, gap, gp, or "module:Class".')
+]
+Features = Annotated[
+    str | None, typer.Option("--features", help="Such as rank or rank+structure+aggregate.")
+]
+Accuracies = Annotated[
+    int | None,
+    typer.Option("--accuracies", help="Look at so many only, drawn at random; judge on others."),
+]
+Sizes = Annotated[
+    str | None, typer.Option("--accuracies", help="Such as 25,100,400; by default 10 to 800.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")]
+Number = Annotated[int, typer.Option("--draws", min=1, help="Random draws of each.")]
+Table = Annotated[Path | None, typer.Option("--out", "-o", help="Write it all to this CSV file.")]
+WriteConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--write-config", help="Copy this search file to --to, with the prediction to maximize."
+    ),
+]
 
 
 @ensemble_app.command()
@@ -51,23 +74,12 @@ def fit(
     source: Source,
     config: Config = None,
     settings: Settings = None,
-    fit_on: Annotated[
-        str | None, typer.Option("--fit-on", help="pareto (a run's front) or all.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help='linear, ridge, gap, gp, or "module:Class".')
-    ] = None,
-    features: Annotated[
-        str | None, typer.Option("--features", help="Such as rank or rank+structure+aggregate.")
-    ] = None,
+    fit_on: FitOn = None,
+    model: Model = None,
+    features: Features = None,
     proxies: Proxies = None,
-    accuracies: Annotated[
-        int | None,
-        typer.Option(
-            "--accuracies", help="Look at so many only, drawn at random; judge on others."
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of that draw.")] = 0,
+    accuracies: Accuracies = None,
+    seed: Seed = 0,
     dataset: Dataset = None,
     judge_on: JudgeOn = None,
     out: Annotated[
@@ -80,7 +92,7 @@ def fit(
     """
     from zc_search.ensemble.ensemble import check_suffix
     from zc_search.ensemble.predictor import LinearPredictor
-    from zc_search.ensemble.scores import Request, fit_request, settings_for
+    from zc_search.ensemble.scores import fit_request, settings_for
     from zc_search.scoring.scores_file import ScoresTable
 
     if accuracies is not None and fit_on == "pareto":
@@ -92,10 +104,9 @@ def fit(
     overrides = [f"ensemble.{key}={value}" for key, value in given.items() if value is not None]
     scores = ScoresTable.read(source)
     chosen = settings_for(scores, config, (*(settings or ()), *overrides))
-    request = Request(_names(proxies), accuracies, seed, dataset, judge_on)
-    console = plain_console()
+    console, names = plain_console(), _names(proxies)
     with console.status("fitting"):
-        fitted = fit_request(scores, chosen, request)
+        fitted = fit_request(scores, chosen, names, accuracies, seed, dataset, judge_on)
     _print(console, fitted, HEAVIEST)
     if not isinstance(fitted.predictor, LinearPredictor):
         console.print(f"not written: model {fitted.model!r} has no weights that a file could hold")
@@ -133,19 +144,12 @@ def apply(
     source: Annotated[
         Path | None, typer.Argument(help="A run's folder, or what `zc-search score` wrote.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the whole ranking to this CSV file.")
-    ] = None,
+    out: Table = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many of the first to print.")] = 10,
     truth: Annotated[
         bool, typer.Option("--truth/--no-truth", help="Look up true accuracies too.")
     ] = True,
-    write_config: Annotated[
-        Path | None,
-        typer.Option(
-            "--write-config", help="Copy this search file to --to, with the prediction to maximize."
-        ),
-    ] = None,
+    write_config: WriteConfig = None,
     to: Annotated[Path | None, typer.Option("--to", help="The new search file.")] = None,
 ) -> None:
     """Predict the accuracy of every architecture of a scores file or run, with its interval.
@@ -188,16 +192,11 @@ def curve(
     models: Annotated[
         str | None, typer.Option("--models", help="Such as ridge,gap or module:Class.")
     ] = None,
-    features: Annotated[
-        str | None, typer.Option("--features", help="Such as rank,rank+structure+aggregate.")
-    ] = None,
+    features: Features = None,
     proxies: Proxies = None,
-    accuracies: Annotated[
-        str | None,
-        typer.Option("--accuracies", help="Such as 25,100,400; by default 10 to 800."),
-    ] = None,
-    draws: Annotated[int, typer.Option("--draws", min=1, help="Random draws of each.")] = 20,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")] = 0,
+    accuracies: Sizes = None,
+    draws: Number = 20,
+    seed: Seed = 0,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes; by default one a core.")
     ] = None,
@@ -209,31 +208,27 @@ def curve(
 
     The best single proxy, params, flops and the accuracy-free aggregate are always beside them.
     """
-    from zc_search.ensemble.curve import Draws, curve_of
+    from zc_search.ensemble.curve import curve_of
     from zc_search.ensemble.scores import settings_for
     from zc_search.report import text
     from zc_search.scoring.scores_file import ScoresTable
 
     scores = ScoresTable.read(source)
     chosen = settings_for(scores, config, tuple(settings or ()))
-    request = Draws(
-        proxies=_names(proxies),
-        models=_names(models),
-        feature_sets=_names(features),
-        dataset=dataset,
-        number=draws,
-        seed=seed,
-        n_jobs=workers or available_cores(),
-    )
-    sizes = _sizes(accuracies)
     console = plain_console()
     with console.status("judging") as status:
         judged = curve_of(
             scores,
             chosen,
-            request,
-            sizes,
-            lambda done, total: status.update(f"judged {done} of {total} draws"),
+            proxies=_names(proxies),
+            models=_names(models),
+            feature_sets=_names(features),
+            dataset=dataset,
+            sizes=_sizes(accuracies),
+            n_draws=draws,
+            seed=seed,
+            n_jobs=workers or available_cores(),
+            on_progress=lambda done, total: status.update(f"judged {done} of {total} draws"),
         )
     written, why_no_picture = _write_curve(judged, out)
     console.print(text.curve(judged.summary))
@@ -246,17 +241,15 @@ def curve(
 def compare(
     run: Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)],
     proxies: Proxies = None,
-    draws: Annotated[int, typer.Option("--draws", min=1, help="Random draws.")] = 20,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")] = 0,
+    draws: Number = 20,
+    seed: Seed = 0,
     judge_on: JudgeOn = None,
     config: Config = None,
     settings: Settings = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write every draw to this CSV file.")
-    ] = None,
+    out: Table = None,
 ) -> None:
     """Show what fitting to a run's Pareto front costs against as many random architectures."""
-    from zc_search.ensemble.curve import Draws, pareto_against_random
+    from zc_search.ensemble.curve import pareto_against_random
     from zc_search.ensemble.scores import settings_for
     from zc_search.report import text
     from zc_search.scoring.scores_file import ScoresTable
@@ -264,10 +257,9 @@ def compare(
     trials = ScoresTable.read(run)
     chosen = settings_for(trials, config, tuple(settings or ()))
     other = None if judge_on is None else ScoresTable.read(judge_on)
-    request = Draws(_names(proxies), number=draws, seed=seed)
     console = plain_console()
     with console.status("judging"):
-        judged = pareto_against_random(trials, chosen, request, other)
+        judged = pareto_against_random(trials, chosen, _names(proxies), other, draws, seed)
     console.print(text.comparison(judged.summary))
     console.print()
     text.notes(console, judged.notes)
@@ -353,35 +345,32 @@ def _write_search_file(
     # Definitions are compared when the search begins.
     scores = replace(provenance_of(ensemble), name=str(search), settings=settings_of(config))
     notes = check_applicable(ensemble, config.space.name, ensemble.proxies, scores, str(search))
+    fitted = ensemble.metadata.get("dataset")
+    if isinstance(fitted, str) and not same_dataset(fitted, config.dataset):
+        notes = [
+            f"A transfer: fitted to accuracies on {fitted}, to search on {config.dataset}.",
+            *notes,
+        ]
     document: Any = tomlkit.parse(search.read_text(encoding="utf-8-sig"))
     if "search" in document:  # MASE's layout has no place for it
         document = tomlkit.parse(config_to_toml(config))
-    objectives = document.setdefault("objectives", tomlkit.table())
+    for section in ("objectives", "proxies", "study"):
+        document.setdefault(section, tomlkit.table())
     # By place, as a name in the file may be an alias.
-    for key, objective in zip(list(objectives), config.objectives, strict=True):
-        if objective.scale:
-            objectives[key] = tomlkit.inline_table()
-            objectives[key].update({"direction": objective.direction, "scale": 0})
-    fitted = ensemble.metadata.get("dataset")
-    maximize = tomlkit.item("maximize")
-    objectives[f"{ENSEMBLE}{file}"] = maximize.comment(
-        f"predicted {ensemble.target}, fitted on {fitted or 'unknown'}"
-    )
-    if missing := [p for p in ensemble.proxies if p not in config.proxies_to_compute]:
-        proxies = document.setdefault("proxies", tomlkit.table())
-        proxies.setdefault("compute", list(config.proxies.compute)).extend(missing)
-    study = document.setdefault("study", tomlkit.table())
-    study["name"] = f"{config.study.name}-ensemble"
+    for key, old in zip(list(document["objectives"]), config.objectives, strict=True):
+        if old.scale:
+            recorded = tomlkit.inline_table().append("direction", str(old.direction))
+            document["objectives"][key] = recorded.append("scale", 0)
+    document["objectives"][f"{ENSEMBLE}{file}"] = "maximize"
+    compute = document["proxies"].setdefault("compute", list(config.proxies.compute))
+    compute.extend(name for name in ensemble.proxies if name not in config.proxies_to_compute)
+    document["study"]["name"] = f"{config.study.name}-ensemble"
     if config.study.sum_objectives:
-        study["sum_objectives"] = False
+        document["study"]["sum_objectives"] = False
     text = tomlkit.dumps(document)
     parse_config(text, source=str(target))
     with writing(str(target), EnsembleError):
         write_atomically(target, text)
-    if isinstance(fitted, str) and not same_dataset(fitted, config.dataset):
-        notes.insert(
-            0, f"A transfer: fitted to accuracies on {fitted}, to search on {config.dataset}."
-        )
     return notes
 
 

@@ -6,9 +6,11 @@ it, `held_out_predictions` says what it thinks of what it has not seen, `ranking
 
 from zc_search.ensemble.baselines import DEFAULT_AGGREGATE, RECOMMENDED_PROXIES, aggregate
 from zc_search.ensemble.curve import learning_curve
-from zc_search.ensemble.ensemble import Ensemble, EnsembleSpec
-from zc_search.ensemble.fit import fit_ensemble, fit_pipeline, held_out_predictions
+from zc_search.ensemble.ensemble import Ensemble
+from zc_search.ensemble.fit import fit_ensemble, held_out_predictions
+from zc_search.ensemble.models import fit_pipeline
 from zc_search.ensemble.rankings import aggregate_ranking, ranking
+from zc_search.ensemble.spec import EnsembleSpec
 from zc_search.ensemble.validation import HeldOut
 
 __all__ = [

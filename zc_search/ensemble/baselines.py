@@ -1,19 +1,17 @@
 """Order without an accuracy, and what else an ensemble has to beat: its best proxy, the cost."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from zc_search.ensemble.spec import EnsembleSpec, check_directions
 from zc_search.ensemble.tables import Floats, numbers, require
 from zc_search.errors import EnsembleError
 from zc_search.evaluation import BASELINES, kendall_tau
 from zc_search.proxies.catalogue import Direction
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
-
-Scorer = Callable[[pd.DataFrame], Floats]
-"""From rows of a table to a score for each, higher meaning more accuracy."""
 
 DEFAULT_AGGREGATE: dict[str, Direction] = {
     "meco": "maximize",
@@ -37,14 +35,6 @@ RECOMMENDED_PROXIES = tuple(proxy for proxy in DEFAULT_AGGREGATE if proxy not in
 
 AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "az_complexity")
 """The four parts that AZ-NAS aggregates."""
-
-
-def check_directions(directions: Mapping[str, str] | None) -> dict[str, str]:
-    """Return a copy of `directions`, each ``maximize`` or ``minimize``."""
-    for proxy, direction in (directions or {}).items():
-        if direction not in ("maximize", "minimize"):
-            raise EnsembleError.unknown("direction", direction, ("maximize", "minimize"), key=proxy)
-    return dict(directions or {})
 
 
 def aggregate(
@@ -104,22 +94,17 @@ def best_single_proxy(rows: pd.DataFrame, proxies: Sequence[str], target: str) -
 
 
 def baselines(
-    rows: pd.DataFrame,
-    population: pd.DataFrame,
-    proxies: Sequence[str],
-    target: str,
-    directions: Mapping[str, str],
-) -> dict[str, Scorer]:
-    """Return the scores to stand beside an ensemble fitted to `rows`, by name.
+    rows: pd.DataFrame, judged: pd.DataFrame, population: pd.DataFrame, spec: EnsembleSpec
+) -> dict[str, Floats]:
+    """Return the scores of rows to be judged by what stands beside an ensemble fitted to `rows`.
 
     The rows choose the best single proxy; the aggregate ranks among the population, which holds
     those to be judged, on a unique index.
     """
-    proxy, sign = best_single_proxy(rows, proxies, target)
-    ranks = aggregate(population, proxies, directions)
-    scorers: dict[str, Scorer] = {
-        "best single proxy": lambda table: sign * numbers(table, proxy),
-        "aggregate": lambda table: ranks.loc[table.index].to_numpy(),
+    proxy, sign = best_single_proxy(rows, spec.proxies, spec.target)
+    ranks = aggregate(population, spec.proxies, spec.directions)
+    return {
+        "best single proxy": sign * numbers(judged, proxy),
+        "aggregate": ranks.loc[judged.index].to_numpy(),
+        **{cost: numbers(judged, cost) for cost in BASELINES if cost in population},
     }
-    costs = (cost for cost in BASELINES if cost in population)
-    return scorers | {cost: lambda table, cost=cost: numbers(table, cost) for cost in costs}

@@ -5,9 +5,9 @@ table, params, flops) always stand beside the ensembles.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,33 +18,26 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from zc_search.config import Config
 from zc_search.ensemble.baselines import baselines
-from zc_search.ensemble.ensemble import EnsembleSpec
-from zc_search.ensemble.fit import fit_pipeline
+from zc_search.ensemble.models import fit_pipeline
 from zc_search.ensemble.scores import (
     cautions,
+    check_draw,
     chosen_proxies,
     draw_rows,
     open_accuracies,
+    spec_from,
     with_accuracies,
 )
-from zc_search.ensemble.tables import (
-    Floats,
-    distinct,
-    flags,
-    function_keys,
-    numbers,
-    usable_rows,
-)
-from zc_search.ensemble.validation import LEVEL, METRICS
+from zc_search.ensemble.spec import EnsembleSpec, check_at_least
+from zc_search.ensemble.tables import distinct, flags, function_keys, numbers, usable_rows
+from zc_search.ensemble.validation import LEVEL, metrics
 from zc_search.errors import EnsembleError
-from zc_search.evaluation import kendall_tau, spearman, top_k_regret
 from zc_search.scoring.scores_file import ScoresTable, same_dataset
 
 SIZES = (10, 25, 50, 100, 200, 400, 800)
 """Numbers of accuracies of a learning curve, where the table allows them."""
 
-TOP_K = 10
-"""How many of the best predicted are looked at for the regret."""
+METRICS = metrics(top_k=10)
 
 
 def learning_curve(
@@ -90,22 +83,17 @@ def learning_curve(
     Raises:
         EnsembleError: As for `fit_ensemble`, or fewer functions than asked for.
     """
-    if n_draws < 1:
-        raise EnsembleError(
-            f"n_draws: {n_draws} is given; allowed are 1 and more", key="n_draws", given=n_draws
+    check_at_least(1, "n_draws", n_draws)
+    specs = [
+        EnsembleSpec(
+            tuple(proxies), target, model, features, seed=seed, directions=directions or {}
         )
-    specs = _specs(proxies, models, feature_sets, target, directions, seed)
+        for features, model in product(dict.fromkeys(feature_sets), dict.fromkeys(models))
+    ]
     table = usable_rows(table, proxies, target)
     keys = pd.factorize(function_keys(table))[0]
-    functions = int(keys.max(initial=-1)) + 1
     for size in sizes:
-        if not 2 <= size < functions:
-            raise EnsembleError(
-                f"size {size}: allowed are 2 to {functions - 1}, because one at least of the "
-                f"{functions} usable functions must be left to judge",
-                key="size",
-                given=size,
-            )
+        check_draw("size", size, keys)
 
     def one(draw: int, size: int) -> pd.DataFrame:
         drawn = draw_rows(keys, size, [seed, draw])
@@ -130,20 +118,9 @@ def compare_pareto(
 ) -> pd.DataFrame:
     """Show what it costs to fit on a Pareto front rather than on as many random architectures.
 
-    Both are judged on the rows of `table` whose function neither of them was fitted to.
-
-    Args:
-        trials: A search's trials, with ``pareto``.
-        table: Scores with accuracies of the whole population.
-        spec: What to fit; its seed is that of the draws.
-        n_draws: Random draws to compare with.
-
-    Returns:
-        As for `learning_curve`, but ``fit_on``, ``pareto`` or ``random``, in place of the model.
-
-    Raises:
-        EnsembleError: A front of fewer than two functions, or one so large that nothing is left
-            to judge on.
+    The front is that of a search's `trials`, the random ones are of the population in `table`, and
+    both are judged on the rows of it whose function neither of them was fitted to. A table as of
+    `learning_curve`, but with ``fit_on``, ``pareto`` or ``random``, in place of the model.
     """
     front = usable_rows(trials, spec.proxies, spec.target)
     front = distinct(front[flags(front, "pareto", default=False)])
@@ -151,7 +128,7 @@ def compare_pareto(
         raise EnsembleError(f"the trials' Pareto front has {len(front)} usable rows; 2 are needed")
     table = usable_rows(table, spec.proxies, spec.target)
     keys = pd.factorize(function_keys(table))[0]
-    found: list[pd.DataFrame] = []
+    judged: list[pd.DataFrame] = []
     for draw in range(n_draws):
         random = table.iloc[draw_rows(keys, len(front), [spec.seed, draw])]
         seen = np.concatenate([function_keys(front), function_keys(random)])
@@ -162,38 +139,33 @@ def compare_pareto(
                 f"{len(rest)} of {len(table)} to judge on; 3 are needed"
             )
         for fit_on, rows in (("pareto", front), ("random", random)):
-            judged = judge_split(rows, rest, table, [spec]).drop(columns=["model", "feature_set"])
-            judged.insert(0, "fit_on", fit_on)
-            judged.insert(1, "draw", draw)
-            found.append(judged)
-    return pd.concat(found, ignore_index=True)
+            one = judge_split(rows, rest, table, [spec]).drop(columns=["model", "feature_set"])
+            one.insert(0, "fit_on", fit_on)
+            one.insert(1, "draw", draw)
+            judged.append(one)
+    return pd.concat(judged, ignore_index=True)
 
 
 def judge_split(
     rows: pd.DataFrame, rest: pd.DataFrame, population: pd.DataFrame, specs: Sequence[EnsembleSpec]
 ) -> pd.DataFrame:
-    """Fit to `rows` and judge on `rest`; the caller sees to it that they share no function.
+    """Fit to distinct `rows` and judge on `rest`; the caller sees that they share no function.
 
-    Args:
-        rows: Distinct rows, all finite.
-        rest: Rows to judge on, all finite, part of `population`; of rows with one
-            ``architecture``, such as a search's repeated trials, the first counts.
-        population: Rows among which the aggregate ranks; its index must be unique.
-        specs: What to fit, one at least; proxies, target and directions of the first are those of
-            the baselines, which stand once, without model and feature set.
+    The aggregate ranks among `population`, whose index is unique. Of rows with one
+    ``architecture``, such as a search's repeated trials, the first counts. Proxies, target and
+    directions of the first spec are those of the baselines, which stand once.
     """
     if "architecture" in rest:
         rest = rest.drop_duplicates("architecture")
         population = pd.concat([rest, population]).drop_duplicates("architecture")
-    first = specs[0]
-    others = baselines(rows, population, first.proxies, first.target, first.directions)
-    scores: list[tuple[str | None, str | None, str, Floats]] = [
-        (None, None, name, scorer(rest)) for name, scorer in others.items()
+    scores: list[tuple[str | None, str | None, str, Any]] = [
+        (None, None, name, score)
+        for name, score in baselines(rows, rest, population, specs[0]).items()
     ]
     for spec in specs:
         predicted = np.asarray(fit_pipeline(rows, spec).predict(rest))
         scores.append((spec.model, spec.feature_set, "ensemble", predicted))
-    true = numbers(rest, first.target)
+    true = numbers(rest, specs[0].target)
     models, feature_sets, predictors, values = zip(*scores, strict=True)
     return pd.DataFrame(
         {
@@ -202,9 +174,7 @@ def judge_split(
             "predictor": predictors,
             "fitted": len(rows),
             "judged": len(rest),
-            "kendall_tau": [kendall_tau(score, true) for score in values],
-            "spearman": [spearman(score, true) for score in values],
-            "top_k_regret": [top_k_regret(score, true, TOP_K) for score in values],
+            **{name: [metric(score, true) for score in values] for name, metric in METRICS.items()},
         }
     )
 
@@ -213,28 +183,17 @@ def summarise(judged: pd.DataFrame) -> pd.DataFrame:
     """Average over draws, with the 90% interval of each mean over further draws.
 
     Student's t over draws from one and the same table: it does not cover another search space or
-    data set.
-
-    Args:
-        judged: What `learning_curve` or `compare_pareto` returned.
-
-    Returns:
-        One row for each combination of the other columns: ``draws``, and for each figure its mean
-        and the mean's ``_low`` and ``_high`` (NaN for a single draw).
+    data set. One row for each combination of the other columns: ``draws``, and for each figure its
+    mean and the mean's ``_low`` and ``_high`` (NaN for a single draw).
     """
     by = [name for name in judged if name not in {*METRICS, "draw", "fitted", "judged"}]
-    records = []
-    for group, rows in judged.groupby(by, sort=False, dropna=False):
-        record = dict(zip(by, group, strict=True)) | {"draws": len(rows)}
-        for metric in METRICS:
-            values = rows[metric].dropna().to_numpy()
-            mean, reach = (values.mean() if len(values) else np.nan), np.nan
-            if len(values) > 1:
-                reach = student.ppf(0.95, len(values) - 1) * values.std(ddof=1)
-                reach /= np.sqrt(len(values))
-            record |= {metric: mean, f"{metric}_low": mean - reach, f"{metric}_high": mean + reach}
-        records.append(record)
-    return pd.DataFrame(records)
+    groups = judged.groupby(by, sort=False, dropna=False)
+    summary = {"draws": groups.size()}
+    for name in METRICS:
+        mean, count = groups[name].mean(), groups[name].count()
+        reach = student.ppf((1 + LEVEL) / 2, count - 1) * groups[name].sem()
+        summary |= {name: mean, f"{name}_low": mean - reach, f"{name}_high": mean + reach}
+    return pd.DataFrame(summary).reset_index()
 
 
 class Judged(NamedTuple):
@@ -245,41 +204,22 @@ class Judged(NamedTuple):
     notes: list[str]
 
 
-@dataclass(frozen=True)
-class Draws:
-    """How fits are drawn and judged.
-
-    Attributes:
-        proxies: Columns to use; None for those of the settings, or all that the scores have.
-        models: See `EnsembleSpec`; None for that of the settings.
-        feature_sets: See `EnsembleSpec`; None for that of the settings.
-        dataset: Whose accuracies; None for the data set that was scored for.
-        number: Random draws.
-        seed: Of the draws.
-        n_jobs: Processes.
-    """
-
-    proxies: tuple[str, ...] | None = None
-    models: tuple[str, ...] | None = None
-    feature_sets: tuple[str, ...] | None = None
-    dataset: str | None = None
-    number: int = 20
-    seed: int = 0
-    n_jobs: int = 1
-
-
 def curve_of(
     scores: ScoresTable,
     config: Config,
-    draws: Draws,
+    *,
+    proxies: tuple[str, ...] | None = None,
+    models: Sequence[str] | None = None,
+    feature_sets: Sequence[str] | None = None,
+    dataset: str | None = None,
     sizes: Sequence[int] | None = None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    **draws: Any,
 ) -> Judged:
-    """Judge fits to more and more accuracies of scores; see `learning_curve`.
+    """Judge fits to more and more accuracies of scores; `draws` are options of `learning_curve`.
 
-    Without `sizes` those of `SIZES` that leave something to judge.
+    What is None is that of the settings; sizes are those of `SIZES` that leave something to judge.
     """
-    table, proxies, notes = _prepared(scores, config, draws)
+    table, chosen, notes = _prepared(scores, config, proxies, dataset)
     if sizes is None:
         functions = len(np.unique(function_keys(table)))
         sizes = [size for size in SIZES if size < functions]
@@ -295,22 +235,24 @@ def curve_of(
             )
     curve = learning_curve(
         table,
-        proxies,
+        chosen,
         sizes,
-        draws.number,
-        models=draws.models or (config.ensemble.model,),
-        feature_sets=draws.feature_sets or (config.ensemble.features,),
+        models=models or (config.ensemble.model,),
+        feature_sets=feature_sets or (config.ensemble.features,),
         target=config.benchmark.metric,
         directions=scores.directions,
-        seed=draws.seed,
-        n_jobs=draws.n_jobs,
-        on_progress=on_progress,
+        **draws,
     )
     return Judged(curve, summarise(curve), notes)
 
 
 def pareto_against_random(
-    run: ScoresTable, config: Config, draws: Draws, judge_on: ScoresTable | None = None
+    run: ScoresTable,
+    config: Config,
+    proxies: tuple[str, ...] | None = None,
+    judge_on: ScoresTable | None = None,
+    n_draws: int = 20,
+    seed: int = 0,
 ) -> Judged:
     """Judge a fit to a run's Pareto front beside fits to as many random architectures.
 
@@ -324,54 +266,32 @@ def pareto_against_random(
             "the difference would be that of the data sets, not what the front costs; "
             f"--judge-on takes scores for {run.dataset} here"
         )
-    trials, proxies, notes = _prepared(run, config, draws)
+    trials, chosen, notes = _prepared(run, config, proxies)
     population = trials
     if judge_on is not None:
-        population, _, more = _prepared(judge_on, config, draws, proxies)
-        notes += [*more, *run.provenance.differences(judge_on.provenance, proxies)]
+        population, _, more = _prepared(judge_on, config, chosen)
+        notes += [*more, *run.provenance.differences(judge_on.provenance, chosen)]
     else:
         notes.append(
             "Random trials are drawn from the run and both fits judged on its other trials, which "
             "the sampler chose: --judge-on SCORES takes architectures that it did not."
         )
-    (spec,) = _specs(
-        proxies,
-        draws.models or (config.ensemble.model,),
-        draws.feature_sets or (config.ensemble.features,),
-        config.benchmark.metric,
-        run.directions,
-        draws.seed,
-    )
-    found = compare_pareto(trials, population, spec, draws.number)
-    return Judged(found, summarise(found), [_cost(found), *notes])
-
-
-def _specs(
-    proxies: Sequence[str],
-    models: Sequence[str],
-    feature_sets: Sequence[str],
-    target: str,
-    directions: Mapping[str, str] | None,
-    seed: int,
-) -> list[EnsembleSpec]:
-    """Return each combination once."""
-    return [
-        EnsembleSpec(
-            tuple(proxies), target, model, features, seed=seed, directions=directions or {}
-        )
-        for features, model in product(dict.fromkeys(feature_sets), dict.fromkeys(models))
-    ]
+    spec = replace(spec_from(config, chosen), directions=run.directions, seed=seed)
+    judged = compare_pareto(trials, population, spec, n_draws)
+    return Judged(judged, summarise(judged), [_cost(judged), *notes])
 
 
 def _prepared(
-    scores: ScoresTable, config: Config, draws: Draws, proxies: tuple[str, ...] | None = None
+    scores: ScoresTable,
+    config: Config,
+    proxies: tuple[str, ...] | None,
+    dataset: str | None = None,
 ) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
     """Return the usable rows of scores with accuracies, the proxies, and what to say of them."""
-    chosen = chosen_proxies(scores, proxies or draws.proxies or config.ensemble.proxies)
-    benchmark = open_accuracies(scores, config, draws.dataset)
-    target = config.benchmark.metric
-    table = with_accuracies(scores.table, benchmark, target)
-    usable = usable_rows(table, chosen, target)
+    chosen = chosen_proxies(scores, proxies or config.ensemble.proxies)
+    benchmark = open_accuracies(scores, config, dataset)
+    table = with_accuracies(scores.table, benchmark, config.benchmark.metric)
+    usable = usable_rows(table, chosen, config.benchmark.metric)
     notes = cautions(scores, benchmark)
     feasible = int(flags(table, "feasible", default=True).sum())
     if lost := feasible - len(usable):

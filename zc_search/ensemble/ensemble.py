@@ -4,7 +4,6 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -24,10 +23,9 @@ from pydantic import (
 from scipy.stats import norm
 
 from zc_search._utils.files import write_atomically, writing
-from zc_search.ensemble.baselines import check_directions
-from zc_search.ensemble.features import RECORD, FeatureMap, parse_feature_set
-from zc_search.ensemble.models import check_model
+from zc_search.ensemble.features import RECORD, FeatureMap
 from zc_search.ensemble.predictor import FittedRegressor, LinearPredictor
+from zc_search.ensemble.spec import EnsembleSpec, check_model, parse_feature_set
 from zc_search.ensemble.tables import Bounds, FitOn, Floats, clipped, function_keys
 from zc_search.ensemble.validation import HeldOut, quality_table
 from zc_search.errors import EnsembleError
@@ -38,52 +36,6 @@ SUFFIXES = (".toml", ".json")
 _KIND = "zc-search ensemble"
 
 _Index = Annotated[int, Field(ge=0, lt=len(OPERATIONS) ** len(EDGES))]
-
-
-@dataclass(frozen=True)
-class EnsembleSpec:
-    """What an ensemble is to be fitted to, and how.
-
-    Attributes:
-        proxies: Columns to predict from.
-        target: Column with the accuracy, in percent.
-        model: ``linear``, ``ridge``, ``gap``, ``gp`` or ``module:Class``; see `make_model`.
-        feature_set: ``standard`` or ``rank``, each with any of ``+structure`` and
-            ``+interactions``, ``rank`` also with ``+aggregate``.
-        fit_on: ``pareto``, for the Pareto front if it has three distinct rows for each proxy, or
-            ``all`` distinct feasible rows.
-        folds: Folds of the cross-validation, 2 or more.
-        repeats: Times that it is repeated, each with another split.
-        n_bootstrap: Resamples for the intervals, 2 or more.
-        seed: Of the splits, the resamples and an imported regressor.
-        directions: ``maximize`` or ``minimize``: whether more of a proxy should mean more
-            accuracy, which may differ from its direction as an objective of the search.
-
-    Raises:
-        EnsembleError: A model, feature set, number or direction that cannot be.
-    """
-
-    proxies: tuple[str, ...]
-    target: str = "val_accuracy"
-    model: str = "linear"
-    feature_set: str = "standard"
-    fit_on: str = "pareto"
-    folds: int = 5
-    repeats: int = 4
-    n_bootstrap: int = 200
-    seed: int = 0
-    directions: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "proxies", tuple(self.proxies))
-        object.__setattr__(self, "directions", check_directions(self.directions))
-        check_model(self.model)
-        parse_feature_set(self.feature_set)
-        for key, least in (("folds", 2), ("repeats", 1), ("n_bootstrap", 2)):
-            if (given := getattr(self, key)) < least:
-                raise EnsembleError(
-                    f"{key}: {given} is given; allowed are {least} and more", key=key, given=given
-                )
 
 
 class SingleProxy(BaseModel):
@@ -109,8 +61,7 @@ class Ensemble(BaseModel):
         residuals: Quantiles, from 0 to 1 in equal steps, of true minus predicted accuracy in
             percent, on held-out rows where `residuals_held_out`.
         residuals_held_out: False where there were too few rows to hold any out.
-        held_out: What `quality` shows.
-        unseen: As `held_out`, for `unseen_quality`.
+        held_out: What `quality` shows, and ``unseen`` what `unseen_quality` does.
         bounds: What predictions are clipped to, in percent; None where accuracies are no percent.
         best_proxy: The best single proxy of the rows fitted to; None in files of version 1.
         fitted_to: `Architecture.index` of the rows fitted to, or function keys where they are no
@@ -152,7 +103,7 @@ class Ensemble(BaseModel):
     @property
     def unit(self) -> str:
         """What `weights` and `intercept` are measured in."""
-        link = self.predictor.link if isinstance(self.predictor, LinearPredictor) else None
+        link = getattr(self.predictor, "link", None)
         scale = link.unit if link is not None else "percent accuracy"
         return f"{scale}, for a standard deviation of the feature"
 
@@ -192,12 +143,9 @@ class Ensemble(BaseModel):
         return quality_table(self.unseen)
 
     def predict(self, table: pd.DataFrame) -> pd.Series:
-        """Predict the accuracy of each row, in percent.
+        """Predict the accuracy of each row by itself, in percent, on the table's index.
 
-        A prediction is a row's own: it does not depend on the other rows of the table.
-
-        Returns:
-            On the table's index, within `bounds`; NaN where a proxy is not finite.
+        Within `bounds`; NaN where a proxy is not finite.
 
         Raises:
             EnsembleError: A column is missing or holds no numbers.
@@ -236,8 +184,7 @@ class Ensemble(BaseModel):
         low, high = self.residual_interval(level)
         matrix = self.features.matrix(table)
         predicted = self._predict(matrix)
-        down: Floats | float = 0.0
-        up: Floats | float = 0.0
+        down = up = np.zeros(len(table))
         if isinstance(self.predictor, LinearPredictor):
             down, up = self.predictor.spread(matrix, float(norm.ppf((1 + level) / 2)))
         return pd.DataFrame(
@@ -267,17 +214,11 @@ class Ensemble(BaseModel):
         """
         if self.fitted_to is None:
             return None
-        keys, names = set(), set()
-        for fitted in self.fitted_to:
-            if isinstance(fitted, str):
-                keys.add(fitted)
-            else:
-                cell = Architecture.from_index(fitted)
-                keys.add(cell.function_key)
-                names.add(str(cell))
-        known: npt.NDArray[np.bool_] = np.isin(function_keys(table), list(keys))
+        cells = [Architecture.from_index(key) for key in self.fitted_to if isinstance(key, int)]
+        functions = [cell.function_key for cell in cells] or [*map(str, self.fitted_to)]
+        known: npt.NDArray[np.bool_] = np.isin(function_keys(table), functions)
         if "architecture" in table:
-            known |= table["architecture"].isin(names).to_numpy(dtype=bool)
+            known |= table["architecture"].isin([str(cell) for cell in cells]).to_numpy(dtype=bool)
         return known
 
     def to_dict(self) -> dict[str, Any]:
@@ -302,21 +243,15 @@ class Ensemble(BaseModel):
         """
         content = _unsealed(document, source)
         try:
-            if "model" in content and ":" not in str(content["model"]):
-                check_model(str(content["model"]))
+            if ":" not in (model := str(content.get("model", ":"))):
+                check_model(model)
             if "feature_set" in content:
                 names = str(content["feature_set"]).split("+")
                 renamed = ("structure" if name == "flow" else name for name in names)
                 content["feature_set"] = "+".join(renamed)
                 parse_feature_set(content["feature_set"])
         except EnsembleError as error:
-            raise EnsembleError(
-                f"{source}: {error}; fit it again",
-                key=error.key,
-                given=error.given,
-                allowed=error.allowed,
-                hint=error.hint,
-            ) from None
+            raise error.at(source) from None
         try:
             return cls.model_validate(content)
         except ValidationError as error:
@@ -330,14 +265,11 @@ class Ensemble(BaseModel):
         """Write TOML or JSON, by suffix; floats keep every bit, an older file is replaced at once.
 
         Raises:
-            EnsembleError: A model without weights, another suffix, or a folder that is not
-                writable.
+            EnsembleError: A model without weights, another suffix, or no writable folder.
         """
         path, document = Path(path), self.to_dict()
-        if check_suffix(path) == ".toml":
-            text = tomlkit.dumps(document)
-        else:
-            text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+        toml = check_suffix(path) == ".toml"
+        text = tomlkit.dumps(document) if toml else json.dumps(document, indent=2) + "\n"
         with writing(str(path), EnsembleError):
             write_atomically(path, text)
 
@@ -364,10 +296,10 @@ class Ensemble(BaseModel):
 
     def __eq__(self, other: object) -> bool:
         """Whether all that a file holds is the same."""
-        names = [name for name, about in Ensemble.model_fields.items() if not about.exclude]
-        return isinstance(other, Ensemble) and all(
-            getattr(self, name) == getattr(other, name) for name in names
-        )
+        ignored = {"cross_validated": None}
+        return isinstance(other, Ensemble) and super(
+            Ensemble, self.model_copy(update=ignored)
+        ).__eq__(other.model_copy(update=ignored))
 
     __hash__ = None  # type: ignore[assignment]
 

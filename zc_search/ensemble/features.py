@@ -6,14 +6,14 @@ Every scale is a frozen record of the constants it was fitted with and plain ari
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations_with_replacement
-from typing import Annotated, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from zc_search.config.types import FEATURE_EXTRAS, FEATURE_SETS, RETIRED_FEATURES
+from zc_search.ensemble.spec import parse_feature_set
 from zc_search.ensemble.tables import Floats, finite, numbers, require
 from zc_search.errors import EnsembleError
 from zc_search.proxies.catalogue import Direction
@@ -26,19 +26,29 @@ FENCE = 3.0
 
 AGGREGATE = "aggregate"
 
-STRUCTURE = FLOW_FEATURES
-"""Columns that are computed from the architecture string."""
 
-
-class RawScale(BaseModel):
-    """The proxy's own value, outliers clipped to ``low`` and ``high``, in the proxy's unit."""
-
+class _Scale(BaseModel):
     model_config = RECORD
 
-    kind: Literal["raw"] = "raw"
+    kind: str
     proxy: str
+
+
+class _Clipped(_Scale):
     low: float
     high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class RawScale(_Clipped):
+    """The proxy's own value, outliers clipped to ``low`` and ``high``, in the proxy's unit."""
+
+    kind: Literal["raw"] = "raw"
 
     @classmethod
     def fit(cls, proxy: str, values: Floats) -> Self:
@@ -50,26 +60,15 @@ class RawScale(BaseModel):
         """Return the column of these values; NaN stays NaN."""
         return np.clip(values, self.low, self.high)
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
-        return self
 
-
-class LogScale(BaseModel):
+class LogScale(_Clipped):
     """``sign(v) · log((|v| + unit) / unit)``: linear near zero, logarithmic in the decades above.
 
     The logarithm sets in at the magnitude ``unit``, and is clipped to ``low`` and ``high``.
     """
 
-    model_config = RECORD
-
     kind: Literal["log"] = "log"
-    proxy: str
     unit: Annotated[float, Field(gt=0)]
-    low: float
-    high: float
 
     @classmethod
     def fit(cls, proxy: str, values: Floats) -> "LogScale | RawScale":
@@ -92,25 +91,17 @@ class LogScale(BaseModel):
         """Return the column of these values; NaN stays NaN."""
         return np.clip(_signed_log(values, self.unit), self.low, self.high)
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
-        return self
 
-
-class RankScale(BaseModel):
+class RankScale(_Scale):
     """The share of training architectures below a value, interpolated between those seen.
 
     ``levels`` holds the mid-rank of each of the ``knots``, training values in the proxy's unit;
     both ascend.
     """
 
-    model_config = RECORD
     KNOTS: ClassVar[int] = 101
 
     kind: Literal["rank"] = "rank"
-    proxy: str
     knots: tuple[float, ...]
     levels: tuple[float, ...]
 
@@ -154,41 +145,6 @@ def _signed_log(values: Floats, unit: float) -> Floats:
     return logarithms
 
 
-class FeatureSet(NamedTuple):
-    """What the name of a feature set stands for: the proxies' scale, and what is added."""
-
-    scale: str
-    structure: bool = False
-    interactions: bool = False
-    aggregate: bool = False
-
-
-def parse_feature_set(name: str) -> FeatureSet:
-    """Read a name such as ``standard``, ``rank+aggregate`` or ``rank+structure+interactions``."""
-    scale, *extras = name.split("+")
-    for part in (scale, *extras):
-        if instead := RETIRED_FEATURES.get(part):
-            raise EnsembleError(
-                f"feature set {name!r}: {part!r} is retired; use {instead!r}",
-                key="features",
-                given=name,
-                allowed=(*FEATURE_SETS, *(f"+{extra}" for extra in FEATURE_EXTRAS)),
-                hint=instead,
-            )
-    if scale not in FEATURE_SETS or not set(extras) <= set(FEATURE_EXTRAS):
-        raise EnsembleError.unknown(
-            "feature set", name, (*FEATURE_SETS, *(f"rank+{extra}" for extra in FEATURE_EXTRAS))
-        )
-    if AGGREGATE in extras and scale != "rank":
-        raise EnsembleError(
-            f"feature set {name!r}: +aggregate takes ranks; Allowed: rank+aggregate",
-            key="features",
-            given=name,
-            allowed=("rank+aggregate",),
-        )
-    return FeatureSet(scale, **dict.fromkeys(extras, True))
-
-
 class Column(BaseModel):
     """A feature on the standard scale: ``(value - mean) / scale``, both of the training rows."""
 
@@ -200,23 +156,16 @@ class Column(BaseModel):
 
 
 class FeatureMap(BaseModel):
-    """Everything that turns a table of scores into the columns of the model.
+    """Everything that turns a table of scores into the columns of the model, in their order.
 
-    Attributes:
-        proxies: How each proxy's values become a column.
-        structure: Whether structural features of the cell may be among the columns; ``cell`` in
-            files of version 2.
-        interactions: Pairs of proxies or structural features; a pair's column is their product,
-            and is named ``a * b``.
-        columns: The columns kept, standardised, in the model's order.
-        aggregate: Proxies whose log ranks have their mean in the column ``aggregate``, each with
-            its direction; see `zc_search.ensemble.aggregate`. Empty without such a column.
+    An interaction is the product of two columns, named ``a * b``; the column ``aggregate`` is the
+    mean of log ranks. Files of version 2 call ``structure`` ``cell``.
     """
 
     model_config = RECORD
 
     proxies: tuple[Scale, ...]
-    structure: bool
+    structure: Annotated[bool, Field(validation_alias=AliasChoices("structure", "cell"))]
     interactions: tuple[tuple[str, str], ...]
     columns: tuple[Column, ...]
     aggregate: tuple[tuple[str, Direction], ...] = ()
@@ -227,16 +176,10 @@ class FeatureMap(BaseModel):
         return [column.name for column in self.columns]
 
     def matrix(self, table: pd.DataFrame) -> Floats:
-        """Return the standardised columns: rows x columns, NaN where a proxy is not finite.
-
-        Raises:
-            EnsembleError: A column is missing or holds no numbers.
-            ArchitectureError: A text that is no architecture string.
-        """
-        require(table, [scale.proxy for scale in self.proxies])
-        if self.structure:
-            require(table, ["architecture"])
-        raw = _plain(self.proxies, table, structure=not set(STRUCTURE).isdisjoint(self.names))
+        """Return the standardised columns: rows x columns, NaN where a proxy is not finite."""
+        proxies = [scale.proxy for scale in self.proxies]
+        require(table, [*proxies, *["architecture"] * self.structure])
+        raw = _plain(self.proxies, table, structure=not set(FLOW_FEATURES).isdisjoint(self.names))
         if self.aggregate:
             raw[AGGREGATE] = _mean_log_rank(self.proxies, table, dict(self.aggregate))
         standard: dict[str, Floats] = {}
@@ -245,27 +188,15 @@ class FeatureMap(BaseModel):
                 raw |= _products(self.interactions, standard)
             standard[column.name] = (raw[column.name] - column.mean) / column.scale
         matrix = np.column_stack([standard[name] for name in self.names])
-        matrix[~finite(table, [scale.proxy for scale in self.proxies])] = np.nan
+        matrix[~finite(table, proxies)] = np.nan
         return matrix
-
-    def by_proxy(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return each proxy's standardised column, if it has one, on the table's index."""
-        columns = pd.DataFrame(self.matrix(table), columns=self.names, index=table.index)
-        return columns[[s.proxy for s in self.proxies if s.proxy in self.names]]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _renamed(cls, document: object) -> object:
-        if isinstance(document, dict) and "cell" in document:
-            return {"structure" if k == "cell" else k: v for k, v in document.items()}
-        return document
 
     @model_validator(mode="after")
     def _computable(self) -> Self:
         pairs = [f"{a} * {b}" for a, b in self.interactions]
         plain = self.names[: len(self.names) - len(pairs)]
         known = {scale.proxy for scale in self.proxies}
-        known |= set(STRUCTURE) if self.structure else set()
+        known |= set(FLOW_FEATURES) if self.structure else set()
         known |= {AGGREGATE} if self.aggregate else set()
         ranked = {scale.proxy for scale in self.proxies if isinstance(scale, RankScale)}
         if not self.columns or len(set(self.names)) < len(self.columns):
@@ -279,18 +210,14 @@ class FeatureMap(BaseModel):
         return self
 
 
+_Fitted = tuple[Column, Floats]
+
+
 class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Fits a `FeatureMap` to training rows; a scikit-learn transformer of tables.
 
-    Args:
-        proxies: Columns to use.
-        feature_set: See `parse_feature_set`.
-        directions: For ``+aggregate``; a proxy without one is maximised.
-
-    Attributes:
-        map_: The fitted `FeatureMap`.
-        constant_: Columns left out because they are constant over the training rows.
-        duplicates_: Columns left out, each with the earlier column that it repeats.
+    Left out are `constant_` columns and `duplicates_`, each with the earlier one that it repeats.
+    Proxies without a direction are maximised in ``+aggregate``.
     """
 
     map_: FeatureMap
@@ -311,29 +238,26 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Take every constant from the rows of `table`."""
         chosen = parse_feature_set(self.feature_set)
         for proxy in self.proxies:
-            if proxy in (*STRUCTURE, AGGREGATE):
+            if proxy in (*FLOW_FEATURES, AGGREGATE):
                 raise EnsembleError(f"{proxy!r} is a feature's name, and no proxy can have it")
         scale = RankScale if chosen.scale == "rank" else LogScale
         scales = tuple(scale.fit(proxy, numbers(table, proxy)) for proxy in self.proxies)
         self.constant_, self.duplicates_ = [], {}
-        kept: dict[str, tuple[Column, Floats]] = {}
-        self._keep(_plain(scales, table, structure=chosen.structure), kept)
-        scales = tuple(s for s in scales if s.proxy in kept)
-        directions = self.directions or {}
-        ranked: dict[str, Direction] = {
-            s.proxy: "minimize" if directions.get(s.proxy) == "minimize" else "maximize"
-            for s in scales
-            if chosen.aggregate
-        }
+        kept = self._kept({}, _plain(scales, table, structure=chosen.structure))
         single = {name: z for name, (_, z) in kept.items()}
+        scales = tuple(s for s in scales if s.proxy in kept)
+        ranked: dict[str, Direction] = {}
+        if chosen.aggregate:
+            less = {name for name, way in (self.directions or {}).items() if way == "minimize"}
+            ranked = {s.proxy: "minimize" if s.proxy in less else "maximize" for s in scales}
         if ranked:
-            self._keep({AGGREGATE: _mean_log_rank(scales, table, ranked)}, kept)
+            kept = self._kept(kept, {AGGREGATE: _mean_log_rank(scales, table, ranked)})
         pairs = [
             (a, b)
             for a, b in combinations_with_replacement(single, 2)
-            if chosen.interactions and (a != b or a in STRUCTURE)
+            if chosen.interactions and (a != b or a in FLOW_FEATURES)
         ]
-        self._keep(_products(pairs, single), kept)
+        kept = self._kept(kept, _products(pairs, single))
         if not kept:
             raise EnsembleError(
                 f"every feature of {', '.join(self.proxies) or 'no proxy'} is constant over the "
@@ -352,15 +276,9 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the standardised columns, named, on the table's index."""
         return pd.DataFrame(self.map_.matrix(table), columns=self.map_.names, index=table.index)
 
-    def _keep(self, raw: Mapping[str, Floats], kept: dict[str, tuple[Column, Floats]]) -> None:
+    def _kept(self, kept: dict[str, _Fitted], raw: Mapping[str, Floats]) -> dict[str, _Fitted]:
         """Standardise columns, and append those that say something new."""
-        if not raw:
-            return
-        rows = len(next(iter(raw.values())))
-        stacked = np.empty((len(kept) + len(raw), rows))
-        names = list(kept)
-        for place, (_, z) in enumerate(kept.values()):
-            stacked[place] = z
+        kept = dict(kept)
         for name, values in raw.items():
             size, mean = float(np.abs(values).max()), float(values.mean())
             # Scaled before squaring: a proxy of 1e200 has a standard deviation too.
@@ -368,15 +286,15 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             if scale <= max(1e-12 * size, np.finfo(float).tiny):
                 self.constant_.append(name)
                 continue
-            z = (values - mean) / scale
-            likeness = np.abs(stacked[: len(names)] @ z)
-            same = np.flatnonzero(likeness >= (1 - 1e-12) * z.size)
-            if same.size:  # up to sign
-                self.duplicates_[name] = names[same[0]]
-                continue
-            stacked[len(names)] = z
-            names.append(name)
-            kept[name] = Column(name=name, mean=mean, scale=scale), z
+            kept[name] = Column(name=name, mean=mean, scale=scale), (values - mean) / scale
+        if kept:
+            names, z = list(kept), np.stack([z for _, z in kept.values()])
+            same = np.abs(z @ z.T) >= (1 - 1e-12) * z.shape[1]  # up to sign
+            for name, first in zip(names, same.argmax(axis=1), strict=True):
+                if name != names[first]:
+                    self.duplicates_[name] = names[first]
+                    del kept[name]
+        return kept
 
 
 def _plain(
@@ -387,7 +305,7 @@ def _plain(
     if structure:
         require(table, ["architecture"])
         described = flow_features(table["architecture"])
-        columns |= {name: described[name].to_numpy() for name in STRUCTURE}
+        columns |= {name: described[name].to_numpy() for name in FLOW_FEATURES}
     return columns
 
 
@@ -397,12 +315,10 @@ def _mean_log_rank(
     directions: Mapping[str, Direction],
 ) -> Floats:
     """Return the mean over proxies of the logarithm of the rank, as a share of training rows."""
-    logarithms = []
-    for scale in scales:
-        if scale.proxy in directions:
-            rank = scale.column(numbers(table, scale.proxy))
-            logarithms.append(np.log(1 - rank if directions[scale.proxy] == "minimize" else rank))
-    mean: Floats = np.mean(logarithms, axis=0)
+    ranks = {s.proxy: s.column(numbers(table, s.proxy)) for s in scales if s.proxy in directions}
+    mean: Floats = np.mean(
+        [np.log(1 - r if directions[p] == "minimize" else r) for p, r in ranks.items()], axis=0
+    )
     return mean
 
 

@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from zc_search.ensemble import notes as say
 from zc_search.ensemble.baselines import baselines, best_single_proxy
-from zc_search.ensemble.ensemble import Ensemble, EnsembleSpec, SingleProxy
-from zc_search.ensemble.features import Features
-from zc_search.ensemble.models import make_model
+from zc_search.ensemble.ensemble import Ensemble, SingleProxy
+from zc_search.ensemble.models import fit_pipeline
+from zc_search.ensemble.notes import of_fit
 from zc_search.ensemble.predictor import FittedRegressor, LinearPredictor
+from zc_search.ensemble.spec import EnsembleSpec, spec_of
 from zc_search.ensemble.tables import (
     Floats,
     bounds_of,
@@ -39,29 +39,6 @@ from zc_search.spaces import Architecture
 
 QUANTILES = 101
 """Residual quantiles on record, from the least to the largest."""
-
-CROSS_VALIDATED = "cross-validated"
-NOT_FITTED_TO = "not fitted to"
-
-
-def fit_pipeline(rows: pd.DataFrame, proxies: Sequence[str] | EnsembleSpec, **settings: Any) -> Any:
-    """Fit features and model to rows that are already chosen; all finite, all distinct.
-
-    Args:
-        rows: Scores with accuracies.
-        proxies: Columns to predict from, or a whole `EnsembleSpec`.
-        **settings: Of `EnsembleSpec`.
-
-    Returns:
-        A scikit-learn pipeline from a table of scores to percent accuracy.
-
-    Raises:
-        EnsembleError: As for `fit_ensemble`.
-    """
-    spec = _spec(proxies, settings)
-    features = Features(spec.proxies, spec.feature_set, spec.directions)
-    steps = [("features", features), ("model", make_model(spec.model, spec.seed))]
-    return Pipeline(steps).fit(rows, numbers(rows, spec.target))
 
 
 def fit_ensemble(
@@ -90,37 +67,28 @@ def fit_ensemble(
         EnsembleError: Nothing can be fitted (one row, one accuracy, no finite row, a missing
             column), or an argument is wrong.
     """
-    spec = _spec(proxies, settings)
+    spec = spec_of(proxies, settings)
     recorded = _plain(metadata or {})
     table = table.reset_index(drop=True)
     rows, fitted_on, notes = select_rows(table, spec.proxies, spec.target, spec.fit_on)
-    fit = partial(fit_pipeline, proxies=spec)
-    pipeline = fit(rows)
-    features: Features = pipeline["features"]
-    judged = cross_validate(
-        fit,
-        rows,
-        _population(table, rows),
-        spec.proxies,
-        spec.target,
-        spec.directions,
-        folds=spec.folds,
-        repeats=spec.repeats,
-        seed=spec.seed,
-    )
+    pipeline = fit_pipeline(rows, spec)
+    judged = cross_validate(rows, _population(table, rows), spec)
     best, sign = best_single_proxy(rows, spec.proxies, spec.target)
-    notes += say.dropped_columns(features, len(rows))
-    notes += say.few_rows(len(rows), len(features.map_.names))
-    notes += say.collinear_proxies(features.map_.by_proxy(rows))
-    notes += say.held_out(judged, len(rows), spec.folds, best)
-    unseen: tuple[HeldOut, ...] = ()
+    unseen: tuple[HeldOut, ...] | None = None
     if judge_on is not None:
         unseen = _judge_unseen(pipeline, spec, rows, judge_on, judge_on_name)
-        notes += say.unseen(unseen, best)
-    predictor = _predictor(pipeline, spec, rows, held_out=judged is not None)
-    if isinstance(predictor, LinearPredictor):
-        notes += say.contradicted_directions(features.map_, predictor, rows, spec.directions)
-    bounds = bounds_of(numbers(rows, spec.target))
+    if ":" in spec.model or spec.model == "gp":
+        predictor: Any = FittedRegressor.of(pipeline, rows, spec)
+    else:
+        predictor = LinearPredictor.of(pipeline, rows, spec)
+        if judged is None:  # residuals of rows fitted to hold none of it
+            predictor = predictor.model_copy(update={"typical_variance": 0.0})
+    notes += of_fit(pipeline["features"], predictor, rows, spec, judged, unseen, best)
+    true = numbers(rows, spec.target)
+    bounds = bounds_of(true)
+    residuals = (
+        true - clipped(pipeline.predict(rows), bounds) if judged is None else judged.residuals
+    )
     return Ensemble(
         model=spec.model,
         feature_set=spec.feature_set,
@@ -129,16 +97,12 @@ def fit_ensemble(
         rows=len(rows),
         notes=notes,
         metadata=recorded,
-        features=features.map_,
+        features=pipeline["features"].map_,
         predictor=predictor,
-        residuals=_quantiles(
-            numbers(rows, spec.target) - clipped(pipeline.predict(rows), bounds)
-            if judged is None
-            else judged.residuals
-        ),
+        residuals=_quantiles(residuals),
         residuals_held_out=judged is not None,
         held_out=() if judged is None else judged.quality,
-        unseen=unseen,
+        unseen=unseen or (),
         bounds=bounds,
         best_proxy=SingleProxy(proxy=best, sign=sign),
         fitted_to=_fitted_to(rows),
@@ -173,53 +137,30 @@ def held_out_predictions(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFram
     rows, _, _ = select_rows(table, spec.proxies, spec.target, ensemble.fit_on)
     known = ensemble.cross_validated
     if known is None and ensemble.residuals_held_out:
-        known = _refitted(spec, rows)
-    seen = rows[np.isin(function_keys(rows), list(known or {}))]
+        known = _by_function(rows, cross_validate(rows, rows, replace(spec, repeats=1)))
+    known = known or {}
     others = table[flags(table, "feasible", default=True)]
     others = others[finite(others, [spec.target, *ensemble.proxies])]
     others = distinct(others[~np.isin(function_keys(others), function_keys(rows))])
-    parts = []
-    if len(seen):
-        predicted = np.array([(known or {})[key] for key in function_keys(seen)])
-        low, high = ensemble.residual_interval(LEVEL)
-        ends = (predicted + min(low, 0.0), predicted + max(high, 0.0))
-        low_high = (clipped(end, ensemble.bounds) for end in ends)
-        named = dict(zip(("low", "high"), low_high, strict=True))
-        parts.append(seen.assign(predicted=predicted, **named, how=CROSS_VALIDATED))
-    if len(others):
-        interval = ensemble.predict_interval(others).rename(columns={"prediction": "predicted"})
-        parts.append(others.assign(**dict(interval.items()), how=NOT_FITTED_TO))  # type: ignore[arg-type]
-    if not parts:
+    seen = rows[np.isin(function_keys(rows), list(known))]
+    if seen.empty and others.empty:
         raise EnsembleError(
             f"the ensemble was fitted to all {len(rows)} architectures, too few to hold any out"
         )
-    found = pd.concat(parts).sort_index().assign(true=lambda t: numbers(t, spec.target))
+    predicted = np.array([known[key] for key in function_keys(seen)], dtype=np.float64)
+    low, high = ensemble.residual_interval(LEVEL)
+    seen = seen.assign(
+        predicted=predicted,
+        low=clipped(predicted + min(low, 0.0), ensemble.bounds),
+        high=clipped(predicted + max(high, 0.0), ensemble.bounds),
+        how="cross-validated",
+    )
+    if len(others):
+        interval = ensemble.predict_interval(others).rename(columns={"prediction": "predicted"})
+        seen = pd.concat([seen, others.assign(**interval, how="not fitted to")])
+    found = seen.sort_index().assign(true=lambda t: numbers(t, spec.target))
     names = [name for name in ("number", "architecture", "function_key") if name in table]
     return found[[*names, "true", "predicted", "low", "high", "how"]]
-
-
-def _spec(proxies: Sequence[str] | EnsembleSpec, settings: Mapping[str, Any]) -> EnsembleSpec:
-    if not isinstance(proxies, EnsembleSpec):
-        return EnsembleSpec(tuple(proxies), **settings)
-    if settings:
-        raise TypeError(f"an EnsembleSpec says {', '.join(settings)} already")
-    return proxies
-
-
-def _refitted(spec: EnsembleSpec, rows: pd.DataFrame) -> dict[str, float] | None:
-    """Return what `Ensemble.cross_validated` of a fit to these rows was."""
-    judged = cross_validate(
-        partial(fit_pipeline, proxies=spec),
-        rows,
-        rows,
-        spec.proxies,
-        spec.target,
-        spec.directions,
-        folds=spec.folds,
-        repeats=1,
-        seed=spec.seed,
-    )
-    return _by_function(rows, judged)
 
 
 def _by_function(rows: pd.DataFrame, judged: CrossValidation | None) -> dict[str, float] | None:
@@ -244,30 +185,9 @@ def _judge_unseen(
     rest = table[~np.isin(function_keys(table), function_keys(rows)) & finite(table, [spec.target])]
     if len(rest) < 3:  # no rank correlation
         return ()
-    others = baselines(rows, table, spec.proxies, spec.target, spec.directions)
-    return judge_scores(
-        {
-            "ensemble": np.asarray(pipeline.predict(rest)),
-            **{predictor: scorer(rest) for predictor, scorer in others.items()},
-        },
-        numbers(rest, spec.target),
-        f"not fitted to: {len(rest):,} architectures of {name}",
-        n_bootstrap=spec.n_bootstrap,
-        seed=spec.seed,
-    )
-
-
-def _predictor(
-    pipeline: Pipeline, spec: EnsembleSpec, rows: pd.DataFrame, *, held_out: bool
-) -> LinearPredictor | FittedRegressor:
-    if ":" in spec.model or spec.model == "gp":
-        fit = partial(fit_pipeline, proxies=spec)
-        return FittedRegressor.of(pipeline, fit, rows, spec.target, spec.seed)
-    predictor = LinearPredictor.of(pipeline, rows, spec.target, spec.n_bootstrap, spec.seed)
-    if held_out:
-        return predictor
-    # Residuals of rows fitted to hold none of it.
-    return predictor.model_copy(update={"typical_variance": 0.0})
+    scores = {"ensemble": np.asarray(pipeline.predict(rest)), **baselines(rows, rest, table, spec)}
+    judged = f"not fitted to: {len(rest):,} architectures of {name}"
+    return judge_scores(scores, numbers(rest, spec.target), judged, spec.n_bootstrap, spec.seed)
 
 
 def _fitted_to(rows: pd.DataFrame) -> tuple[int, ...] | tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Models by name: from standardised columns to percent accuracy, as scikit-learn regressors."""
 
 import warnings
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any, Self
 
@@ -12,11 +13,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from sklearn.linear_model import BayesianRidge, LinearRegression, Ridge, RidgeCV
+from sklearn.pipeline import Pipeline
 
-from zc_search._utils.plugins import is_plugin, load_plugin
-from zc_search.config.types import MODELS, RETIRED_MODELS
-from zc_search.ensemble.features import AGGREGATE, RECORD
-from zc_search.ensemble.tables import Floats
+from zc_search._utils.plugins import load_plugin
+from zc_search.ensemble.features import AGGREGATE, RECORD, Features
+from zc_search.ensemble.spec import EnsembleSpec, check_model, spec_of
+from zc_search.ensemble.tables import Floats, numbers
 from zc_search.errors import EnsembleError
 
 PRODUCT_SCALE = 1 / 3
@@ -27,65 +29,46 @@ AGGREGATE_WORTH = 30
 
 
 def make_model(name: str, seed: int = 0) -> Any:
-    """Return an unfitted scikit-learn regressor.
-
-    Args:
-        name: ``linear``, ``ridge``, ``gap``, ``gp``, or ``module:Class`` of a regressor that needs
-            no argument.
-        seed: ``random_state`` of an imported regressor that takes one.
-
-    Raises:
-        EnsembleError: No such model, or the class is no regressor.
-    """
-    match name:
-        case "linear":
-            return LinearRegression()
-        case "ridge":
-            return RidgeCV(np.logspace(-2, 4, 13))
-        case "gap":
-            return GapRegression()
-        case "gp":
-            return GapProcess()
+    """Return an unfitted scikit-learn regressor; the seed is for an imported one that takes it."""
+    if name == "ridge":
+        return RidgeCV(np.logspace(-2, 4, 13))
+    if made := {"linear": LinearRegression, "gap": GapRegression, "gp": GapProcess}.get(name):
+        return made()
     check_model(name)
     regressor = load_plugin(name, "ensemble.model", EnsembleError)
     try:
         seeded = "random_state" in signature(regressor).parameters
         model = regressor(random_state=seed) if seeded else regressor()
+        wrong = "" if is_regressor(model) else "is no scikit-learn regressor"
     except Exception as error:  # it is anybody's code
-        raise EnsembleError(
-            f"model {name!r} cannot be made: {error}", key="ensemble.model", given=name
-        ) from error
-    if not (hasattr(model, "__sklearn_tags__") and is_regressor(model)):
-        raise EnsembleError(
-            f"model {name!r} is no scikit-learn regressor", key="ensemble.model", given=name
-        )
+        wrong = f"cannot be made: {error}"
+    if wrong:
+        raise EnsembleError(f"model {name!r} {wrong}", key="ensemble.model", given=name)
     return model
 
 
-def check_model(name: str) -> None:
-    """Refuse what names no model, and say what replaces a retired one; nothing is imported."""
-    if name in RETIRED_MODELS:
-        raise EnsembleError(
-            f"model {name!r} is retired; use {RETIRED_MODELS[name]!r}",
-            key="model",
-            given=name,
-            allowed=MODELS,
-            hint=RETIRED_MODELS[name],
-        )
-    if name not in MODELS and not is_plugin(name):
-        raise EnsembleError.unknown("model", name, (*MODELS, "module:Class"), key="model")
+def fit_pipeline(rows: pd.DataFrame, proxies: Sequence[str] | EnsembleSpec, **settings: Any) -> Any:
+    """Fit features and model to rows that are already chosen; all finite, all distinct.
+
+    Args:
+        rows: Scores with accuracies.
+        proxies: Columns to predict from, or a whole `EnsembleSpec`.
+        **settings: Of `EnsembleSpec`.
+
+    Returns:
+        A scikit-learn pipeline from a table of scores to percent accuracy.
+
+    Raises:
+        EnsembleError: As for `fit_ensemble`.
+    """
+    spec = spec_of(proxies, settings)
+    features = Features(spec.proxies, spec.feature_set, spec.directions)
+    steps = [("features", features), ("model", make_model(spec.model, spec.seed))]
+    return Pipeline(steps).fit(rows, numbers(rows, spec.target))
 
 
 class Link(BaseModel):
-    """A rising, piecewise linear map from a score to percent accuracy.
-
-    Attributes:
-        scores: Knots on the score's scale, ascending.
-        accuracies: Accuracy at each knot, in percent, ascending.
-        slope_below: Slope before the first knot; above zero.
-        slope_above: Slope after the last knot; above zero.
-        unit: What a score is measured in.
-    """
+    """A rising, piecewise linear map from a score, measured in `unit`, to percent accuracy."""
 
     model_config = RECORD
 
@@ -133,12 +116,6 @@ class GapRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     The target is ``-log(ceiling - accuracy)``, the ceiling above the best training accuracy by
     half its distance from the median: differences among good architectures count for more than
     differences among bad ones, and failures do not count for everything. See `fit_ridge`.
-
-    Attributes:
-        coef_: Weights of the columns, in the target's natural logarithm.
-        intercept_: Target predicted where every column is zero.
-        alpha_: The ridge's strength.
-        link_: From target to percent accuracy.
     """
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
@@ -147,10 +124,6 @@ class GapRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.coef_, self.intercept_, self.alpha_ = fit_ridge(X, gaps)
         self.link_ = Link.of_gaps(ceiling, gaps)
         return self
-
-    def covariance(self, X: pd.DataFrame, y: Floats) -> Floats:
-        """Return `ridge_covariance` for what it was fitted to."""
-        return ridge_covariance(X, gaps_to_ceiling(y)[1], self.alpha_)
 
     def predict(self, X: pd.DataFrame) -> Floats:
         """Return percent accuracy."""
@@ -168,9 +141,7 @@ class GapProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
         """Fit to named columns and percent accuracies."""
         ceiling, gaps = gaps_to_ceiling(np.asarray(y, dtype=np.float64))
-        self._share, self._line = 0.0, None
-        if AGGREGATE in X.columns:
-            self._share, self._line = _aggregate_line(X, gaps)
+        self._beside = _aggregate_line(X, gaps) if AGGREGATE in X.columns else None
         columns = self._columns(X)
         # Standardised columns lie sqrt(2 · columns) apart on average.
         apart = np.sqrt(columns.shape[1])
@@ -186,9 +157,9 @@ class GapProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: pd.DataFrame) -> Floats:
         """Return percent accuracy."""
         scores = self.process_.predict(self._columns(X))
-        if self._line is not None:
-            line = self._line.predict(X[[AGGREGATE]].to_numpy())
-            scores = (1 - self._share) * scores + self._share * line
+        if self._beside is not None:
+            share, line = self._beside
+            scores = (1 - share) * scores + share * line.predict(X[[AGGREGATE]].to_numpy())
         return self.link_(scores)
 
     @staticmethod
@@ -207,21 +178,13 @@ def gaps_to_ceiling(accuracies: Floats) -> tuple[float, Floats]:
 def fit_ridge(
     X: pd.DataFrame, y: Floats, alpha: float | None = None
 ) -> tuple[Floats, float, float]:
-    """Fit a ridge regression that knows what its columns are.
+    """Fit a ridge that knows its columns; return their weights, the intercept, its strength.
 
     The ridge is as strong as makes the training targets likeliest (`BayesianRidge`; MacKay 1992,
     Bayesian interpolation). Products ``a * b`` are taken to be weaker than what they are made of,
     by `PRODUCT_SCALE`. Where there is a column ``aggregate``, the prediction is the mean of the
     ridge's and of a line through that column alone, which weighs as much as `AGGREGATE_WORTH`
     rows: with few accuracies the order stays close to the one without any.
-
-    Args:
-        X: Named, standardised columns.
-        y: Target.
-        alpha: Strength of the ridge on a target of standard deviation one; None to choose it.
-
-    Returns:
-        Weights of the columns, intercept, and the ridge's strength.
     """
     expected = _expected(X)
     # Of standard deviation one, so that the priors of the two variances play no part.

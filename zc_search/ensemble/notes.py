@@ -1,30 +1,56 @@
 """What a user should know of a fit before trusting a weight or a figure, a sentence each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from zc_search.ensemble.features import STRUCTURE, FeatureMap, Features
-from zc_search.ensemble.predictor import LinearPredictor
+from zc_search.ensemble.features import FeatureMap, Features
+from zc_search.ensemble.predictor import FittedRegressor, LinearPredictor
+from zc_search.ensemble.spec import EnsembleSpec
 from zc_search.ensemble.validation import CrossValidation, HeldOut
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 INFLATION_LIMIT = 10.0
 
 
+def of_fit(
+    features: Features,
+    predictor: LinearPredictor | FittedRegressor,
+    rows: pd.DataFrame,
+    spec: EnsembleSpec,
+    judged: CrossValidation | None,
+    unseen: Sequence[HeldOut] | None,
+    best: str,
+) -> list[str]:
+    """Say all there is to know of a fit; `best` is the best single proxy of its rows."""
+    proxies = [scale.proxy for scale in features.map_.proxies]
+    notes = dropped_columns(features, len(rows))
+    notes += few_rows(len(rows), len(features.map_.columns))
+    notes += collinear_proxies(features.transform(rows)[proxies])
+    notes += held_out(judged, len(rows), spec.folds, best)
+    if unseen is not None:
+        notes += on_unseen(unseen, best)
+    if isinstance(predictor, LinearPredictor):
+        notes += contradicted_directions(features.map_, predictor, rows, spec.directions)
+    return notes
+
+
 def dropped_columns(features: Features, rows: int) -> list[str]:
     """Say which columns were left out because they say nothing, or nothing new."""
-    notes = []
-    for names, of_cell in _split(features.constant_):
-        what = _features_of_the_cell(names) if of_cell else _listed(names)
-        notes.append(f"Constant over the {rows} rows, and left out: {what}.")
-    for names, of_cell in _split(list(features.duplicates_)):
-        if of_cell:
-            notes.append(f"Repeating others, and left out: {_features_of_the_cell(names)}.")
-        else:
-            pairs = [f"{name} repeats {features.duplicates_[name]}" for name in names]
-            notes.append(f"Left out, because {_listed(pairs)}.")
+    constant, constant_of_cell = _split(features.constant_)
+    repeated, repeated_of_cell = _split(features.duplicates_)
+    notes = [
+        f"Constant over the {rows} rows, and left out: {what}."
+        for what in (_listed(constant), _counted(constant_of_cell))
+        if what
+    ]
+    if repeated:
+        pairs = [f"{name} repeats {features.duplicates_[name]}" for name in repeated]
+        notes.append(f"Left out, because {_listed(pairs)}.")
+    if repeated_of_cell:
+        notes.append(f"Repeating others, and left out: {_counted(repeated_of_cell)}.")
     return notes
 
 
@@ -126,7 +152,7 @@ def held_out(judged: CrossValidation | None, rows: int, folds: int, best: str) -
     return notes
 
 
-def unseen(judged: Sequence[HeldOut], best: str) -> list[str]:
+def on_unseen(judged: Sequence[HeldOut], best: str) -> list[str]:
     """Say where one proxy does better alone on architectures that took no part in the fit."""
     if not judged:
         return ["No architectures are left beside those fitted to, to judge on."]
@@ -147,15 +173,14 @@ def _beaten(judged: Sequence[HeldOut]) -> tuple[str, str] | None:
     return "undefined" if ensemble is None else f"{ensemble:.3f}", f"{single:.3f}"
 
 
-def _features_of_the_cell(names: list[str]) -> str:
-    return f"{len(names)} feature{'s' * (len(names) > 1)} of the cell"
+def _split(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the names of proxies, and those of features of the cell's structure."""
+    of_cell = [name for name in names if set(name.split(" * ")) <= set(FLOW_FEATURES)]
+    return [name for name in names if name not in of_cell], of_cell
 
 
-def _split(names: list[str]) -> list[tuple[list[str], bool]]:
-    """Group names into those of proxies and those of the cell's structure."""
-    of_cell = [name for name in names if set(name.split(" * ")) <= set(STRUCTURE)]
-    other = [name for name in names if name not in of_cell]
-    return [(group, flag) for group, flag in ((other, False), (of_cell, True)) if group]
+def _counted(names: list[str]) -> str:
+    return f"{len(names)} feature{'s' * (len(names) > 1)} of the cell" if names else ""
 
 
 def _listed(items: list[str], shown: int = 8) -> str:

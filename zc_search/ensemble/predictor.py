@@ -1,6 +1,5 @@
 """What stays of a fitted model: weights with their bounds, or a regressor held in memory."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,22 +14,25 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
 from zc_search.ensemble.features import RECORD, FeatureMap
-from zc_search.ensemble.models import GapRegression, Link, ridge_posterior
+from zc_search.ensemble.models import (
+    GapRegression,
+    Link,
+    fit_pipeline,
+    gaps_to_ceiling,
+    ridge_covariance,
+    ridge_posterior,
+)
+from zc_search.ensemble.spec import EnsembleSpec
 from zc_search.ensemble.tables import Floats, numbers
 from zc_search.ensemble.validation import ROWS_IN_A_FOLD
 from zc_search.evaluation import kendall_tau
 
 
 class Weight(BaseModel):
-    """The weight of one standardised feature.
+    """What one standard deviation of a feature adds to the score, with its 90% interval.
 
-    Attributes:
-        feature: Name of the column.
-        weight: What one standard deviation of the feature adds to the score.
-        standard_error: Of the weight: of the posterior for a ridge (``ridge``, ``gap``), in closed
-            form for least squares with more rows than weights, else of the bootstrap.
-        low: 5% quantile of the weight, over the posterior of a ridge, else over the bootstrap.
-        high: 95% quantile, likewise.
+    For a ridge (``ridge``, ``gap``) error and interval are those of its posterior, else of the
+    bootstrap; the error is in closed form for least squares with more rows than weights.
     """
 
     model_config = RECORD
@@ -46,13 +48,9 @@ class LinearPredictor(BaseModel):
     """``score = intercept + sum of weight · column``, then the link where the model has one.
 
     Attributes:
-        intercept: Score where every column is at its training mean.
-        weights: One for each column, in the feature map's order.
-        covariance: Of the intercept and the weights, over a ridge's posterior or the bootstrap:
-            the lower triangle, row by row, the intercept first.
+        covariance: Of the intercept and the weights: the lower triangle, the intercept first.
         typical_variance: Of the score, the mean over the rows fitted to: what residuals of rows
             held out hold already.
-        link: From score to percent accuracy; None where the score is the accuracy.
     """
 
     model_config = RECORD
@@ -64,23 +62,22 @@ class LinearPredictor(BaseModel):
     link: Link | None = None
 
     @classmethod
-    def of(
-        cls, pipeline: Pipeline, rows: pd.DataFrame, target: str, n_bootstrap: int, seed: int
-    ) -> Self:
+    def of(cls, pipeline: Pipeline, rows: pd.DataFrame, spec: EnsembleSpec) -> Self:
         """Write down a fitted linear model, and bound its weights: a ridge's by its posterior."""
-        model, accuracies = pipeline["model"], numbers(rows, target)
+        model, accuracies = pipeline["model"], numbers(rows, spec.target)
         columns = pipeline["features"].transform(rows)
         matrix, weights = columns.to_numpy(), model.coef_
         if isinstance(model, RidgeCV | GapRegression):
             if isinstance(model, GapRegression):
-                covariance = model.covariance(columns, accuracies)
+                gaps = gaps_to_ceiling(accuracies)[1]
+                covariance = ridge_covariance(columns, gaps, model.alpha_)
             else:
                 covariance = ridge_posterior(matrix, accuracies, float(model.alpha_))
             errors = np.sqrt(np.diag(covariance)[1:])
             reach = float(norm.ppf(0.95)) * errors
             low, high = weights - reach, weights + reach
         else:
-            draws = _resampled(model, columns, accuracies, n_bootstrap, seed)
+            draws = _resampled(model, columns, accuracies, spec)
             covariance = np.atleast_2d(np.cov(draws, rowvar=False))
             closed = least_squares_errors(matrix, accuracies - model.predict(columns))
             errors = draws[:, 1:].std(axis=0, ddof=1) if closed is None else closed[1:]
@@ -113,10 +110,9 @@ class LinearPredictor(BaseModel):
 
     def full_covariance(self) -> Floats:
         """Return `covariance` as a square matrix."""
-        lower = np.zeros((len(self.covariance), len(self.covariance)))
+        full = np.zeros((len(self.covariance), len(self.covariance)))
         for position, row in enumerate(self.covariance):
-            lower[position, : position + 1] = row
-        full: Floats = lower + np.tril(lower, -1).T
+            full[position, : position + 1] = full[: position + 1, position] = row
         return full
 
     def _score(self, matrix: Floats) -> Floats:
@@ -141,39 +137,30 @@ class LinearPredictor(BaseModel):
 class FittedRegressor:
     """A fitted regressor without weights: ``gp``, or of a user's choice; no file can hold it.
 
-    Attributes:
-        regressor: Predicts percent accuracy from standardised columns.
-        importances: For each column of the scores table, what shuffling it costs on held-out
-            rows, in Kendall's tau, and the standard deviation of that over the shuffles.
+    An importance is what shuffling a column of the scores table costs on held-out rows, in
+    Kendall's tau, and the standard deviation of that over the shuffles.
     """
 
     regressor: Any
     importances: tuple[tuple[str, float, float], ...]
 
     @classmethod
-    def of(
-        cls,
-        pipeline: Pipeline,
-        fit: Callable[[pd.DataFrame], Pipeline],
-        rows: pd.DataFrame,
-        target: str,
-        seed: int,
-    ) -> Self:
+    def of(cls, pipeline: Pipeline, rows: pd.DataFrame, spec: EnsembleSpec) -> Self:
         """Measure by shuffling what a regressor draws on, held out in three folds if there can."""
         features: FeatureMap = pipeline["features"].map_
         inputs = [scale.proxy for scale in features.proxies] + ["architecture"] * features.structure
         splits = [(rows, rows)]
         if len(rows) >= 3 * ROWS_IN_A_FOLD:
-            folds = KFold(3, shuffle=True, random_state=seed).split(rows)
+            folds = KFold(3, shuffle=True, random_state=spec.seed).split(rows)
             splits = [(rows.iloc[training], rows.iloc[held_out]) for training, held_out in folds]
         costs = [
             permutation_importance(
-                fit(training),
+                fit_pipeline(training, spec),
                 judged[inputs],
-                numbers(judged, target),
+                numbers(judged, spec.target),
                 scoring=lambda fitted, table, true: kendall_tau(fitted.predict(table), true),
                 n_repeats=5,
-                random_state=seed,
+                random_state=spec.seed,
             )["importances"]
             for training, judged in splits
         ]
@@ -197,7 +184,7 @@ def least_squares_errors(columns: Floats, residuals: Floats) -> Floats | None:
     where weights are as many as rows, or are not settled by them.
     """
     design = np.column_stack([np.ones(len(columns)), columns])
-    spare = design.shape[0] - design.shape[1]
+    spare = len(columns) - design.shape[1]
     if spare < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
         return None
     variance = float(residuals @ residuals) / spare
@@ -206,22 +193,20 @@ def least_squares_errors(columns: Floats, residuals: Floats) -> Floats | None:
     return errors
 
 
-def _resampled(
-    model: Any, columns: pd.DataFrame, accuracies: Floats, draws: int, seed: int
-) -> Floats:
+def _resampled(model: Any, columns: pd.DataFrame, accuracies: Floats, spec: EnsembleSpec) -> Floats:
     """Refit a model to rows drawn with replacement (Efron 1979, the bootstrap of pairs).
 
     The features' constants stay as they are, so that the weights of all draws mean the same. Not
     for a ridge: a resample holds 63 % of the rows, so that it shrinks the weights further than the
     fit does, and its intervals lie too near 0. A row a draw, the intercept first.
     """
-    random = np.random.default_rng(seed)
-    coefficients = np.empty((draws, 1 + columns.shape[1]))
-    for draw in range(draws):
+    random = np.random.default_rng(spec.seed)
+    coefficients = []
+    for _ in range(spec.n_bootstrap):
         rows = random.integers(len(columns), size=len(columns))
         fitted = clone(model).fit(columns.iloc[rows], accuracies[rows])
-        coefficients[draw] = [fitted.intercept_, *fitted.coef_]
-    return coefficients
+        coefficients.append([fitted.intercept_, *fitted.coef_])
+    return np.array(coefficients)
 
 
 def _score_variance(covariance: Floats, matrix: Floats) -> Floats:

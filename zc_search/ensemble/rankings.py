@@ -97,14 +97,7 @@ def aggregate_ranking(
 
 
 class Applied(NamedTuple):
-    """What an ensemble says of a table.
-
-    Attributes:
-        ranking: See `ranking`.
-        quality: As `Ensemble.quality`, of the rows not fitted to; empty where accuracies are not
-            known, or not which rows were fitted to.
-        notes: A sentence for each thing a user should know.
-    """
+    """What an ensemble says of a table, with its quality on rows not fitted to where known."""
 
     ranking: pd.DataFrame
     quality: pd.DataFrame
@@ -114,83 +107,64 @@ class Applied(NamedTuple):
 def apply_ensemble(ensemble: Ensemble, scores: ScoresTable, *, truth: bool = True) -> Applied:
     """Predict the accuracies of the architectures of a run or scores file.
 
-    Args:
-        ensemble: Predicts.
-        scores: Of the architectures.
-        truth: Whether to look up true accuracies too, where a benchmark knows them.
-
-    Raises:
-        EnsembleError: See `check_applicable`.
+    With `truth` beside true ones, where a benchmark knows them.
     """
     config = scores.config
     differences = check_applicable(
         ensemble, config.space.name, scores.proxies, scores.provenance, str(scores.path)
     )
-    notes = [*_transfer(ensemble, scores), *differences]
+    dataset, notes = _judged_on(ensemble, scores)
+    notes += differences
     table = scores.table.drop(columns=ensemble.target, errors="ignore")
     if truth and config.benchmark.name != "none":
         try:
-            dataset = _judged_on(ensemble, scores)
             benchmark = open_benchmark(config.benchmark.name, dataset, config.benchmark.path)
             table = with_accuracies(table, benchmark, ensemble.target)
         except (BenchmarkError, KeyError) as error:
             notes.append(f"True accuracies are not known: {error}")
-    ranked = ranking(ensemble, table)
     notes += _left_out(ensemble, table)
     quality = quality_table(())
     if ensemble.target in table:
         quality, more = _judge(ensemble, table, scores.directions)
         notes += more
-    return Applied(ranked, quality, notes)
+    return Applied(ranking(ensemble, table), quality, notes)
 
 
-def _judged_on(ensemble: Ensemble, scores: ScoresTable) -> str:
-    """Return whose accuracies are the true ones.
+def _judged_on(ensemble: Ensemble, scores: ScoresTable) -> tuple[str, list[str]]:
+    """Return whose accuracies are the true ones, and what to know of a transfer.
 
     They are the scores' own, unless the ensemble was fitted to such scores and accuracies on
     another data set.
     """
-    fitted = ensemble.metadata.get("dataset")
-    scored = provenance_of(ensemble).settings.get("space.dataset")
-    if not isinstance(fitted, str) or not isinstance(scored, str):
-        return scores.dataset
-    as_fitted = same_dataset(scored, scores.dataset) and not same_dataset(fitted, scored)
-    return fitted if as_fitted else scores.dataset
-
-
-def _transfer(ensemble: Ensemble, scores: ScoresTable) -> list[str]:
-    notes = []
-    if "space.name" not in provenance_of(ensemble).settings:
+    settings, notes = provenance_of(ensemble).settings, []
+    if "space.name" not in settings:
         notes.append("The ensemble does not say to which search space it was fitted.")
-    fitted = ensemble.metadata.get("dataset")
+    fitted, scored = ensemble.metadata.get("dataset"), settings.get("space.dataset")
     if not isinstance(fitted, str):
         notes.append("The ensemble does not say on which data set its accuracies were reached.")
-    elif same_dataset(fitted, scores.dataset):
-        pass
-    elif same_dataset(fitted, _judged_on(ensemble, scores)):
+        return scores.dataset, notes
+    if same_dataset(fitted, scores.dataset):
+        return scores.dataset, notes
+    if isinstance(scored, str) and same_dataset(scored, scores.dataset):
         notes.append(
             f"As in the fit, scores are computed for {scores.dataset} and accuracies are those on "
             f"{fitted}, predicted ones and true ones."
         )
-    else:
-        notes.append(
-            f"A transfer: fitted to accuracies on {fitted}, applied to scores computed for "
-            f"{scores.dataset}. The order may carry over; predicted percentages and their "
-            f"intervals are those of {fitted}."
-        )
-    return notes
+        return fitted, notes
+    notes.append(
+        f"A transfer: fitted to accuracies on {fitted}, applied to scores computed for "
+        f"{scores.dataset}. The order may carry over; predicted percentages and their intervals "
+        f"are those of {fitted}."
+    )
+    return scores.dataset, notes
 
 
 def _left_out(ensemble: Ensemble, table: pd.DataFrame) -> list[str]:
-    feasible = flags(table, "feasible", default=True)
     notes = []
-    if not feasible.all():
-        notes.append(
-            f"{np.count_nonzero(~feasible)} of {len(table)} rows are infeasible and not ranked."
-        )
-    rows = table[feasible]
-    broken = [proxy for proxy in ensemble.proxies if not finite(rows, [proxy]).all()]
-    if broken:
+    rows = table[flags(table, "feasible", default=True)]
+    if dead := len(table) - len(rows):
+        notes.append(f"{dead} of {len(table)} rows are infeasible and not ranked.")
+    if broken := [proxy for proxy in ensemble.proxies if not finite(rows, [proxy]).all()]:
         count = np.count_nonzero(~finite(rows, ensemble.proxies))
         notes.append(
             f"{count} of {len(rows)} rows have no prediction and stand last: "
@@ -204,18 +178,13 @@ def _judge(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Judge predictions of distinct architectures that compute no function fitted to."""
     table = feasible_architectures(table[finite(table, ensemble.proxies)]).reset_index(drop=True)
-    seen = ensemble.in_sample(table)
-    if seen is None:
-        return quality_table(()), [
-            "The ensemble does not say which architectures it was fitted to, so there is no "
-            "figure of how well it ranks others."
-        ]
+    if (seen := ensemble.in_sample(table)) is None:
+        why = "The ensemble does not say which architectures it was fitted to, so there is no "
+        return quality_table(()), [why + "figure of how well it ranks others."]
     rest = table[~seen & finite(table, [ensemble.target])]
     if len(rest) < 3:
-        return quality_table(()), [
-            f"{len(rest)} of the architectures with an accuracy were not fitted to, too few to "
-            "judge the ranking by."
-        ]
+        few = f"{len(rest)} of the architectures with an accuracy were not fitted to, too few to "
+        return quality_table(()), [few + "judge the ranking by."]
     scores: dict[str, Floats] = {"ensemble": ensemble.score(rest).to_numpy()}
     if (single := ensemble.best_proxy) is not None and single.proxy in rest:
         scores["best single proxy"] = single.sign * numbers(rest, single.proxy)
@@ -226,15 +195,7 @@ def _judge(
 
 
 def load_transferred(config: Config, definitions: Mapping[str, str]) -> Ensemble | None:
-    """Load the ensemble of another data set that a search ranks by; None if it names none.
-
-    Args:
-        config: The search's.
-        definitions: By proxy that is computed, what it means; see `Provenance`.
-
-    Raises:
-        EnsembleError: It cannot be read, or see `check_applicable`.
-    """
+    """Load the ensemble of another data set that a search ranks by; None if it names none."""
     if config.ensemble.from_ is None:
         return None
     ensemble = Ensemble.load(config.ensemble.from_)
@@ -247,13 +208,8 @@ def load_transferred(config: Config, definitions: Mapping[str, str]) -> Ensemble
 def rank_without_accuracies(scores: ScoresTable) -> tuple[pd.DataFrame, list[str]]:
     """Rank the feasible architectures of a search that looked no accuracy up.
 
-    By ``ensemble.from`` of its settings if there is one, else by the aggregate of `aggregated`.
-
-    Returns:
-        The ranking, empty where nothing is feasible, and a sentence for each thing to know.
-
-    Raises:
-        EnsembleError: See `load_transferred`.
+    By ``ensemble.from`` of its settings if there is one, else by the aggregate of `aggregated`;
+    empty where nothing is feasible. With a sentence for each thing to know.
     """
     config, trials = scores.config, scores.table
     notes = ["No benchmark, so no accuracy to fit an ensemble to."]

@@ -4,7 +4,7 @@ A search, ``zc-search ensemble fit`` and ``zc-search train`` put an ensemble tog
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import tomlkit
 
 from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.config import Config, config_to_toml, load_config, parse_config
-from zc_search.ensemble.ensemble import Ensemble, EnsembleSpec
+from zc_search.ensemble.ensemble import Ensemble
 from zc_search.ensemble.fit import fit_ensemble
+from zc_search.ensemble.spec import EnsembleSpec
 from zc_search.ensemble.tables import distinct, finite, flags, function_keys, select_rows
 from zc_search.errors import EnsembleError, nearest
 from zc_search.images.datasets import DATASETS
@@ -32,21 +33,12 @@ def fit_scores(
     scores: ScoresTable,
     spec: EnsembleSpec,
     accuracies: Mapping[str, Any],
-    *,
     judge_on: pd.DataFrame | None = None,
     judge_on_name: str = "",
 ) -> Ensemble:
-    """Fit an ensemble to a table of scores that has the accuracies, and keep what both are.
+    """Fit an ensemble to scores with accuracies, in the scores' directions; record what both are.
 
-    Args:
-        scores: Its directions are those of the fit.
-        spec: What to fit.
-        accuracies: What to remember of the accuracies; see `about_accuracies`.
-        judge_on: See `fit_ensemble`.
-        judge_on_name: See `fit_ensemble`.
-
-    Raises:
-        EnsembleError: As `fit_ensemble`.
+    What to remember of the accuracies is that of `about_accuracies`; see `fit_ensemble`.
     """
     recorded = ("space.name", "space.dataset", *COMPARED, "data.fingerprint")
     known = scores.definitions
@@ -70,104 +62,85 @@ def fit_trials(
 ) -> tuple[Ensemble | None, list[str]]:
     """Fit the ensemble of a search to its trials, whose accuracies are in the table.
 
-    Args:
-        trials: See `ScoresTable.of_trials`; its settings say what is fitted.
-        benchmark: Where the accuracies come from.
-        pareto: Fit the ordinary one instead: a linear regression of the proxies' ranks on the
-            trials of the Pareto front, judged on the others too.
-
-    Returns:
-        The ensemble, None where the trials do not allow one, and what there is to know of it.
+    With `pareto` the ordinary one instead: a linear regression of the proxies' ranks on the trials
+    of the Pareto front, judged on the others too. None where the trials do not allow one; and what
+    there is to know of it.
     """
     config = trials.config
-    wanted = config.ensemble.proxies or trials.proxies
-    proxies, notes = with_values(wanted, trials.table, "ensemble")
-    spec = spec_of(config, proxies)
-    if pareto:
-        spec = spec_of(
-            config.model_copy(update={"ensemble": config.ensemble.model_copy(update=ORDINARY)}),
-            proxies,
-        )
+    proxies, notes = with_values(
+        config.ensemble.proxies or trials.proxies, trials.table, "ensemble"
+    )
+    spec = spec_from(config, proxies, **(ORDINARY if pareto else {}))
     try:
         rows, fit_on, _ = select_rows(trials.table, proxies, spec.target, spec.fit_on)
         ensemble = fit_scores(
             trials,
             spec,
             about_accuracies(benchmark, rows),
-            judge_on=distinct(trials.table) if fit_on == "pareto" else None,
-            judge_on_name=f"{trials.path.name}, beside its front",
+            distinct(trials.table) if fit_on == "pareto" else None,
+            f"{trials.path.name}, beside its front",
         )
     except EnsembleError as error:
         return None, [*notes, f"No ensemble: {error}"]
     return ensemble, [*notes, *ensemble.notes]
 
 
-@dataclass(frozen=True)
-class Request:
-    """What an ensemble is to be fitted to, beside what settings say.
+def fit_request(
+    scores: ScoresTable,
+    config: Config,
+    proxies: tuple[str, ...] | None = None,
+    accuracies: int | None = None,
+    seed: int = 0,
+    dataset: str | None = None,
+    judge_on: Path | None = None,
+) -> Ensemble:
+    """Fit an ensemble to a scores file or a run and the accuracies of a benchmark.
 
-    Attributes:
-        proxies: Columns to use; None for those of the settings, or all that the scores have.
-        accuracies: How many accuracies, drawn at random, may be looked at; None for all.
+    It is judged by cross-validation and, where there are architectures with accuracies that it
+    was not fitted to, on these: those not drawn, the trials beside the front, or `judge_on`.
+
+    Args:
+        scores: To fit to.
+        config: Its sections ``ensemble`` and ``benchmark`` count.
+        proxies: None for those of the settings, or all that the scores have.
+        accuracies: How many, drawn at random, may be looked at; None for all.
         seed: Of the draw.
         dataset: Whose accuracies; None for the data set that was scored for.
         judge_on: A scores file or run that judges too; see `fit_ensemble`.
     """
-
-    proxies: tuple[str, ...] | None = None
-    accuracies: int | None = None
-    seed: int = 0
-    dataset: str | None = None
-    judge_on: Path | None = None
-
-
-def fit_request(scores: ScoresTable, config: Config, request: Request | None = None) -> Ensemble:
-    """Fit an ensemble to a scores file or a run and the accuracies of a benchmark.
-
-    It is judged by cross-validation and, where there are architectures with accuracies that it
-    was not fitted to, on these: those not drawn, the trials beside the front, or ``judge_on``.
-
-    Raises:
-        EnsembleError: As `fit_ensemble`, an unknown proxy, or no accuracies to be had.
-        BenchmarkError: A benchmark, data set or metric that cannot be had.
-    """
-    request = request or Request()
-    proxies = chosen_proxies(scores, request.proxies or config.ensemble.proxies)
-    spec = spec_of(config, proxies)
-    benchmark = open_accuracies(scores, config, request.dataset)
+    chosen = chosen_proxies(scores, proxies or config.ensemble.proxies)
+    spec = spec_from(config, chosen)
+    benchmark = open_accuracies(scores, config, dataset)
     table = known = with_accuracies(scores.table, benchmark, spec.target)
     drawn: dict[str, Any] = {}
-    if request.accuracies is not None:
-        table = hide_all_but(known, proxies, spec.target, request.accuracies, request.seed)
+    if accuracies is not None:
+        table = hide_all_but(known, chosen, spec.target, accuracies, seed)
         spec = replace(spec, fit_on="all")
-        drawn = {"accuracies_drawn": {"number": request.accuracies, "seed": request.seed}}
-    rows, fitted_on, _ = select_rows(table, proxies, spec.target, spec.fit_on)
-    judge_on, name = None, ""
-    other = ScoresTable.read(request.judge_on) if request.judge_on is not None else None
-    if other is not None:
-        chosen_proxies(other, proxies)
-        judge_on, name = with_accuracies(other.table, benchmark, spec.target), other.path.name
-    elif drawn:
-        judge_on, name = known, f"{scores.path.name}, whose accuracies were not looked at"
-    elif fitted_on == "pareto":
-        judge_on, name = known, f"{scores.path.name}, beside its front"
-    if judge_on is not None and (other or scores).is_run:
-        judge_on = distinct(judge_on)
+        drawn = {"accuracies_drawn": {"number": accuracies, "seed": seed}}
+    rows, fitted_on, _ = select_rows(table, chosen, spec.target, spec.fit_on)
+    judges, name = scores, f"{scores.path.name}, beside its front"
+    if drawn:
+        name = f"{scores.path.name}, whose accuracies were not looked at"
+    if judge_on is not None:
+        judges = ScoresTable.read(judge_on)
+        chosen_proxies(judges, chosen)
+        known, name = with_accuracies(judges.table, benchmark, spec.target), judges.path.name
+    judged = judge_on is not None or bool(drawn) or fitted_on == "pareto"
     ensemble = fit_scores(
         replace(scores, table=table),
         spec,
         {**about_accuracies(benchmark, rows), **drawn},
-        judge_on=judge_on,
-        judge_on_name=name,
+        (distinct(known) if judges.is_run else known) if judged else None,
+        name,
     )
     notes = [*ensemble.notes, *cautions(scores, benchmark)]
-    if other is not None:
-        if not same_dataset(other.dataset, benchmark.dataset):
+    if judge_on is not None:
+        if not same_dataset(judges.dataset, benchmark.dataset):
             notes.append(
-                f"Judged on scores computed for {other.dataset}, by accuracies on "
+                f"Judged on scores computed for {judges.dataset}, by accuracies on "
                 f"{benchmark.dataset}."
             )
-        notes += provenance_of(ensemble).differences(other.provenance, ensemble.proxies)
+        notes += provenance_of(ensemble).differences(judges.provenance, ensemble.proxies)
     return ensemble.model_copy(update={"notes": notes})
 
 
@@ -183,9 +156,9 @@ def settings_for(
     return parse_config(settings, overrides, source=f"settings of {scores.path}")
 
 
-def spec_of(config: Config, proxies: Sequence[str]) -> EnsembleSpec:
+def spec_from(config: Config, proxies: Sequence[str], **changes: Any) -> EnsembleSpec:
     """Return what the section ``ensemble`` asks for; directions come with the scores."""
-    section = config.ensemble
+    section = config.ensemble.model_copy(update=changes)
     return EnsembleSpec(
         tuple(proxies),
         target=config.benchmark.metric,
@@ -216,17 +189,7 @@ def with_values(
 
 
 def open_accuracies(scores: ScoresTable, config: Config, dataset: str | None = None) -> Benchmark:
-    """Open the benchmark whose accuracies belong to scores.
-
-    Args:
-        scores: Say which data set, unless one is named.
-        config: Its section ``benchmark`` counts.
-        dataset: Whose accuracies; by default those of the data set scored for.
-
-    Raises:
-        EnsembleError: The settings name no benchmark, or a metric that is no accuracy.
-        BenchmarkError: A benchmark, data set or metric that cannot be had.
-    """
+    """Open the benchmark of accuracies, by default those on the data set scored for."""
     dataset, chosen = dataset or scores.dataset, config.benchmark
     if chosen.name == "none":
         known = scores.config.space.name == CellSpace.name and dataset in DATASETS
@@ -259,18 +222,14 @@ def with_accuracies(table: pd.DataFrame, benchmark: Benchmark, metric: str) -> p
 def about_accuracies(benchmark: Benchmark, rows: pd.DataFrame) -> dict[str, Any]:
     """Describe the accuracies of some rows: data set, split, epochs and training seeds."""
     results = [benchmark.query(cell) for cell in rows["architecture"]]
-    described: dict[str, Any] = {
+    seeds = [result.seeds for result in results]
+    return {
         "dataset": benchmark.dataset,
         "accuracies": benchmark.provenance,
+        "split": results[0].split,
+        "epochs": results[0].epochs,
+        "training_seeds": {"least": min(seeds), "most": max(seeds)},
     }
-    if results:
-        seeds = [result.seeds for result in results]
-        described |= {
-            "split": results[0].split,
-            "epochs": results[0].epochs,
-            "training_seeds": {"least": min(seeds), "most": max(seeds)},
-        }
-    return described
 
 
 def hide_all_but(
@@ -283,22 +242,26 @@ def hide_all_but(
     """
     usable = flags(table, "feasible", default=True) & finite(table, [target, *proxies])
     positions = np.flatnonzero(usable)
-    keys = pd.factorize(function_keys(table)[positions])[0]
-    functions = int(keys.max(initial=-1)) + 1
-    if not 2 <= count < functions:
-        raise EnsembleError(
-            f"accuracies: {count} is given; allowed are 2 to {functions - 1}, because one at least "
-            f"of the {functions} functions with finite proxies and an accuracy must be left to "
-            "judge",
-            key="accuracies",
-            given=count,
-        )
+    keys = function_keys(table)[positions]
+    check_draw("accuracies", count, keys)
     hidden = np.ones(len(table), dtype=bool)
     hidden[positions[draw_rows(keys, count, [seed, 0])]] = False
     return table.assign(**{target: table[target].mask(hidden)})
 
 
-def draw_rows(keys: npt.NDArray[np.intp], size: int, seed: list[int]) -> npt.NDArray[np.intp]:
+def check_draw(key: str, size: int, functions: npt.NDArray[Any]) -> None:
+    """Refuse a number of accuracies that is no fit, or that leaves nothing to judge."""
+    count = len(np.unique(functions))
+    if not 2 <= size < count:
+        raise EnsembleError(
+            f"{key}: {size} is given; allowed are 2 to {count - 1}, because one at least of the "
+            f"{count} usable functions must be left to judge",
+            key=key,
+            given=size,
+        )
+
+
+def draw_rows(keys: npt.NDArray[Any], size: int, seed: list[int]) -> npt.NDArray[np.intp]:
     """Return positions of the first `size` distinct keys in a random order of all rows."""
     order = np.random.default_rng(seed).permutation(len(keys))
     _, first = np.unique(keys[order], return_index=True)
@@ -341,19 +304,8 @@ def check_applicable(
 ) -> list[str]:
     """Check that scores have what an ensemble needs, and that it means there what it meant.
 
-    Args:
-        ensemble: To be applied.
-        space: ``space.name`` of the architectures.
-        proxies: Those that the scores have.
-        scores: What their values depend on.
-        where: What has them, for messages.
-
-    Returns:
-        A sentence for each difference; see `Provenance.differences`.
-
-    Raises:
-        EnsembleError: Structural features and a space without cells, a proxy that is not there,
-            or that has another definition.
+    `where` names what has the scores. Returns a sentence for each difference; see
+    `Provenance.differences`.
     """
     if ensemble.features.structure and space != CellSpace.name:
         raise EnsembleError(

@@ -1,7 +1,7 @@
 """Columns of a table of scores, and the rows of it that an ensemble is fitted to."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,8 @@ def select_rows(
     Of the rows that share a function the first is kept, one on the Pareto front before others. The
     front is used if it has three rows for each proxy.
     """
-    if fit_on not in ("pareto", "all"):
-        raise EnsembleError.unknown("fit_on", fit_on, ("pareto", "all"))
+    if fit_on not in get_args(FitOn):
+        raise EnsembleError.unknown("fit_on", fit_on, get_args(FitOn))
     if not proxies:
         raise EnsembleError("an ensemble needs at least one proxy, got none")
     if repeated := sorted({proxy for proxy in proxies if list(proxies).count(proxy) > 1}):
@@ -48,7 +48,8 @@ def select_rows(
             f"{np.count_nonzero(~usable)} of {len(rows)} rows with an accuracy were left out: "
             f"{', '.join(broken)} is not finite there."
         )
-    rows, chosen = distinct(rows[usable]), "all"
+    chosen: FitOn = "all"
+    rows = distinct(rows[usable])
     if fit_on == "pareto":
         front = rows[flags(rows, "pareto", default=False)]
         if "pareto" not in table:
@@ -66,12 +67,13 @@ def select_rows(
             f"and finite proxies ({', '.join(proxies)}); the table's {len(table)} rows hold "
             f"{len(rows)}"
         )
-    if np.ptp(numbers(rows, target)) == 0:
+    accuracies = numbers(rows, target)
+    if np.ptp(accuracies) == 0:
         raise EnsembleError(
-            f"all {len(rows)} architectures have the same {target}, "
-            f"{numbers(rows, target)[0]:g}: there is nothing to rank"
+            f"all {len(rows)} architectures have the same {target}, {accuracies[0]:g}: there is "
+            "nothing to rank"
         )
-    return Selection(rows, "pareto" if chosen == "pareto" else "all", notes)
+    return Selection(rows, chosen, notes)
 
 
 def usable_rows(table: pd.DataFrame, proxies: Sequence[str], target: str) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """How well predictors rank architectures that they were not fitted to."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,14 +11,11 @@ from sklearn.model_selection import RepeatedKFold
 
 from zc_search.ensemble.baselines import baselines
 from zc_search.ensemble.features import RECORD
+from zc_search.ensemble.models import fit_pipeline
+from zc_search.ensemble.spec import EnsembleSpec
 from zc_search.ensemble.tables import Floats, bounds_of, clipped, numbers
 from zc_search.errors import EnsembleError
 from zc_search.evaluation import bootstrap_interval, kendall_tau, spearman, top_k_regret
-
-METRICS = ("kendall_tau", "spearman", "top_k_regret")
-
-RANGES = {"kendall_tau": (-1.0, 1.0), "spearman": (-1.0, 1.0), "top_k_regret": (0.0, np.inf)}
-"""Least and largest value of each figure."""
 
 LEVEL = 0.9
 """Share of cases that an interval of a figure is to hold."""
@@ -26,8 +23,14 @@ LEVEL = 0.9
 ROWS_IN_A_FOLD = 3
 """With fewer held-out rows a rank correlation takes two values only."""
 
-Fit = Callable[[pd.DataFrame], Any]
-"""From training rows to a fitted scikit-learn pipeline."""
+
+def metrics(top_k: int) -> dict[str, Callable[[Floats, Floats], float]]:
+    """Return the figures that predictors are judged by, of a score and the true accuracy."""
+
+    def regret(score: Floats, true: Floats) -> float:
+        return top_k_regret(score, true, top_k)
+
+    return {"kendall_tau": kendall_tau, "spearman": spearman, "top_k_regret": regret}
 
 
 class HeldOut(BaseModel):
@@ -67,37 +70,26 @@ def quality_table(records: Iterable[HeldOut]) -> pd.DataFrame:
 
 
 def judge_scores(
-    scores: Mapping[str, Floats],
-    true: Floats,
-    judged: str,
-    *,
-    top_k: int = 10,
-    n_bootstrap: int = 200,
-    seed: int = 0,
+    scores: Mapping[str, Floats], true: Floats, judged: str, n_bootstrap: int = 200, seed: int = 0
 ) -> tuple[HeldOut, ...]:
     """Judge scores, by predictor, of architectures whose accuracies nobody was fitted to.
 
     The intervals are those of the percentile bootstrap over the judged architectures: how the
     figure would move with another sample of them, the fit staying what it is.
     """
-
-    def regret(x: Floats, y: Floats) -> float:
-        return top_k_regret(x, y, top_k)
-
     records = []
     for predictor, score in scores.items():
         figures: dict[str, float] = {}
-        for name, figure in zip(METRICS, (kendall_tau, spearman, regret), strict=True):
-            interval = bootstrap_interval(figure, score, true, n_bootstrap, LEVEL, seed)
-            values = {name: figure(score, true)}
-            values |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-            figures |= {key: float(value) for key, value in values.items() if np.isfinite(value)}
-        records.append(_record(predictor, judged, len(true), figures, top_k))
+        for name, metric in metrics(top_k=10).items():
+            ends = bootstrap_interval(metric, score, true, n_bootstrap, LEVEL, seed)
+            values = {"": metric(score, true), "_low": ends.low, "_high": ends.high}
+            figures |= {name + end: float(v) for end, v in values.items() if np.isfinite(v)}
+        records.append(_record(predictor, judged, len(true), figures, 10))
     return tuple(records)
 
 
 class CrossValidation(NamedTuple):
-    """What repeated cross-validation found.
+    """What repeated cross-validation gave.
 
     Attributes:
         quality: One record for each predictor, the ensemble's first.
@@ -113,16 +105,7 @@ class CrossValidation(NamedTuple):
 
 
 def cross_validate(
-    fit: Fit,
-    rows: pd.DataFrame,
-    population: pd.DataFrame,
-    proxies: Sequence[str],
-    target: str,
-    directions: Mapping[str, str],
-    *,
-    folds: int,
-    repeats: int,
-    seed: int,
+    rows: pd.DataFrame, population: pd.DataFrame, spec: EnsembleSpec
 ) -> CrossValidation | None:
     """Judge the ensemble and its baselines on the same held-out folds.
 
@@ -132,33 +115,35 @@ def cross_validate(
     the first tenth of a fold, one architecture at least. None if not even two folds of three rows
     can be made.
     """
-    folds = min(folds, len(rows) // ROWS_IN_A_FOLD)
+    folds = min(spec.folds, len(rows) // ROWS_IN_A_FOLD)
     if folds < 2:
         return None
     top_k = max(1, len(rows) // folds // 10)
-    bounds = bounds_of(numbers(rows, target))
-    figures: dict[str, list[tuple[float, float, float]]] = {}
+    bounds = bounds_of(numbers(rows, spec.target))
+    figures: dict[str, list[list[float]]] = {}
     residuals, predictions = [], np.full(len(rows), np.nan)
-    splits = RepeatedKFold(n_splits=folds, n_repeats=repeats, random_state=seed)
+    splits = RepeatedKFold(n_splits=folds, n_repeats=spec.repeats, random_state=spec.seed)
     for training, held_out in splits.split(rows):
         train, test = rows.iloc[training], rows.iloc[held_out]
-        true = numbers(test, target)
-        score = _score_held_out(fit, train, test, target)
+        true = numbers(test, spec.target)
+        try:
+            score = np.asarray(fit_pipeline(train, spec).predict(test))
+        except EnsembleError:
+            score = np.full(len(test), numbers(train, spec.target).mean())
         predicted = clipped(score, bounds)
         residuals.append(true - predicted)
-        first = held_out[np.isnan(predictions[held_out])]
-        predictions[first] = predicted[np.isin(held_out, first)]
-        others = baselines(train, population, proxies, target, directions)
-        for name, x in (("ensemble", score), *((n, s(test)) for n, s in others.items())):
-            figures.setdefault(name, []).append(
-                (kendall_tau(x, true), spearman(x, true), top_k_regret(x, true, top_k))
-            )
-    judged = f"held out: {folds}-fold cross-validation, {repeats} times"
+        first = np.isnan(predictions[held_out])
+        predictions[held_out[first]] = predicted[first]
+        scores = {"ensemble": score, **baselines(train, test, population, spec)}
+        for name, x in scores.items():
+            taken = [metric(x, true) for metric in metrics(top_k).values()]
+            figures.setdefault(name, []).append(taken)
+    judged = f"held out: {folds}-fold cross-validation, {spec.repeats} times"
     quality = []
     for name, values in figures.items():
         record: dict[str, float] = {}
-        for metric, column in zip(METRICS, np.array(values).T, strict=True):
-            record |= _mean_figure(metric, column, 1 / (folds - 1))
+        for metric_name, column in zip(metrics(top_k), np.array(values).T, strict=True):
+            record |= _mean_figure(metric_name, column, 1 / (folds - 1))
         quality.append(_record(name, judged, len(rows), record, top_k))
     return CrossValidation(tuple(quality), np.concatenate(residuals), predictions, folds)
 
@@ -177,26 +162,18 @@ def resampled_interval(values: Floats, test_share: float) -> tuple[float, float,
     return mean, mean - reach, mean + reach
 
 
-def _score_held_out(fit: Fit, train: pd.DataFrame, test: pd.DataFrame, target: str) -> Floats:
-    try:
-        return np.asarray(fit(train).predict(test))
-    except EnsembleError:
-        return np.full(len(test), numbers(train, target).mean())
-
-
 def _mean_figure(name: str, values: Floats, test_share: float) -> dict[str, float]:
     """Return a figure with its interval as fields of `HeldOut`; none where undefined."""
     known = values[np.isfinite(values)]
     if len(known) < 2:
         return {}
     mean, low, high = resampled_interval(known, test_share)
-    least, largest = RANGES[name]
+    least, largest = (0.0, np.inf) if name == "top_k_regret" else (-1.0, 1.0)
     return {name: mean, f"{name}_low": max(low, least), f"{name}_high": min(high, largest)}
 
 
 def _record(
     predictor: str, judged: str, rows: int, figures: Mapping[str, float], top_k: int
 ) -> HeldOut:
-    known: dict[str, Any] = {"top_k": top_k} if "top_k_regret" in figures else {}
-    head = {"predictor": predictor, "judged": judged, "rows": rows}
-    return HeldOut.model_validate({**head, **figures, **known})
+    looked_at = top_k if "top_k_regret" in figures else None
+    return HeldOut(predictor=predictor, judged=judged, rows=rows, top_k=looked_at, **figures)
