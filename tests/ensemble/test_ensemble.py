@@ -22,7 +22,7 @@ from zc_search.ensemble.predictor import FittedRegressor, least_squares_errors
 from zc_search.ensemble.scores import check_applicable
 from zc_search.ensemble.validation import resampled_interval
 from zc_search.errors import EnsembleError
-from zc_search.scoring.scores_file import Provenance
+from zc_search.scoring.scores_file import Provenance, accuracy_directions
 from zc_search.spaces import Architecture
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
@@ -557,6 +557,15 @@ def test_structure_is_of_cells_alone() -> None:
     with pytest.raises(EnsembleError, match=r"without \+structure") as refused:
         check_applicable(ensemble, "nats_sss", PROXIES, Provenance("it", {}), "it")
     assert refused.value.key == "space.name"
+
+
+def test_an_option_in_a_proxys_name_never_changes_its_direction() -> None:
+    for cost in ("params", "flops", "latency", "latency[images=1]"):  # no proxy to be minimised
+        assert accuracy_directions({cost: "minimize"}) == {}
+    for name in ("jacov", "jacov[mode=eval]"):
+        assert accuracy_directions({name: ""}) == {name: "maximize"}
+    mine = {"mine": "minimize", "mine[depth=2]": "minimize"}
+    assert accuracy_directions(mine) == mine
 
 
 def test_rows_that_were_fitted_to_are_known_by_function() -> None:

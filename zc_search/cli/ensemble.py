@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zc_search.ensemble import Ensemble
-    from zc_search.ensemble.curve import Judged
 
 HEAVIEST = 30
 """Weights that are printed where all would be too many."""
@@ -208,7 +207,7 @@ def curve(
 
     The best single proxy, params, flops and the accuracy-free aggregate are always beside them.
     """
-    from zc_search.ensemble.curve import curve_of
+    from zc_search.ensemble.curve import curve_of, summarise
     from zc_search.ensemble.scores import settings_for
     from zc_search.report import text
     from zc_search.scoring.scores_file import ScoresTable
@@ -217,7 +216,7 @@ def curve(
     chosen = settings_for(scores, config, tuple(settings or ()))
     console = plain_console()
     with console.status("judging") as status:
-        judged = curve_of(
+        judged, notes = curve_of(
             scores,
             chosen,
             proxies=_names(proxies),
@@ -230,10 +229,11 @@ def curve(
             n_jobs=workers or available_cores(),
             on_progress=lambda done, total: status.update(f"judged {done} of {total} draws"),
         )
-    written, why_no_picture = _write_curve(judged, out)
-    console.print(text.curve(judged.summary))
+    summary = summarise(judged)
+    written, why_no_picture = _write_curve(judged, summary, out)
+    console.print(text.curve(summary))
     console.print()
-    text.notes(console, filter(None, (*judged.notes, why_no_picture)))
+    text.notes(console, filter(None, (*notes, why_no_picture)))
     console.print(f"wrote {', '.join(written)} in {out}")
 
 
@@ -249,7 +249,7 @@ def compare(
     out: Table = None,
 ) -> None:
     """Show what fitting to a run's Pareto front costs against as many random architectures."""
-    from zc_search.ensemble.curve import pareto_against_random
+    from zc_search.ensemble.curve import pareto_against_random, summarise
     from zc_search.ensemble.scores import settings_for
     from zc_search.report import text
     from zc_search.scoring.scores_file import ScoresTable
@@ -259,12 +259,12 @@ def compare(
     other = None if judge_on is None else ScoresTable.read(judge_on)
     console = plain_console()
     with console.status("judging"):
-        judged = pareto_against_random(trials, chosen, _names(proxies), other, draws, seed)
-    console.print(text.comparison(judged.summary))
+        judged, notes = pareto_against_random(trials, chosen, _names(proxies), other, draws, seed)
+    console.print(text.comparison(summarise(judged)))
     console.print()
-    text.notes(console, judged.notes)
+    text.notes(console, notes)
     if out is not None:
-        _write_table(console, out, judged.draws)
+        _write_table(console, out, judged)
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
@@ -301,16 +301,18 @@ def _write_table(console: "Console", path: Path, table: "pd.DataFrame") -> None:
     console.print(f"wrote {path}", soft_wrap=True)
 
 
-def _write_curve(judged: "Judged", folder: Path) -> tuple[list[str], str | None]:
+def _write_curve(
+    draws: "pd.DataFrame", summary: "pd.DataFrame", folder: Path
+) -> tuple[list[str], str | None]:
     """Write tables, page and picture; return their names, and why there is no picture if so."""
     from zc_search.report import plot_learning_curve
     from zc_search.report.drawings import Drawing, write_pictures
 
-    figure = plot_learning_curve(judged.draws)
+    figure = plot_learning_curve(draws)
     contents: dict[str, str | bytes] = {
-        "draws.csv": judged.draws.to_csv(index=False),
-        "draws.parquet": judged.draws.to_parquet(),
-        "summary.csv": judged.summary.to_csv(index=False),
+        "draws.csv": draws.to_csv(index=False),
+        "draws.parquet": draws.to_parquet(),
+        "summary.csv": summary.to_csv(index=False),
         "curve.html": figure.to_html(include_plotlyjs=True, config={"displaylogo": False}),
     }
     with writing(str(folder), EnsembleError):

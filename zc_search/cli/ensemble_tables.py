@@ -16,19 +16,21 @@ _SHOWN = 6
 
 def facts(ensemble: "Ensemble") -> Table:
     """Return what an ensemble is and what it was fitted to, a line each."""
-    metadata = dict(ensemble.metadata)
+    known: dict[str, Any] = dict(ensemble.metadata)
+    known.pop("definitions", None)
+    scores, drawn = known.pop("scores", None), known.pop("accuracies_drawn", None)
+    chosen = "the Pareto front" if ensemble.fit_on == "pareto" else "all that were usable"
+    if isinstance(drawn, dict):
+        chosen = f"drawn at random with seed {drawn.get('seed')}"
     lines: dict[str, object] = {
         "model": f"{ensemble.model}, features {ensemble.feature_set}",
-        "fitted to": _fitted_to(ensemble, metadata),
-        "accuracies": _accuracies(ensemble, metadata),
+        "fitted to": f"{ensemble.rows} architectures, {chosen}",
+        "target": f"{ensemble.target}, {known.pop('dataset', 'data set not recorded')}",
+        **{key.replace("_", "-"): value for key, value in known.items()},
     }
-    scores = metadata.pop("scores", None)
     if isinstance(scores, dict):
         pairs = [f"{key} {str(value)[:12]}" for key, value in scores.items() if key != "name"]
         lines["scores"] = f"{scores.get('name', 'unnamed')}: {', '.join(pairs)}"
-    for key in ("definitions", "dataset"):
-        metadata.pop(key, None)
-    lines |= {key.replace("_", "-"): value for key, value in metadata.items()}
     if ensemble.bounds is not None:
         lines["clipped"] = "predictions to {:g} to {:g} %".format(*ensemble.bounds)
     lines["off by"] = (
@@ -46,8 +48,7 @@ def facts(ensemble: "Ensemble") -> Table:
 
 def constants(ensemble: "Ensemble") -> Iterable[RenderableType]:
     """Yield tables of every constant of the features: proxies' scales, then the columns."""
-    found = ensemble.metadata.get("definitions")
-    definitions = found if isinstance(found, dict) else {}
+    definitions: Any = ensemble.metadata.get("definitions") or {}
     rows = []
     for scale in ensemble.features.proxies:
         fields = scale.model_dump(exclude={"proxy", "kind"})
@@ -64,27 +65,6 @@ def constants(ensemble: "Ensemble") -> Iterable[RenderableType]:
         [("feature", "fold"), ("mean", "right"), ("scale", "right")],
         [(c.name, f"{c.mean:.6g}", f"{c.scale:.6g}") for c in ensemble.features.columns],
     )
-
-
-def _fitted_to(ensemble: "Ensemble", metadata: dict[str, Any]) -> str:
-    drawn = metadata.pop("accuracies_drawn", None)
-    if isinstance(drawn, dict):
-        chosen = f"drawn at random with seed {drawn.get('seed')}"
-    else:
-        chosen = "the Pareto front" if ensemble.fit_on == "pareto" else "all that were usable"
-    return f"{ensemble.rows} architectures, {chosen}"
-
-
-def _accuracies(ensemble: "Ensemble", metadata: dict[str, Any]) -> str:
-    said = f"{ensemble.target}, {metadata.get('dataset', 'data set not recorded')}"
-    split, epochs = metadata.pop("split", None), metadata.pop("epochs", None)
-    seeds = metadata.pop("training_seeds", None)
-    if split is not None:
-        said += f", split {split}, {epochs} epochs"
-    if isinstance(seeds, dict):
-        said += f", mean of {seeds.get('least')} to {seeds.get('most')} training seeds"
-    told = metadata.pop("accuracies", None)
-    return f"{said}. {told}" if told else said
 
 
 def _numbers(value: object) -> str:

@@ -7,7 +7,7 @@ table, params, flops) always stand beside the ensembles.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -196,14 +196,6 @@ def summarise(judged: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(summary).reset_index()
 
 
-class Judged(NamedTuple):
-    """Fits on many draws, judged on what they had not seen: a row a draw, means, what to know."""
-
-    draws: pd.DataFrame
-    summary: pd.DataFrame
-    notes: list[str]
-
-
 def curve_of(
     scores: ScoresTable,
     config: Config,
@@ -214,7 +206,7 @@ def curve_of(
     dataset: str | None = None,
     sizes: Sequence[int] | None = None,
     **draws: Any,
-) -> Judged:
+) -> tuple[pd.DataFrame, list[str]]:
     """Judge fits to more and more accuracies of scores; `draws` are options of `learning_curve`.
 
     What is None is that of the settings; sizes are those of `SIZES` that leave something to judge.
@@ -243,7 +235,7 @@ def curve_of(
         directions=scores.directions,
         **draws,
     )
-    return Judged(curve, summarise(curve), notes)
+    return curve, notes
 
 
 def pareto_against_random(
@@ -253,7 +245,7 @@ def pareto_against_random(
     judge_on: ScoresTable | None = None,
     n_draws: int = 20,
     seed: int = 0,
-) -> Judged:
+) -> tuple[pd.DataFrame, list[str]]:
     """Judge a fit to a run's Pareto front beside fits to as many random architectures.
 
     These are drawn from `judge_on`, which judges both, or from the run's own trials.
@@ -278,7 +270,7 @@ def pareto_against_random(
         )
     spec = replace(spec_from(config, chosen), directions=run.directions, seed=seed)
     judged = compare_pareto(trials, population, spec, n_draws)
-    return Judged(judged, summarise(judged), [_cost(judged), *notes])
+    return judged, [_cost(judged), *notes]
 
 
 def _prepared(

@@ -109,11 +109,7 @@ class Ensemble(BaseModel):
 
     @property
     def intercept(self) -> float:
-        """Score of an architecture with every feature at its training mean.
-
-        Raises:
-            EnsembleError: The model has no weights.
-        """
+        """Score of an architecture with every feature at its training mean."""
         return self._linear("intercept").intercept
 
     @property
@@ -161,25 +157,14 @@ class Ensemble(BaseModel):
     def predict_interval(self, table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
         """Predict the accuracy of each row with an interval for its true accuracy, in percent.
 
-        The interval covers two things, added as squares on either side: how far true accuracies
-        lay from predictions of held-out rows (their quantiles, so that the two sides may differ),
-        and by how much a row's prediction is more uncertain, by the weights' covariance, than
-        those of the rows fitted to are on average. It holds on average over architectures like
-        those fitted to, not for every kind of architecture alone; it does not cover a choice of
-        training rows that are unlike the table, such as a Pareto front, the fitted constants of
-        the features, or the seed noise of a single accuracy. For a regressor without weights the
-        second part is left out.
-
-        Args:
-            table: See `predict`.
-            level: Share of architectures whose accuracy the interval is to hold, within (0, 1).
-
-        Returns:
-            ``prediction, low, high`` on the table's index, within `bounds`; NaN where a proxy is
-            not finite.
-
-        Raises:
-            EnsembleError: A level outside (0, 1), or as for `predict`.
+        ``prediction, low, high``, as of `predict`; `level`, within (0, 1), is the share of
+        architectures whose accuracy the interval is to hold. It covers two things, added as
+        squares on either side: how far true accuracies lay from predictions of held-out rows
+        (their quantiles, so that the two sides may differ), and by how much a row's prediction is
+        more uncertain, by the weights' covariance, than those of the rows fitted to are on
+        average (not for a regressor without weights). It holds on average over architectures like
+        those fitted to; it does not cover training rows that are unlike the table, such as a
+        Pareto front, the fitted constants of the features, or the seed noise of an accuracy.
         """
         low, high = self.residual_interval(level)
         matrix = self.features.matrix(table)
@@ -208,9 +193,6 @@ class Ensemble(BaseModel):
         """Return which rows are, or compute the function of, an architecture fitted to.
 
         None where it is not known which those were.
-
-        Raises:
-            EnsembleError: The table says neither architectures nor functions.
         """
         if self.fitted_to is None:
             return None

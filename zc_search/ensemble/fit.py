@@ -74,22 +74,16 @@ def fit_ensemble(
     pipeline = fit_pipeline(rows, spec)
     judged = cross_validate(rows, _population(table, rows), spec)
     best, sign = best_single_proxy(rows, spec.proxies, spec.target)
-    unseen: tuple[HeldOut, ...] | None = None
-    if judge_on is not None:
-        unseen = _judge_unseen(pipeline, spec, rows, judge_on, judge_on_name)
-    if ":" in spec.model or spec.model == "gp":
-        predictor: Any = FittedRegressor.of(pipeline, rows, spec)
-    else:
-        predictor = LinearPredictor.of(pipeline, rows, spec)
-        if judged is None:  # residuals of rows fitted to hold none of it
-            predictor = predictor.model_copy(update={"typical_variance": 0.0})
-    notes += of_fit(pipeline["features"], predictor, rows, spec, judged, unseen, best)
+    has_weights = ":" not in spec.model and spec.model != "gp"
+    predictor: Any = (LinearPredictor if has_weights else FittedRegressor).of(pipeline, rows, spec)
+    if has_weights and judged is None:  # residuals of rows fitted to hold none of it
+        predictor = predictor.model_copy(update={"typical_variance": 0.0})
     true = numbers(rows, spec.target)
     bounds = bounds_of(true)
     residuals = (
         true - clipped(pipeline.predict(rows), bounds) if judged is None else judged.residuals
     )
-    return Ensemble(
+    ensemble = Ensemble(
         model=spec.model,
         feature_set=spec.feature_set,
         target=spec.target,
@@ -102,13 +96,15 @@ def fit_ensemble(
         residuals=_quantiles(residuals),
         residuals_held_out=judged is not None,
         held_out=() if judged is None else judged.quality,
-        unseen=unseen or (),
+        unseen=_judge_unseen(pipeline, spec, rows, judge_on, judge_on_name),
         bounds=bounds,
         best_proxy=SingleProxy(proxy=best, sign=sign),
         fitted_to=_fitted_to(rows),
         spec=spec,
         cross_validated=_by_function(rows, judged),
     )
+    said = of_fit(ensemble, spec, pipeline["features"], rows, judged=judge_on is not None)
+    return ensemble.model_copy(update={"notes": [*notes, *said]})
 
 
 def held_out_predictions(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFrame:
@@ -177,9 +173,15 @@ def _population(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _judge_unseen(
-    pipeline: Pipeline, spec: EnsembleSpec, rows: pd.DataFrame, table: pd.DataFrame, name: str
+    pipeline: Pipeline,
+    spec: EnsembleSpec,
+    rows: pd.DataFrame,
+    table: pd.DataFrame | None,
+    name: str,
 ) -> tuple[HeldOut, ...]:
     """Judge a fit and its baselines on the rows of a table that compute no function fitted to."""
+    if table is None:
+        return ()
     table = table.reset_index(drop=True)
     table = feasible_architectures(table[finite(table, spec.proxies)])
     rest = table[~np.isin(function_keys(table), function_keys(rows)) & finite(table, [spec.target])]

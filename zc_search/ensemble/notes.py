@@ -1,107 +1,61 @@
 """What a user should know of a fit before trusting a weight or a figure, a sentence each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from zc_search.ensemble.features import FeatureMap, Features
-from zc_search.ensemble.predictor import FittedRegressor, LinearPredictor
+from zc_search.ensemble.ensemble import Ensemble
+from zc_search.ensemble.features import Features
+from zc_search.ensemble.predictor import LinearPredictor
 from zc_search.ensemble.spec import EnsembleSpec
-from zc_search.ensemble.validation import CrossValidation, HeldOut
+from zc_search.ensemble.validation import HeldOut, folds_of
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 INFLATION_LIMIT = 10.0
 
 
 def of_fit(
-    features: Features,
-    predictor: LinearPredictor | FittedRegressor,
-    rows: pd.DataFrame,
-    spec: EnsembleSpec,
-    judged: CrossValidation | None,
-    unseen: Sequence[HeldOut] | None,
-    best: str,
-) -> list[str]:
-    """Say all there is to know of a fit; `best` is the best single proxy of its rows."""
-    proxies = [scale.proxy for scale in features.map_.proxies]
-    notes = dropped_columns(features, len(rows))
-    notes += few_rows(len(rows), len(features.map_.columns))
-    notes += collinear_proxies(features.transform(rows)[proxies])
-    notes += held_out(judged, len(rows), spec.folds, best)
-    if unseen is not None:
-        notes += on_unseen(unseen, best)
-    if isinstance(predictor, LinearPredictor):
-        notes += contradicted_directions(features.map_, predictor, rows, spec.directions)
-    return notes
+    ensemble: Ensemble, spec: EnsembleSpec, features: Features, rows: pd.DataFrame, *, judged: bool
+) -> Iterator[str]:
+    """Yield all there is to know of a fit to these rows, `judged` on others or not."""
+    best = "" if ensemble.best_proxy is None else ensemble.best_proxy.proxy
+    yield from _dropped(features, len(rows))
+    count = len(ensemble.features.columns)
+    if len(rows) <= count + 1:
+        settled = "the weights are not settled by the data."
+        yield f"{len(rows)} rows for {count} features and an intercept: {settled}"
+    elif len(rows) < 3 * count:
+        yield f"{len(rows)} rows for {count} features, fewer than three for each."
+    yield from _collinear(features.transform(rows)[list(ensemble.proxies)])
+    folds = folds_of(spec, len(rows))
+    if not ensemble.residuals_held_out:
+        yield (
+            f"{len(rows)} rows are too few to hold any out: there is no figure of quality, and the "
+            "intervals of predictions are too narrow, because they rest on the rows fitted to."
+        )
+    elif folds < spec.folds:
+        yield f"{len(rows)} rows: cross-validated in {folds} folds, not {spec.folds}."
+    if taus := _beaten(ensemble.held_out):
+        yield (
+            f"Held out, the ensemble's Kendall's tau, {taus[0]}, is below that of the best "
+            f"single proxy, {taus[1]} ({best} on all rows): rank by that proxy instead."
+        )
+    if judged and not ensemble.unseen:
+        yield "No architectures are left beside those fitted to, to judge on."
+    if taus := _beaten(ensemble.unseen):
+        yield (
+            f"On architectures not fitted to, the ensemble's Kendall's tau, {taus[0]}, is below "
+            f"that of the best single proxy, {taus[1]} ({best})."
+        )
+    if isinstance(ensemble.predictor, LinearPredictor):
+        yield from _contradicted(ensemble, ensemble.predictor, spec, rows)
 
 
-def dropped_columns(features: Features, rows: int) -> list[str]:
-    """Say which columns were left out because they say nothing, or nothing new."""
-    constant, constant_of_cell = _split(features.constant_)
-    repeated, repeated_of_cell = _split(features.duplicates_)
-    notes = [
-        f"Constant over the {rows} rows, and left out: {what}."
-        for what in (_listed(constant), _counted(constant_of_cell))
-        if what
-    ]
-    if repeated:
-        pairs = [f"{name} repeats {features.duplicates_[name]}" for name in repeated]
-        notes.append(f"Left out, because {_listed(pairs)}.")
-    if repeated_of_cell:
-        notes.append(f"Repeating others, and left out: {_counted(repeated_of_cell)}.")
-    return notes
-
-
-def few_rows(rows: int, features: int) -> list[str]:
-    """Say where the rows cannot settle the weights."""
-    if rows <= features + 1:
-        return [
-            f"{rows} rows for {features} features and an intercept: the weights are not settled "
-            "by the data."
-        ]
-    if rows < 3 * features:
-        return [f"{rows} rows for {features} features, fewer than three for each."]
-    return []
-
-
-def variance_inflation(columns: pd.DataFrame) -> dict[str, float]:
-    """Return ``1 / (1 - R²)`` of each column regressed on all others; infinity where R² is 1."""
-    factors = {}
-    centred = columns - columns.mean()
-    for name in columns:
-        own, others = centred[name].to_numpy(), centred.drop(columns=name).to_numpy()
-        left = own - others @ np.linalg.lstsq(others, own, rcond=None)[0]
-        unexplained = float(left @ left) / float(own @ own)
-        factors[str(name)] = 1 / unexplained if unexplained > 1e-12 else np.inf
-    return factors
-
-
-def collinear_proxies(columns: pd.DataFrame) -> list[str]:
-    """Say which proxies' columns are nearly combinations of the others; name the closest pair."""
-    if columns.shape[1] < 2 or len(columns) <= columns.shape[1] + 1:  # any column would fit
-        return []
-    inflated = {k: v for k, v in variance_inflation(columns).items() if v > INFLATION_LIMIT}
-    if not inflated:
-        return []
-    correlations = columns.corr().to_numpy(copy=True)
-    np.fill_diagonal(correlations, 0.0)
-    a, b = np.unravel_index(np.abs(correlations).argmax(), correlations.shape)
-    worst = [f"{name} ({value:.0f})" for name, value in inflated.items()]
-    return [
-        f"Collinear proxies, variance inflation above {INFLATION_LIMIT:.0f}: {_listed(worst)}; "
-        f"the closest pair is {columns.columns[a]} and {columns.columns[b]}, correlation "
-        f"{correlations[a, b]:.2f}. Their weights cannot be told apart, only their sum."
-    ]
-
-
-def contradicted_directions(
-    features: FeatureMap,
-    predictor: LinearPredictor,
-    rows: pd.DataFrame,
-    directions: Mapping[str, str],
-) -> list[str]:
+def _contradicted(
+    ensemble: Ensemble, predictor: LinearPredictor, spec: EnsembleSpec, rows: pd.DataFrame
+) -> Iterator[str]:
     """Say which proxies count against their own direction.
 
     That is by how much the score rises, on the mean of the rows, from a proxy's lowest value to
@@ -112,11 +66,11 @@ def contradicted_directions(
     unsettled: list[str] = []
     weights = np.array([weight.weight for weight in predictor.weights])
     covariance = predictor.full_covariance()[1:, 1:]
-    for proxy in (scale.proxy for scale in features.proxies):
-        if (direction := directions.get(proxy)) is None:
+    for proxy in ensemble.proxies:
+        if (direction := spec.directions.get(proxy)) is None:
             continue
         ends = [rows.assign(**{proxy: rows[proxy].agg(end)}) for end in ("min", "max")]
-        low, high = (features.matrix(end) for end in ends)
+        low, high = (ensemble.features.matrix(end) for end in ends)
         contrast = (high - low).mean(axis=0)
         rise = float(contrast @ weights)
         if rise * (1 if direction == "maximize" else -1) >= 0:
@@ -127,47 +81,57 @@ def contradicted_directions(
         "beside the other features they serve as corrections": corrections,
         "the 90 % interval includes 0, so that even the sign is open": unsettled,
     }
-    return [
-        f"Weights contradict the directions of {_listed(names)}: {reason}."
-        for reason, names in reasons.items()
-        if names
-    ]
+    for reason, names in reasons.items():
+        if names:
+            yield f"Weights contradict the directions of {_listed(names)}: {reason}."
 
 
-def held_out(judged: CrossValidation | None, rows: int, folds: int, best: str) -> list[str]:
-    """Say where little could be held out of the folds asked for, and where one proxy is better."""
-    if judged is None:
-        return [
-            f"{rows} rows are too few to hold any out: there is no figure of quality, and the "
-            "intervals of predictions are too narrow, because they rest on the rows fitted to."
-        ]
-    notes = []
-    if judged.folds < folds:
-        notes.append(f"{rows} rows: cross-validated in {judged.folds} folds, not {folds}.")
-    if taus := _beaten(judged.quality):
-        notes.append(
-            f"Held out, the ensemble's Kendall's tau, {taus[0]}, is below that of the best "
-            f"single proxy, {taus[1]} ({best} on all rows): rank by that proxy instead."
-        )
-    return notes
+def _collinear(columns: pd.DataFrame) -> Iterator[str]:
+    """Say which proxies' columns are nearly combinations of the others; name the closest pair.
+
+    Variance inflation is ``1 / (1 - R²)`` of a column regressed on all others.
+    """
+    if columns.shape[1] < 2 or len(columns) <= columns.shape[1] + 1:  # any column would fit
+        return
+    worst = []
+    centred = columns - columns.mean()
+    for name in columns:
+        own, others = centred[name].to_numpy(), centred.drop(columns=name).to_numpy()
+        left = own - others @ np.linalg.lstsq(others, own, rcond=None)[0]
+        unexplained = float(left @ left) / float(own @ own)
+        inflation = 1 / unexplained if unexplained > 1e-12 else np.inf
+        if inflation > INFLATION_LIMIT:
+            worst.append(f"{name} ({inflation:.0f})")
+    if not worst:
+        return
+    correlations = columns.corr().to_numpy(copy=True)
+    np.fill_diagonal(correlations, 0.0)
+    a, b = np.unravel_index(np.abs(correlations).argmax(), correlations.shape)
+    yield (
+        f"Collinear proxies, variance inflation above {INFLATION_LIMIT:.0f}: {_listed(worst)}; "
+        f"the closest pair is {columns.columns[a]} and {columns.columns[b]}, correlation "
+        f"{correlations[a, b]:.2f}. Their weights cannot be told apart, only their sum."
+    )
 
 
-def on_unseen(judged: Sequence[HeldOut], best: str) -> list[str]:
-    """Say where one proxy does better alone on architectures that took no part in the fit."""
-    if not judged:
-        return ["No architectures are left beside those fitted to, to judge on."]
-    if taus := _beaten(judged):
-        return [
-            f"On architectures not fitted to, the ensemble's Kendall's tau, {taus[0]}, is below "
-            f"that of the best single proxy, {taus[1]} ({best})."
-        ]
-    return []
+def _dropped(features: Features, rows: int) -> Iterator[str]:
+    """Say which columns were left out because they say nothing, or nothing new."""
+    constant, constant_of_cell = _split(features.constant_)
+    repeated, repeated_of_cell = _split(features.duplicates_)
+    for what in (_listed(constant), _counted(constant_of_cell)):
+        if what:
+            yield f"Constant over the {rows} rows, and left out: {what}."
+    if repeated:
+        pairs = [f"{name} repeats {features.duplicates_[name]}" for name in repeated]
+        yield f"Left out, because {_listed(pairs)}."
+    if repeated_of_cell:
+        yield f"Repeating others, and left out: {_counted(repeated_of_cell)}."
 
 
 def _beaten(judged: Sequence[HeldOut]) -> tuple[str, str] | None:
     """Return the taus of ensemble and best single proxy where the latter is larger."""
     taus = {row.predictor: row.kendall_tau for row in judged}
-    ensemble, single = taus["ensemble"], taus["best single proxy"]
+    ensemble, single = taus.get("ensemble"), taus.get("best single proxy")
     if single is None or (ensemble is not None and ensemble >= single):
         return None
     return "undefined" if ensemble is None else f"{ensemble:.3f}", f"{single:.3f}"

@@ -62,15 +62,9 @@ def ranking(ensemble: Ensemble, table: pd.DataFrame, level: float = 0.9) -> pd.D
 
 
 def transfer_ranking(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFrame:
-    """Rank as `ranking` does by an ensemble of another data set, whose percentages mean little.
-
-    Best first: ``architecture`` where known, ``transferred``, the score in percent of the other
-    data set, and ``predicted_rank``, missing without a score.
-    """
+    """Rank as `ranking` does by an ensemble of another data set, whose percentages mean little."""
     table = feasible_architectures(table)
-    ranked = _named(table).assign(transferred=ensemble.score(table))
-    ranked["predicted_rank"] = _ranks(ranked["transferred"])
-    return ranked.sort_values("predicted_rank", kind="stable", na_position="last")
+    return _by_score(table, "transferred", ensemble.score(table))
 
 
 def aggregate_ranking(
@@ -91,9 +85,12 @@ def aggregate_ranking(
         EnsembleError: As for `aggregate`.
     """
     table = feasible_architectures(table)
-    ranked = _named(table).assign(aggregate=aggregate(table, proxies, directions))
-    ranked["predicted_rank"] = _ranks(ranked["aggregate"])
-    return ranked.sort_values("predicted_rank", kind="stable")
+    return _by_score(table, "aggregate", aggregate(table, proxies, directions))
+
+
+def _by_score(table: pd.DataFrame, name: str, score: pd.Series) -> pd.DataFrame:
+    ranked = _named(table).assign(**{name: score}, predicted_rank=_ranks(score))
+    return ranked.sort_values("predicted_rank", kind="stable", na_position="last")
 
 
 class Applied(NamedTuple):
@@ -262,7 +259,7 @@ def nothing_feasible(trials: pd.DataFrame) -> str:
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
-    return table[["architecture"]].copy() if "architecture" in table else table[[]].copy()
+    return table[[name for name in ("architecture",) if name in table]].copy()
 
 
 def _ranks(values: pd.Series) -> pd.Series:

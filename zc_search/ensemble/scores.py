@@ -19,8 +19,8 @@ from zc_search.config import Config, config_to_toml, load_config, parse_config
 from zc_search.ensemble.ensemble import Ensemble
 from zc_search.ensemble.fit import fit_ensemble
 from zc_search.ensemble.spec import EnsembleSpec
-from zc_search.ensemble.tables import distinct, finite, flags, function_keys, select_rows
-from zc_search.errors import EnsembleError, nearest
+from zc_search.ensemble.tables import distinct, finite, flags, function_keys, lacking, select_rows
+from zc_search.errors import EnsembleError
 from zc_search.images.datasets import DATASETS
 from zc_search.scoring.scores_file import COMPARED, Provenance, ScoresTable, same_dataset
 from zc_search.spaces import CellSpace
@@ -317,13 +317,6 @@ def check_applicable(
             allowed=(CellSpace.name,),
         )
     if missing := [proxy for proxy in ensemble.proxies if proxy not in proxies]:
-        close = nearest(missing[0], proxies)
-        hint = f"did you mean {close!r}? " if close else ""
-        raise EnsembleError(
-            f"{where} lacks {', '.join(missing)}, which the ensemble was fitted to; {hint}"
-            f"it has: {', '.join(proxies)}",
-            given=missing[0],
-            allowed=proxies,
-            hint=close,
-        )
+        what = f"{where} lacks {', '.join(missing)}, which the ensemble was fitted to"
+        raise lacking(what, missing[0], proxies)
     return provenance_of(ensemble).differences(scores, ensemble.proxies)

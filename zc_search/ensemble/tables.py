@@ -1,7 +1,7 @@
 """Columns of a table of scores, and the rows of it that an ensemble is fitted to."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,22 +13,11 @@ Floats = npt.NDArray[np.float64]
 FitOn = Literal["pareto", "all"]
 Bounds = tuple[float, float]
 
-PERCENT: Bounds = (0.0, 100.0)
-"""Least and largest accuracy, where accuracies are percentages."""
-
-
-class Selection(NamedTuple):
-    """The rows to fit, one a function, whether they are a front, and what was decided."""
-
-    rows: pd.DataFrame
-    fit_on: FitOn
-    notes: list[str]
-
 
 def select_rows(
     table: pd.DataFrame, proxies: Sequence[str], target: str, fit_on: str = "pareto"
-) -> Selection:
-    """Pick distinct feasible rows with finite proxies and a target.
+) -> tuple[pd.DataFrame, FitOn, list[str]]:
+    """Pick distinct feasible rows with finite proxies and a target; say if they are a front, why.
 
     Of the rows that share a function the first is kept, one on the Pareto front before others. The
     front is used if it has three rows for each proxy.
@@ -73,7 +62,7 @@ def select_rows(
             f"all {len(rows)} architectures have the same {target}, {accuracies[0]:g}: there is "
             "nothing to rank"
         )
-    return Selection(rows, chosen, notes)
+    return rows, chosen, notes
 
 
 def usable_rows(table: pd.DataFrame, proxies: Sequence[str], target: str) -> pd.DataFrame:
@@ -92,9 +81,8 @@ def usable_rows(table: pd.DataFrame, proxies: Sequence[str], target: str) -> pd.
 
 
 def bounds_of(accuracies: Floats) -> Bounds | None:
-    """Return `PERCENT` where all accuracies may be percentages, else None."""
-    low, high = PERCENT
-    return PERCENT if np.all((accuracies >= low) & (accuracies <= high)) else None
+    """Return 0 and 100 where all accuracies may be percentages, else None."""
+    return (0.0, 100.0) if np.all((accuracies >= 0) & (accuracies <= 100)) else None
 
 
 def clipped(values: Floats, bounds: Bounds | None) -> Floats:
@@ -119,14 +107,15 @@ def require(table: pd.DataFrame, columns: Sequence[str]) -> None:
     present = [str(column) for column in table.columns]
     for column in columns:
         if column not in present:
-            close = nearest(column, present)
-            hint = f"did you mean {close!r}? " if close else ""
-            raise EnsembleError(
-                f"the table has no column {column!r}; {hint}It has: {', '.join(present)}",
-                given=column,
-                allowed=present,
-                hint=close,
-            )
+            raise lacking(f"the table has no column {column!r}", column, present)
+
+
+def lacking(what: str, name: str, present: Sequence[str]) -> EnsembleError:
+    """Return the error for a name that is not among those that are there."""
+    close = nearest(name, present)
+    hint = f"did you mean {close!r}? " if close else ""
+    message = f"{what}; {hint}it has: {', '.join(present)}"
+    return EnsembleError(message, given=name, allowed=present, hint=close)
 
 
 def finite(table: pd.DataFrame, columns: Sequence[str]) -> npt.NDArray[np.bool_]:

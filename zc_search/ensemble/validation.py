@@ -89,19 +89,19 @@ def judge_scores(
 
 
 class CrossValidation(NamedTuple):
-    """What repeated cross-validation gave.
+    """A record for each predictor, and of held-out rows true minus predicted, and predictions.
 
-    Attributes:
-        quality: One record for each predictor, the ensemble's first.
-        residuals: True minus predicted accuracy, in percent, of every held-out row and repeat.
-        predictions: Of each row, in percent, by the fit of the first repeat that had not seen it.
-        folds: Folds used, fewer than asked for where rows are few.
+    The predictions are those of the first repeat; all in percent.
     """
 
     quality: tuple[HeldOut, ...]
     residuals: Floats
     predictions: Floats
-    folds: int
+
+
+def folds_of(spec: EnsembleSpec, rows: int) -> int:
+    """Return the folds that there can be, fewer than asked for where rows are few."""
+    return min(spec.folds, rows // ROWS_IN_A_FOLD)
 
 
 def cross_validate(
@@ -115,7 +115,7 @@ def cross_validate(
     the first tenth of a fold, one architecture at least. None if not even two folds of three rows
     can be made.
     """
-    folds = min(spec.folds, len(rows) // ROWS_IN_A_FOLD)
+    folds = folds_of(spec, len(rows))
     if folds < 2:
         return None
     top_k = max(1, len(rows) // folds // 10)
@@ -145,7 +145,7 @@ def cross_validate(
         for metric_name, column in zip(metrics(top_k), np.array(values).T, strict=True):
             record |= _mean_figure(metric_name, column, 1 / (folds - 1))
         quality.append(_record(name, judged, len(rows), record, top_k))
-    return CrossValidation(tuple(quality), np.concatenate(residuals), predictions, folds)
+    return CrossValidation(tuple(quality), np.concatenate(residuals), predictions)
 
 
 def resampled_interval(values: Floats, test_share: float) -> tuple[float, float, float]:
