@@ -349,26 +349,27 @@ def _write_search_file(
     notes = check_applicable(ensemble, config.space.name, ensemble.proxies, scores, str(search))
     fitted = ensemble.metadata.get("dataset")
     if isinstance(fitted, str) and not same_dataset(fitted, config.dataset):
-        notes = [
-            f"A transfer: fitted to accuracies on {fitted}, to search on {config.dataset}.",
-            *notes,
-        ]
+        transfer = f"A transfer: fitted to accuracies on {fitted}, to search on {config.dataset}."
+        notes.insert(0, transfer)
     document: Any = tomlkit.parse(search.read_text(encoding="utf-8-sig"))
     if "search" in document:  # MASE's layout has no place for it
         document = tomlkit.parse(config_to_toml(config))
-    for section in ("objectives", "proxies", "study"):
-        document.setdefault(section, tomlkit.table())
+    document.setdefault("objectives", tomlkit.table())
     # By place, as a name in the file may be an alias.
     for key, old in zip(list(document["objectives"]), config.objectives, strict=True):
         if old.scale:
             recorded = tomlkit.inline_table().append("direction", str(old.direction))
             document["objectives"][key] = recorded.append("scale", 0)
-    document["objectives"][f"{ENSEMBLE}{file}"] = "maximize"
-    compute = document["proxies"].setdefault("compute", list(config.proxies.compute))
-    compute.extend(name for name in ensemble.proxies if name not in config.proxies_to_compute)
-    document["study"]["name"] = f"{config.study.name}-ensemble"
+    document["objectives"][f"{ENSEMBLE}{file}"] = tomlkit.item("maximize").comment(
+        f"predicted {ensemble.target}, fitted on {fitted or 'unknown'}"
+    )
+    if missing := [name for name in ensemble.proxies if name not in config.proxies_to_compute]:
+        proxies = document.setdefault("proxies", tomlkit.table())
+        proxies.setdefault("compute", list(config.proxies.compute)).extend(missing)
+    study = document.setdefault("study", tomlkit.table())
+    study["name"] = f"{config.study.name}-ensemble"
     if config.study.sum_objectives:
-        document["study"]["sum_objectives"] = False
+        study["sum_objectives"] = False
     text = tomlkit.dumps(document)
     parse_config(text, source=str(target))
     with writing(str(target), EnsembleError):
