@@ -290,6 +290,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if kept:
             names, z = list(kept), np.stack([z for _, z in kept.values()])
             same = np.abs(z @ z.T) >= (1 - 1e-12) * z.shape[1]  # up to sign
+            np.fill_diagonal(same, val=True)
             for name, first in zip(names, same.argmax(axis=1), strict=True):
                 if name != names[first]:
                     self.duplicates_[name] = names[first]

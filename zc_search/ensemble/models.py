@@ -135,7 +135,7 @@ class GapProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     One Matérn kernel of smoothness 3/2 over all columns but ``aggregate``, whose variance, length
     and noise make the training accuracies likeliest (Rasmussen and Williams 2006, section 5.4.1).
-    The column ``aggregate`` counts as in `fit_ridge`. There are no weights, so no file holds it.
+    The column ``aggregate`` counts as in `fit_ridge`.
     """
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:

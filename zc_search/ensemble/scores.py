@@ -96,17 +96,10 @@ def fit_request(
 ) -> Ensemble:
     """Fit an ensemble to a scores file or a run and the accuracies of a benchmark.
 
-    It is judged by cross-validation and, where there are architectures with accuracies that it
-    was not fitted to, on these: those not drawn, the trials beside the front, or `judge_on`.
-
-    Args:
-        scores: To fit to.
-        config: Its sections ``ensemble`` and ``benchmark`` count.
-        proxies: None for those of the settings, or all that the scores have.
-        accuracies: How many, drawn at random, may be looked at; None for all.
-        seed: Of the draw.
-        dataset: Whose accuracies; None for the data set that was scored for.
-        judge_on: A scores file or run that judges too; see `fit_ensemble`.
+    Only so many `accuracies` are looked at, drawn at random with `seed`, by default all; they are
+    those on `dataset`, by default the one scored for. The ensemble is judged by cross-validation
+    and, where there are architectures with accuracies that it was not fitted to, on these: those
+    not drawn, the trials beside the front, or those of the scores file or run `judge_on`.
     """
     chosen = chosen_proxies(scores, proxies or config.ensemble.proxies)
     spec = spec_from(config, chosen)
