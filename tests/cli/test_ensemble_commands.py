@@ -1048,7 +1048,7 @@ def test_a_missing_proxy_is_named(run: Path, fitted: Path, tmp_path: Path) -> No
     ("content", "message"),
     [
         (None, r"scores.parqet: no such run folder or scores file; did you mean .*scores.parquet"),
-        ("text", r"is neither a run's folder nor a readable Parquet file"),
+        ("text", r"is no Parquet file, or damaged"),
         ("table", r"is a Parquet file, but not one of `zc-search score`"),
         ("folder", r"is no finished run: it has no config.toml or no trials.csv; in it are .* one"),
         ("begun", r"is not finished; run the command that began it once more"),

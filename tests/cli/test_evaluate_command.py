@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,8 @@ from typer.testing import CliRunner
 
 from zc_search.benchmarks import open_benchmark
 from zc_search.cli.evaluate import evaluate as evaluate_command
-from zc_search.compare import judging
 from zc_search.config import parse_config
 from zc_search.errors import BenchmarkError, ScoresError, ZcSearchError
-from zc_search.evaluation import evaluate
 from zc_search.scoring.request import sample_space
 from zc_search.scoring.scorer import Scores
 from zc_search.scoring.scores_file import load_scores
@@ -127,18 +128,16 @@ def test_json_says_what_was_judged(path: Path, tmp_path: Path) -> None:
     assert document["rows"][0]["kendall_tau_low"] is None
 
 
-def test_processes_find_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scores, said = load_scores(path)
-    here = judging.judge(scores, said, n_bootstrap=20)
-    monkeypatch.setattr(judging, "_WORTH_PROCESSES", 0)
-    monkeypatch.setattr(judging, "available_cores", lambda: 2)
-    told: list[tuple[int, int]] = []
-    there = judging.judge(scores, said, n_bootstrap=20, on_proxy=lambda *now: told.append(now))
-    pd.testing.assert_frame_equal(here.table, there.table)
-    assert told == [(done, 4) for done in range(5)]
-    accuracy = open_benchmark().table()["val_accuracy"]
-    whole = evaluate(scores[["params", "flops", "snip", "jacov"]], accuracy, n_bootstrap=20)
-    pd.testing.assert_frame_equal(here.table, whole)
+def test_no_process_loads_torch(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
+    paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    code = (
+        "import sys; from zc_search.evaluation import table; table._WORTH_PROCESSES = 0\n"
+        "table.available_cores = lambda: 2\n"
+        "from zc_search.cli import main; sys.argv[0] = 'zc-search'; main()\n"
+    )
+    arguments = [sys.executable, "-c", code, "evaluate", str(path), "--bootstrap=5"]
+    subprocess.run(arguments, check=True, env={**os.environ, "PYTHONPATH": paths})
 
 
 def test_what_is_not_there_is_named_with_the_nearest(path: Path, tmp_path: Path) -> None:

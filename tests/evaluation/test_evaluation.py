@@ -20,13 +20,14 @@ from zc_search.evaluation import (
     best_of_top_k,
     best_so_far,
     bootstrap_interval,
-    correlation,
+    correlations,
     evaluate,
     finite_pairs,
     kendall_tau,
     pearson,
     precision_at_top,
     spearman,
+    table,
     top_k_regret,
 )
 
@@ -219,7 +220,7 @@ def test_many_resamples_at_once_equal_one_by_one(ours: Callable, ties: bool, n: 
 def test_tau_of_more_points_than_fit_pairwise(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = sample(50, ties=True)
     expected = bootstrap_interval(kendall_tau, x, y, n=100)
-    monkeypatch.setattr(correlation, "_PAIRWISE", 10)
+    monkeypatch.setattr(correlations, "_PAIRWISE", 10)
     assert bootstrap_interval(kendall_tau, x, y, n=100) == pytest.approx(expected)
 
 
@@ -342,6 +343,19 @@ def test_a_proxys_row_does_not_depend_on_its_company(scores: pd.DataFrame) -> No
     pd.testing.assert_frame_equal(alone, company)
     shuffled = evaluate(scores[["params"]], truth.sample(frac=1, random_state=0), n_bootstrap=20)
     pd.testing.assert_frame_equal(alone, shuffled)
+
+
+def test_processes_find_the_same(scores: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = scores.pop("truth")
+    here = evaluate(scores, truth, n_bootstrap=20)
+    monkeypatch.setattr(table, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(table, "available_cores", lambda: 2)
+    seen: list[tuple[int, int]] = []
+    there = evaluate(
+        scores, truth, n_bootstrap=20, n_jobs=None, on_proxy=lambda *now: seen.append(now)
+    )
+    pd.testing.assert_frame_equal(here, there)
+    assert seen == [(done, 3) for done in range(4)]
 
 
 def test_evaluate_counts_what_it_drops(scores: pd.DataFrame) -> None:

@@ -190,7 +190,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
     killed: Path, tmp_path: Path, undisturbed: pd.DataFrame
 ) -> None:
     out = shutil.copytree(killed, tmp_path / "copy") / "scores.parquet"
-    with pytest.raises(ScoresError, match="not finished, the scores so far are in"):
+    with pytest.raises(ScoresError, match="is not finished; run the command that began it"):
         load_scores(out)
     seen: list[Progress] = []
     table = score_space(SOME, SLOW, out, workers=1, on_progress=seen.append)

@@ -1,8 +1,9 @@
 """``zc-search evaluate``: how well each proxy of a scores file orders architectures."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,8 +12,6 @@ from zc_search.cli.printing import plain_console
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
-
-    from zc_search.compare.judging import Judgement
 
 _CAPTION = (
     "tau: Kendall's tau-b with its 95 % bootstrap interval. top: which share of a proxy's first "
@@ -46,40 +45,80 @@ def evaluate(
 
     params and flops are always beside them: what does not beat them is not worth its price.
     """
-    from zc_search.compare.judging import judge
-    from zc_search.proxies.catalogue import split_names
     from zc_search.scoring.scores_file import load_scores
 
-    names = None if proxies is None else split_names(proxies)
     table, said = load_scores(scores)
     console = plain_console()
     with console.status("judging") as status:
-        judgement = judge(
+        judged, of = _judge(
             table,
             said,
-            dataset=dataset,
-            metric=metric,
-            proxies=names,
+            proxies or "",
+            metric,
+            dataset,
             n_bootstrap=bootstrap,
             on_proxy=lambda done, total: status.update(f"judged {done} of {total} proxies"),
         )
-    judged = judgement.table
     if csv_file is not None:
         _write(csv_file, judged.to_csv(index=False))
     if json_file is not None:
-        _write(json_file, _document(judgement, said, scores, bootstrap))
+        # What is not a number is null.
+        rows = json.loads(judged.to_json(orient="records", double_precision=15))
+        document = {"scores": str(scores), **of, "n_bootstrap": bootstrap, "rows": rows}
+        _write(json_file, json.dumps(document | {"about": said}, indent=2) + "\n")
 
     for subset in judged["subset"].unique():
-        console.print(_subset_table(judged[judged["subset"] == subset], judgement.dataset))
+        console.print(_subset_table(judged[judged["subset"] == subset], of["dataset"]))
         console.print()
     console.print(_CAPTION)
-    console.print(judgement.provenance)
-    if judgement.scored != judgement.dataset:
-        console.print(
-            f"Scores computed for {judgement.scored}, judged on {judgement.dataset}.",
-        )
+    console.print(of["provenance"])
+    if of["scored"] != of["dataset"]:
+        console.print(f"Scores computed for {of['scored']}, judged on {of['dataset']}.")
     for path in filter(None, (csv_file, json_file)):
         console.print(f"wrote {path}", soft_wrap=True)
+
+
+def _judge(
+    scores: "pd.DataFrame",
+    said: Mapping[str, Any],
+    proxies: str,
+    metric: str,
+    dataset: str | None,
+    **options: Any,
+) -> "tuple[pd.DataFrame, dict[str, str]]":
+    """Judge what `load_scores` returned; say which data sets and which accuracy that was."""
+    from zc_search.benchmarks import open_benchmark
+    from zc_search.config import parse_config
+    from zc_search.errors import ScoresError
+    from zc_search.evaluation import BASELINES
+    from zc_search.evaluation import evaluate as evaluate_table
+    from zc_search.proxies.catalogue import default_direction, split_names
+
+    known = said["proxies"]
+    for name in (asked := split_names(proxies)):
+        if name not in known:
+            raise ScoresError.unknown("column", name, known)
+    config = parse_config(said["config"], source="the scores file's configuration")
+    if config.benchmark.name == "none":
+        raise ScoresError(
+            "these scores were computed with benchmark.name = 'none': there are no accuracies to "
+            "judge proxies by; on images of your own, `zc-search train` makes some"
+        )
+    scored = config.space.dataset
+    benchmark = open_benchmark(config.benchmark.name, dataset or scored, config.benchmark.path)
+    accuracies = [name for name in benchmark.metrics if benchmark.directions[name] == "maximize"]
+    if metric not in accuracies:
+        raise ScoresError.unknown("accuracy", metric, accuracies)
+    names = list(dict.fromkeys((*BASELINES, *(asked or known))))
+    judged = evaluate_table(
+        scores[names],
+        benchmark.table()[metric],
+        {name: default_direction(name) or known[name] for name in names},
+        n_jobs=None,
+        **options,
+    )
+    of = {"scored": scored, "dataset": benchmark.dataset, "metric": metric}
+    return judged, of | {"provenance": benchmark.provenance}
 
 
 def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Group":
@@ -102,15 +141,6 @@ def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Group":
             for row in rows.sort_values("kendall_tau", ascending=False).to_dict("records")
         ),
     )
-
-
-def _document(judgement: "Judgement", said: dict[str, object], scores: Path, bootstrap: int) -> str:
-    """Write all as JSON, in which what is not a number is null."""
-    document = {"scores": str(scores), **judgement._asdict(), "n_bootstrap": bootstrap}
-    document["rows"] = json.loads(
-        document.pop("table").to_json(orient="records", double_precision=15)
-    )
-    return json.dumps(document | {"about": said}, indent=2) + "\n"
 
 
 def _write(path: Path, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,11 +45,7 @@ def search_drawings(outcomes: Outcomes) -> list[Drawing]:
 
 
 def plot_trajectories(trajectories: pd.DataFrame, dataset: str, clock: str) -> go.Figure:
-    """Plot the best so far against a clock: median over the seeds, and their middle half.
-
-    Raises:
-        ReportError: No search looked at an accuracy.
-    """
+    """Plot the best so far against a clock: median over the seeds, and their middle half."""
     own = _of(trajectories, dataset)
     lines = {name: _line(place) for place, name in enumerate(dict.fromkeys(own["algorithm"]))}
     own = own[own["clock"] == clock]
@@ -71,11 +66,8 @@ def plot_trajectories(trajectories: pd.DataFrame, dataset: str, clock: str) -> g
         caption="Median over the seeds; the band holds their middle half. A name in the legend "
         "switches its line off, a double click all others.",
         height=520,
-        xaxis={
-            "title": {"text": CLOCKS[clock].capitalize()},
-            "type": "log",
-            "dtick": "D2",  # at 1, 2 and 5
-        },
+        # Ticks at 1, 2 and 5.
+        xaxis={"title": {"text": CLOCKS[clock].capitalize()}, "type": "log", "dtick": "D2"},
         yaxis={"title": {"text": style.label("val_accuracy")}, "range": [bottom, top + pad]},
         legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"},
         hovermode="x unified",
@@ -84,34 +76,21 @@ def plot_trajectories(trajectories: pd.DataFrame, dataset: str, clock: str) -> g
 
 def _band(name: str, rows: pd.DataFrame, line: dict[str, str]) -> list[go.Scatter]:
     red, green, blue = (int(line["color"][at : at + 2], 16) for at in (1, 3, 5))
-    edge: dict[str, Any] = {
-        "mode": "lines",
-        "line": {"width": 0, "shape": "hv"},
-        "hoverinfo": "skip",
-    }
-    edge |= {"x": rows["at"], "legendgroup": name, "showlegend": False}
+    common = {"x": rows["at"], "legendgroup": name, "mode": "lines"}
+    line_of_edge = {"width": 0, "shape": "hv"}
+    edge = {**common, "line": line_of_edge, "hoverinfo": "skip", "showlegend": False}
     fill = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},0.07)"}
+    median = {**common, "line": {**line, "width": 2.2, "shape": "hv"}, "name": name}
+    hover = "%{y:.2f}<extra>" + name + "</extra>"
     return [
         go.Scatter(y=rows["low"], **edge),
         go.Scatter(y=rows["high"], **fill, **edge),
-        go.Scatter(
-            x=rows["at"],
-            y=rows["median"],
-            name=name,
-            legendgroup=name,
-            mode="lines",
-            line={**line, "width": 2.2, "shape": "hv"},
-            hovertemplate="%{y:.2f}<extra>" + name + "</extra>",
-        ),
+        go.Scatter(y=rows["median"], hovertemplate=hover, **median),
     ]
 
 
 def plot_ends(looks: pd.DataFrame, dataset: str) -> go.Figure:
-    """Plot what each algorithm found at the end: a box over the seeds.
-
-    Raises:
-        ReportError: There is nothing of the data set.
-    """
+    """Plot what each algorithm found at the end: a box over the seeds."""
     own = _of(looks, dataset)
     names = list(dict.fromkeys(own["algorithm"]))
     ends = own.drop_duplicates(["algorithm", "seed"], keep="last")
@@ -149,11 +128,7 @@ def plot_ends(looks: pd.DataFrame, dataset: str) -> go.Figure:
 
 
 def plot_ranks(ranks: pd.DataFrame, dataset: str) -> go.Figure:
-    """Plot the mean rank of each algorithm with its interval, the best at the top.
-
-    Raises:
-        ReportError: There is nothing of the data set.
-    """
+    """Plot the mean rank of each algorithm with its interval, the best at the top."""
     own = _of(ranks, dataset).sort_values("rank")
     error = own["high"] - own["rank"]
     trace = go.Scatter(
@@ -179,30 +154,22 @@ def plot_ranks(ranks: pd.DataFrame, dataset: str) -> go.Figure:
 
 
 def plot_tests(tests: pd.DataFrame, dataset: str) -> go.Figure:
-    """Plot which algorithm is better than which, where that is more than luck.
-
-    Raises:
-        ReportError: There is only one algorithm.
-    """
+    """Plot which algorithm is better than which, where that is more than luck."""
     own = _of(tests, dataset)
     names = list(dict.fromkeys((*own["first"], *own["second"])))
-    sign = np.where(own["p_holm"] < _ALPHA, np.sign(own["wins"] - own["losses"]), 0)
-    pairs = own.assign(sign=sign)
-    mirrored = pairs.rename(columns={"first": "second", "second": "first"})
-    both = pd.concat([pairs, mirrored.assign(sign=-sign)])
-    square = {
-        column: both.pivot_table(index="first", columns="second", values=column).reindex(
-            index=names, columns=names
-        )
-        for column in ("sign", "p_holm")
-    }
-    shown = square["p_holm"].map(lambda p: "" if np.isnan(p) else _p_value(p))
-    better = {name: int((square["sign"].loc[name] > 0).sum()) for name in names}
+    winner = np.where(own["p_holm"] < _ALPHA, np.sign(own["wins"] - own["losses"]), 0)
+    pairs = own.assign(sign=winner)
+    mirrored = own.assign(sign=-winner).rename(columns={"first": "second", "second": "first"})
+    both = pd.concat([pairs, mirrored])
+    sign, p = (
+        both.pivot(index="first", columns="second", values=key).loc[names, names]
+        for key in ("sign", "p_holm")
+    )
     trace = go.Heatmap(
         x=names,
         y=names,
-        z=square["sign"],
-        text=shown,
+        z=sign,
+        text=p.map(_p_value),
         texttemplate="%{text}",
         zmin=-1,
         zmax=1,
@@ -212,7 +179,7 @@ def plot_tests(tests: pd.DataFrame, dataset: str) -> go.Figure:
         ygap=2,
         hovertemplate="%{y} against %{x}: p %{text}<extra></extra>",
     )
-    said = [f"{name} better than {count}" for name, count in better.items()]
+    said = [f"{name} better than {count}" for name, count in (sign > 0).sum(axis=1).items()]
     return style.figure(
         [trace],
         title=f"Pairs of algorithms, {dataset}",
@@ -235,12 +202,11 @@ def _of(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 
 def _line(place: int) -> dict[str, str]:
-    colours = len(style.PALETTE)
-    return {
-        "color": style.PALETTE[place % colours],
-        "dash": _DASHES[place // colours % len(_DASHES)],
-    }
+    turn, colour = divmod(place, len(style.PALETTE))
+    return {"color": style.PALETTE[colour], "dash": _DASHES[turn % len(_DASHES)]}
 
 
 def _p_value(p: float) -> str:
+    if np.isnan(p):
+        return ""
     return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"

@@ -32,12 +32,7 @@ _QUARTILES = (0.25, 0.5, 0.75)
 class Outcomes(NamedTuple):
     """All tables of a comparison.
 
-    Attributes:
-        looks: See `looks_table`.
-        summary: One row a data set and algorithm; see `summarise`.
-        trajectories: See `trajectories`.
-        tests: See `pairwise_tests`.
-        ranks: See `mean_ranks`.
+    See `looks_table`, `summarise`, `trajectories`, `pairwise_tests` and `mean_ranks`.
     """
 
     looks: pd.DataFrame
@@ -47,11 +42,7 @@ class Outcomes(NamedTuple):
     ranks: pd.DataFrame
 
     def write(self, folder: Path) -> list[Path]:
-        """Write every table as Parquet and, but for the looks, as CSV; return the files.
-
-        Raises:
-            ZcSearchError: The folder cannot be written to.
-        """
+        """Write every table as Parquet and, but for the looks, as CSV; return the files."""
         written = []
         with writing(str(folder), ZcSearchError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -71,14 +62,7 @@ def outcomes(
     at_accuracies: Sequence[int] = (),
     at_seconds: Sequence[float] = (),
 ) -> Outcomes:
-    """Put together all tables of a comparison.
-
-    Args:
-        looks: See `looks_table`.
-        optima: The best validation accuracy of each data set, in percent.
-        at_accuracies: Numbers of accuracies whose best is in the summary.
-        at_seconds: Simulated seconds whose best is in the summary.
-    """
+    """Put together all tables of a comparison."""
     ends = final(looks)
     summary = summarise(looks, optima, at_accuracies, at_seconds)
     return Outcomes(looks, summary, trajectories(looks), pairwise_tests(ends), mean_ranks(ends))
@@ -268,15 +252,9 @@ def pairwise_tests(ends: pd.DataFrame) -> pd.DataFrame:
     """Test each two algorithms against each other on what they found at the end.
 
     Wilcoxon's signed-rank test of the differences seed by seed, two-sided, equal seeds left out
-    (Wilcoxon 1945); p values of one data set corrected after Holm (1979).
-
-    Args:
-        ends: See `final`.
-
-    Returns:
-        Columns: ``dataset``, ``first``, ``second``, ``difference`` (median of first minus second,
-        percent), ``wins``, ``ties``, ``losses`` (seeds in which the first was better, equal,
-        worse), ``p`` and ``p_holm``.
+    (Wilcoxon 1945); p values of one data set corrected after Holm (1979). Columns: ``dataset``,
+    ``first``, ``second``, ``difference`` (median of first minus second, percent), ``wins``,
+    ``ties``, ``losses`` (seeds in which the first was better, equal, worse), ``p``, ``p_holm``.
     """
     parts = []
     for dataset, best in _wide(ends):
@@ -285,19 +263,17 @@ def pairwise_tests(ends: pd.DataFrame) -> pd.DataFrame:
             pair = best[[first, second]].dropna()
             difference = (pair[first] - pair[second]).to_numpy(float)
             difference = np.where(np.abs(difference) < _ROUNDING, 0.0, difference)
-            some = np.any(difference != 0)
-            rows.append(
-                {
-                    "dataset": dataset,
-                    "first": first,
-                    "second": second,
-                    "difference": float(np.median(difference)),
-                    "wins": int(np.sum(difference > 0)),
-                    "ties": int(np.sum(difference == 0)),
-                    "losses": int(np.sum(difference < 0)),
-                    "p": float(wilcoxon(difference).pvalue) if some else 1.0,
-                }
-            )
+            row = {
+                "dataset": dataset,
+                "first": first,
+                "second": second,
+                "difference": float(np.median(difference)),
+                "wins": int(np.sum(difference > 0)),
+                "ties": int(np.sum(difference == 0)),
+                "losses": int(np.sum(difference < 0)),
+                "p": float(wilcoxon(difference).pvalue) if difference.any() else 1.0,
+            }
+            rows.append(row)
         if rows:
             table = pd.DataFrame(rows)
             parts.append(table.assign(p_holm=holm(table["p"])))
@@ -308,22 +284,15 @@ def holm(p_values: ArrayLike) -> Floats:
     """Correct p values for their number (Holm 1979): the least one by all, the next by one less."""
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
-    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    result = np.empty(len(p))
-    result[order] = np.minimum(corrected, 1.0)
-    return result
+    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1.0)
+    return corrected[np.argsort(order)]
 
 
 def mean_ranks(ends: pd.DataFrame) -> pd.DataFrame:
     """Rank the algorithms in each seed by what they found at the end: 1 is best, ties share.
 
-    Args:
-        ends: See `final`.
-
-    Returns:
-        Columns: ``dataset``, ``algorithm``, ``rank`` (mean over the seeds), ``low`` and ``high``
-        (its 95 % interval, 1.96 standard errors either way; NaN of one seed, which says nothing
-        of another).
+    Columns: ``dataset``, ``algorithm``, ``rank`` (mean over the seeds), ``low`` and ``high`` (its
+    95 % interval, 1.96 standard errors either way; NaN of one seed, which says nothing of another).
     """
     parts = []
     for dataset, best in _wide(ends):

@@ -88,11 +88,11 @@ def shown_summary(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
         shown["test"] = _with_deviations(own["test_mean"], own["test_sd"])
     shown["optimum"] = [f"{100 * share:.0f} %" for share in own["optimum"]]
     shown["99.9 % of it"] = [f"{100 * share:.0f} %" for share in own["nearly"]]
-    shown["after accuracies"] = own["nearly_accuracies"].map(_count).to_list()
-    shown["after seconds"] = own["nearly_seconds"].map(_count).to_list()
+    shown["after accuracies"] = own["nearly_accuracies"].map("{:,.0f}".format).to_list()
+    shown["after seconds"] = own["nearly_seconds"].map("{:,.0f}".format).to_list()
     for column in own.columns[own.columns.str.startswith("at ")]:
-        shown[column] = own[column].map(_percent).to_list()
-    return shown
+        shown[column] = own[column].map("{:.2f}".format).to_list()
+    return shown.replace("nan", "\N{EN DASH}")
 
 
 def _with_deviations(means: pd.Series, deviations: pd.Series) -> list[str]:
@@ -103,26 +103,17 @@ def _with_deviations(means: pd.Series, deviations: pd.Series) -> list[str]:
     ]
 
 
-def _count(value: float) -> str:
-    return "\N{EN DASH}" if pd.isna(value) else f"{value:,.0f}"
-
-
-def _percent(value: float) -> str:
-    return "\N{EN DASH}" if pd.isna(value) else f"{value:.2f}"
-
-
 def rules(comparison: Comparison) -> list[str]:
     """Return the rules of a comparison, those that matter most first."""
     race = comparison.compare
     tables = {dataset: table_of(dataset) for dataset in race.datasets}
     test = any(table.test is not None for table in tables.values())
     said = [
-        "A search sees validation accuracies and chooses by them; "
-        + (
-            "test accuracy is that of the cell it chose, and nothing is chosen by it."
-            if test
-            else "the packaged table has no test accuracies."
-        ),
+        "A search sees validation accuracies and chooses by them; test accuracy is that of the "
+        "cell it chose, and nothing is chosen by it."
+        if test
+        else "A search sees validation accuracies and chooses by them; the packaged table has no "
+        "test accuracies.",
         "A search sees the accuracy of one training run of a cell, drawn at random; what it chose "
         "is reported with the mean of all runs."
         if race.one_training

@@ -75,11 +75,7 @@ class Algorithm(NamedTuple):
         return self.kind in (ZERO_COST, "predictor_guided")
 
     def sampler(self, seed: int) -> BaseSampler:
-        """Return the sampler of an algorithm that looks at accuracies.
-
-        Raises:
-            ConfigError: It does not take its options, or there is no such sampler.
-        """
+        """Return the sampler of an algorithm that looks at accuracies."""
         key = f"algorithms.{self.label}"
         if self.kind not in SAMPLERS and ":" not in self.kind:
             allowed = (*SAMPLERS, ZERO_COST, "module:Class")
@@ -92,11 +88,7 @@ class Algorithm(NamedTuple):
         )
 
     def pick(self, seed: int) -> Architecture:
-        """Return what an algorithm chooses that looks at no accuracy.
-
-        Raises:
-            ConfigError: It does not take its options, or what guides it cannot be had.
-        """
+        """Return what an algorithm chooses that looks at no accuracy."""
         key = f"algorithms.{self.label}"
         check_options(ZERO_COST, zero_cost, self.options, key)
         try:
@@ -132,11 +124,7 @@ class Table(NamedTuple):
 
 @lru_cache(maxsize=4)
 def table_of(dataset: str) -> Table:
-    """Return a data set's table.
-
-    Raises:
-        BenchmarkError: The benchmark cannot be had.
-    """
+    """Return a data set's table."""
     benchmark = open_benchmark(dataset=dataset)
     places = [benchmark.index(Architecture.from_index(i)) for i in range(len(benchmark))]
     validation = benchmark.column(VALIDATION)[places]
@@ -204,14 +192,7 @@ def search(algorithm: Algorithm, race: Race, dataset: str, seed: int) -> Search:
 
 
 class Unit(NamedTuple):
-    """One search to be run.
-
-    Attributes:
-        algorithm: What is run.
-        dataset: On whose accuracies.
-        seed: Its seed.
-        path: Of its file.
-    """
+    """One search to be run, and the path of its file."""
 
     algorithm: Algorithm
     dataset: str
@@ -225,11 +206,7 @@ def folder_of(comparison: Comparison) -> Path:
 
 
 def algorithms_of(comparison: Comparison, dataset: str) -> list[Algorithm]:
-    """Return the algorithms of a comparison on a data set, each of which can be made.
-
-    Raises:
-        ConfigError: One cannot.
-    """
+    """Return the algorithms of a comparison on a data set, each of which can be made."""
     scores = comparison.compare.scores_of(dataset)
     algorithms = [Algorithm.of(label, t, scores) for label, t in comparison.algorithms.items()]
     for algorithm in algorithms:
@@ -238,11 +215,7 @@ def algorithms_of(comparison: Comparison, dataset: str) -> list[Algorithm]:
 
 
 def plan(comparison: Comparison) -> Iterator[Unit]:
-    """Yield every search of a comparison, all algorithms of one seed before the next seed.
-
-    Raises:
-        ConfigError: An algorithm cannot be made.
-    """
+    """Yield every search of a comparison, all algorithms of one seed before the next seed."""
     race, folder = comparison.compare, folder_of(comparison) / "searches"
     kinds = [
         (algorithm, dataset, folder / _digest(algorithm, race, dataset))
@@ -257,17 +230,7 @@ def plan(comparison: Comparison) -> Iterator[Unit]:
 def run_searches(
     comparison: Comparison, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> list[tuple[Unit, Search]]:
-    """Run what has not been run yet; return all searches.
-
-    Args:
-        comparison: What is compared.
-        on_progress: Called with how many searches there are files of, and how many there shall be.
-
-    Raises:
-        ConfigError: An algorithm cannot be made; nothing was run yet.
-        StudyError: A process was killed with a search, twice.
-        ZcSearchError: The folder cannot be written to.
-    """
+    """Run what has not been run yet, once all algorithms can be made; return all searches."""
     race = comparison.compare
     units = list(plan(comparison))
     found = {unit.path: Search.load(unit.path) for unit in units}

@@ -5,9 +5,14 @@ sign of the proxies that work the other way round. Pairs with a member that is N
 dropped, and `finite_pairs` and `evaluate` say how many.
 """
 
-from zc_search.evaluation.bootstrap import Interval, bootstrap_interval
-from zc_search.evaluation.correlation import kendall_tau, pearson, spearman
-from zc_search.evaluation.pairs import finite_pairs
+from zc_search.evaluation.correlations import (
+    Interval,
+    bootstrap_interval,
+    finite_pairs,
+    kendall_tau,
+    pearson,
+    spearman,
+)
 from zc_search.evaluation.table import BASELINES, SUBSETS, best_so_far, evaluate
 from zc_search.evaluation.top_k import best_of_top_k, precision_at_top, top_k_regret
 

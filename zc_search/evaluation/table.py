@@ -1,17 +1,25 @@
 """One table that judges every proxy by the accuracies that training gave."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from zc_search.errors import EvaluationError, unknown_name
-from zc_search.evaluation.bootstrap import check_bootstrap, percentiles, resamples
-from zc_search.evaluation.correlation import FEWEST, kendall_rows, pearson_rows, spearman_rows
-from zc_search.evaluation.pairs import Array, Kernel, finite_pairs
+from zc_search._utils.cores import available_cores
+from zc_search.errors import EvaluationError
+from zc_search.evaluation.correlations import (
+    FEWEST,
+    Array,
+    Kernel,
+    finite_pairs,
+    intervals,
+    kendall_rows,
+    pearson_rows,
+    spearman_rows,
+)
 from zc_search.evaluation.top_k import best_rows, precision_rows, regret_rows
 
 BASELINES = ("params", "flops")
@@ -31,6 +39,11 @@ _STATISTICS: Mapping[str, Kernel] = {
     "regret_top_10": partial(regret_rows, k=10),
 }
 
+_SIGNS = {"maximize": 1, "minimize": -1}
+
+_WORTH_PROCESSES = 5_000_000
+"""Resampled pairs that take some seconds, which is what processes take to start."""
+
 
 def evaluate(
     scores: pd.DataFrame,
@@ -40,6 +53,8 @@ def evaluate(
     n_bootstrap: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    n_jobs: int | None = 1,
+    on_proxy: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Judge every column of scores by the accuracies that training gave.
 
@@ -59,33 +74,49 @@ def evaluate(
         n_bootstrap: Resamples an interval is made of; with 0 the intervals are NaN.
         level: Coverage that the intervals aim at.
         seed: Of the resampling.
+        n_jobs: Processes; None for one a core where that saves time.
+        on_proxy: Called with how many proxies are judged, and of how many.
 
     Raises:
         EvaluationError: A repeated architecture or column, no architecture in common, a column
             that holds no numbers, an unknown column or direction, or a bootstrap setting out of
             range.
     """
-    check_bootstrap(n_bootstrap, level)
-    _check_unique("scores has the column", scores.columns)
-    truth = _aligned(scores.index, accuracy)
-    signed = {str(name): _signed(scores[name], directions or {}) for name in scores.columns}
-    for name in directions or {}:
-        if name not in signed:
-            raise EvaluationError(unknown_name("column of scores", name, signed))
+    from joblib import Parallel, delayed  # slow to import, and not everyone judges
 
-    rows = []
-    for proxy, values in signed.items():
-        for subset, share in SUBSETS.items():
-            inside = _most_accurate(truth, share)
-            x, y, dropped = finite_pairs(values[inside], truth[inside])
-            row = {
-                "proxy": proxy,
-                "subset": subset,
-                "baseline": proxy in BASELINES,
-                "n": x.size,
-                "dropped": dropped,
-            }
-            rows.append(row | _judged(x, y, n_bootstrap, level, seed))
+    truth = accuracy if isinstance(accuracy, pd.Series) else pd.Series(dict(accuracy))
+    for what, keys in (
+        ("scores has the column", scores.columns),
+        ("scores lists", scores.index),
+        ("accuracy lists", truth.index),
+    ):
+        if keys.has_duplicates:
+            again = keys[keys.duplicated()][0]
+            raise EvaluationError(f"{what} {again!r} more than once: keep one of each", given=again)
+    if len(scores) and not scores.index.isin(truth.index).any():
+        raise EvaluationError(
+            "scores and accuracy have no architecture in common: "
+            f"scores starts with {scores.index[0]!r}"
+        )
+    true = _numbers(truth.reindex(scores.index), "accuracy")
+    columns = {str(name): _numbers(scores[name], str(name)) for name in scores}
+    for name, direction in (directions or {}).items():
+        if name not in columns:
+            raise EvaluationError.unknown("column of scores", name, columns)
+        if direction not in _SIGNS:
+            raise EvaluationError.unknown("direction", direction, _SIGNS, key=name)
+        columns[name] = columns[name] * (1 if name in BASELINES else _SIGNS[direction])
+
+    if n_jobs is None:
+        worth = len(scores) * n_bootstrap * len(columns) >= _WORTH_PROCESSES
+        n_jobs = max(1, min(len(columns), available_cores())) if worth else 1
+    jobs = (delayed(_rows)(*job, true, n_bootstrap, level, seed) for job in columns.items())
+    rows: list[dict[str, Any]] = []
+    on_proxy(0, len(columns))
+    judged = Parallel(n_jobs, return_as="generator")(jobs)
+    for done, of_one in enumerate(judged, start=1):
+        rows += of_one
+        on_proxy(done, len(columns))
     return pd.DataFrame(rows)
 
 
@@ -97,33 +128,6 @@ def best_so_far(values: ArrayLike, *, maximize: bool = True) -> Array:
     return (np.fmax if maximize else np.fmin).accumulate(np.asarray(values, dtype=float))
 
 
-def _aligned(index: pd.Index, accuracy: "pd.Series[float] | Mapping[Any, float]") -> Array:
-    truth = accuracy if isinstance(accuracy, pd.Series) else pd.Series(dict(accuracy))
-    _check_unique("scores lists", index)
-    _check_unique("accuracy lists", truth.index)
-    if len(index) and not index.isin(truth.index).any():
-        raise EvaluationError(
-            f"scores and accuracy have no architecture in common: scores starts with {index[0]!r}"
-        )
-    return _numbers(truth.reindex(index), "accuracy")
-
-
-def _check_unique(what: str, keys: pd.Index) -> None:
-    if keys.has_duplicates:
-        again = keys[keys.duplicated()][0]
-        raise EvaluationError(f"{what} {again!r} more than once: keep one of each")
-
-
-def _signed(column: "pd.Series[Any]", directions: Mapping[str, str]) -> Array:
-    name = str(column.name)
-    direction = directions.get(name, "maximize")
-    if direction not in ("maximize", "minimize"):
-        choices = unknown_name("direction", direction, ("maximize", "minimize"))
-        raise EvaluationError(f"{name}: {choices}")
-    values = _numbers(column, name)
-    return -values if direction == "minimize" and name not in BASELINES else values
-
-
 def _numbers(column: "pd.Series[Any]", name: str) -> Array:
     try:
         return column.to_numpy(dtype=float, na_value=np.nan)
@@ -131,23 +135,26 @@ def _numbers(column: "pd.Series[Any]", name: str) -> Array:
         raise EvaluationError(f"{name} holds no numbers but {column.dtype}") from None
 
 
-def _most_accurate(truth: Array, share: float) -> NDArray[np.bool_]:
-    known = truth[np.isfinite(truth)]
-    if share == 1 or not known.size:
-        return np.ones(truth.shape, bool)
-    k = int(np.ceil(share * known.size))
-    inside: NDArray[np.bool_] = np.isfinite(truth) & (truth >= np.partition(known, -k)[-k])
-    return inside
-
-
-def _judged(x: Array, y: Array, n: int, level: float, seed: int) -> dict[str, float]:
-    whole = np.arange(x.size)[None]
-    drawn: dict[str, list[Array]] = {name: [] for name in _STATISTICS}
-    for rows in resamples(x.size, n, seed):
+def _rows(
+    proxy: str, values: Array, truth: Array, n: int, level: float, seed: int
+) -> list[dict[str, Any]]:
+    """Return the row of each subset."""
+    rows = []
+    places = pd.Series(truth).where(np.isfinite(truth)).rank(method="min", ascending=False)
+    known = places.count()
+    for subset, share in SUBSETS.items():
+        whole = share == 1 or not known
+        inside = np.full(truth.shape, True) if whole else (places <= np.ceil(share * known))
+        x, y, dropped = finite_pairs(values[inside], truth[inside])
+        row = {"proxy": proxy, "subset": subset, "baseline": proxy in BASELINES}
+        row |= {"n": x.size, "dropped": dropped}
+        bounds = intervals(_STATISTICS, x, y, n, level, seed)
         for name, kernel in _STATISTICS.items():
-            drawn[name].append(kernel(x, y, rows))
-    judged: dict[str, float] = {}
-    for name, kernel in _STATISTICS.items():
-        judged[name] = float(kernel(x, y, whole)[0]) if x.size >= FEWEST else float("nan")
-        judged[f"{name}_low"], judged[f"{name}_high"] = percentiles(drawn[name], level)
-    return judged
+            row[name] = (
+                float(kernel(x, y, np.arange(x.size)[None])[0])
+                if x.size >= FEWEST
+                else float("nan")
+            )
+            row[f"{name}_low"], row[f"{name}_high"] = bounds[name]
+        rows.append(row)
+    return rows

@@ -1,12 +1,13 @@
 """What a score is good for: which architectures it puts first, and how accurate they are."""
 
-from functools import partial
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from zc_search.errors import EvaluationError
-from zc_search.evaluation.pairs import Array, Kernel, Positions, finite_pairs
+from zc_search.evaluation.correlations import Array, Positions, finite_pairs
 
 
 def precision_at_top(
@@ -30,9 +31,9 @@ def precision_at_top(
     if (k is None) == (fraction is None):
         raise EvaluationError(f"give either k or fraction, got k={k!r} and fraction={fraction!r}")
     if fraction is not None and not 0 < fraction < 1:
-        raise EvaluationError(f"fraction={fraction!r} must be above 0 and below 1")
-    k = None if k is None else _checked(k)
-    return _of_whole(partial(precision_rows, k=k, fraction=fraction), scores, accuracy)
+        message = f"fraction={fraction!r} must be above 0 and below 1"
+        raise EvaluationError(message, key="fraction", given=fraction)
+    return _of_whole(precision_rows, scores, accuracy, k, fraction=fraction)
 
 
 def best_of_top_k(scores: ArrayLike, accuracy: ArrayLike, k: int) -> float:
@@ -44,23 +45,22 @@ def best_of_top_k(scores: ArrayLike, accuracy: ArrayLike, k: int) -> float:
     Raises:
         EvaluationError: `k` below 1.
     """
-    return _of_whole(partial(best_rows, k=_checked(k)), scores, accuracy)
+    return _of_whole(best_rows, scores, accuracy, k)
 
 
 def top_k_regret(scores: ArrayLike, accuracy: ArrayLike, k: int) -> float:
     """Return by how much the best of all is more accurate than `best_of_top_k`; 0 is best."""
-    return _of_whole(partial(regret_rows, k=_checked(k)), scores, accuracy)
+    return _of_whole(regret_rows, scores, accuracy, k)
 
 
-def _checked(k: int) -> int:
-    if k < 1:
-        raise EvaluationError(f"k={k!r} must be at least 1")
-    return k
-
-
-def _of_whole(kernel: Kernel, x: ArrayLike, y: ArrayLike) -> float:
+def _of_whole(
+    kernel: Callable[..., Array], x: ArrayLike, y: ArrayLike, k: int | None, **options: Any
+) -> float:
+    if k is not None and k < 1:
+        raise EvaluationError(f"k={k!r} must be at least 1", key="k", given=k)
     x, y, _ = finite_pairs(x, y)
-    return float(kernel(x, y, np.arange(x.size)[None])[0]) if x.size else float("nan")
+    whole = np.arange(x.size)[None]
+    return float(kernel(x, y, whole, k=k, **options)[0]) if x.size else float("nan")
 
 
 def _cut(values: Array, k: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

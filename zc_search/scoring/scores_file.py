@@ -28,44 +28,6 @@ _SAID = {"settings": dict, "proxies": dict, "config": str}
 _COLUMNS = ("architecture", "function_key", "seconds", "failures")
 
 
-class DamagedFileError(ValueError):
-    """No Parquet file, or a damaged one; the message is the reason."""
-
-
-class ForeignFileError(ValueError):
-    """A Parquet file of something else; the message goes on behind the file's path."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "is a Parquet file, but not one of `zc-search score`: it does not say which proxies, "
-            "images and seeds it holds"
-        )
-
-
-def read_scores_file(source: Path | BytesIO) -> tuple[pa.Table, dict[str, Any]]:
-    """Read scores, and what they say of themselves.
-
-    Args:
-        source: A file or its content.
-
-    Returns:
-        A table with the columns ``architecture``, ``function_key``, ``failures`` (string),
-        ``seconds`` and a column a proxy (float64); and what it says: ``settings`` and ``proxies``
-        (mappings), ``config`` (TOML) and more.
-
-    Raises:
-        DamagedFileError: It cannot be read.
-        ForeignFileError: It is something else.
-    """
-    try:
-        return _read(source)
-    except ForeignFileError:
-        raise
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise DamagedFileError(lines[0]) from error
-
-
 def load_scores(path: str | PathLike[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read the file that `score_space` wrote.
 
@@ -79,13 +41,7 @@ def load_scores(path: str | PathLike[str]) -> tuple[pd.DataFrame, dict[str, Any]
     """
     path = Path(path)
     if not path.exists():
-        parts = parts_of(path)
-        raise ScoresError(
-            f"{path}: not finished, the scores so far are in {parts}; "
-            "run the command that began it once more"
-            if parts.exists()
-            else f"{path}: no such file; `zc-search score --out {path}` writes one"
-        )
+        raise ScoresError(_missing(path, "file"), given=str(path))
     table, said = read_part(path, path)
     return to_frame(table), said
 
@@ -98,32 +54,36 @@ def parts_of(path: Path) -> Path:
 def read_part(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """Read a scores file or a part of one, which an error calls `path`.
 
-    Raises:
-        ScoresError: It is damaged, or something else.
+    The table has the columns ``architecture``, ``function_key``, ``failures`` (string),
+    ``seconds`` and a column a proxy (float64).
     """
     try:
-        return read_scores_file(source)
-    except DamagedFileError as error:
-        raise ScoresError(f"{path} is no Parquet file, or damaged ({error})") from error
-    except ForeignFileError as error:
-        raise ScoresError(f"{path} {error}") from error
+        return _read(source, path)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        message = f"{path} is no Parquet file, or damaged ({reason})"
+        raise ScoresError(message, given=str(path)) from error
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Return a table of `read_scores_file` for pandas, indexed by architecture string."""
+    """Return a table of `read_part` for pandas, indexed by architecture string."""
     # Even ignored, pandas' own metadata would be decoded.
     frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
     return frame.set_index("architecture")
 
 
-def _read(source: Path | BytesIO) -> tuple[pa.Table, dict[str, Any]]:
+def _read(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, Any]]:
     table = pq.read_table(
         source, page_checksum_verification=True, partitioning=None, pre_buffer=False
     )
-    said = _said(table)
-    wanted = (*_COLUMNS, *said["proxies"])
-    if not set(wanted) <= set(table.column_names):
-        raise ForeignFileError
+    said = _said(table.schema.metadata or {})
+    wanted = {*_COLUMNS, *said.get("proxies", ())}
+    if not said or not wanted <= set(table.column_names):
+        raise ScoresError(
+            f"{path} is a Parquet file, but not one of `zc-search score`: it does not say which "
+            "proxies, images and seeds it holds",
+            given=str(path),
+        )
     arrays = {
         name: table[name].cast(pa.string() if name in TEXTS else pa.float64())
         for name in table.column_names
@@ -137,14 +97,14 @@ def _read(source: Path | BytesIO) -> tuple[pa.Table, dict[str, Any]]:
     return checked, said
 
 
-def _said(table: pa.Table) -> dict[str, Any]:
+def _said(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """Return what a file says of itself; nothing of one of something else."""
     try:
-        said = json.loads((table.schema.metadata or {})[KEY])
-        if all(isinstance(said[name], kind) for name, kind in _SAID.items()):
-            return dict(said)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ForeignFileError from error
-    raise ForeignFileError
+        said = json.loads(metadata[KEY])
+        known = all(isinstance(said[name], kind) for name, kind in _SAID.items())
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return said if known else {}
 
 
 COSTLY = (*BASELINES, "latency")
@@ -163,14 +123,10 @@ COMPARED = (
 
 
 def accuracy_directions(announced: Mapping[str, str]) -> dict[str, str]:
-    """Return which way proxies point at accuracy; what costs more is not for that reason worse.
+    """Return which way proxies point at accuracy, by those that they have as objectives.
 
-    Args:
-        announced: By proxy the direction that it has as an objective; empty where that is not
-            known, which it is of every built-in one.
-
-    Returns:
-        ``maximize`` or ``minimize``; costs, whatever their options, have no direction.
+    Costs, whatever their options, have none: what costs more is not for that reason worse. An
+    empty text is a direction that is not known, which it is of every built-in proxy.
     """
     known = {name: default_direction(name) or said for name, said in announced.items()}
     return {n: said for n, said in known.items() if said and split_options(n)[0] not in COSTLY}
@@ -209,31 +165,26 @@ class Provenance:
     def differences(self, other: "Provenance", proxies: Sequence[str]) -> list[str]:
         """Compare what is fitted to with other scores, a sentence for each difference.
 
-        What one side does not say, or a search space does not have, is no difference.
-
-        Raises:
-            EnsembleError: A proxy has another definition there.
+        What one side does not say, or a search space does not have, is no difference; another
+        definition of a proxy is an error.
         """
         notes = self._undefined(other, proxies)
-        differing = [
-            key
+        pairs = {
+            key: (self.settings.get(key), other.settings.get(key))
             for key in ("space.name", "space.dataset", *COMPARED)
-            if self.settings.get(key) is not None
-            and other.settings.get(key) is not None
-            and not _agree(key, self.settings[key], other.settings[key])
-        ]
-        if "space.name" in differing:
-            differing.remove("space.name")
-            space = self.settings["space.name"]
+        }
+        differing = {
+            key: pair for key, pair in pairs.items() if None not in pair and not _agree(key, *pair)
+        }
+        if space := differing.pop("space.name", None):
             notes.append(
-                f"Another search space: fitted to architectures of {space}, and those of "
-                f"{other.name} are of {other.settings['space.name']}. Whether the order carries "
-                f"over is not known; predicted percentages and their intervals are {space}'s."
+                f"Another search space: fitted to architectures of {space[0]}, and those of "
+                f"{other.name} are of {space[1]}. Whether the order carries over is not known; "
+                f"predicted percentages and their intervals are {space[0]}'s."
             )
         if differing:
             found = [
-                f"{key} {other.settings[key]!r} (fitted with {self.settings[key]!r})"
-                for key in differing
+                f"{key} {now!r} (fitted with {then!r})" for key, (then, now) in differing.items()
             ]
             notes.append(
                 f"Scores of {other.name} are computed otherwise than those fitted to: "
@@ -312,15 +263,9 @@ class ScoresTable:
         definitions: Mapping[str, str] | None,
         fingerprint: str | None,
     ) -> Self:
-        """Return the trials of a search.
+        """Return the trials of a search, a row each.
 
-        Args:
-            config: The search's.
-            folder: The run's.
-            table: A row a trial.
-            announced: By proxy that is computed its direction; see `accuracy_directions`.
-            definitions: See `Provenance`.
-            fingerprint: Of the batch of images that the proxies saw.
+        `announced` are the directions of what is computed, `fingerprint` is that of the images.
         """
         settings = settings_of(config)
         if fingerprint:
@@ -340,19 +285,11 @@ class ScoresTable:
         if path.is_dir():
             return cls._read_run(path)
         if not path.exists():
-            raise ScoresError(_missing(path), given=str(path))
+            raise ScoresError(_missing(path, "run folder or scores file"), given=str(path))
         if path.suffix in (".csv", ".json"):
             return cls._read_plain(path)
-        try:
-            table, said = read_scores_file(path)
-            config = parse_config(said["config"], source=f"settings in {path}")
-        except DamagedFileError as error:
-            raise ScoresError(
-                f"{path} is neither a run's folder nor a readable Parquet file ({error})",
-                given=str(path),
-            ) from error
-        except ForeignFileError as error:
-            raise ScoresError(f"{path} {error}", given=str(path)) from error
+        table, said = read_part(path, path)
+        config = parse_config(said["config"], source=f"settings in {path}")
         frame = to_frame(table).reset_index()
         # A cell whose output is always zero has no key, and nothing to score.
         frame["feasible"] = frame["function_key"] != ""
@@ -381,10 +318,9 @@ class ScoresTable:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             manifest = None
+        told = manifest if isinstance(manifest, dict) else {}
         directions, fingerprints, definitions = (
-            found
-            if isinstance(manifest, dict) and isinstance(found := manifest.get(key), dict)
-            else {}
+            found if isinstance(found := told.get(key), dict) else {}
             for key in ("directions", "fingerprints", "definitions")
         )
         known = {o.name: str(o.direction) for o in config.objectives} | directions
@@ -424,10 +360,10 @@ def _agree(key: str, one: Any, other: Any) -> bool:
     return same_dataset(str(one), str(other)) if key == "space.dataset" else bool(one == other)
 
 
-def _missing(path: Path) -> str:
-    if path.with_name(f"{path.name}.parts").exists():
+def _missing(path: Path, what: str) -> str:
+    if parts_of(path).exists():
         return f"{path} is not finished; run the command that began it once more"
     folder = path.parent
     near = nearest(path.name, [p.name for p in folder.iterdir()]) if folder.is_dir() else None
     hint = f"; did you mean {str(folder / near)!r}?" if near else ""
-    return f"{path}: no such run folder or scores file{hint}"
+    return f"{path}: no such {what}{hint}"
