@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from zc_search.config import parse_config
 from zc_search.errors import ScoresError
 from zc_search.scoring.scores_file import ScoresTable, load_scores
 from zc_search.spaces import Architecture
@@ -44,7 +43,8 @@ def test_a_plain_table_is_read(path: Path) -> None:
     assert scores.table["snip"].tolist() == [0.1, 1 / 3, 2.5, 1e-17]
     assert scores.table["function_key"].tolist() == [cell.function_key for cell in CELLS]
     assert scores.table["feasible"].tolist() == [cell.function_key != "" for cell in CELLS]
-    assert scores.config == parse_config({})
+    assert scores.config.dataset == "cifar10"
+    assert scores.config.space.name == "nasbench201"
     assert (scores.settings, scores.definitions) == ({}, None)
 
 

@@ -332,7 +332,9 @@ class ScoresTable:
     def _read_plain(cls, path: Path) -> Self:
         """Read a table that says nothing of itself but architectures and numbers."""
         try:
-            table = _read_csv(path) if path.suffix == ".csv" else pd.read_json(path)
+            table = (
+                _read_csv(path) if path.suffix == ".csv" else pd.read_json(path, precise_float=True)
+            )
             architectures = [read_architecture(str(text)) for text in table["architecture"]]
         except (KeyError, OSError, ValueError) as error:
             raise ScoresError(
@@ -345,7 +347,8 @@ class ScoresTable:
         columns = table.select_dtypes("number").columns
         proxies = [name for name in columns if name not in (*METRIC_DIRECTIONS, "number")]
         directions = accuracy_directions(dict.fromkeys(proxies, ""))
-        return cls(path, table, tuple(proxies), directions, parse_config({}), {})
+        defaults = parse_config({"objectives": {"naswot_relu": "maximize"}})  # one there must be
+        return cls(path, table, tuple(proxies), directions, defaults, {})
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
