@@ -190,8 +190,8 @@ ENDS = ("input", "output")
         (lambda: ModelSpec.from_string("[" * 100_000), "not a cell of NAS-Bench-101"),
         (lambda: ModelSpecSpace(vertices=8), "vertices: 8; Allowed: 2 to 7"),
         (lambda: ModelSpecSpace(operations=()), r"operations: \(\) is given; Allowed: one or more"),
-        (lambda: ModelSpecSpace(operations=("conv",)), "unknown operation 'conv'"),
-        (lambda: ModelSpecSpace().architecture({"edge_0_1": 1}), "no value given for edge_0_2"),
+        (lambda: ModelSpecSpace(operations=("conv",)), "operations: unknown choice 'conv'"),
+        (lambda: ModelSpecSpace().architecture({"edge_0_1": 1}), "nothing given for edge_0_2"),
     ],
 )
 def test_what_is_no_cell_is_named(make: object, message: str) -> None:

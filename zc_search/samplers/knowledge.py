@@ -17,7 +17,7 @@ from zc_search.proxies.catalogue import Direction
 from zc_search.samplers.portable.memory import at_least
 from zc_search.scoring.scores_file import accuracy_directions, load_scores
 from zc_search.spaces import AnySpace, Architecture, CellSpace
-from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, cell_features, flow_features
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
 Floats = NDArray[np.float64]
 
@@ -208,8 +208,8 @@ def _check_columns(names: Sequence[str], known: Collection[str], path: str | Non
 
 def _live_parameters(cells: Sequence[str]) -> pd.DataFrame:
     """Return a table of unscored cells: the size of their live convolutions as ``params``."""
-    counts = cell_features(cells)
-    live = 9 * counts["live nor_conv_3x3"] + counts["live nor_conv_1x1"]
+    flow = flow_features(cells)
+    live = 9 * flow["live 3x3"] + flow["live 1x1"]
     return pd.DataFrame({"params": live.to_numpy()}, index=pd.Index(cells, name="architecture"))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import product
@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 
 
 class AnyArchitecture(Protocol):
-    """An architecture: a frozen, hashable value that has a text form.
-
-    Attributes:
-        space: Name of its search space.
-    """
+    """An architecture: a frozen, hashable value that has a text form."""
 
     space: ClassVar[str]
+    """Name of its search space."""
 
     @property
     def index(self) -> int:
@@ -41,9 +38,14 @@ class AnyArchitecture(Protocol):
 
     def representative(self) -> AnyArchitecture:
         """Return the architecture that is scored on behalf of all of one `function_key`."""
+        return self
 
     def to_string(self) -> str:
-        """Write it; `zc_search.spaces.read_architecture` reads it."""
+        """Write it in its space's notation; `zc_search.spaces.read_architecture` reads it."""
+        ...
+
+    def __str__(self) -> str:
+        return self.to_string()
 
 
 A = TypeVar("A", bound=AnyArchitecture)
@@ -52,8 +54,7 @@ A = TypeVar("A", bound=AnyArchitecture)
 class SearchSpace(ABC, Generic[A]):
     """The architectures that a search may visit.
 
-    What a space has no answer to has a default here: its size is not known, its structure and its
-    drawing are none.
+    What a space has no answer to is None: its size, an architecture's structure, its drawing.
 
     Attributes:
         name: As in a configuration, and in the architectures' ``space``.
@@ -97,8 +98,7 @@ class SearchSpace(ABC, Generic[A]):
 
     @property
     def size(self) -> int | None:
-        """How many architectures it has; None where nobody has counted them."""
-        return None
+        """How many architectures it has, where that has been counted."""
 
     def suggest(self, trial: Trial) -> A:
         """Return the architecture that an Optuna trial asks for; it may be infeasible."""
@@ -126,27 +126,18 @@ class SearchSpace(ABC, Generic[A]):
 
     @classmethod
     def build(cls, architecture: A, task: Any, seed: int = 0, **sizes: int | None) -> Any:
-        """Return the network of an architecture, a ``torch.nn.Module`` with fresh weights.
+        """Return the network of a feasible architecture for a `Task`, with fresh weights.
 
-        Args:
-            architecture: A feasible one.
-            task: The `zc_search.images.datasets.Task` that it is built for.
-            seed: Of the weights.
-            sizes: ``channels`` and ``cells``; those that are None, or have no meaning for this
-                space, are passed over.
+        Of ``channels`` and ``cells``, what is None or unknown to this space is passed over.
         """
         known = {key: n for key, n in sizes.items() if n is not None and key in cls.settings}
         return cls._part("network").build_network(architecture, task, seed=seed, **known)
 
     def structure(self, architecture: A) -> Mapping[str, float] | None:
-        """Return features of an architecture's structure by name; None where there are none."""
-        del architecture
-        return None
+        """Return features of an architecture's structure by name."""
 
     def draw(self, architecture: A) -> str | None:
-        """Return an SVG drawing of an architecture; None where there is none."""
-        del architecture
-        return None
+        """Return an SVG drawing of an architecture."""
 
     def _require_inside(self, architecture: A) -> None:
         if architecture not in self:
@@ -166,11 +157,7 @@ AnySpace = SearchSpace[Any]
 
 @dataclass(frozen=True)
 class ProductSpace(SearchSpace[A]):
-    """A space in which every value of one parameter goes with every value of the others.
-
-    Attributes:
-        choices: The values that each parameter may take; by default all, in this order.
-    """
+    """A space in which every value of one parameter goes with every value of the others."""
 
     choices: Mapping[str, tuple[Any, ...]]
 
@@ -181,18 +168,8 @@ class ProductSpace(SearchSpace[A]):
         for name, given in self.choices.items():
             if name not in self.everything:
                 raise ArchitectureError.unknown(self.parameter, name, self.everything)
-            for value in given:
-                if value not in self.everything[name]:
-                    raise ArchitectureError.unknown("choice", value, self._shown(name), key=name)
-            if not given or len(set(given)) < len(given):
-                raise ArchitectureError(
-                    f"{name}: {tuple(given)!r} is given; Allowed: one or more of "
-                    f"{', '.join(self._shown(name))}, each once",
-                    key=name,
-                    given=tuple(given),
-                    allowed=self._shown(name),
-                )
-        self._require(self.choices)
+            check_choices(name, given, self.everything[name])
+        require(self.everything, self.choices)
         ordered = {name: tuple(self.choices[name]) for name in self.everything}
         object.__setattr__(self, "choices", ordered)
 
@@ -201,7 +178,7 @@ class ProductSpace(SearchSpace[A]):
 
     @classmethod
     def from_settings(cls, section: Any) -> Self:
-        """Return the space that ``[space]`` describes."""
+        """Return the space of the values that a section lists for each parameter."""
         return cls({name: getattr(section, name) for name in cls.everything})
 
     @staticmethod
@@ -212,11 +189,11 @@ class ProductSpace(SearchSpace[A]):
     @property
     def size(self) -> int:
         """How many architectures it has."""
-        return len(self)
+        return prod(map(len, self.choices.values()))
 
     def architecture(self, parameters: Mapping[str, Any]) -> A:
         """Return the architecture that an Optuna trial's parameters name."""
-        self._require(parameters)
+        require(self.everything, parameters)
         made: A = self.kind(tuple(parameters[name] for name in self.everything))
         return made
 
@@ -235,14 +212,29 @@ class ProductSpace(SearchSpace[A]):
         return map(self.kind, product(*self.choices.values()))
 
     def __len__(self) -> int:
-        return prod(map(len, self.choices.values()))
+        return self.size
 
-    def _require(self, given: Mapping[str, Any]) -> None:
-        if missing := [name for name in self.everything if name not in given]:
-            raise ArchitectureError(f"nothing given for {', '.join(missing)}", key=missing[0])
 
-    def _shown(self, name: str) -> tuple[str, ...]:
-        return tuple(map(str, self.everything[name]))
+def require(names: Iterable[str], given: Mapping[str, Any]) -> None:
+    """Refuse parameters without a value for each of some names."""
+    if missing := [name for name in names if name not in given]:
+        raise ArchitectureError(f"nothing given for {', '.join(missing)}", key=missing[0])
+
+
+def check_choices(key: str, given: Sequence[Any], allowed: Sequence[Any]) -> None:
+    """Refuse choices for a parameter that are none, unknown or given twice."""
+    shown = tuple(map(str, allowed))
+    for value in given:
+        if value not in allowed:
+            raise ArchitectureError.unknown("choice", value, shown, key=key)
+    if not given or len(set(given)) < len(given):
+        raise ArchitectureError(
+            f"{key}: {tuple(given)!r} is given; Allowed: one or more of {', '.join(shown)}, "
+            "each once",
+            key=key,
+            given=tuple(given),
+            allowed=shown,
+        )
 
 
 def place_of(values: Sequence[Any], allowed: Sequence[Any]) -> int:

@@ -17,8 +17,7 @@ SPACES: Mapping[str, type[AnySpace]] = {
 def make_space(section: Any) -> AnySpace:
     """Return the search space that a section ``[space]`` describes.
 
-    Args:
-        section: Has ``name`` and the keys in that space's `SearchSpace.settings` as attributes.
+    It has ``name`` and the keys in that space's `SearchSpace.settings` as attributes.
     """
     return SPACES[section.name].from_settings(section)
 
@@ -38,10 +37,9 @@ def read_architecture(text: str) -> AnyArchitecture:
         if isinstance(text, str) and space.kind.is_written(text):
             architecture: AnyArchitecture = space.kind.from_string(text)
             return architecture
-    examples = [space.example for space in SPACES.values()]
+    *examples, last = (space.example for space in SPACES.values())
     raise ArchitectureError(
-        f"not an architecture string: {text!r}; such as {', '.join(examples[:-1])} or "
-        f"{examples[-1]}",
+        f"not an architecture string: {text!r}; such as {', '.join(examples)} or {last}",
         given=text,
-        allowed=examples,
+        allowed=(*examples, last),
     )

@@ -1,10 +1,10 @@
 """From an architecture of any search space to its network, and what these networks share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zc_search.images.datasets import DatasetName, Task, task_of
 from zc_search.spaces.base import AnyArchitecture
@@ -79,3 +79,34 @@ def stem_strides(height: int, width: int) -> tuple[int, ...]:
         side = (side + 1) // 2
         strides.append(2)
     return tuple(strides) or (1,)
+
+
+class ConvNetwork(nn.Module):
+    """Stem, cells, a last batch normalisation, pooling, linear classifier, as the benchmarks have.
+
+    Modules carry the names of NAS-Bench-201's and NATS-Bench's, so that published weights load.
+    """
+
+    def __init__(
+        self, stem: nn.Sequential, cells: Sequence[nn.Module], channels: int, classes: int
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.cells = nn.ModuleList(cells)
+        self.lastact = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(inplace=False))
+        self.global_pooling = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(channels, classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images to the maps before pooling, N x channels x H/4 x W/4.
+
+        With a stem for large images those are smaller by its strides too.
+        """
+        x = self.stem(images)
+        for cell in self.cells:
+            x = cell(x)
+        return self.lastact(x)  # type: ignore[no-any-return]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images N x channels x H x W to logits N x classes."""
+        return self.classifier(self.global_pooling(self.features(images)).flatten(1))  # type: ignore[no-any-return]

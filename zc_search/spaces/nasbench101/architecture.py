@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 from zc_search.errors import ArchitectureError
-from zc_search.spaces.base import SearchSpace
+from zc_search.spaces.base import AnyArchitecture, SearchSpace, check_choices, require
 from zc_search.spaces.nasbench101.graph import (
     Matrix,
     edge_bits,
@@ -42,25 +42,20 @@ CELLS = 423_624
 
 _STRING = re.compile(r"([01]+(?:\.[01]+)*):([^:{}]*)")
 _EXAMPLE = "11.1:conv3x3-bn-relu"
-_SPELLINGS = ("matrix", "ops"), ("module_adjacency", "module_operations")
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(AnyArchitecture):
     """A cell of NAS-Bench-101 (Ying et al. 2019): a frozen, hashable value.
 
     It may be infeasible: without a path from input to output, or with too many edges.
-
-    Attributes:
-        matrix: Entry [s][t] is 1 where vertex s feeds vertex t; upper triangular, 2 to 7 vertices.
-        ops: ``input``, an operation for each inner vertex (`VERTEX_OPERATIONS`), ``output``.
-
-    Raises:
-        ArchitectureError: Another matrix, or operations that do not fit it or are unknown.
     """
 
     matrix: Matrix
+    """Entry [s][t] is 1 where vertex s feeds vertex t; upper triangular, 2 to 7 vertices."""
+
     ops: tuple[str, ...]
+    """``input``, an operation for each inner vertex (`VERTEX_OPERATIONS`), ``output``."""
 
     space: ClassVar[str] = "nasbench101"
 
@@ -96,9 +91,6 @@ class ModelSpec:
 
         The rows are those of the matrix right of its diagonal, with dots between them, the
         operations those of the inner vertices, with commas: ``110.01.1:maxpool3x3,...``.
-
-        Raises:
-            ArchitectureError: Another form, or one that is no cell.
         """
         match = _STRING.fullmatch(text.strip()) if isinstance(text, str) else None
         if match is None:
@@ -111,8 +103,8 @@ class ModelSpec:
                 f"less each; such as {_EXAMPLE}"
             )
         matrix = tuple((0,) * (size - len(row)) + tuple(map(int, row)) for row in (*rows, ""))
-        inner = [name.strip() for name in match[2].split(",")] if match[2].strip() else []
-        return cls(matrix, (INPUT, *inner, OUTPUT))
+        inner = match[2].split(",") if match[2].strip() else ()
+        return cls(matrix, (INPUT, *map(str.strip, inner), OUTPUT))
 
     @classmethod
     def _from_json(cls, text: object) -> Self:
@@ -120,7 +112,7 @@ class ModelSpec:
             spec = json.loads(text) if isinstance(text, str) else None
         except (ValueError, RecursionError):
             spec = None
-        for matrix, ops in _SPELLINGS:
+        for matrix, ops in ("matrix", "ops"), ("module_adjacency", "module_operations"):
             if isinstance(spec, dict) and {matrix, ops} <= spec.keys():
                 return cls(spec[matrix], spec[ops])
         raise ArchitectureError(
@@ -132,9 +124,6 @@ class ModelSpec:
         """Write rows and operations; the inverse of `from_string`."""
         rows = ["".join(map(str, row[s + 1 :])) for s, row in enumerate(self.matrix[:-1])]
         return f"{'.'.join(rows)}:{','.join(self.ops[1:-1])}"
-
-    def __str__(self) -> str:
-        return self.to_string()
 
     # What the cell computes -------------------------------------------------------------------
 
@@ -219,20 +208,16 @@ def _is_row(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class ModelSpecSpace(SearchSpace[ModelSpec]):
-    """The cells that a search may visit.
-
-    Attributes:
-        vertices: Of a cell before pruning, input and output included, 2 to 7.
-        operations: What an inner vertex may be.
-        choices: A bit for each two vertices, ``edge_0_1``, and ``op_1`` for an inner vertex.
-
-    Raises:
-        ArchitectureError: Too few or too many vertices, no operation or an unknown one.
-    """
+    """The cells that a search may visit."""
 
     vertices: int = MAX_VERTICES
+    """Of a cell before pruning, input and output included, 2 to 7."""
+
     operations: tuple[str, ...] = VERTEX_OPERATIONS
+    """What an inner vertex may be."""
+
     choices: Mapping[str, tuple[str | int, ...]] = field(init=False, compare=False, repr=False)
+    """A bit for each two vertices, ``edge_0_1``, and ``op_1`` for an inner vertex."""
 
     name: ClassVar[str] = "nasbench101"
     kind = ModelSpec
@@ -252,16 +237,7 @@ class ModelSpecSpace(SearchSpace[ModelSpec]):
                 key="vertices",
                 given=self.vertices,
             )
-        for operation in self.operations:
-            if operation not in VERTEX_OPERATIONS:
-                raise ArchitectureError.unknown("operation", operation, VERTEX_OPERATIONS)
-        if not self.operations or len(set(self.operations)) < len(self.operations):
-            raise ArchitectureError(
-                f"operations: {self.operations!r} is given; Allowed: one or more, each once",
-                key="operations",
-                given=self.operations,
-                allowed=VERTEX_OPERATIONS,
-            )
+        check_choices("operations", self.operations, VERTEX_OPERATIONS)
         choices: dict[str, tuple[str | int, ...]] = {
             f"edge_{s}_{t}": (0, 1) for s, t in combinations(range(self.vertices), 2)
         }
@@ -276,15 +252,12 @@ class ModelSpecSpace(SearchSpace[ModelSpec]):
     @property
     def size(self) -> int | None:
         """How many different cells it has, where the paper says it; else None."""
-        everything = self.vertices == MAX_VERTICES and set(self.operations) == set(
-            VERTEX_OPERATIONS
-        )
-        return CELLS if everything else None
+        whole = (self.vertices, len(self.operations)) == (MAX_VERTICES, len(VERTEX_OPERATIONS))
+        return CELLS if whole else None
 
     def architecture(self, parameters: Mapping[str, Any]) -> ModelSpec:
         """Return the cell that an Optuna trial's parameters name; it may be infeasible."""
-        if missing := [name for name in self.choices if name not in parameters]:
-            raise ArchitectureError(f"no value given for {', '.join(missing)}", key=missing[0])
+        require(self.choices, parameters)
         size = range(self.vertices)
         return ModelSpec(
             tuple(tuple(parameters[f"edge_{s}_{t}"] if s < t else 0 for t in size) for s in size),

@@ -18,15 +18,15 @@ _INPUT, _OUTPUT = -1, -2  # the labels that the paper's hash gives to them
 def live_vertices(matrix: Matrix) -> tuple[int, ...]:
     """Return the vertices on a path from input to output, ascending; none if there is no path."""
     last = len(matrix) - 1
+    edges = [(s, t) for s, t in combinations(range(len(matrix)), 2) if matrix[s][t]]
     from_input, to_output = {0}, {last}
-    for source, target in combinations(range(len(matrix)), 2):  # ascending sources
-        if matrix[source][target] and source in from_input:
+    for source, target in edges:  # ascending sources
+        if source in from_input:
             from_input.add(target)
-    for source in reversed(range(last)):
-        if any(matrix[source][target] and target in to_output for target in range(len(matrix))):
+    for source, target in reversed(edges):
+        if target in to_output:
             to_output.add(source)
-    live = tuple(sorted(from_input & to_output))
-    return live if {0, last} <= set(live) else ()
+    return tuple(sorted(from_input & to_output))
 
 
 def submatrix(matrix: Matrix, vertices: Sequence[int]) -> Matrix:
@@ -51,19 +51,12 @@ def graph_hash(matrix: Matrix, labels: tuple[int, ...]) -> str:
         _md5(f"({len(behind[v])}, {len(before[v])}, {label})")
         for v, label in enumerate((_INPUT, *labels, _OUTPUT))
     ]
+
+    def joined(vertices: Sequence[int]) -> str:
+        return "".join(sorted(hashes[v] for v in vertices))
+
     for _ in size:
-        hashes = [
-            _md5(
-                "|".join(
-                    (
-                        "".join(sorted(hashes[s] for s in before[v])),
-                        "".join(sorted(hashes[t] for t in behind[v])),
-                        hashes[v],
-                    )
-                )
-            )
-            for v in size
-        ]
+        hashes = [_md5(f"{joined(before[v])}|{joined(behind[v])}|{hashes[v]}") for v in size]
     return _md5(str(sorted(hashes)))
 
 
@@ -74,19 +67,13 @@ def first_isomorph(matrix: Matrix, labels: tuple[int, ...]) -> tuple[Matrix, tup
     Its graphs were generated in the order of `edge_bits`, those of one matrix in the order of their
     labels, and the first one of each hash was kept.
     """
-    inner = range(1, len(matrix) - 1)
-    best: tuple[int, tuple[int, ...], Matrix] | None = None
-    for order in permutations(inner):
-        vertices = (0, *order, len(matrix) - 1)
-        permuted = submatrix(matrix, vertices)
-        if not is_upper_triangular(permuted):
-            continue
-        found = (edge_bits(permuted), tuple(labels[v - 1] for v in order), permuted)
-        if best is None or found < best:
-            best = found
-    if best is None:
-        raise AssertionError("the order as given is one of them")
-    return best[2], best[1]
+    last = len(matrix) - 1
+    _, found, first = min(
+        (edge_bits(permuted), tuple(labels[v - 1] for v in order), permuted)
+        for order in permutations(range(1, last))
+        if is_upper_triangular(permuted := submatrix(matrix, (0, *order, last)))
+    )
+    return first, found
 
 
 def is_upper_triangular(matrix: Matrix) -> bool:

@@ -6,6 +6,8 @@ ones are left out.
 """
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,6 @@ from zc_search.images.datasets import Task
 from zc_search.spaces.nasbench101.architecture import ModelSpec
 from zc_search.spaces.network import check_sizes, initialised, stem_strides
 
-STACKS = 3
 _MOMENTUM = 1 - 0.997  # of running statistics; TensorFlow counts the other way
 _EPSILON = 1e-5
 
@@ -35,13 +36,9 @@ class ConvBNReLU(nn.Module):
 
 
 def _operation(name: str, channels: int) -> nn.Module:
-    match name:
-        case "conv3x3-bn-relu":
-            return ConvBNReLU(channels, channels, 3)
-        case "conv1x1-bn-relu":
-            return ConvBNReLU(channels, channels, 1)
-        case _:
-            return nn.MaxPool2d(3, stride=1, padding=1)
+    kernel = {"conv1x1-bn-relu": 1, "conv3x3-bn-relu": 3}.get(name)
+    pool = nn.MaxPool2d(3, stride=1, padding=1)
+    return ConvBNReLU(channels, channels, kernel) if kernel else pool
 
 
 def vertex_channels(inputs: int, outputs: int, matrix: Sequence[Sequence[int]]) -> list[int]:
@@ -53,10 +50,7 @@ def vertex_channels(inputs: int, outputs: int, matrix: Sequence[Sequence[int]]) 
     last = len(matrix) - 1
     feeding = [v for v in range(1, last) if matrix[v][last]]
     if outputs < len(feeding):
-        raise ValueError(
-            f"channels: {outputs} cannot be divided among {len(feeding)} vertices; Allowed: at "
-            f"least {len(feeding)}"
-        )
+        raise ValueError(f"channels: {outputs} cannot be divided among {len(feeding)} vertices")
     channels = [0] * len(matrix)
     channels[0], channels[last] = inputs, outputs
     for place, v in enumerate(feeding):
@@ -73,20 +67,16 @@ class SpecCell(nn.Module):
 
     def __init__(self, spec: ModelSpec, inputs: int, outputs: int) -> None:
         super().__init__()
-        last = len(spec.ops) - 1
-        channels = vertex_channels(inputs, outputs, spec.matrix)
         self._matrix = spec.matrix
-        self._channels = channels
+        self._channels = channels = vertex_channels(inputs, outputs, spec.matrix)
         self.projections = nn.ModuleDict(
-            {str(t): ConvBNReLU(inputs, channels[t], 1) for t in range(1, last + 1) if self._fed(t)}
+            {
+                str(vertex): ConvBNReLU(inputs, channels[vertex], 1)
+                for vertex, fed in enumerate(spec.matrix[0])
+                if fed
+            }
         )
-        self.operations = nn.ModuleList(
-            _operation(spec.ops[v], channels[v]) for v in range(1, last)
-        )
-
-    def _fed(self, vertex: int) -> bool:
-        """Whether the cell's input feeds a vertex."""
-        return bool(self._matrix[0][vertex])
+        self.operations = nn.ModuleList(map(_operation, spec.ops[1:-1], channels[1:-1]))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map N x inputs x H x W to N x outputs x H x W."""
@@ -95,21 +85,15 @@ class SpecCell(nn.Module):
         for v, operation in enumerate(self.operations, start=1):
             sources = [s for s in range(1, v) if self._matrix[s][v]]
             terms = [vertices[s][:, : self._channels[v]] for s in sources]
-            if self._fed(v):
-                terms.append(self.projections[str(v)](x))
-            vertices.append(operation(_sum(terms)))
+            vertices.append(operation(self._sum(terms, x, v)))
         ends = [vertices[v] for v in range(1, last) if self._matrix[v][last]]
-        terms = [ends[0] if len(ends) == 1 else torch.cat(ends, dim=1)] if ends else []
-        if self._fed(last):
-            terms.append(self.projections[str(last)](x))
-        return _sum(terms)
+        joined = [ends[0] if len(ends) == 1 else torch.cat(ends, dim=1)] if ends else []
+        return self._sum(joined, x, last)
 
-
-def _sum(terms: Sequence[Tensor]) -> Tensor:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
+    def _sum(self, terms: list[Tensor], x: Tensor, vertex: int) -> Tensor:
+        """Return the sum of what enters a vertex, the cell's input projected."""
+        projected = [self.projections[str(vertex)](x)] if self._matrix[0][vertex] else []
+        return reduce(add, terms + projected)  # type: ignore[no-any-return]
 
 
 class SpecNetwork(nn.Module):
@@ -122,17 +106,12 @@ class SpecNetwork(nn.Module):
             convolution = ConvBNReLU(channels if place else task.channels, channels, 3, stride)
             stem += convolution.children()
         self.stem = nn.Sequential(*stem)
-        layers: list[nn.Module] = []
-        width = channels
-        for stack in range(STACKS):
-            if stack:
-                layers.append(nn.MaxPool2d(2, stride=2, ceil_mode=True))
-            for place in range(cells):
-                wider = 2 * width if stack and place == 0 else width
-                layers.append(SpecCell(spec, width, wider))
-                width = wider
-        self.layers = nn.ModuleList(layers)
-        self.classifier = nn.Linear(width, task.classes)
+        self.layers = nn.ModuleList(SpecCell(spec, channels, channels) for _ in range(cells))
+        for width in (2 * channels, 4 * channels):
+            self.layers.append(nn.MaxPool2d(2, stride=2, ceil_mode=True))
+            self.layers.append(SpecCell(spec, width // 2, width))
+            self.layers.extend(SpecCell(spec, width, width) for _ in range(cells - 1))
+        self.classifier = nn.Linear(4 * channels, task.classes)
 
     def features(self, images: Tensor) -> Tensor:
         """Map images to the maps before pooling, N x 4 channels x H/4 x W/4."""
@@ -149,7 +128,7 @@ class SpecNetwork(nn.Module):
 def build_network(
     arch: ModelSpec, task: Task, channels: int = 128, cells: int = 3, seed: int = 0
 ) -> SpecNetwork:
-    """Build the benchmark's network of a cell, dead vertices left out; see `build_network`.
+    """Build the benchmark's network of a cell, dead vertices left out.
 
     Weights are drawn as PyTorch does by default, which is not how the benchmark drew them.
     """

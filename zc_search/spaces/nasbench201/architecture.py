@@ -3,38 +3,31 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from itertools import product
 from numbers import Integral
+from operator import itemgetter
 from typing import ClassVar, Self
 
 from zc_search.errors import ArchitectureError
-from zc_search.spaces.base import ProductSpace, place_of, values_at
+from zc_search.spaces.base import AnyArchitecture, ProductSpace, place_of, values_at
 from zc_search.spaces.nasbench201.graph import (
     EDGES,
     OPERATIONS,
     PARAMETERS,
     FunctionForm,
-    Operation,
     function_form,
     live_edges,
     pruned_form,
 )
 
-MASE_OPERATIONS: tuple[Operation, ...] = (
-    *("none", "skip_connect", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3"),
-)
+_NONE, _SKIP, _CONV1, _CONV3, _POOL = OPERATIONS
+
+MASE_OPERATIONS = (_NONE, _SKIP, _CONV3, _CONV1, _POOL)
 """Meaning of MASE's integers 0 to 4; note that the convolutions stand in another order."""
 
-NASLIB_OPERATIONS: tuple[Operation, ...] = (
-    *("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3"),
-)
+NASLIB_OPERATIONS = (_SKIP, _NONE, _CONV3, _CONV1, _POOL)
 """Meaning of NASLib's integers 0 to 4."""
-
-# NASLib lists its edges by source: (1,2) (1,3) (1,4) (2,3) (2,4) (3,4), its nodes counted from 1.
-_NASLIB_EDGES = tuple(
-    EDGES.index(edge) for edge in ((1, 0), (2, 0), (3, 0), (2, 1), (3, 1), (3, 2))
-)
 
 _STRING = re.compile(
     r"\|([^|~]+)~0\|\+\|([^|~]+)~0\|([^|~]+)~1\|\+\|([^|~]+)~0\|([^|~]+)~1\|([^|~]+)~2\|"
@@ -43,17 +36,11 @@ _EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|none~0|avg_pool_3x
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """One of the 15,625 cells: a frozen, hashable value.
-
-    Attributes:
-        ops: Six operation names, in the order of the architecture string (`EDGES`).
-
-    Raises:
-        ArchitectureError: Not six operations, or an unknown one.
-    """
+class Architecture(AnyArchitecture):
+    """One of the 15,625 cells: a frozen, hashable value."""
 
     ops: tuple[str, ...]
+    """Six operation names, in the order of the architecture string (`EDGES`)."""
 
     space: ClassVar[str] = "nasbench201"
 
@@ -78,11 +65,7 @@ class Architecture:
 
     @classmethod
     def from_string(cls, text: str) -> Self:
-        """Read the benchmark's notation, such as ``|nor_conv_3x3~0|+|none~0|...~1|+|...~2|``.
-
-        Raises:
-            ArchitectureError: Another form, or an unknown operation.
-        """
+        """Read the benchmark's notation, such as ``|nor_conv_3x3~0|+|none~0|...~1|+|...~2|``."""
         match = _STRING.fullmatch(text.strip()) if isinstance(text, str) else None
         if match is None:
             raise ArchitectureError(
@@ -94,9 +77,6 @@ class Architecture:
         """Write the benchmark's notation; the inverse of `from_string`."""
         a, b, c, d, e, f = self.ops
         return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
-
-    def __str__(self) -> str:
-        return self.to_string()
 
     # Numbers ----------------------------------------------------------------------------------
 
@@ -110,11 +90,7 @@ class Architecture:
 
     @classmethod
     def from_index(cls, index: int) -> Self:
-        """Return the cell at `index`.
-
-        Raises:
-            ArchitectureError: Outside 0 to 15,624.
-        """
+        """Return the cell at `index`."""
         return cls(values_at(index, OPERATIONS, len(EDGES)))
 
     @classmethod
@@ -124,10 +100,10 @@ class Architecture:
 
     @classmethod
     def from_naslib(cls, codes: Sequence[int]) -> Self:
-        """Read NASLib's tuple: edges (1,2) (1,3) (1,4) (2,3) (2,4) (3,4)."""
+        """Read NASLib's tuple, edges by source: (1,2) (1,3) (1,4) (2,3) (2,4) (3,4)."""
         operations = _decode(codes, NASLIB_OPERATIONS, "NASLib")
-        by_edge = dict(zip(_NASLIB_EDGES, operations, strict=True))
-        return cls(tuple(by_edge[edge] for edge in range(len(EDGES))))
+        by_edge = dict(zip(sorted(EDGES, key=itemgetter(1)), operations, strict=True))
+        return cls(tuple(by_edge[edge] for edge in EDGES))
 
     # What the cell computes -------------------------------------------------------------------
 
@@ -160,14 +136,14 @@ class Architecture:
         Isomorphic by the benchmark's rule on strings with ``none`` and ``skip_connect`` resolved
         and dead edges removed; 4,930 of the 15,625 cells are their own canonical form.
         """
-        return _first(_pruned)[_pruned(self)]
+        return _first(pruned_form)[pruned_form(self.ops)]
 
     def representative(self) -> "Architecture":
         """Return the first cell, by `index`, with this cell's `function_key`; there are 5,044.
 
         It has no dead edge, so it is the cheapest network to score on behalf of all of them.
         """
-        return _first(_function)[self.function_key]
+        return _first(_function_key)[self.function_key]
 
 
 def all_architectures() -> Iterator[Architecture]:
@@ -177,10 +153,8 @@ def all_architectures() -> Iterator[Architecture]:
 
 def _decode(codes: Sequence[int], operations: Sequence[str], notation: str) -> tuple[str, ...]:
     codes = tuple(codes)
-    if len(codes) != len(EDGES) or not all(
-        isinstance(code, Integral) and not isinstance(code, bool) and 0 <= code < len(operations)
-        for code in codes
-    ):
+    whole = all(isinstance(code, Integral) and not isinstance(code, bool) for code in codes)
+    if len(codes) != len(EDGES) or not whole or not set(codes) <= set(range(len(operations))):
         meaning = ", ".join(f"{code} {name}" for code, name in enumerate(operations))
         raise ArchitectureError(
             f"{notation} writes a cell as six integers ({meaning}), got {codes!r}", given=codes
@@ -188,20 +162,14 @@ def _decode(codes: Sequence[int], operations: Sequence[str], notation: str) -> t
     return tuple(operations[code] for code in codes)
 
 
-def _pruned(cell: Architecture) -> str:
-    return pruned_form(cell.ops)
+def _function_key(ops: Sequence[str]) -> str:
+    return function_form(ops).key
 
 
-def _function(cell: Architecture) -> str:
-    return cell.function_key
-
-
-@lru_cache(maxsize=2)
-def _first(key: Callable[[Architecture], str]) -> dict[str, Architecture]:
-    first: dict[str, Architecture] = {}
-    for architecture in all_architectures():
-        first.setdefault(key(architecture), architecture)
-    return first
+@cache
+def _first(form: Callable[[Sequence[str]], str]) -> dict[str, Architecture]:
+    # The first of several goes last into the dictionary.
+    return {form(cell.ops): cell for cell in reversed([*all_architectures()])}
 
 
 _CHOICES = dict.fromkeys(PARAMETERS, OPERATIONS)
@@ -209,16 +177,10 @@ _CHOICES = dict.fromkeys(PARAMETERS, OPERATIONS)
 
 @dataclass(frozen=True)
 class CellSpace(ProductSpace[Architecture]):
-    """The cells that a search may visit.
-
-    Attributes:
-        choices: For each edge (`PARAMETERS`), the operations it may hold; all five by default.
-
-    Raises:
-        ArchitectureError: An edge is missing or unknown, has no choice or an unknown one.
-    """
+    """The cells that a search may visit."""
 
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=_CHOICES.copy)
+    """For each edge (`PARAMETERS`), the operations it may hold; all five by default."""
 
     name: ClassVar[str] = "nasbench201"
     kind = Architecture

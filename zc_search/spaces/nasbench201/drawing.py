@@ -1,8 +1,6 @@
 """A cell drawn as a graph: four nodes, six edges named by operation, dead ones faint."""
 
 from html import escape
-from math import hypot
-from typing import NamedTuple
 
 from zc_search.errors import ArchitectureError
 from zc_search.spaces import EDGES, Architecture
@@ -17,53 +15,17 @@ NAMES = {
 }
 """What an edge is labelled with."""
 
-_RADIUS = 19
-_NODES = ((26, 128), (178, 128), (330, 128), (482, 128))
-
-
-class _Arc(NamedTuple):
-    """A cubic curve between two nodes; its label sits on the middle."""
-
-    start: tuple[int, int]
-    bend: tuple[int, int]
-    back: tuple[int, int]
-    end: tuple[int, int]
-
-    @property
-    def path(self) -> str:
-        points = (self.bend, self.back, self.end)
-        return f"M{_point(self.start)}C{' '.join(map(_point, points))}"
-
-    @property
-    def middle(self) -> tuple[float, float]:
-        a, b, c, d = self
-        return (a[0] + 3 * b[0] + 3 * c[0] + d[0]) / 8, (a[1] + 3 * b[1] + 3 * c[1] + d[1]) / 8
-
-    @property
-    def head(self) -> str:
-        """A triangle whose tip is a little beyond the end, along the curve's last direction."""
-        across, down = self.end[0] - self.back[0], self.end[1] - self.back[1]
-        length = hypot(across, down)
-        x, y = across / length, down / length
-        tip = (self.end[0] + 4 * x, self.end[1] + 4 * y)
-        base = (tip[0] - 12 * x, tip[1] - 12 * y)
-        corners = (tip, (base[0] - 6 * y, base[1] + 6 * x), (base[0] + 6 * y, base[1] - 6 * x))
-        return " ".join(map(_point, corners))
-
-
-def _point(at: tuple[float, float]) -> str:
-    return f"{at[0]:.4g},{at[1]:.4g}"
-
-
-# In the order of EDGES.
+# In the order of EDGES: the curve, the triangle at its end, and the middle, where the label sits.
 _ARCS = (
-    _Arc((45, 128), (70, 128), (110, 128), (152, 128)),
-    _Arc((35, 110), (70, 30), (270, 30), (318, 104)),
-    _Arc((197, 128), (230, 128), (270, 128), (304, 128)),
-    _Arc((27, 108), (40, -34), (468, -34), (481, 101)),
-    _Arc((190, 144), (236, 222), (430, 222), (469, 152)),
-    _Arc((349, 128), (380, 128), (420, 128), (456, 128)),
+    ("M45,128C70,128 110,128 152,128", "156,128 144,134 144,122", 92.125, 128),
+    ("M35,110C70,30 270,30 318,104", "320.2,107.4 308.6,100.6 318.7,94.02", 171.625, 49.25),
+    ("M197,128C230,128 270,128 304,128", "308,128 296,134 296,122", 250.125, 128),
+    ("M27,108C40,-34 468,-34 481,101", "481.4,105 474.3,93.61 486.2,92.46", 254, 0.625),
+    ("M190,144C236,222 430,222 469,152", "470.9,148.5 470.3,161.9 459.9,156.1", 332.125, 203.5),
+    ("M349,128C380,128 420,128 456,128", "460,128 448,134 448,122", 400.625, 128),
 )
+_NODES = {"in": 26, "1": 178, "2": 330, "out": 482}
+"""How far to the right each is."""
 
 _STYLE = """
 .zc-cell{font:600 14px Inter,system-ui,-apple-system,"Segoe UI",Roboto,"Liberation Sans",sans-serif}
@@ -104,7 +66,7 @@ def dead_edges(architecture: Architecture) -> tuple[bool, ...]:
 
 def describe_cell(architecture: Architecture | str) -> str:
     """Say in words what `draw_cell` draws."""
-    cell = _parsed(architecture)
+    cell = Architecture.from_string(str(architecture))
     edges = [
         f"node {source} to node {target} {NAMES[operation]}"
         + (", no effect" if dead and operation != "none" else "")
@@ -123,28 +85,27 @@ def draw_cell(architecture: Architecture | str) -> CellDrawing:
     Raises:
         ArchitectureError: A string that names no architecture.
     """
-    cell = _parsed(architecture)
-    edges, dead = [], dead_edges(cell)
+    cell = Architecture.from_string(str(architecture))
+    parts, dead = [], dead_edges(cell)
     for (target, source), operation, arc, faint in zip(EDGES, cell.ops, _ARCS, dead, strict=True):
-        name, (x, y) = NAMES[operation], arc.middle
+        name, (path, head, x, y) = NAMES[operation], arc
         mark = ' data-dead=""' if faint else ""
         width = 20 + 8.4 * len(name)
-        edges.append(
+        parts.append(
             f'<g class="edge" data-op="{operation}"{mark}>'
             f"<title>{source} to {target}: {operation}</title>"
-            f'<path d="{arc.path}"/><polygon points="{arc.head}"/>'
+            f'<path d="{path}"/><polygon points="{head}"/>'
             f'<rect x="{x - width / 2:.1f}" y="{y - 13:.1f}" width="{width:.1f}" height="26" '
             f'rx="13"/><text x="{x:.1f}" y="{y:.1f}">{name}</text></g>'
         )
-    nodes = [
-        f'<g class="node"><circle cx="{x}" cy="{y}" r="{_RADIUS}"/>'
-        f'<text x="{x}" y="{y}">{text}</text></g>'
-        for (x, y), text in zip(_NODES, ("in", "1", "2", "out"), strict=True)
+    parts += [
+        f'<g class="node"><circle cx="{x}" cy="128" r="19"/><text x="{x}" y="128">{name}</text></g>'
+        for name, x in _NODES.items()
     ]
     return CellDrawing(
         '<svg xmlns="http://www.w3.org/2000/svg" class="zc-cell" viewBox="0 -14 508 232" '
         f'role="img" aria-label="{escape(describe_cell(cell))}"><style>{_STYLE}</style>'
-        f"{''.join(edges)}{''.join(nodes)}</svg>"
+        f"{''.join(parts)}</svg>"
     )
 
 
@@ -154,9 +115,3 @@ def drawing_or_none(architecture: str) -> CellDrawing | None:
         return draw_cell(architecture)
     except ArchitectureError:
         return None
-
-
-def _parsed(architecture: Architecture | str) -> Architecture:
-    if isinstance(architecture, Architecture):
-        return architecture
-    return Architecture.from_string(architecture)

@@ -7,7 +7,7 @@ therefore that of its live part.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import permutations, product, takewhile
 from typing import Literal, NamedTuple, get_args
 
@@ -46,72 +46,13 @@ def live_edges(ops: Sequence[str], *, trained: bool = False) -> tuple[int, ...]:
 
 
 class FunctionForm(NamedTuple):
-    """What a cell computes, whatever its nodes are called.
-
-    Attributes:
-        key: The output as an expression of the input ``x``; empty if the output is always zero.
-        convolutions: For each of the six edges, the expression that its convolution computes in
-            `key`, or None where the edge is no convolution or plays no part in the output.
-    """
+    """What a cell computes, whatever its nodes are called."""
 
     key: str
+    """The output as an expression of the input ``x``; empty if the output is always zero."""
+
     convolutions: tuple[str | None, ...]
-
-
-def pruned_form(ops: Sequence[str]) -> str:
-    """Return the benchmark's string for isomorphic cells, zeros dropped and skips spliced in.
-
-    4,930 of the 15,625 cells differ. The empty string is the cell whose output is always zero.
-    """
-    nodes: list[tuple[str, ...]] = [("x",)]
-    for incoming in _by_node(ops):
-        terms: list[str] = []
-        for _, source, op in incoming:
-            if op == "none" or not nodes[source]:
-                continue
-            if op == "skip_connect":
-                terms += nodes[source]
-            else:
-                terms.append(f"{op}({'+'.join(nodes[source])})")
-        nodes.append(tuple(sorted(terms)))
-    return "+".join(nodes[-1])
-
-
-def function_form(ops: Sequence[str]) -> FunctionForm:
-    """Return what a cell computes, as an expression that names shared convolutions.
-
-    Two differences from `pruned_form`, which looks at expressions as trees: a convolution whose
-    result is used twice is told from two convolutions of the same kind (``c + c`` from
-    ``c#0 + c#1``), and average pooling, being linear, is distributed over sums.
-    """
-    output = _summands(ops)
-    live: dict[int, _Term] = {}
-    for term in output:
-        _collect(term, live)
-
-    # Convolutions that look alike as trees are told apart by a label; of all ways to hand out
-    # the labels, the one with the least expression is canonical.
-    alike: dict[str, list[int]] = defaultdict(list)
-    for edge, term in live.items():
-        alike[_expression(term, {})].append(edge)
-    twins = [edges for edges in alike.values() if len(edges) > 1]
-    labelings: list[dict[int, int]] = [
-        {
-            edge: label
-            for edges, order in zip(twins, orders, strict=True)
-            for label, edge in enumerate(order)
-        }
-        for orders in product(*(permutations(edges) for edges in twins))
-    ]
-    key, labels = min(
-        ((_sum(output, labels), labels) for labels in labelings), key=lambda pair: pair[0]
-    )
-    return FunctionForm(
-        key,
-        tuple(
-            _expression(live[edge], labels) if edge in live else None for edge in range(len(ops))
-        ),
-    )
+    """What the convolution of each edge computes in `key`; None without one, or a part in it."""
 
 
 class _Term(NamedTuple):
@@ -122,31 +63,52 @@ class _Term(NamedTuple):
     inputs: tuple["_Term", ...]
 
 
-def _by_node(ops: Sequence[str]) -> Iterator[list[tuple[int, int, str]]]:
-    """Yield, for nodes 1 to 3, its (edge, source, operation) triples."""
-    for node in (1, 2, 3):
-        yield [
-            (edge, source, ops[edge])
-            for edge, (target, source) in enumerate(EDGES)
-            if target == node
-        ]
+def pruned_form(ops: Sequence[str]) -> str:
+    """Return the benchmark's string for isomorphic cells, zeros dropped and skips spliced in.
+
+    4,930 of the 15,625 cells differ. The empty string is the cell whose output is always zero.
+    """
+    return _sum(_summands(ops, distribute=False), {})
 
 
-def _summands(ops: Sequence[str]) -> tuple[_Term, ...]:
-    nodes: list[tuple[_Term, ...]] = [(_Term("x", -1, ()),)]
-    for incoming in _by_node(ops):
-        terms: list[_Term] = []
-        for edge, source, op in incoming:
-            if op == "none" or not nodes[source]:
-                continue
-            if op == "skip_connect":
-                terms += nodes[source]
-            elif op == "avg_pool_3x3":
-                terms += [_Term(op, -1, (term,)) for term in nodes[source]]
-            else:
-                terms.append(_Term(op, edge, nodes[source]))
-        nodes.append(tuple(terms))
-    return nodes[-1]
+def function_form(ops: Sequence[str]) -> FunctionForm:
+    """Return what a cell computes, as an expression that names shared convolutions.
+
+    Two differences from `pruned_form`, which looks at expressions as trees: a convolution whose
+    result is used twice is told from two convolutions of the same kind (``c + c`` from
+    ``c#0 + c#1``), and average pooling, being linear, is distributed over sums.
+    """
+    output = _summands(ops, distribute=True)
+    live: dict[int, _Term] = {}
+    for term in output:
+        _collect(term, live)
+    # Convolutions that look alike as trees are told apart by a label; of all ways to hand out
+    # the labels, the one with the least expression is canonical.
+    alike: dict[str, list[int]] = defaultdict(list)
+    for edge, term in live.items():
+        alike[_expression(term, {})].append(edge)
+    twins = [edges for edges in alike.values() if len(edges) > 1]
+    labelings: list[dict[int, int]] = [
+        {edge: label for order in orders for label, edge in enumerate(order)}
+        for orders in product(*map(permutations, twins))
+    ]
+    labels = min(labelings, key=lambda labels: _sum(output, labels))
+    convolutions = (
+        _expression(live[edge], labels) if edge in live else None for edge in range(len(ops))
+    )
+    return FunctionForm(_sum(output, labels), tuple(convolutions))
+
+
+def _summands(ops: Sequence[str], *, distribute: bool) -> tuple[_Term, ...]:
+    nodes: list[list[_Term]] = [[_Term("x", -1, ())], [], [], []]
+    for edge, ((target, source), op) in enumerate(zip(EDGES, ops, strict=True)):
+        if op == "skip_connect":
+            nodes[target] += nodes[source]
+        elif op == "avg_pool_3x3" and distribute:
+            nodes[target] += [_Term(op, -1, (term,)) for term in nodes[source]]
+        elif op != "none" and nodes[source]:
+            nodes[target].append(_Term(op, edge, tuple(nodes[source])))
+    return tuple(nodes[-1])
 
 
 def _collect(term: _Term, live: dict[int, _Term]) -> None:
@@ -156,12 +118,12 @@ def _collect(term: _Term, live: dict[int, _Term]) -> None:
         _collect(summand, live)
 
 
-def _expression(term: _Term, labels: dict[int, int]) -> str:
+def _expression(term: _Term, labels: Mapping[int, int]) -> str:
     if not term.inputs:
         return term.op
     label = f"#{labels[term.edge]}" if term.edge in labels else ""
     return f"{term.op}{label}({_sum(term.inputs, labels)})"
 
 
-def _sum(terms: tuple[_Term, ...], labels: dict[int, int]) -> str:
+def _sum(terms: Sequence[_Term], labels: Mapping[int, int]) -> str:
     return "+".join(sorted(_expression(term, labels) for term in terms))

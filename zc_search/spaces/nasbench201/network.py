@@ -3,15 +3,13 @@
 Modules carry the benchmark's names, so its published weights load into them.
 """
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 
 from zc_search.images.datasets import Task
 from zc_search.spaces.nasbench201.architecture import Architecture
 from zc_search.spaces.nasbench201.graph import EDGES, live_edges
-from zc_search.spaces.network import check_sizes, initialised, stem_strides
+from zc_search.spaces.network import ConvNetwork, check_sizes, initialised, stem_strides
 
 
 class ReLUConvBN(nn.Module):
@@ -31,15 +29,11 @@ class ReLUConvBN(nn.Module):
 
 
 def _operation(name: str, channels: int) -> nn.Module:
-    match name:
-        case "nor_conv_1x1":
-            return ReLUConvBN(channels, channels, 1)
-        case "nor_conv_3x3":
-            return ReLUConvBN(channels, channels, 3)
-        case "avg_pool_3x3":
-            return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-        case _:  # skip_connect; and none, which `Cell` never runs
-            return nn.Identity()
+    if kernel := {"nor_conv_1x1": 1, "nor_conv_3x3": 3}.get(name):
+        return ReLUConvBN(channels, channels, kernel)
+    if name == "avg_pool_3x3":
+        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    return nn.Identity()  # skip_connect; and none, which `Cell` never runs
 
 
 class Cell(nn.Module):
@@ -55,9 +49,8 @@ class Cell(nn.Module):
         nodes: list[Tensor | None] = [x, None, None, None]
         for edge in self._edges:
             target, source = EDGES[edge]
-            value = nodes[source]
+            value, sofar = nodes[source], nodes[target]
             value = self.layers[edge](torch.zeros_like(x) if value is None else value)
-            sofar = nodes[target]
             nodes[target] = value if sofar is None else sofar + value
         return torch.zeros_like(x) if nodes[3] is None else nodes[3]
 
@@ -94,32 +87,17 @@ def make_stem(inputs: int, channels: int, strides: tuple[int, ...]) -> nn.Sequen
     return nn.Sequential(*layers)
 
 
-class CellNetwork(nn.Module):
-    """Stem, three stages of equal cells with residual blocks between them, linear classifier."""
+class CellNetwork(ConvNetwork):
+    """Three stages of equal cells, a residual block before the second and the third."""
 
     def __init__(self, architecture: Architecture, channels: int, cells: int, task: Task) -> None:
-        super().__init__()
         widths = (channels, 2 * channels, 4 * channels)
-        stages: list[list[nn.Module]] = [
-            [Cell(architecture, width) for _ in range(cells)] for width in widths
-        ]
-        for stage, (narrow, wide) in zip(stages[1:], pairwise(widths), strict=True):
-            stage.insert(0, ResidualBlock(narrow, wide))
-        self.stem = make_stem(task.channels, channels, stem_strides(task.height, task.width))
-        self.cells = nn.ModuleList(module for stage in stages for module in stage)
-        self.lastact = nn.Sequential(nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=False))
-        self.global_pooling = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(widths[-1], task.classes)
-
-    def features(self, images: Tensor) -> Tensor:
-        """Map images to the maps before pooling, N x 4 channels x H/4 x W/4.
-
-        With a stem for large images those are smaller by its strides too.
-        """
-        x = self.stem(images)
-        for cell in self.cells:
-            x = cell(x)
-        return self.lastact(x)  # type: ignore[no-any-return]
+        layers: list[nn.Module] = []
+        for width in widths:
+            layers += [ResidualBlock(width // 2, width)] if layers else []
+            layers += [Cell(architecture, width) for _ in range(cells)]
+        stem = make_stem(task.channels, channels, stem_strides(task.height, task.width))
+        super().__init__(stem, layers, widths[-1], task.classes)
 
     def multiply_adds(self, height: int, width: int) -> int:
         """Count multiply-accumulates for one image, dead edges included although not run."""
@@ -134,10 +112,6 @@ class CellNetwork(nn.Module):
                 height, width = (height + 1) // 2, (width + 1) // 2
             total += _weights(cell) * height * width
         return total
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images N x channels x H x W to logits N x classes."""
-        return self.classifier(self.global_pooling(self.features(images)).flatten(1))  # type: ignore[no-any-return]
 
 
 def _weights(block: nn.Module) -> int:

@@ -1,6 +1,7 @@
 """Architectures in few characters, for tables in a terminal, and what the characters mean."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from zc_search.errors import ArchitectureError
 from zc_search.spaces import Architecture, ModelSpec, SizeArchitecture, read_architecture
@@ -15,15 +16,13 @@ _CODES = {
     "conv3x3-bn-relu": "3",
     "maxpool3x3": "p",
 }
-_EDGES = (
-    "cell: edges into node 1|2|3 from nodes 0, 1, 2; "
-    "3 nor_conv_3x3, 1 nor_conv_1x1, p avg_pool_3x3, s skip_connect, - none"
-)
-_VERTICES = (
-    "cell: operation/sources of vertices 1|2|..., then the output's sources, 0 being the input; "
-    "3 conv3x3-bn-relu, 1 conv1x1-bn-relu, p maxpool3x3"
-)
-_SIZES = "cell: channels of the five stages"
+_LEGENDS: dict[type[Any], str] = {
+    SizeArchitecture: "cell: channels of the five stages",
+    ModelSpec: "cell: operation/sources of vertices 1|2|..., then the output's sources, 0 being "
+    "the input; 3 conv3x3-bn-relu, 1 conv1x1-bn-relu, p maxpool3x3",
+    Architecture: "cell: edges into node 1|2|3 from nodes 0, 1, 2; 3 nor_conv_3x3, "
+    "1 nor_conv_1x1, p avg_pool_3x3, s skip_connect, - none",
+}
 
 
 def compact(architecture: str) -> str:
@@ -58,6 +57,5 @@ def _vertices(spec: ModelSpec) -> Iterable[str]:
 def legend(architectures: Iterable[str]) -> str:
     """Say how `compact` wrote the first of some architectures."""
     first = next(iter(architectures), "")
-    if SizeArchitecture.is_written(first):
-        return _SIZES
-    return _VERTICES if ModelSpec.is_written(first) else _EDGES
+    kinds = (kind for kind in _LEGENDS if kind.is_written(first))
+    return _LEGENDS[next(kinds, Architecture)]

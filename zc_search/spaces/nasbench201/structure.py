@@ -1,8 +1,7 @@
-"""Structural features of a NAS-Bench-201 cell, computed from its string: no network, no torch.
+"""How a signal flows through a NAS-Bench-201 cell, told from its string: no network, no torch.
 
-`flow_features` says how a signal flows through it, `cell_features` counts what it holds. Only what
-can reach the output counts: an operation on an edge that no path from input to output uses is
-treated as absent, because it has no part in what the network computes.
+Only what can reach the output counts: an operation on an edge that no path from input to output
+uses is treated as absent, because it has no part in what the network computes.
 
 At initialisation every convolution ends in a batch normalisation, so that each adds a fresh signal
 of energy one, whatever its input; a skip hands signals on unchanged, and pooling damps them. From
@@ -11,23 +10,15 @@ poolings the rest has passed, which a count of operations cannot say.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from zc_search.spaces.nasbench201.architecture import Architecture
-from zc_search.spaces.nasbench201.graph import (
-    EDGES,
-    OPERATIONS,
-    PARAMETERS,
-    PATHS,
-    live_edges,
-    live_paths,
-)
+from zc_search.spaces.nasbench201.graph import EDGES, live_edges, live_paths
 
 POOLING_AMPLITUDE = 0.8
 """What average pooling leaves of a signal's amplitude; a constant keeps 1, white noise 1/3."""
@@ -43,19 +34,12 @@ Node = Counter[tuple[int, int]]
 
 
 class Signal(NamedTuple):
-    """A signal and what it has passed; a mixture holds means, weighted by energy.
+    """A signal and what it has passed; a mixture holds means, weighted by energy."""
 
-    Attributes:
-        energy: Mean square.
-        depth: Convolutions passed.
-        kernels: 3x3 convolutions passed.
-        pools: Poolings passed.
-    """
-
-    energy: float = 1.0
-    depth: float = 0.0
-    kernels: float = 0.0
-    pools: float = 0.0
+    energy: float = 1.0  # mean square
+    depth: float = 0.0  # convolutions passed
+    kernels: float = 0.0  # 3x3 convolutions passed
+    pools: float = 0.0  # poolings passed
 
 
 def flow_features(architectures: Iterable[str]) -> pd.DataFrame:
@@ -77,16 +61,20 @@ def flow_features(architectures: Iterable[str]) -> pd.DataFrame:
     - ``fewest convolutions``, ``fewest pools``, ``most 3x3``: on a live path.
     - ``live 1x1``, ``live 3x3``: convolutions on live paths.
 
-    Args:
-        architectures: Architecture strings.
-
     Returns:
         One row for each string, in their order, on a fresh index.
 
     Raises:
         ArchitectureError: A text that is no architecture string.
     """
-    return _table(_flow_row, FLOW_FEATURES, architectures)
+    rows = [_row(text) for text in architectures]
+    return pd.DataFrame(np.reshape(rows, (-1, len(FLOW_FEATURES))), columns=list(FLOW_FEATURES))
+
+
+@lru_cache(maxsize=20_000)  # all cells of the space: a curve of many fits asks for each again
+def _row(text: str) -> tuple[float, ...]:
+    cell = Architecture.from_string(text)
+    return tuple(_flow(cell.ops).values()) if cell.reaches_output else (0.0,) * len(FLOW_FEATURES)
 
 
 def spread(ops: Sequence[str], incoming: Signal) -> tuple[Node, dict[int, Signal]]:
@@ -123,18 +111,13 @@ def mix(node: Node, sources: Mapping[int, Signal]) -> tuple[Signal, dict[int, fl
     energies = {source: amplitudes[source] ** 2 * sources[source].energy for source in amplitudes}
     energy = sum(energies.values())
     shares = {source: part / energy for source, part in energies.items()}
-    return (
-        Signal(
-            energy,
-            sum(share * sources[source].depth for source, share in shares.items()),
-            sum(share * sources[source].kernels for source, share in shares.items()),
-            sum(
-                share * (sources[source].pools + pooled[source] / amplitudes[source])
-                for source, share in shares.items()
-            ),
-        ),
-        shares,
+    depth = sum(share * sources[source].depth for source, share in shares.items())
+    kernels = sum(share * sources[source].kernels for source, share in shares.items())
+    pooling = sum(
+        share * (sources[source].pools + pooled[source] / amplitudes[source])
+        for source, share in shares.items()
     )
+    return Signal(energy, depth, kernels, pooling), shares
 
 
 def _flow(ops: tuple[str, ...]) -> dict[str, float]:
@@ -177,95 +160,3 @@ FLOW_FEATURES = tuple(_flow(("skip_connect",) * len(EDGES)))
 Chosen among 57 such quantities for how well models of them rank half of the space's functions by
 their accuracy on CIFAR-10; the other half and the other data sets had no say.
 """
-
-
-_LIVE_OPERATIONS = tuple(operation for operation in OPERATIONS if operation != "none")
-
-
-def cell_features(architectures: Iterable[str]) -> pd.DataFrame:
-    """Describe each cell by its live edges and paths.
-
-    Columns (counts and 0/1 flags, all float): ``op_1_0=nor_conv_3x3`` ... the operation of a live
-    edge; ``op_1_0 live``; ``live nor_conv_3x3`` how many live edges hold an operation;
-    ``path 0-1-3`` whether a path is live and how many of each operation and how many convolutions
-    it holds; ``paths`` the number of live paths; ``depth``, ``depth 3x3`` the most convolutions,
-    and 3x3 convolutions, on a live path, ``least depth`` and ``mean depth`` the fewest and the
-    mean; steps such as ``depth>=2`` and ``convolutions>=3``; ``skip path`` whether the input
-    reaches the output unchanged, ``pool path`` whether it does so through pooling alone.
-
-    Args:
-        architectures: Architecture strings.
-
-    Returns:
-        One row for each string, in their order, on a fresh index.
-
-    Raises:
-        ArchitectureError: A text that is no architecture string.
-    """
-    return _table(_counts_row, CELL_FEATURES, architectures)
-
-
-def _counts(ops: tuple[str, ...]) -> dict[str, float]:
-    paths = live_paths(ops)
-    live = live_edges(ops)
-    features: dict[str, float] = {}
-    for edge, parameter in enumerate(PARAMETERS):
-        features[f"{parameter} live"] = edge in live
-        for operation in _LIVE_OPERATIONS:
-            features[f"{parameter}={operation}"] = edge in live and ops[edge] == operation
-    for operation in _LIVE_OPERATIONS:
-        features[f"live {operation}"] = sum(ops[edge] == operation for edge in live)
-    for name in PATHS:
-        held = [ops[edge] for edge in paths.get(name, ())]
-        features[f"path {name}"] = name in paths
-        for operation in _LIVE_OPERATIONS:
-            features[f"path {name} {operation}"] = held.count(operation)
-        features[f"path {name} convolutions"] = sum(op in _CONVOLUTIONS for op in held)
-    held_by_path = [[ops[edge] for edge in edges] for edges in paths.values()]
-    depths = [sum(op in _CONVOLUTIONS for op in held) for held in held_by_path] or [0]
-    depth_3x3 = max([sum(op == _KERNEL for op in held) for held in held_by_path], default=0)
-    features["paths"] = len(paths)
-    features["depth"] = max(depths)
-    features["least depth"] = min(depths)
-    features["mean depth"] = sum(depths) / len(depths)
-    features["depth 3x3"] = depth_3x3
-    convolutions = sum(ops[edge] in _CONVOLUTIONS for edge in live)
-    for step in (1, 2, 3):
-        features[f"depth>={step}"] = max(depths) >= step
-        features[f"depth 3x3>={step}"] = depth_3x3 >= step
-    for step in (1, 2, 3, 4, 5):
-        features[f"convolutions>={step}"] = convolutions >= step
-    for step in (1, 2, 3, 4):
-        features[f"3x3>={step}"] = features["live nor_conv_3x3"] >= step
-    features["skip path"] = any(set(held) == {"skip_connect"} for held in held_by_path)
-    features["pool path"] = any(
-        "avg_pool_3x3" in held and set(held) <= {"skip_connect", "avg_pool_3x3"}
-        for held in held_by_path
-    )
-    return features
-
-
-CELL_FEATURES = tuple(_counts(("none",) * len(EDGES)))
-"""The columns of `cell_features`, in order."""
-
-
-def _table(
-    row: Callable[[str], npt.NDArray[np.float64]],
-    names: Sequence[str],
-    architectures: Iterable[str],
-) -> pd.DataFrame:
-    rows = [row(text) for text in architectures]
-    return pd.DataFrame(np.reshape(rows, (-1, len(names))), columns=list(names))
-
-
-@lru_cache(maxsize=20_000)  # all cells of the space: a curve of many fits asks for each again
-def _flow_row(text: str) -> npt.NDArray[np.float64]:
-    cell = Architecture.from_string(text)
-    if not cell.reaches_output:
-        return np.zeros(len(FLOW_FEATURES))
-    return np.array(list(_flow(cell.ops).values()), float)
-
-
-@lru_cache(maxsize=20_000)
-def _counts_row(text: str) -> npt.NDArray[np.float64]:
-    return np.array(list(_counts(Architecture.from_string(text).ops).values()), float)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from zc_search.errors import ArchitectureError
-from zc_search.spaces.base import ProductSpace, place_of, values_at
+from zc_search.spaces.base import AnyArchitecture, ProductSpace, place_of, values_at
 
 CHANNELS = (8, 16, 24, 32, 40, 48, 56, 64)
 """What a stage may have, in the benchmark's order."""
@@ -24,17 +24,11 @@ _CHOICES = dict.fromkeys(STAGES, CHANNELS)
 
 
 @dataclass(frozen=True)
-class SizeArchitecture:
-    """One of the 32,768 architectures: a frozen, hashable value.
-
-    Attributes:
-        channels: Of the five stages, each 8 to 64 in steps of 8.
-
-    Raises:
-        ArchitectureError: Not five numbers, or one that is not among `CHANNELS`.
-    """
+class SizeArchitecture(AnyArchitecture):
+    """One of the 32,768 architectures: a frozen, hashable value."""
 
     channels: tuple[int, ...]
+    """Of the five stages, each 8 to 64 in steps of 8 (`CHANNELS`)."""
 
     space: ClassVar[str] = "nats_sss"
 
@@ -46,11 +40,10 @@ class SizeArchitecture:
                 f"{_EXAMPLE}, got {self.channels!r}",
                 given=self.channels,
             )
+        allowed = map(str, CHANNELS)
         for stage, count in zip(STAGES, channels, strict=True):
             if count not in CHANNELS:
-                raise ArchitectureError.unknown(
-                    "number of channels", count, map(str, CHANNELS), key=stage
-                )
+                raise ArchitectureError.unknown("number of channels", count, allowed, key=stage)
         object.__setattr__(self, "channels", tuple(int(count) for count in channels))
 
     @classmethod
@@ -60,11 +53,7 @@ class SizeArchitecture:
 
     @classmethod
     def from_string(cls, text: str) -> Self:
-        """Read the benchmark's notation, such as ``24:32:48:64:64``.
-
-        Raises:
-            ArchitectureError: Another form, or a number of channels that is not in the space.
-        """
+        """Read the benchmark's notation, such as ``24:32:48:64:64``."""
         if not isinstance(text, str) or not cls.is_written(text):
             raise ArchitectureError(
                 f"not an architecture of the size space: {text!r}; such as {_EXAMPLE}", given=text
@@ -75,9 +64,6 @@ class SizeArchitecture:
         """Write the benchmark's notation; the inverse of `from_string`."""
         return ":".join(map(str, self.channels))
 
-    def __str__(self) -> str:
-        return self.to_string()
-
     @property
     def index(self) -> int:
         """The benchmark's own number, 0 to 32,767, the last stage changing fastest."""
@@ -85,11 +71,7 @@ class SizeArchitecture:
 
     @classmethod
     def from_index(cls, index: int) -> Self:
-        """Return the architecture of a number in the benchmark.
-
-        Raises:
-            ArchitectureError: Outside 0 to 32,767.
-        """
+        """Return the architecture of a number in the benchmark; the inverse of `index`."""
         return cls(values_at(index, CHANNELS, len(STAGES)))
 
     @property
@@ -97,28 +79,13 @@ class SizeArchitecture:
         """Its channels: no two of these networks compute the same function."""
         return f"channels {self.to_string()}"
 
-    @property
-    def infeasible(self) -> str | None:
-        """None: every one of them is a network."""
-        return None
-
-    def representative(self) -> Self:
-        """Return this architecture, which stands for itself alone."""
-        return self
-
 
 @dataclass(frozen=True)
 class SizeSpace(ProductSpace[SizeArchitecture]):
-    """The numbers of channels that a search may visit.
-
-    Attributes:
-        choices: For each stage (`STAGES`), the channels it may have; all eight by default.
-
-    Raises:
-        ArchitectureError: A stage is missing or unknown, has no choice or one outside the space.
-    """
+    """The numbers of channels that a search may visit."""
 
     choices: Mapping[str, tuple[int, ...]] = field(default_factory=_CHOICES.copy)
+    """For each stage (`STAGES`), the channels it may have; all eight by default."""
 
     name: ClassVar[str] = "nats_sss"
     kind = SizeArchitecture

@@ -10,7 +10,7 @@ from zc_search.images.datasets import Task
 from zc_search.spaces.nasbench201.graph import EDGES
 from zc_search.spaces.nasbench201.network import ReLUConvBN, ResidualBlock, make_stem
 from zc_search.spaces.nats_sss.architecture import SizeArchitecture
-from zc_search.spaces.network import initialised, stem_strides
+from zc_search.spaces.network import ConvNetwork, initialised, stem_strides
 
 _SKIP = EDGES.index((3, 0))
 
@@ -46,36 +46,15 @@ class SizeCell(nn.Module):
         return skip(x) + on_3(first) + last(second)  # type: ignore[no-any-return]
 
 
-class SizeNetwork(nn.Module):
-    """Stem, cell, residual block, cell, residual block, cell, linear classifier."""
+class SizeNetwork(ConvNetwork):
+    """Cell, residual block, cell, residual block, cell."""
 
     def __init__(self, architecture: SizeArchitecture, task: Task) -> None:
-        super().__init__()
         a, b, c, d, e = architecture.channels
-        self.stem = make_stem(task.channels, a, stem_strides(task.height, task.width))
-        self.cells = nn.ModuleList(
-            [
-                SizeCell(a, a),
-                ResidualBlock(a, b),
-                SizeCell(b, c),
-                ResidualBlock(c, d),
-                SizeCell(d, e),
-            ]
-        )
-        self.lastact = nn.Sequential(nn.BatchNorm2d(e), nn.ReLU(inplace=False))
-        self.global_pooling = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(e, task.classes)
-
-    def features(self, images: Tensor) -> Tensor:
-        """Map images to the maps before pooling, N x channels of the last stage x H/4 x W/4."""
-        x = self.stem(images)
-        for cell in self.cells:
-            x = cell(x)
-        return self.lastact(x)  # type: ignore[no-any-return]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images N x channels x H x W to logits N x classes."""
-        return self.classifier(self.global_pooling(self.features(images)).flatten(1))  # type: ignore[no-any-return]
+        stem = make_stem(task.channels, a, stem_strides(task.height, task.width))
+        halves = ResidualBlock(a, b), ResidualBlock(c, d)
+        cells = [SizeCell(a, a), halves[0], SizeCell(b, c), halves[1], SizeCell(d, e)]
+        super().__init__(stem, cells, e, task.classes)
 
 
 def build_network(arch: SizeArchitecture, task: Task, seed: int = 0) -> SizeNetwork:
