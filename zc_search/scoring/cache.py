@@ -27,10 +27,6 @@ _KEY = re.compile("[0-9a-f]{64}")
 logger = logging.getLogger("zc_search")
 
 
-class DamagedEntryError(ValueError):
-    """A file of the cache that cannot be used."""
-
-
 class CacheInfo(NamedTuple):
     """How many files and values a cache holds, and how many files cannot be used."""
 
@@ -61,8 +57,8 @@ class ScoreCache:
                 return _values(path)
             except FileNotFoundError:
                 pass
-            except DamagedEntryError:
-                logger.warning("%s is damaged; what it held is computed again", path)
+            except ValueError as error:
+                logger.warning("%s; what it held is computed again", error)
         return {}
 
     def write(self, conditions: Mapping[str, object], values: Mapping[str, float]) -> None:
@@ -70,7 +66,7 @@ class ScoreCache:
         path = self._path(conditions)
         known: dict[str, float] = {}
         with self._warning(f"scores are not cached: {self.folder}"):
-            with suppress(FileNotFoundError, DamagedEntryError):
+            with suppress(FileNotFoundError, ValueError):
                 known = _values(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             entry = {"of": _text(conditions), "values": {**known, **values}}
@@ -84,7 +80,7 @@ class ScoreCache:
             try:
                 size += path.stat().st_size
                 values += len(_values(path))
-            except (OSError, DamagedEntryError):
+            except (OSError, ValueError):
                 damaged += 1
         return CacheInfo(entries, values, size, damaged)
 
@@ -138,11 +134,13 @@ def _digest(text: str) -> str:
 
 
 def _values(path: Path) -> dict[str, float]:
-    """Return the values of an entry that is whole, and lies under its own name."""
+    """Return the values of an entry; a ValueError, unless it is whole and under its own name."""
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
-        if _digest(entry["of"]) != path.stem:
-            raise DamagedEntryError(path)
-        return {str(name): float(value) for name, value in entry["values"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedEntryError(path) from error
+        values = {str(name): float(value) for name, value in entry["values"].items()}
+        whole = _digest(entry["of"]) == path.stem
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise ValueError(f"{path} is damaged")
+    return values
