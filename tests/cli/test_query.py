@@ -191,7 +191,7 @@ def test_mistakes_say_what_is_allowed(run, arguments, message):
 
 @pytest.mark.parametrize("text", ["9" * 5000, "0,0,0,0,0," + "9" * 5000])
 def test_a_number_of_thousands_of_digits_is_no_architecture(text):
-    with pytest.raises(ArchitectureError, match=r"a number of 5,000 digits is no architecture's"):
+    with pytest.raises(ArchitectureError, match=r"5,0.. characters are no architecture's"):
         find_architecture(open_benchmark(), text)
 
 

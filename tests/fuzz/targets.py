@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -21,7 +20,6 @@ import torch
 from optuna.trial import TrialState
 
 from zc_search._utils.pickles import NUMPY_ARRAYS, load_restricted
-from zc_search.benchmarks import packaged
 from zc_search.config import ConfigWarning, config_to_toml, parse_config, starter
 from zc_search.ensemble import Ensemble, fit_ensemble
 from zc_search.errors import ScoresError, ZcSearchError
@@ -281,22 +279,6 @@ def _score_files() -> list[bytes]:
     return [to_bytes(to_table([Scores(cell, {"snip": 0.5}) for cell in cells], said))]
 
 
-def _benchmark(data: bytes) -> bool:
-    """Read the arrays that a benchmark's table is kept as; what fails is made anew."""
-    try:
-        with np.load(BytesIO(data), allow_pickle=False) as archive:
-            columns = packaged._select(archive, "cifar10")
-    except packaged._UNUSABLE:
-        return False
-    return len(columns.order) == 5**6
-
-
-def _benchmarks() -> list[bytes]:
-    packaged.load_columns("cifar10")
-    name = f"nasbench201-{packaged.package_version()}-{packaged._SCHEMA}.npz"
-    return [(packaged.cache_folder() / name).read_bytes()]
-
-
 # Trials ------------------------------------------------------------------------------------------
 
 
@@ -342,8 +324,7 @@ TARGETS = {
         (b"=", b"[", b"]", b"{", b"}", b"true", b"null"),
         30,
     ),
-    "benchmark": Target(_benchmark, _benchmarks, (b"PK\3\4", b"<f8", b"|O"), 5),
-    "scores": Target(_scores, _score_files, (b"PAR1", b"zc_search", b"{}"), 30),
+    "scores": Target(_scores, _score_files, (b"PAR1", b"zc_search", b"{}"), 35),
     "config": Target(
         _config,
         _configs,

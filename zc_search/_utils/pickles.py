@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zc_search.errors import DataError
 
@@ -35,15 +34,9 @@ def load_restricted(
 ) -> Any:
     """Return the content of a pickle that may name nothing but ``allowed``.
 
-    Args:
-        path: The file, of any protocol.
-        allowed: What the pickle may name: (module, name) as written there to the object it gets.
-        encoding: How to read the strings of Python 2, as in ``pickle.load``.
-        bounded: Whether to look first for numbers of values beyond the file's length, for which a
-            damaged file would take all memory. It costs some tenths of a second a megabyte.
-
-    Raises:
-        DataError: If the file is missing, damaged or no pickle, or names anything else.
+    That maps (module, name) as written there to the object it gets. `encoding` is of Python 2's
+    strings. `bounded` looks first for numbers of values beyond the file's length, for which a
+    damaged file would take all memory; it costs some tenths of a second a megabyte.
     """
     if not path.is_file():
         raise DataError(f"{path} is not a file")
@@ -54,7 +47,9 @@ def load_restricted(
     try:
         if bounded:
             _check_numbers(content)
-        return _RestrictedUnpickler(content, allowed, encoding).load()
+        unpickler = _RestrictedUnpickler(io.BytesIO(content), encoding=encoding)
+        unpickler.allowed = allowed
+        return unpickler.load()
     except RefusedError as error:
         raise DataError(f"{path} is not safe to load: {error}") from error
     except Exception as error:  # a damaged pickle may raise anything, as the docs of pickle say
@@ -74,12 +69,10 @@ def allowed_object(allowed: Mapping[tuple[str, str], Any], module: object, name:
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
-    def __init__(self, content: bytes, allowed: Mapping[tuple[str, str], object], encoding: str):
-        super().__init__(io.BytesIO(content), encoding=encoding)
-        self._allowed = allowed
+    allowed: Mapping[tuple[str, str], object]
 
     def find_class(self, module: str, name: str) -> Any:
-        return allowed_object(self._allowed, module, name)
+        return allowed_object(self.allowed, module, name)
 
 
 def _check_numbers(content: bytes) -> None:
@@ -132,13 +125,7 @@ class PickledArray(np.ndarray[Any, Any]):
         super().__setstate__((1, shape, plain, fortran, _bytes(values)))
 
 
-def _frombuffer(
-    values: bytes,
-    dtype: Dtype,
-    shape: tuple[int, ...],
-    order: Literal["C", "F", "K"],
-    axes: tuple[int, ...] | None = None,
-) -> NDArray[Any]:
+def _frombuffer(values: bytes, dtype: Dtype, shape: Any, order: str, axes: Any = None) -> Any:
     """Return the array of a protocol 5 pickle, writable as others are."""
     array = np.frombuffer(values, dtype.resolve()).copy()
     if order == "K" and axes is not None:

@@ -38,9 +38,8 @@ def open_benchmark(
 
     Without a path a converted table is taken if there is one (in ``$ZC_SEARCH_THIRD_PARTY``, or in
     the user's data folder, else in ``third_party``; of `SOURCES` the first), else the packaged one;
-    `Benchmark.provenance` says which. The first call reads the packaged table (half a second) and
-    caches it in ``$ZC_SEARCH_CACHE``, by default the user's cache folder; the next ones take
-    milliseconds.
+    `Benchmark.provenance` says which. The first call reads the packaged table, which takes a tenth
+    of a second; the next ones find it in memory.
 
     >>> benchmark = open_benchmark()
     >>> architecture, accuracy = benchmark.best("val_accuracy")

@@ -1,9 +1,11 @@
 """What a tabular benchmark answers, whichever file its figures come from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isnan
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -54,14 +56,13 @@ class Result(Mapping[str, float]):
 class Benchmark(ABC):
     """A look-up of trained architectures, on one data set.
 
-    A figure is found by row, metric, training seed and epoch, whichever is asked for: `_figure`.
-
     Attributes:
         name: The benchmark's name.
         kind: The class of its architectures.
         datasets: The data sets that there are results on; see `on`.
         elsewhere: Where figures are to be had that it lacks, to end a sentence with.
         has_curves: Whether it can say what a metric was after each epoch.
+        path: Its table; None of the packaged one.
         dataset: The data set's name.
         budgets: The lengths of the trainings that there are, in epochs; the last one is the
             default.
@@ -77,53 +78,89 @@ class Benchmark(ABC):
     datasets: ClassVar[Sequence[str]]
     elsewhere: ClassVar[str] = ""
     has_curves: ClassVar[bool] = False
+    path: Path | None = None
     dataset: str
     budgets: tuple[int, ...]
     split: str
     provenance: str
     fingerprint: str
     _known: Sequence[str]  # metrics, of which the table may lack some
+    _order: NDArray[np.int64]  # of each row, the architecture's `index`
+    _judged: Mapping[str, str] = {}  # splits in the benchmark's own names, and in ours
 
     # What each one answers ------------------------------------------------------------------------
-
-    @abstractmethod
-    def on(self, dataset: str) -> "Benchmark":
-        """Return the same table's look-up on another of its data sets, or raise BenchmarkError."""
-
-    @abstractmethod
-    def index(self, architecture: AnyArchitecture | str) -> int:
-        """Return an architecture's number in the benchmark's own order, from 0.
-
-        Raises:
-            ArchitectureError: No architecture of this space, or one that is not in the table.
-        """
-
-    @abstractmethod
-    def architecture(self, index: int) -> AnyArchitecture:
-        """Return the architecture of a number in that order, or raise ArchitectureError."""
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Return how many architectures the benchmark holds."""
 
     @abstractmethod
     def _seeds(self, row: int, epochs: int) -> list[int]:
         """Return the names of an architecture's training seeds, ascending."""
 
     @abstractmethod
-    def _figure(
-        self, row: int, metric: str, seed: int | None, epochs: int, after: int | None
-    ) -> float:
-        """Return a metric of one training, or of their mean, at its end or earlier; NaN if unknown.
+    def _figures(
+        self, row: int, metrics: Sequence[str], seed: int | None, epochs: int, after: int | None
+    ) -> list[float]:
+        """Return metrics of one training, or of their mean, at its end or earlier; NaN if unknown.
 
-        `seed` is a training seed's name, `metric` one of `_known`; `after` is None without curves.
+        `seed` is a training seed's name; `metrics` are of `_known`; `after` is None without curves.
         """
 
     @abstractmethod
     def _column(self, metric: str, epochs: int) -> NDArray[np.float64]:
-        """Return a metric of every architecture, mean of its seeds, read-only."""
+        """Return a metric of every architecture, mean of its seeds."""
 
-    # What follows from it -------------------------------------------------------------------------
+    def _curve(self, row: int, metric: str, seed: int | None, epochs: int) -> NDArray[np.float64]:
+        """Return what `curve` does; asked for only where `has_curves`."""
+        raise NotImplementedError
+
+    # Architectures --------------------------------------------------------------------------------
+
+    def on(self, dataset: str) -> "Benchmark":
+        """Return the same table's look-up on another of its data sets, or raise BenchmarkError."""
+        opened: Callable[..., Benchmark] = type(self)
+        return opened(dataset) if self.path is None else opened(self.path, dataset)
+
+    def index(self, architecture: AnyArchitecture | str) -> int:
+        """Return an architecture's number in the benchmark's own order, from 0.
+
+        Raises:
+            ArchitectureError: No architecture of this space, or one that is not in the table.
+        """
+        cell = self._parsed(architecture)
+        row = self._rows.get(cell.index)
+        if row is None:
+            raise ArchitectureError(f"{cell} is not among the {len(self):,} of {self.fingerprint}")
+        return row
+
+    def architecture(self, index: int) -> AnyArchitecture:
+        """Return the architecture of a number in that order, or raise ArchitectureError."""
+        if index not in range(len(self)):
+            raise ArchitectureError(f"benchmark index {index!r} is not in 0 to {len(self) - 1}")
+        return self._at(int(index))
+
+    def __len__(self) -> int:
+        """Return how many architectures the benchmark holds."""
+        return len(self._order)
+
+    def __contains__(self, architecture: object) -> bool:
+        """Whether the benchmark holds an architecture, or one of its string."""
+        try:
+            self.index(architecture)  # type: ignore[arg-type]
+        except (ArchitectureError, BenchmarkError):
+            return False
+        return True
+
+    def _at(self, row: int) -> AnyArchitecture:
+        return self.kind.from_index(int(self._order[row]))  # type: ignore[no-any-return]
+
+    @cached_property
+    def _rows(self) -> dict[int, int]:
+        return {number: row for row, number in enumerate(self._order.tolist())}
+
+    def _parsed(self, architecture: AnyArchitecture | str) -> AnyArchitecture:
+        if isinstance(architecture, self.kind):
+            return architecture  # type: ignore[no-any-return]
+        return self.kind.from_string(str(architecture))  # type: ignore[no-any-return]  # or refuses
+
+    # Figures --------------------------------------------------------------------------------------
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -163,27 +200,23 @@ class Benchmark(ABC):
         architecture = self._parsed(architecture)
         row, epochs = self.index(architecture), self._budget(epochs)
         names = self._seeds(row, epochs)
-        when = "of" if after is None else f"after {after} of"
-        which = f"{architecture} on {self.dataset} {when} {epochs} epochs"
+        when = architecture, epochs, after
         if not names:
-            raise BenchmarkError(f"{self.fingerprint} has no training of {which}")
-        if after is not None and not self.has_curves:
-            raise BenchmarkError(
-                f"after={after}: {self.name} has no learning curves here{self.elsewhere}"
-            )
-        if after is not None and after not in range(1, epochs + 1):
-            raise BenchmarkError(f"after={after!r}: a training has epochs 1 to {epochs}")
+            raise self._absent("training", *when)
+        if after is not None:
+            self._check_curves(f"after={after}")
+            if after not in range(1, epochs + 1):
+                raise BenchmarkError(f"after={after!r}: a training has epochs 1 to {epochs}")
         picked = self._pick(seed, names)
-        named = None if picked is None else names[picked]
         wanted = (metrics,) if isinstance(metrics, str) else metrics
-        figures = {}
-        for metric in self._known if wanted is None else wanted:
-            own = metric if wanted is None else self._metric(metric)
-            value = self._figure(row, own, named, epochs, after)
-            if not isnan(value):
-                figures[metric] = value
-            elif wanted is not None:
-                raise BenchmarkError(f"{self.fingerprint} has no {metric} of {which}", given=metric)
+        known = self._known if wanted is None else [self._metric(metric) for metric in wanted]
+        named = None if picked is None else names[picked]
+        values = self._figures(row, known, named, epochs, after)
+        shown = known if wanted is None else wanted
+        figures = {m: value for m, value in zip(shown, values, strict=True) if not isnan(value)}
+        for metric in wanted or ():
+            if metric not in figures:
+                raise self._absent(metric, *when)
         seeds = len(names) if picked is None else 1
         return Result(architecture, self.dataset, self.split, epochs, seeds, picked, figures)
 
@@ -204,7 +237,12 @@ class Benchmark(ABC):
         Seconds are those that an epoch took; where a split was judged at the end only, the rest is
         NaN. Raises BenchmarkError: no such seed, budget or metric, or no learning curves.
         """
-        raise BenchmarkError(f"curve: {self.name} has no learning curves here{self.elsewhere}")
+        self._check_curves("curve")
+        row, epochs = self.index(architecture), self._budget(epochs)
+        names = self._seeds(row, epochs)
+        picked = self._pick(seed, names)
+        named = None if picked is None else names[picked]
+        return self._curve(row, self._metric(metric), named, epochs)
 
     def column(self, metric: str, epochs: int | None = None) -> NDArray[np.float64]:
         """Return a metric of every architecture, mean of its seeds, in the benchmark's order.
@@ -217,28 +255,21 @@ class Benchmark(ABC):
         column = self._column(self._metric(metric), self._budget(epochs))
         if not np.isfinite(column).any():
             raise self._lacks(metric)
+        column.flags.writeable = False
         return column
 
     def split_metrics(self, split: str) -> tuple[str, ...]:
-        """Return the metrics of one split: ``train``, ``val`` or ``valid``, ``test``.
+        """Return the metrics of one split: ``train``, ``val``, ``valtest``, or ``x-valid``.
 
         Raises:
             BenchmarkError: A split that the benchmark does not have; those that it has.
         """
-        splits = dict.fromkeys(name.partition("_")[0] for name in self.metrics)
-        splits = {name: None for name in splits if name in _SPLITS}
-        own = "val" if split == "valid" else split
-        if own not in splits:
+        known = dict.fromkeys(metric.partition("_")[0] for metric in self.metrics)
+        splits = {name: name for name in known if name in _SPLITS} | dict(self._judged)
+        own = splits.get("val" if split == "valid" else split)
+        if own is None:
             raise BenchmarkError.unknown("split", split, splits)
         return tuple(name for name in self.metrics if name.startswith(f"{own}_"))
-
-    def __contains__(self, architecture: object) -> bool:
-        """Whether the benchmark holds an architecture, or one of its string."""
-        try:
-            self.index(architecture)  # type: ignore[arg-type]
-        except (ArchitectureError, BenchmarkError):
-            return False
-        return True
 
     def rank(self, architecture: AnyArchitecture | str, metric: str = "val_accuracy") -> int:
         """Return an architecture's place among all: 1 is best, ties share the better place.
@@ -246,15 +277,14 @@ class Benchmark(ABC):
         Raises:
             BenchmarkError: A metric that the benchmark does not hold, or not of this architecture.
         """
-        values = self.column(metric)
+        values = self._ascending(metric)
         own = values[self.index(architecture)]
         if np.isnan(own):
             raise BenchmarkError(
                 f"the benchmark has no {metric} of {architecture} on {self.dataset}, so it has no "
                 "place among the others"
             )
-        upwards = METRICS[canonical(metric)].direction == "maximize"
-        return 1 + int(np.count_nonzero(values > own if upwards else values < own))
+        return 1 + int(np.count_nonzero(values > own))
 
     def best(self, metric: str = "val_accuracy") -> tuple[AnyArchitecture, float]:
         """Return the architecture that is best in a metric (of ties the first), and its figure.
@@ -262,10 +292,8 @@ class Benchmark(ABC):
         Raises:
             BenchmarkError: A metric that the benchmark does not hold.
         """
-        values = self.column(metric)
-        upwards = METRICS[canonical(metric)].direction == "maximize"
-        at = int(np.nanargmax(values) if upwards else np.nanargmin(values))
-        return self.architecture(at), float(values[at])
+        at = int(np.nanargmax(self._ascending(metric)))
+        return self.architecture(at), float(self.column(metric)[at])
 
     def table(self) -> "pd.DataFrame":
         """Return every architecture's metrics, means of its seeds.
@@ -278,10 +306,12 @@ class Benchmark(ABC):
         index = pd.Index(strings, name="architecture")
         return pd.DataFrame({metric: self.column(metric) for metric in self.metrics}, index=index)
 
-    def _parsed(self, architecture: AnyArchitecture | str) -> AnyArchitecture:
-        if isinstance(architecture, self.kind):
-            return architecture  # type: ignore[no-any-return]
-        return self.kind.from_string(str(architecture))  # type: ignore[no-any-return]  # or refuses
+    def _ascending(self, metric: str) -> NDArray[np.float64]:
+        """Return a column whose highest figure is the best."""
+        maximize = METRICS[self._metric(metric)].direction == "maximize"
+        return self.column(metric) * (1 if maximize else -1)
+
+    # What is asked for ----------------------------------------------------------------------------
 
     def _budget(self, epochs: int | None) -> int:
         if epochs is None:
@@ -302,14 +332,6 @@ class Benchmark(ABC):
             raise self._lacks(name)
         raise BenchmarkError.unknown("metric", name, self.metrics)
 
-    def _lacks(self, metric: str) -> BenchmarkError:
-        return BenchmarkError(
-            f"{self.fingerprint} does not hold {metric} on {self.dataset}; it has "
-            f"{', '.join(self.metrics)}{self.elsewhere}",
-            given=metric,
-            allowed=self.metrics,
-        )
-
     def _pick(self, seed: int | np.random.Generator | None, names: list[int]) -> int | None:
         """Return which of an architecture's trainings a seed means, counted from 0."""
         if seed is None:
@@ -321,38 +343,32 @@ class Benchmark(ABC):
                 return names.index(seed)
             if seed in range(len(names)):
                 return int(seed)
-        named = "" if names[0] == 0 else f" or {', '.join(map(str, names))}"
+        named = "" if 0 in names else f" or {', '.join(map(str, names))}"
         raise BenchmarkError(
             f"seed={seed!r}: on {self.dataset} it was trained with {len(names)} seeds, "
             f"0 to {len(names) - 1}{named}"
         )
 
+    def _check_curves(self, asked: str) -> None:
+        if not self.has_curves:
+            raise BenchmarkError(
+                f"{asked}: {self.name} has no learning curves here{self.elsewhere}"
+            )
 
-class OrderedBenchmark(Benchmark):
-    """A benchmark whose order is a list of its architectures' numbers in their space."""
+    def _lacks(self, metric: str) -> BenchmarkError:
+        return BenchmarkError(
+            f"{self.fingerprint} does not hold {metric} on {self.dataset}; it has "
+            f"{', '.join(self.metrics)}{self.elsewhere}",
+            given=metric,
+            allowed=self.metrics,
+        )
 
-    _order: NDArray[np.int64]
-    _rows: dict[int, int]
-
-    def _set_order(self, order: NDArray[np.int64]) -> None:
-        self._order = order
-        self._rows = {number: row for row, number in enumerate(order.tolist())}
-
-    def index(self, architecture: AnyArchitecture | str) -> int:
-        """Return an architecture's number in the benchmark's own order, from 0."""
-        cell = self._parsed(architecture)
-        try:
-            return self._rows[cell.index]
-        except KeyError:
-            raise ArchitectureError(
-                f"{cell} is not among the {len(self):,} of {self.fingerprint}"
-            ) from None
-
-    def architecture(self, index: int) -> AnyArchitecture:
-        """Return the architecture of a number in the benchmark's own order."""
-        if index not in range(len(self)):
-            raise ArchitectureError(f"benchmark index {index!r} is not in 0 to {len(self) - 1}")
-        return self.kind.from_index(int(self._order[index]))  # type: ignore[no-any-return]
-
-    def __len__(self) -> int:
-        return len(self._order)
+    def _absent(
+        self, what: str, architecture: AnyArchitecture, epochs: int, after: int | None
+    ) -> BenchmarkError:
+        when = "of" if after is None else f"after {after} of"
+        return BenchmarkError(
+            f"{self.fingerprint} has no {what} of {architecture} on {self.dataset} {when} "
+            f"{epochs} epochs",
+            given=what,
+        )

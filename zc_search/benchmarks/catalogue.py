@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from platformdirs import user_data_path
 
@@ -18,8 +18,6 @@ from zc_search.benchmarks.files.table import source_name
 from zc_search.errors import BenchmarkError
 
 CURVES_ENDING = "-curves.parquet"
-
-
 _DATASETS = ("cifar10", "cifar10-valid", "cifar100", "ImageNet16-120")
 
 
@@ -50,9 +48,10 @@ class Source(NamedTuple):
 
     def converted(self, folder: Path) -> Path | None:
         """Return where in a folder its converted table lies, or None."""
-        there = is_there(folder)
-        others = sorted(folder.glob(f"{self.stem}*.arrow")) if there else ()
-        return next((p for p in (folder / self.table, *others) if there and p.is_file()), None)
+        if not is_there(folder):
+            return None
+        tables = (folder / self.table, *sorted(folder.glob(f"{self.stem}*.arrow")))
+        return next(filter(Path.is_file, tables), None)
 
     @property
     def here(self) -> Path | None:
@@ -77,17 +76,17 @@ class Source(NamedTuple):
         )
 
 
-def _read() -> dict[str, Source]:
-    text = files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8")
-    found = {}
-    for name, entry in tomllib.loads(text).items():
-        handed_out = tuple(BenchmarkFile(**file) for file in entry.pop("files"))
-        datasets = tuple(entry.pop("datasets", _DATASETS))
-        found[name] = Source(name=name, files=handed_out, datasets=datasets, **entry)
-    return found
+def _source(name: str, files: list[dict[str, str]], **entry: Any) -> Source:
+    handed_out = tuple(BenchmarkFile(**file) for file in files)
+    return Source(name, files=handed_out, **{"datasets": _DATASETS, **entry})
 
 
-SOURCES: Mapping[str, Source] = _read()
+SOURCES: Mapping[str, Source] = {
+    name: _source(name, **entry)
+    for name, entry in tomllib.loads(
+        files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8")
+    ).items()
+}
 """Every benchmark that needs a user's file, best first where several know the same space."""
 
 
@@ -113,11 +112,7 @@ def sources(name: str) -> list[Source]:
 
 
 def source_of(path: Path) -> Source:
-    """Return which benchmark a file or folder is of: by its name, a table by what it says.
-
-    Raises:
-        BenchmarkError: There is no such file, it cannot be read, or its name says of no benchmark.
-    """
+    """Return which benchmark a file or folder is of: by its name, a table by what it says."""
     if not is_there(path):
         raise BenchmarkError(f"{str(path)!r}: there is no such file or folder")
     name = (path.suffix == ".arrow" and source_name(path)) or path.name

@@ -8,18 +8,18 @@ one.
 validate on, ``val_*`` are of ``cifar10-valid``, trained on one half and judged on the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zc_search.benchmarks.base import OrderedBenchmark
+from zc_search.benchmarks.base import Benchmark
 from zc_search.benchmarks.files.trials import COSTS, DATASETS, TrialTable
 from zc_search.config.metrics import ENDINGS
 from zc_search.errors import BenchmarkError
-from zc_search.spaces import AnyArchitecture, Architecture, SizeArchitecture
+from zc_search.spaces import Architecture, SizeArchitecture
 
 _TRAINED = {
     "cifar10": "CIFAR-10's training set (50,000 images) and judged on its test set (10,000); "
@@ -36,15 +36,13 @@ _TRAINED = {
 _JUDGED = {"train": "train", "val": "x-valid", "test": "ori-test"}
 _JUDGED_APART = {**_JUDGED, "test": "x-test", "valtest": "ori-test"}
 SPLITS: Mapping[str, Mapping[str, tuple[str, str]]] = {
-    "cifar10": {
-        split: ("cifar10-valid" if split == "val" else "cifar10", judged)
-        for split, judged in _JUDGED.items()
-    },
-    "cifar10-valid": {split: ("cifar10-valid", judged) for split, judged in _JUDGED.items()},
-    "cifar100": {split: ("cifar100", judged) for split, judged in _JUDGED_APART.items()},
-    "ImageNet16-120": {
-        split: ("ImageNet16-120", judged) for split, judged in _JUDGED_APART.items()
-    },
+    dataset: {
+        split: ("cifar10-valid" if split == "val" and dataset == "cifar10" else dataset, judged)
+        for split, judged in (
+            _JUDGED if dataset in ("cifar10", "cifar10-valid") else _JUDGED_APART
+        ).items()
+    }
+    for dataset in _TRAINED
 }
 """Of each data set the splits: what was trained on, and the set judged on. ``valtest`` is both."""
 
@@ -60,16 +58,7 @@ class _Origin(NamedTuple):
     per_epoch: bool = False
 
 
-def _origins(dataset: str) -> dict[str, _Origin]:
-    found = {}
-    for split, (trained, judged) in SPLITS[dataset].items():
-        for end in ENDINGS:
-            figure = f"{judged}_{end.removesuffix('_per_epoch')}"
-            found[f"{split}_{end}"] = _Origin(trained, figure, end == "seconds_per_epoch")
-    return found | {name: _Origin(dataset, figure) for name, figure in _COSTS.items()}
-
-
-class TrialBenchmark(OrderedBenchmark):
+class TrialBenchmark(Benchmark):
     """A converted file of NAS-Bench-201 or of NATS-Bench's topology space, on one data set."""
 
     name = "nasbench201"
@@ -92,12 +81,19 @@ class TrialBenchmark(OrderedBenchmark):
             f"{_TRAINED[dataset]}; figures of {self._table.about.title}, {self.fingerprint}, "
             f"converted to {self.path}."
         )
-        self.split = ", ".join(f"{name}: {'/'.join(of)}" for name, of in SPLITS[dataset].items())
-        self._origins = _origins(dataset)
+        splits = SPLITS[dataset]
+        self.split = ", ".join(f"{name}: {'/'.join(of)}" for name, of in splits.items())
+        self._judged = {judged: name for name, (_, judged) in splits.items()}
+        self._origins = {
+            f"{split}_{end}": _Origin(
+                trained, f"{judged}_{end.removesuffix('_per_epoch')}", end == "seconds_per_epoch"
+            )
+            for split, (trained, judged) in splits.items()
+            for end in ENDINGS
+        } | {name: _Origin(dataset, figure) for name, figure in _COSTS.items()}
         self._known = tuple(self._origins)
-        self._set_order(self._table.order)
-        self._aligned: dict[tuple[str, int], NDArray[np.float64]] = {}
-        self._masks: dict[tuple[str, int], NDArray[np.bool_]] = {}
+        self._order = self._table.order
+        self._trainings: dict[tuple[str, int], NDArray[np.float64]] = {}
         self._curves: dict[int, list[dict[str, Any]]] = {}  # the last architecture's
 
     @property
@@ -106,84 +102,51 @@ class TrialBenchmark(OrderedBenchmark):
         longest = self.budgets[-1]
         return tuple(m for m in self._known if np.isfinite(self._column(m, longest)).any())
 
-    def on(self, dataset: str) -> "TrialBenchmark":
-        """Return the same table's look-up on another of its data sets."""
-        return type(self)(self.path, dataset)
-
-    def split_metrics(self, split: str) -> tuple[str, ...]:
-        """Return the metrics of one split, named as here or as the benchmark does (``x-valid``)."""
-        splits = SPLITS[self.dataset]
-        own = "val" if split == "valid" else split
-        for name, (_, judged) in splits.items():
-            if own in (name, judged):
-                return tuple(m for m in self.metrics if m.startswith(f"{name}_"))
-        allowed = dict.fromkeys([*splits, *(judged for _, judged in splits.values())])
-        raise BenchmarkError.unknown(f"split of {self.dataset}", split, allowed)
-
-    def curve(
-        self,
-        architecture: AnyArchitecture | str,
-        metric: str = "val_accuracy",
-        *,
-        seed: int | None = None,
-        epochs: int | None = None,
-    ) -> NDArray[np.float64]:
-        """Return a metric after each epoch, (epochs,): the mean of all seeds, or one of them."""
-        row, epochs = self.index(architecture), self._budget(epochs)
-        names = self._seeds(row, epochs)
-        picked = self._pick(seed, names)
-        named = None if picked is None else names[picked]
-        return self._curve(row, self._metric(metric), named, epochs)
-
     def _seeds(self, row: int, epochs: int) -> list[int]:
-        trained = self._trained(self.dataset, epochs)[row].tolist()
+        trained = self._table.trained(self.dataset, epochs)[row].tolist()
         return [seed for seed, known in zip(self._table.seeds, trained, strict=True) if known]
 
-    def _trained(self, dataset: str, epochs: int) -> NDArray[np.bool_]:
-        """Return which trainings there are, (architectures, seeds)."""
-        if (dataset, epochs) not in self._masks:
-            self._masks[dataset, epochs] = self._table.trained(dataset, epochs)
-        return self._masks[dataset, epochs]
-
-    def _figure(
-        self, row: int, metric: str, seed: int | None, epochs: int, after: int | None
-    ) -> float:
-        origin = self._origins[metric]
-        if after is None or origin.figure in COSTS:
-            at = -1 if seed is None else self._table.seeds.index(seed)
-            return self._figures(metric, epochs).item(row, at)
-        curve = self._curve(row, metric, seed, epochs)
-        if not origin.figure.endswith("seconds"):
-            return float(curve[after - 1])
-        total = float(curve[:after].sum())
-        return total / after if origin.per_epoch else total
+    def _figures(
+        self, row: int, metrics: Sequence[str], seed: int | None, epochs: int, after: int | None
+    ) -> list[float]:
+        at = -1 if seed is None else self._table.seeds.index(seed)
+        found = []
+        for metric in metrics:
+            origin = self._origins[metric]
+            if after is None or origin.figure in COSTS:
+                found.append(self._of_trainings(metric, epochs).item(row, at))
+            elif origin.figure.endswith("seconds"):
+                total = self._curve(row, metric, seed, epochs)[:after].sum().item()
+                found.append(total / after if origin.per_epoch else total)
+            else:
+                found.append(self._curve(row, metric, seed, epochs).item(after - 1))
+        return found
 
     def _column(self, metric: str, epochs: int) -> NDArray[np.float64]:
-        return self._figures(metric, epochs)[:, -1]
+        return self._of_trainings(metric, epochs)[:, -1]
 
-    def _figures(self, metric: str, epochs: int) -> NDArray[np.float64]:
+    def _of_trainings(self, metric: str, epochs: int) -> NDArray[np.float64]:
         """Return a metric of every training, (architectures, seeds + 1); their means stand last.
 
         The trainings may be on another data set than this one's; those of the same name agree.
         """
-        if (metric, epochs) not in self._aligned:
-            origin = self._origins[metric]
-            figures = self._table.figures(origin.trained, epochs, origin.figure)
-            trained = self._trained(origin.trained, epochs)
-            counts = trained.sum(axis=1)
-            summed = np.where(trained, figures, 0)
-            with np.errstate(invalid="ignore"):
-                means = (summed[:, 0] + summed[:, 1:].sum(axis=1)) / np.where(
-                    counts, counts, np.nan
-                )
-            if origin.figure in ("params", "flops") and self._table.about.title.startswith("NATS"):
-                means = self._of_nats(figures, means)
-            aligned = np.column_stack([figures, means])
-            if origin.per_epoch:
-                aligned /= epochs
-            aligned.flags.writeable = False
-            self._aligned[metric, epochs] = aligned
-        return self._aligned[metric, epochs]
+        if (known := self._trainings.get((metric, epochs))) is not None:
+            return known
+        origin = self._origins[metric]
+        figures = self._table.figures(origin.trained, epochs, origin.figure)
+        trained = self._table.trained(origin.trained, epochs)
+        counts = trained.sum(axis=1)
+        summed = np.where(trained, figures, 0)
+        with np.errstate(invalid="ignore"):
+            total = summed[:, 0] + summed[:, 1:].sum(axis=1)
+            means = total / np.where(counts, counts, np.nan)
+        if origin.figure in ("params", "flops") and self._table.about.title.startswith("NATS"):
+            means = self._of_nats(figures, means)
+        aligned = np.column_stack([figures, means])
+        if origin.per_epoch:
+            aligned /= epochs
+        self._trainings[metric, epochs] = aligned
+        return aligned
 
     def _of_nats(
         self, figures: NDArray[np.float64], means: NDArray[np.float64]

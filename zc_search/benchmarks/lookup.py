@@ -1,11 +1,11 @@
 """What a person asks: which benchmarks there are, and all that one knows of an architecture."""
 
 import re
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from zc_search.benchmarks.base import Benchmark, Result
 from zc_search.benchmarks.catalogue import SOURCES, Source, folders
-from zc_search.benchmarks.converted import SPLITS
 from zc_search.benchmarks.packaged import PackagedNASBench201
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.images.datasets import DATASETS
@@ -14,6 +14,7 @@ from zc_search.spaces import OPERATIONS, AnyArchitecture, Architecture, read_arc
 Notation = Literal["benchmark", "mase", "naslib"]
 
 _CODES = re.compile(r"[\[(]?\s*(\d+(?:\s*[, ]\s*\d+){5})\s*[\])]?")
+_LONGEST = 4000  # characters; Python reads numbers of no more digits
 
 _TRAINED_WITH = (
     "optimizer SGD, nesterov True, momentum 0.9, weight_decay 0.0005, learning_rate 0.1, "
@@ -38,31 +39,28 @@ class Answer(NamedTuple):
 def find_architecture(
     benchmark: Benchmark, text: str, notation: Notation = "benchmark"
 ) -> AnyArchitecture:
-    """Read an architecture as a person writes it.
+    """Read an architecture: any space's string, a number in the benchmark's order, or six codes.
 
-    Args:
-        benchmark: Whose order a number counts in.
-        text: A string of any search space, a number, or the six operations of a cell as numbers
-            in the order of its string, such as ``3,3,4,1,3,1``.
-        notation: What these six mean: the benchmark's own numbers, MASE's or NASLib's.
-
-    Raises:
-        ArchitectureError: It names no architecture.
+    These are the operations of a cell in the order of its string, such as ``3,3,4,1,3,1``, numbered
+    as in `notation`.
     """
     text = text.strip()
+    if len(text) > _LONGEST:
+        raise ArchitectureError(f"{len(text):,} characters are no architecture's")
     if text.isdecimal():
-        return benchmark.architecture(_integer(text))
-    if codes := _CODES.fullmatch(text):
-        numbers = tuple(_integer(code) for code in re.findall(r"\d+", codes[1]))
-        if notation == "mase":
-            return Architecture.from_mase(numbers)
-        if notation == "naslib":
-            return Architecture.from_naslib(numbers)
-        if max(numbers) >= len(OPERATIONS):
-            meaning = ", ".join(f"{code} {name}" for code, name in enumerate(OPERATIONS))
-            raise ArchitectureError(f"{text!r}: operations are {meaning}")
-        return Architecture(tuple(OPERATIONS[code] for code in numbers))
-    return read_architecture(text)
+        return benchmark.architecture(int(text))
+    codes = _CODES.fullmatch(text)
+    if codes is None:
+        return read_architecture(text)
+    numbers = tuple(int(code) for code in re.findall(r"\d+", codes[1]))
+    if notation == "mase":
+        return Architecture.from_mase(numbers)
+    if notation == "naslib":
+        return Architecture.from_naslib(numbers)
+    if max(numbers) >= len(OPERATIONS):
+        meaning = ", ".join(f"{code} {name}" for code, name in enumerate(OPERATIONS))
+        raise ArchitectureError(f"{text!r}: operations are {meaning}")
+    return Architecture(tuple(OPERATIONS[code] for code in numbers))
 
 
 def space_of(text: str) -> str:
@@ -82,22 +80,17 @@ def ask(
     seed: int | None = None,
     after: int | None = None,
 ) -> Answer:
-    """Look everything up that a benchmark knows of an architecture; see `Benchmark.query`.
-
-    Raises:
-        BenchmarkError: What is asked for is not there; what is.
-    """
-    options: dict[str, Any] = {"epochs": epochs, "after": after}
-    wanted = None if split is None else set(benchmark.split_metrics(split))
+    """Look everything up that a benchmark knows of an architecture; see `Benchmark.query`."""
+    shown = benchmark.metrics if split is None else benchmark.split_metrics(split)
 
     def figures(result: Result) -> dict[str, float]:
-        return {name: figure for name, figure in result.items() if wanted is None or name in wanted}
+        return {name: figure for name, figure in result.items() if name in shown}
 
-    mean = benchmark.query(architecture, **options)
+    mean = benchmark.query(architecture, epochs=epochs, after=after)
+    names = benchmark.seeds(architecture, mean.epochs)
     by_seed = {}
     for at in range(mean.seeds) if seed is None else (seed,):
-        result = benchmark.query(architecture, seed=at, **options)
-        names = benchmark.seeds(architecture, result.epochs)
+        result = benchmark.query(architecture, seed=at, epochs=epochs, after=after)
         by_seed[str(names[result.seed or 0])] = figures(result)
     means = figures(mean) if seed is None else {}
     at_the_end = after is None and mean.epochs == benchmark.budgets[-1]
@@ -113,34 +106,29 @@ def ask(
     )
 
 
-def _integer(digits: str) -> int:
-    try:
-        return int(digits)
-    except ValueError:  # Python reads some thousands
-        raise ArchitectureError(
-            f"a number of {len(digits):,} digits is no architecture's"
-        ) from None
-
-
 def show_architecture(
     benchmark: Benchmark, architecture: AnyArchitecture
 ) -> tuple[list[dict[str, str]], dict[str, str]]:
     """Return a row for each data set and budget, and what is the same for all."""
     rows = []
     for dataset in benchmark.datasets:
-        try:
+        with suppress(BenchmarkError):  # none was trained on it
             opened = benchmark.on(dataset)
-        except BenchmarkError:  # none was trained on it
-            continue
-        for epochs in opened.budgets:
-            try:
-                result = opened.query(architecture, epochs=epochs)
-            except BenchmarkError:
-                continue
-            rows.append(_row(result))
+            for epochs in opened.budgets:
+                with suppress(BenchmarkError):
+                    rows.append(_row(opened.query(architecture, epochs=epochs)))
     if not rows:
         raise BenchmarkError(f"the benchmark holds nothing of {architecture}")
-    return rows, _facts(benchmark, architecture)
+    facts = {"number": f"{benchmark.index(architecture):,} of {len(benchmark):,}"}
+    mean = benchmark.query(architecture)
+    for metric, name in (("model_size", "parameters"), ("model_flops", "FLOPs")):
+        if metric in mean:
+            facts[name] = f"{mean[metric]:.6g} million"
+    if isinstance(architecture, Architecture):
+        config = network_config(architecture, benchmark.dataset)
+        facts["network"] = ", ".join(f"{k} {v}" for k, v in config.items() if k != "arch_str")
+        facts["trained with"] = _TRAINED_WITH
+    return rows, facts | {"source": benchmark.provenance}
 
 
 def _row(result: Result) -> dict[str, str]:
@@ -152,31 +140,11 @@ def _row(result: Result) -> dict[str, str]:
     return row | {"ms": "" if latency is None else f"{latency * 1000:.1f}"}
 
 
-def _facts(benchmark: Benchmark, architecture: AnyArchitecture) -> dict[str, str]:
-    facts = {"number": f"{benchmark.index(architecture):,} of {len(benchmark):,}"}
-    mean = benchmark.query(architecture)
-    if "model_size" in mean:
-        facts["parameters"] = f"{mean['model_size']:.6g} million"
-    if "model_flops" in mean:
-        facts["FLOPs"] = f"{mean['model_flops']:.6g} million"
-    if isinstance(architecture, Architecture):
-        config = network_config(architecture, benchmark.dataset)
-        facts["network"] = ", ".join(f"{k} {v}" for k, v in config.items() if k != "arch_str")
-        facts["trained with"] = _TRAINED_WITH
-    return facts | {"source": benchmark.provenance}
-
-
 def network_config(architecture: Architecture, dataset: str) -> dict[str, str | int]:
     """Return a network's configuration as the benchmark's ``get_net_config`` gives it."""
-    if dataset not in SPLITS:
-        raise BenchmarkError.unknown("data set", dataset, SPLITS, key="dataset")
-    return {
-        "name": "infer.tiny",
-        "C": 16,
-        "N": 5,
-        "arch_str": str(architecture),
-        "num_classes": DATASETS[dataset].classes,  # type: ignore[index]
-    }
+    classes = DATASETS[dataset].classes  # type: ignore[index]
+    text = str(architecture)
+    return {"name": "infer.tiny", "C": 16, "N": 5, "arch_str": text, "num_classes": classes}
 
 
 def list_all() -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ of the epochs of the same training:
 - ``model_size``: parameters that can be trained, in millions.
 """
 
+from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
 from typing import Any, ClassVar
@@ -97,10 +98,6 @@ class NASBench101(Benchmark):
         )
         self._means: dict[tuple[str, int], NDArray[np.float64]] = {}
 
-    def on(self, dataset: str) -> "NASBench101":
-        """Return the same table's look-up on another of its data sets."""
-        return type(self)(self.path, dataset)
-
     def trainings(self, architecture: AnyArchitecture | str) -> dict[int, list[dict[str, float]]]:
         """Return every training of a cell by its epochs, in names and units of the paper's API."""
         row = self.index(architecture)
@@ -125,11 +122,8 @@ class NASBench101(Benchmark):
             )
         return row
 
-    def architecture(self, index: int) -> ModelSpec:
-        """Return the cell of a place among those of the file, as the file writes it."""
-        if index not in range(len(self)):
-            raise ArchitectureError(f"benchmark index {index!r} is not in 0 to {len(self) - 1}")
-        return self._table.spec(int(index))
+    def _at(self, row: int) -> ModelSpec:
+        return self._table.spec(row)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -140,28 +134,27 @@ class NASBench101(Benchmark):
         repeats = range(self._table.about.repeats)
         return [at for at in repeats if not isnan(self._table.figures(epochs, at, time)[row])]
 
-    def _figure(
-        self, row: int, metric: str, seed: int | None, epochs: int, after: int | None
-    ) -> float:
+    def _figures(
+        self, row: int, metrics: Sequence[str], seed: int | None, epochs: int, after: int | None
+    ) -> list[float]:
+        repeats = self._seeds(row, epochs) if seed is None else (seed,)
+        return [self._mean(metric, epochs, repeats, row) for metric in metrics]
+
+    def _mean(self, metric: str, epochs: int, repeats: Sequence[int], row: int) -> float:
         if metric == "model_size":
             return float(self._table.column("parameters")[row]) / 1e6
-        repeats = range(self._table.about.repeats) if seed is None else (seed,)
         scale = 1 if metric.endswith("seconds") else 100
         figures = [self._table.figures(epochs, at, _FIGURES[metric]).item(row) for at in repeats]
-        known = [scale * figure for figure in figures if not isnan(figure)]
-        return float(sum(known) / len(known))
+        return float(sum(scale * figure for figure in figures) / len(figures))
 
     def _column(self, metric: str, epochs: int) -> NDArray[np.float64]:
+        if metric == "model_size":
+            return np.asarray(self._table.column("parameters") / 1e6)
         if (metric, epochs) not in self._means:
-            if metric == "model_size":
-                mean = self._table.column("parameters") / 1e6
-            else:
-                scale = 1 if metric.endswith("seconds") else 100
-                repeats = range(self._table.about.repeats)
-                each = [self._table.figures(epochs, at, _FIGURES[metric]) for at in repeats]
-                total = sum(scale * np.nan_to_num(figures.astype(float)) for figures in each)
-                count = sum(np.isfinite(figures).astype(float) for figures in each)
-                mean = total / np.where(count, count, np.nan)
-            mean.flags.writeable = False
-            self._means[metric, epochs] = mean
+            scale = 1 if metric.endswith("seconds") else 100
+            repeats = range(self._table.about.repeats)
+            each = [self._table.figures(epochs, at, _FIGURES[metric]) for at in repeats]
+            total = sum(scale * np.nan_to_num(figures.astype(float)) for figures in each)
+            count = sum(np.isfinite(figures).astype(float) for figures in each)
+            self._means[metric, epochs] = total / np.where(count, count, np.nan)
         return self._means[metric, epochs]

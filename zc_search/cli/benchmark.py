@@ -3,18 +3,13 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from zc_search.cli.printing import plain_console
+from zc_search.cli.printing import plain_console, progress_line
 from zc_search.cli.query import Arch, BenchmarkName, Codes, look_up
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 benchmark_app = typer.Typer(
     no_args_is_help=True,
@@ -75,8 +70,8 @@ def convert(
     console = plain_console()
     start = time.perf_counter()
     try:
-        with _progress(console) as on_progress:
-            done = conversion.convert(file, to, on_progress)
+        with progress_line(console, "bytes or files") as show:
+            done = conversion.convert(file, to, lambda doing, at, of: show(at, of, doing))
     except KeyboardInterrupt:
         typer.echo(f"\nstopped; nothing was written, {file} is as it was", err=True)
         raise typer.Exit(130) from None
@@ -93,11 +88,7 @@ def convert(
 
 
 @benchmark_app.command()
-def show(
-    arch: Arch,
-    benchmark: BenchmarkName = None,
-    codes: Codes = "benchmark",
-) -> None:
+def show(arch: Arch, benchmark: BenchmarkName = None, codes: Codes = "benchmark") -> None:
     """Show everything known of an architecture: all data sets, 12 and 200 epochs, the network."""
     from rich import box
     from rich.table import Table
@@ -119,9 +110,7 @@ def show(
 
 
 @benchmark_app.command()
-def architectures(
-    benchmark: BenchmarkName = None,
-) -> None:
+def architectures(benchmark: BenchmarkName = None) -> None:
     """Print number and string of every architecture, in the benchmark's own order."""
     opened, _ = look_up("0", benchmark, "cifar10", "benchmark")
     for index in range(len(opened)):
@@ -154,26 +143,3 @@ def weights(
     typer.echo(
         f"to use them: zc_search.build_network(architecture, {dataset!r}).load_state_dict(...)"
     )
-
-
-@contextmanager
-def _progress(console: "Console") -> Iterator[Callable[[str, int, int], None]]:
-    """Yield what shows the progress: a bar in a terminal, elsewhere a line a tenth."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), Remaining())
-    tasks: dict[str, Any] = {}
-    printed: dict[str, int] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-
-        def show(doing: str, done: int, total: int) -> None:
-            if doing not in tasks:
-                tasks[doing] = bar.add_task(doing, total=total)
-            bar.update(tasks[doing], completed=done)
-            tenth = 10 * done // max(total, 1)
-            if not console.is_terminal and tenth > printed.get(doing, 0):
-                printed[doing] = tenth
-                typer.echo(f"{doing}: {10 * tenth} %", err=True)
-
-        yield show

@@ -39,16 +39,13 @@ def query(
     benchmark: BenchmarkName = None,
     dataset: Dataset = "cifar10",
     split: Annotated[
-        str | None,
-        typer.Option("--split", "-s", help="Only train, val, test, or x-valid, x-test, ori-test."),
+        str | None, typer.Option("--split", "-s", help="Only train, val, test, or x-test.")
     ] = None,
     epochs: Annotated[
-        int | None,
-        typer.Option("--epochs", "-e", help="Training's length; by default the longest."),
+        int | None, typer.Option("--epochs", "-e", help="Of the training; by default the longest.")
     ] = None,
     seed: Annotated[
-        str | None,
-        typer.Option("--seed", help="One training: 0, 1, 2, or 777, 888, 999, or random."),
+        str | None, typer.Option("--seed", help="One training: 0, 1, 2, or 777, 888, or random.")
     ] = None,
     after: Annotated[
         int | None, typer.Option("--after", min=1, help="Look after so many epochs of it.")
@@ -71,12 +68,10 @@ def query(
         typer.echo(json.dumps(_document(opened, answer), indent=2))
         return
     console = plain_console()
-    console.print(f"{answer.architecture}", soft_wrap=True)
+    console.print(str(answer.architecture), soft_wrap=True)
     moment = f"after {answer.after} of" if answer.after else "after"
-    console.print(
-        f"number {answer.number:,} of {len(opened):,}, {opened.dataset}, "
-        f"{moment} {answer.epochs} epochs",
-    )
+    place = f"number {answer.number:,} of {len(opened):,}"
+    console.print(f"{place}, {opened.dataset}, {moment} {answer.epochs} epochs")
     console.print(_table(answer))
     console.print(opened.provenance)
     if curves is not None:
@@ -140,10 +135,7 @@ def _table(answer: "Answer") -> "Table":
 
 
 def _texts(figures: dict[str, float]) -> dict[str, str]:
-    return {
-        metric: f"{value:,.5g}" if abs(value) < 1000 else f"{value:,.0f}"
-        for metric, value in figures.items()
-    }
+    return {name: f"{v:,.5g}" if abs(v) < 1000 else f"{v:,.0f}" for name, v in figures.items()}
 
 
 def _document(benchmark: "Benchmark", answer: "Answer") -> dict[str, object]:

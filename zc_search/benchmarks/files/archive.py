@@ -96,15 +96,13 @@ class Archive:
         with ExitStack() as stack:
             with reading(self.path):
                 file = stack.enter_context(self.path.open("rb"))
-                zipped = _is_zip(self.path)
-            content: Any = file
-            if self.path.suffix == ".pbz2":
-                content = stack.enter_context(bz2.open(file))
-            elif zipped:
-                content = stack.enter_context(_pickle_in_zip(file, self.path))
+            packed = _pickle_in(file, self.path)
+            content: Any = file if packed is None else stack.enter_context(packed)
             stream = PickleStream(content, str(self.path), forget=self.forget)
-            if self.path.suffix == ".pth" and not zipped:
-                _skip_torch_header(stream, self.path)
+            if packed is None:  # what torch wrote first until version 1.6
+                magic, _protocol, _sizes = [stream.load() for _ in range(3)]
+                if magic != _TORCH_MAGIC:
+                    raise BenchmarkError(f"{self.path} is not a file that torch wrote")
             for index, results in stream.entries("arch2infos"):
                 if not self.strings and "meta_archs" in stream.rest:
                     self._take_strings(stream.rest)
@@ -158,29 +156,18 @@ def _load(path: Path) -> Any:
         return PickleStream(content, str(path)).load()
 
 
-def _is_zip(path: Path) -> bool:
+def _pickle_in(file: BinaryIO, path: Path) -> IO[bytes] | None:
+    """Open the pickle in a compressed file, or in a zip archive of torch's; None of another."""
+    if path.suffix == ".pbz2":
+        return bz2.open(file)
     try:
-        return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:
-        return True  # a damaged one
-
-
-def _pickle_in_zip(file: BinaryIO, path: Path) -> IO[bytes]:
-    try:
-        archive = zipfile.ZipFile(file)
-        names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        if len(names) == 1:
-            return archive.open(names[0])
+        if zipfile.is_zipfile(file):
+            archive = zipfile.ZipFile(file)
+            (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+            return archive.open(name)
     except Exception as error:  # of a damaged archive zipfile raises whatever it comes upon
         raise BenchmarkError(
-            f"{path} is a damaged zip archive ({type(error).__name__}: {error}); download it anew"
+            f"{path} is a damaged zip archive or none of torch's ({type(error).__name__}: {error})"
         ) from error
-    raise BenchmarkError(f"{path} is a zip archive, but not one that torch wrote")
-
-
-def _skip_torch_header(stream: PickleStream, path: Path) -> None:
-    """Read past what torch wrote before the content until version 1.6."""
-    if stream.load() != _TORCH_MAGIC:
-        raise BenchmarkError(f"{path} is not a file that torch wrote")
-    stream.load()  # protocol
-    stream.load()  # sizes of C's types
+    file.seek(0)
+    return None

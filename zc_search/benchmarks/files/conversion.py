@@ -6,18 +6,19 @@ a table that is there is whole.
 """
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zc_search._utils.files import replacing, writing
 from zc_search.benchmarks.catalogue import CURVES_ENDING, Source, source_of, table_name
 from zc_search.benchmarks.files.archive import Archive, Entry
 from zc_search.benchmarks.files.records import convert_records
 from zc_search.benchmarks.files.stream import ForgottenError
-from zc_search.benchmarks.files.table import About, about_metadata, installed_version, write_table
+from zc_search.benchmarks.files.table import About, about_metadata, write_table
 from zc_search.benchmarks.files.trials import CURVES, FIGURES, KEYS, ORDER, Trial, trials_of
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.spaces import read_architecture
@@ -77,92 +78,90 @@ def _convert_archive(
     archive = Archive(file)
     md5 = archive.check_md5(lambda done: on_progress("checking", done, archive.size))
     curves = table.with_name(table.stem + CURVES_ENDING)
-    about = About(file.name, source.title, installed_version(), md5, curves.name)
+    about = About(file.name, source.title, md5, curves.name)
     with replacing(table) as part, replacing(curves) as curves_part:
         try:
-            rows = _Rows(archive, about, curves_part, on_progress)
+            rows = _read_rows(archive, about, curves_part, on_progress)
         except ForgottenError:  # all of it at once, then: more memory, the same result
-            rows = _Rows(Archive(file, forget=False), about, curves_part, on_progress)
-        rows.write_table(part)
-    return Conversion(table, curves, rows.architectures, len(rows.keys["seed"]), md5)
+            archive = Archive(file, forget=False)
+            rows = _read_rows(archive, about, curves_part, on_progress)
+        _write_rows(part, about, rows, _order(archive))
+    return Conversion(table, curves, len(np.unique(rows[:, 0])), len(rows), md5)
 
 
-class _Rows:
-    """The rows of a table; the archive is read to its end, and the curves are written."""
+def _read_rows(
+    archive: Archive, about: About, curves: Path, on_progress: OnProgress
+) -> NDArray[np.float64]:
+    """Return `KEYS` and `FIGURES` of each training, a row each, and write the curves."""
+    import pyarrow as pa
+    from pyarrow import parquet
 
-    def __init__(
-        self, archive: Archive, about: About, curves: Path, on_progress: OnProgress
-    ) -> None:
-        import pyarrow as pa
-        from pyarrow import parquet
+    fields = [(name, getattr(pa, kind)()) for name, kind in KEYS.items()]
+    fields += [(name, pa.list_(pa.float64())) for name in CURVES]
+    schema = pa.schema(fields, metadata=about_metadata(about))
+    numbers = array("d")
+    texts: dict[int, object] = {}
+    pending: list[tuple[Any, ...]] = []
+    with parquet.ParquetWriter(curves, schema, compression="zstd") as writer:
+        for entry in archive.entries():
+            for trial in _trials(archive.path, entry, texts):
+                keys = entry.architecture, *trial[:3]
+                numbers.extend((*keys, *trial.figures))
+                pending.append((*keys, *trial.curves))
+            if len(pending) >= _TOGETHER:
+                _write_curves(writer, pending)
+            on_progress("converting", entry.done, archive.size)
+        _write_curves(writer, pending)
+    if not numbers:
+        raise BenchmarkError(f"{archive.path} has no results of any architecture")
+    for index, text in texts.items():
+        if archive.strings[index : index + 1] != [text]:
+            raise BenchmarkError(f"{archive.path}: architecture {index} is not {text!r}")
+    return np.asarray(numbers).reshape(-1, len(KEYS) + len(FIGURES))
 
-        self.archive = archive
-        self.about = about
-        self.keys = {name: array("i") for name in KEYS}
-        self.figures = array("d")
-        self.architectures = 0
-        self._pending: list[tuple[int, Trial]] = []
-        self._strings: dict[int, str] = {}
-        fields = [(name, getattr(pa, kind)()) for name, kind in KEYS.items()]
-        fields += [(name, pa.list_(pa.float64())) for name in CURVES]
-        schema = pa.schema(fields, metadata=about_metadata(about))
-        with parquet.ParquetWriter(curves, schema, compression="zstd") as writer:
-            for entry in archive.entries():
-                self._add(entry)
-                on_progress("converting", entry.done, archive.size)
-                if len(self._pending) >= _TOGETHER:
-                    self._write_curves(writer)
-            self._write_curves(writer)
-        if not self.architectures:
-            raise BenchmarkError(f"{archive.path} has no results of any architecture")
-        for index, text in self._strings.items():
-            if archive.strings[index : index + 1] != [text]:
-                raise BenchmarkError(f"{archive.path}: architecture {index} is not {text!r}")
 
-    def _add(self, entry: Entry) -> None:
-        self.architectures += 1
-        which = f"{self.archive.path}: architecture {entry.architecture}"
-        for budget, state in entry.results.items():
-            text = state.get("arch_str") if isinstance(state, dict) else None
-            if not isinstance(text, str):
-                raise BenchmarkError(f"{which} has no text")
-            self._strings.setdefault(entry.architecture, text)
-            try:
-                trials = list(trials_of(budget, state, self._strings[entry.architecture]))
-            except BenchmarkError as error:
-                raise BenchmarkError(f"{which}, {budget} epochs: {error}") from error
-            for trial in trials:
-                for name, value in zip(self.keys, (entry.architecture, *trial[:3]), strict=True):
-                    self.keys[name].append(value)
-                self.figures.extend(trial.figures)
-                self._pending.append((entry.architecture, trial))
-
-    def _write_curves(self, writer: "parquet.ParquetWriter") -> None:
-        import pyarrow as pa
-
-        if not self._pending:
-            return
-        trials = [trial for _, trial in self._pending]
-        columns: list[Any] = [[index for index, _ in self._pending]]
-        columns += [[trial[at] for trial in trials] for at in range(3)]
-        columns += zip(*(trial.curves for trial in trials), strict=True)
-        arrays = [pa.array(c, t) for c, t in zip(columns, writer.schema.types, strict=True)]
-        writer.write_table(pa.Table.from_arrays(arrays, schema=writer.schema))
-        self._pending = []
-
-    def write_table(self, path: Path) -> None:
-        """Write the rows, sorted by data set, budget, architecture and seed."""
-        import pyarrow as pa
-
+def _trials(path: Path, entry: Entry, texts: dict[int, object]) -> Iterator[Trial]:
+    """Yield the trainings of an architecture, and note its text."""
+    for budget, state in entry.results.items():
         try:
-            order = [read_architecture(text).index for text in self.archive.strings]
-        except ArchitectureError as error:
-            raise BenchmarkError(f"{self.archive.path}: meta_archs: {error}") from error
-        if len(set(order)) < len(order):
-            raise BenchmarkError(f"{self.archive.path}: meta_archs lists an architecture twice")
-        keys = {name: np.asarray(values) for name, values in self.keys.items()}
-        figures = np.asarray(self.figures).reshape(-1, len(FIGURES))
-        by = np.lexsort([keys[n] for n in ("seed", "architecture", "epochs", "dataset")])
-        columns = {name: pa.array(keys[name][by], kind) for name, kind in KEYS.items()}
-        columns |= {name: pa.array(figures[by, at]) for at, name in enumerate(FIGURES)}
-        write_table(path, self.about, columns, {ORDER: np.asarray(order, "<i4").tobytes()})
+            text = texts.setdefault(entry.architecture, state["arch_str"])
+            yield from trials_of(budget, state, text)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            why = str(error)[:200]
+            if not isinstance(error, BenchmarkError):
+                why = f"not as the benchmark writes them ({type(error).__name__}: {why})"
+            raise BenchmarkError(
+                f"{path}: architecture {entry.architecture}, {budget} epochs: {why}"
+            ) from error
+
+
+def _write_curves(writer: "parquet.ParquetWriter", pending: list[tuple[Any, ...]]) -> None:
+    import pyarrow as pa
+
+    types = writer.schema.types
+    columns = [pa.array(c, t) for c, t in zip(zip(*pending, strict=True), types, strict=False)]
+    if pending:
+        writer.write_table(pa.Table.from_arrays(columns, schema=writer.schema))
+    pending.clear()
+
+
+def _order(archive: Archive) -> NDArray[np.int32]:
+    """Return `Architecture.index` of each architecture of a file."""
+    try:
+        order = [read_architecture(text).index for text in archive.strings]
+    except ArchitectureError as error:
+        raise BenchmarkError(f"{archive.path}: meta_archs: {error}") from error
+    if len(set(order)) < len(order):
+        raise BenchmarkError(f"{archive.path}: meta_archs lists an architecture twice")
+    return np.asarray(order, "<i4")
+
+
+def _write_rows(
+    path: Path, about: About, rows: NDArray[np.float64], order: NDArray[np.int32]
+) -> None:
+    import pyarrow as pa
+
+    columns = dict(zip((*KEYS, *FIGURES), rows.T, strict=True))
+    by = np.lexsort([columns[name] for name in ("seed", "architecture", "epochs", "dataset")])
+    arrays = {n: pa.array(c[by].astype(KEYS.get(n, "float64"))) for n, c in columns.items()}
+    write_table(path, about, arrays, {ORDER: order.tobytes()})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zc_search.benchmarks.files.archive import KEYS, Archive
 from zc_search.errors import BenchmarkError
@@ -40,8 +40,7 @@ def load_official(path: str | Path) -> dict[str, Any]:
     """Load a file of torch that may hold nothing but plain values, numbers and tensors.
 
     Raises:
-        BenchmarkError: There is no such file, it holds no dict, is damaged, or asks for another
-            type, which is named.
+        BenchmarkError: There is no such file, or it is damaged or asks for another type.
     """
     path = Path(path)
     if not path.is_file():
@@ -105,22 +104,9 @@ def trained_network(
         BenchmarkError: No such file, training or budget, or a file without weights, that is
             damaged or asks for more than data.
     """
-    weights, text = _result(Path(folder), index, dataset, seed, epochs)
-    network = build_network(Architecture.from_string(text), cast("DatasetName", dataset))
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise BenchmarkError(f"the weights of architecture {index} do not fit {text}") from error
-    return network
-
-
-def _result(
-    folder: Path, index: int, dataset: str, seed: int, epochs: int
-) -> tuple[dict[str, Tensor], str]:
-    """Return the weights of a training and the architecture's string."""
     if epochs not in _BUDGETS:
         raise BenchmarkError(f"epochs={epochs!r}: trainings are of 12 or 200 epochs")
-    path = folder / f"{index:06d}-FULL.pth"
+    path = Path(folder, f"{index:06d}-FULL.pth")
     if not path.is_file():
         raise BenchmarkError(
             f"{path} is not there; weights are in the folder that NAS-Bench-201-v1_1-archive "
@@ -130,17 +116,23 @@ def _result(
     try:
         results = content[_BUDGETS[epochs]]
         seeds = results["dataset_seed"]
-        if dataset not in seeds or seed not in seeds[dataset]:
+        if seed not in seeds.get(dataset, ()):
             held = "; ".join(f"{name}: {', '.join(map(str, s))}" for name, s in seeds.items())
             raise BenchmarkError(
                 f"{path} has no training on {dataset!r} with seed {seed!r}; it has {held}"
             )
         weights = results["all_results"][dataset, seed]["net_state_dict"]
-        if weights is None:
-            raise BenchmarkError(f"{path} has results but no weights")
-        return weights, results["arch_str"]
+        architecture = Architecture.from_string(results["arch_str"])
     except (AttributeError, KeyError, TypeError) as error:
         raise BenchmarkError(f"{path} is no file of the archive ({error!r})") from error
+    if weights is None:
+        raise BenchmarkError(f"{path} has results but no weights")
+    network = build_network(architecture, cast("DatasetName", dataset))
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise BenchmarkError(f"the weights in {path} do not fit {architecture}") from error
+    return network
 
 
 def _first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ import binascii
 import json
 import struct
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zc_search.benchmarks.files.archive import file_digest, reading
-from zc_search.benchmarks.files.table import About, installed_version, write_table
+from zc_search.benchmarks.files.table import About, write_table
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.spaces import ModelSpec
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import pandas as pd
 
 SHA256 = {
     "nasbench_only108.tfrecord": "4c39c3936e36a85269881d659e44e61a245babcb72cb374eacacf75d0e5f4fd1",
@@ -61,16 +61,6 @@ class Training(NamedTuple):
     parameters: int
     figures: tuple[float, ...]  # one for each of FIGURES
     end: int  # where in the file its record ends, in bytes
-
-    def spec(self) -> ModelSpec:
-        """Return the cell, or raise ArchitectureError."""
-        size = isqrt(len(self.matrix))
-        rows = [self.matrix[at : at + size] for at in range(0, size * size, size)]
-        if size * size != len(self.matrix) or set(self.matrix) - set("01"):
-            raise ArchitectureError(f"matrix: {self.matrix[:60]!r} is no square of zeros and ones")
-        return ModelSpec(
-            tuple(tuple(map(int, row)) for row in rows), tuple(self.operations.split(","))
-        )
 
 
 def read_trainings(path: Path) -> Iterator[Training]:
@@ -197,89 +187,72 @@ def convert_records(
 
     Every record's checksum is checked; that of the whole file says whether it is the published one.
     """
+    import pandas as pd
+    import pyarrow as pa
+
     with reading(file):
         size = file.stat().st_size
-    rows = _Rows()
+    numbers: dict[bytes, int] = {}
+    specs: list[str] = []
+    parameters = array("i")
+    trainings = array("d")  # cell, epochs, and FIGURES
     for training in read_trainings(file):
-        try:
-            rows.add(training)
-        except (ArchitectureError, OverflowError) as error:
-            raise BenchmarkError(f"{file}: cell {training.hash}: {error}") from error
+        name = bytes.fromhex(training.hash)
+        if name not in numbers:
+            numbers[name] = len(specs)
+            try:
+                specs.append(str(_spec(training)))
+                parameters.append(training.parameters)
+            except (ArchitectureError, OverflowError) as error:
+                raise BenchmarkError(f"{file}: cell {training.hash}: {error}") from error
+        trainings.extend((numbers[name], training.epochs, *training.figures))
         on_progress("converting", training.end, size)
-    if not rows.numbers:
+    if not numbers:
         raise BenchmarkError(f"{file} holds no training")
     digest = file_digest(file, "sha256", lambda done: on_progress("checking", done, size))
-    repeats = rows.repeats()
+    rows = np.asarray(trainings).reshape(-1, 2 + len(FIGURES))
+    frame = pd.DataFrame(rows, columns=["cell", "epochs", *FIGURES])
+    frame = frame.astype({"cell": int, "epochs": int})
+    frame["repeat"] = frame.groupby(["cell", "epochs"]).cumcount()
     about = About(
         file.name,
-        zc_search=installed_version(),
         published=digest == SHA256.get(file.name),
-        budgets=tuple(sorted(set(rows.epochs))),
-        repeats=int(repeats.max()) + 1,
+        budgets=tuple(sorted(frame["epochs"].unique().tolist())),
+        repeats=int(frame["repeat"].max()) + 1,
     )
-    write_table(table, about, rows.columns(repeats))
-    return len(rows.numbers), len(rows.epochs)
+    hashes = np.frombuffer(b"".join(numbers), ">u8").reshape(-1, 2).astype(np.uint64)
+    order = np.lexsort([hashes[:, 1], hashes[:, 0]])
+    columns = {
+        "hash_high": hashes[order, 0],
+        "hash_low": hashes[order, 1],
+        "spec": [specs[row] for row in order],
+        "parameters": np.asarray(parameters)[order],
+        **_figures(frame, order),
+    }
+    write_table(table, about, {name: pa.array(column) for name, column in columns.items()})
+    return len(numbers), len(rows)
 
 
-class _Rows:
-    """The rows of a table while the records are read."""
+def _spec(training: Training) -> ModelSpec:
+    """Return the cell of a training, or raise ArchitectureError."""
+    matrix = training.matrix
+    size = isqrt(len(matrix))
+    if size * size != len(matrix) or set(matrix) - set("01"):
+        raise ArchitectureError(f"matrix: {matrix[:60]!r} is no square of zeros and ones")
+    rows = (tuple(map(int, matrix[at : at + size])) for at in range(0, size * size, size))
+    spec = ModelSpec(tuple(rows), tuple(training.operations.split(",")))
+    if spec.function_key != training.hash or spec.infeasible:
+        raise ArchitectureError(f"{spec} has another hash, {spec.function_key}")
+    return spec
 
-    def __init__(self) -> None:
-        self.numbers: dict[bytes, int] = {}
-        self.specs: list[str] = []
-        self.parameters = array("i")
-        self.cells, self.epochs = array("i"), array("h")
-        self.figures = array("d")
 
-    def add(self, training: Training) -> None:
-        name = bytes.fromhex(training.hash)
-        number = self.numbers.get(name)
-        if number is None:
-            spec = training.spec()
-            if spec.function_key != training.hash or spec.infeasible:
-                raise ArchitectureError(f"{spec} has another hash, {spec.function_key}")
-            number = self.numbers[name] = len(self.specs)
-            self.specs.append(str(spec))
-            self.parameters.append(training.parameters)
-        self.cells.append(number)
-        self.epochs.append(training.epochs)
-        self.figures.extend(training.figures)
-
-    def columns(self, repeats: NDArray[np.int64]) -> "Mapping[str, pa.Array]":
-        """Return the columns of the cells, sorted by hash."""
-        import pyarrow as pa
-
-        hashes = np.frombuffer(b"".join(self.numbers), ">u8").reshape(-1, 2)
-        order = np.lexsort([hashes[:, 1], hashes[:, 0]])
-        return {
-            "hash_high": pa.array(hashes[order, 0].astype(np.uint64)),
-            "hash_low": pa.array(hashes[order, 1].astype(np.uint64)),
-            "spec": pa.array([self.specs[row] for row in order]),
-            "parameters": pa.array(np.asarray(self.parameters)[order]),
-            **{name: pa.array(v[order]) for name, v in self._figures(repeats).items()},
-        }
-
-    def repeats(self) -> NDArray[np.int64]:
-        """Return of each training how many of the same cell and budget came before it."""
-        keys = np.asarray(self.cells, dtype=np.int64) << 16 | np.asarray(self.epochs)
-        order = np.argsort(keys, kind="stable")
-        _, firsts, counts = np.unique(keys[order], return_index=True, return_counts=True)
-        repeats = np.empty_like(order)
-        repeats[order] = np.arange(len(keys)) - np.repeat(firsts, counts)
-        return repeats
-
-    def _figures(self, repeats: NDArray[np.int64]) -> Mapping[str, NDArray[Any]]:
-        """Return a column each budget, repeat and figure, in single precision if that is exact."""
-        cells, epochs = np.asarray(self.cells), np.asarray(self.epochs)
-        figures = np.asarray(self.figures).reshape(-1, len(FIGURES))
-        columns: dict[str, NDArray[Any]] = {}
-        for budget in np.unique(epochs):
-            for repeat in range(int(repeats[epochs == budget].max()) + 1):
-                rows = (epochs == budget) & (repeats == repeat)
-                for at, name in enumerate(FIGURES):
-                    column = np.full(len(self.specs), np.nan)
-                    column[cells[rows]] = figures[rows, at]
-                    single = column.astype(np.float32)
-                    exact = np.array_equal(single, column, equal_nan=True)
-                    columns[column_name(int(budget), repeat, name)] = single if exact else column
-        return columns
+def _figures(frame: "pd.DataFrame", order: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """Return a column each budget, repeat and figure, in single precision if that is exact."""
+    columns = {}
+    places: Any = frame.groupby(["epochs", "repeat"])
+    for (epochs, repeat), group in places:
+        for figure, column in group.set_index("cell")[[*FIGURES]].reindex(order).items():
+            single = column.astype("float32")
+            kept = single if single.astype(float).equals(column) else column
+            columns[column_name(epochs, repeat, figure)] = kept.to_numpy()
+    return columns

@@ -6,6 +6,7 @@ It carries what it was made of (`About`) and a digest of its figures.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,13 +29,13 @@ class About(NamedTuple):
 
     source: str  # name of the file that was converted
     title: str = "NAS-Bench-101"
-    zc_search: str = "unknown"  # version that converted it
     md5: str | None = None  # None for a folder, or where the file's name has no digits
     curves: str = ""  # name of the file of curves beside the table
     published: bool | None = None  # whether the checksum is the one that the authors publish
     budgets: tuple[int, ...] = ()  # epochs of the trainings, where the rows do not say so
     repeats: int = 0  # most trainings of one cell with one budget, where the rows do not say so
     digest: str = ""  # SHA-256 of the figures
+    zc_search: str = "unknown"  # version that converted it
 
 
 class ConvertedTable:
@@ -142,12 +143,6 @@ def write_table(
 
 def about_metadata(about: About) -> dict[bytes, bytes]:
     """Return what a file of Arrow's says of itself."""
+    with suppress(PackageNotFoundError):
+        about = about._replace(zc_search=version("zc-search"))
     return {ABOUT: json.dumps({"schema": SCHEMA, **about._asdict()}).encode()}
-
-
-def installed_version() -> str:
-    """Return the version of zc-search."""
-    try:
-        return version("zc-search")
-    except PackageNotFoundError:
-        return "unknown"

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import isnan
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,7 +41,6 @@ ORDER = b"architectures"
 
 _NAN = float("nan")
 _LONGEST = 10_000  # epochs; more are a damaged file's
-_SEEDS = range(2**31)
 
 
 class Trial(NamedTuple):
@@ -55,50 +53,47 @@ class Trial(NamedTuple):
     curves: tuple[list[float] | None, ...]
 
 
-def trials_of(budget: int, state: Mapping[str, Any], text: str) -> Iterator[Trial]:
+def trials_of(budget: int, state: Mapping[str, Any], text: object) -> Iterator[Trial]:
     """Yield the trainings in what ``ArchResults.state_dict()`` gives, all of `budget` epochs.
 
-    Raises:
-        BenchmarkError: It is not of the architecture `text`, or not such a dict.
+    Of what is no such dict, or of another architecture than `text`, it raises whatever comes up.
     """
-    try:
-        yield from _trials(budget, state, text)
-    except BenchmarkError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise BenchmarkError(
-            "its results are not as the benchmark writes them "
-            f"({type(error).__name__}: {str(error)[:200]})"
-        ) from error
-
-
-def _trials(budget: int, state: Mapping[str, Any], text: str) -> Iterator[Trial]:
     if state["arch_str"] != text:
         raise BenchmarkError(f"its results are of {state['arch_str']!s:.120}")
     for dataset, seeds in state["dataset_seed"].items():
         if dataset not in DATASETS:
             raise BenchmarkError(f"it was trained on {dataset!r:.40}, not on one of {DATASETS}")
         for seed in seeds:
-            if type(seed) is not int or seed not in _SEEDS:
+            if type(seed) is not int or seed not in range(2**31):
                 raise BenchmarkError("a training seed must be an int below 2^31")
-            yield _trial(budget, dataset, seed, state["all_results"][dataset, seed])
+            result = state["all_results"][dataset, seed]
+            epochs = result["epochs"]
+            if type(epochs) is not int or epochs != budget or not 1 <= epochs <= _LONGEST:
+                of = (
+                    f"{epochs} epochs"
+                    if type(epochs) is int
+                    else f"a {type(epochs).__name__} of epochs"
+                )
+                raise BenchmarkError(f"a training of {of} is listed under {budget}")
+            curves = _curves_of(result, epochs)
+            yield Trial(DATASETS.index(dataset), epochs, seed, _ends(result, curves), curves)
 
 
-def _trial(budget: int, dataset: str, seed: int, result: Mapping[str, Any]) -> Trial:
-    epochs = result["epochs"]
-    if type(epochs) is not int or epochs != budget or not 1 <= epochs <= _LONGEST:
-        of = f"{epochs} epochs" if type(epochs) is int else f"a {type(epochs).__name__} of epochs"
-        raise BenchmarkError(f"a training of {of} is listed under {budget}")
-    curves: list[list[float] | None] = [
-        _curve(result[key], range(epochs))
-        for key in ("train_losses", "train_acc1es", "train_times")
-    ]
-    for name in SETS[1:]:
-        known = name in result["eval_names"]
+def _curves_of(result: Mapping[str, Any], epochs: int) -> tuple[list[float] | None, ...]:
+    curves: list[list[float] | None] = []
+    for name in SETS:
+        kind = "train" if name == "train" else "eval"
+        keys = range(epochs) if name == "train" else _keys(name, epochs)
+        known = name == "train" or name in result["eval_names"]
         curves += [
-            _curve(result[key], _keys(name, epochs)) if known else None
-            for key in ("eval_losses", "eval_acc1es", "eval_times")
+            _curve(result[f"{kind}_{what}"], keys) if known else None
+            for what in ("losses", "acc1es", "times")
         ]
+    return tuple(curves)
+
+
+def _ends(result: Mapping[str, Any], curves: tuple[list[float] | None, ...]) -> tuple[float, ...]:
+    """Return the figures of a training, one for each of FIGURES."""
     figures = []
     for name, curve in zip(CURVES, curves, strict=True):
         if curve is None:
@@ -107,21 +102,14 @@ def _trial(budget: int, dataset: str, seed: int, result: Mapping[str, Any]) -> T
             figures.append(sum(curve) if name.endswith("seconds") else curve[-1])
     latency = result["latency"]
     mean_latency = float(sum(latency) / len(latency)) if latency else _NAN
-    figures += [float(result["flop"]), float(result["params"]), mean_latency]
-    return Trial(DATASETS.index(dataset), epochs, int(seed), tuple(figures), tuple(curves))
+    return (*figures, float(result["flop"]), float(result["params"]), mean_latency)
 
 
 def _curve(values: Mapping[Any, Any] | None, keys: Sequence[Any]) -> list[float] | None:
     if not values:
         return None
-    try:
-        found = itemgetter(*keys)(values)
-        curve = list(found) if len(keys) > 1 else [found]  # one is not put into a tuple
-    except KeyError:
-        curve = [values.get(key, _NAN) for key in keys]
-        if all(isnan(value) for value in curve):
-            return None
-    return [float(value) for value in curve]
+    curve = [float(values.get(key, _NAN)) for key in keys]
+    return None if all(map(isnan, curve)) else curve
 
 
 @lru_cache(maxsize=32)
@@ -140,7 +128,7 @@ class TrialTable(ConvertedTable):
     def __init__(self, path: Path) -> None:
         super().__init__(path, (*KEYS, *FIGURES))
         self.seeds: list[int] = np.unique(self.column("seed")).tolist()
-        self._found: dict[tuple[str, int], tuple[NDArray[Any], NDArray[Any]]] = {}
+        self._trained: dict[tuple[str, int], NDArray[np.bool_]] = {}
 
     def _check(self) -> None:
         if ORDER not in self.metadata:
@@ -161,23 +149,21 @@ class TrialTable(ConvertedTable):
 
     def trained(self, dataset: str, epochs: int) -> NDArray[np.bool_]:
         """Return which trainings there are, (architectures, seeds)."""
-        found = np.zeros((len(self.order), len(self.seeds)), bool)
-        found[self._places(dataset, epochs)] = True
-        return found
+        if (dataset, epochs) not in self._trained:
+            known = np.isfinite(self._spread(dataset, epochs, self.column("seed")))
+            self._trained[dataset, epochs] = known
+        return self._trained[dataset, epochs]
 
     def figures(self, dataset: str, epochs: int, figure: str) -> NDArray[np.float64]:
         """Return one of `FIGURES` of every training, (architectures, seeds), NaN where none is."""
+        return self._spread(dataset, epochs, self.column(figure))
+
+    def _spread(self, dataset: str, epochs: int, column: NDArray[Any]) -> NDArray[np.float64]:
         found = np.full((len(self.order), len(self.seeds)), np.nan)
         rows = self._groups.get((dataset, epochs), slice(0, 0))
-        found[self._places(dataset, epochs)] = self.column(figure)[rows]
+        seeds = np.searchsorted(self.seeds, self.column("seed")[rows])
+        found[self.column("architecture")[rows], seeds] = column[rows]
         return found
-
-    def _places(self, dataset: str, epochs: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        if (dataset, epochs) not in self._found:
-            rows = self._groups.get((dataset, epochs), slice(0, 0))
-            seeds = np.searchsorted(self.seeds, self.column("seed")[rows])
-            self._found[dataset, epochs] = self.column("architecture")[rows], seeds
-        return self._found[dataset, epochs]
 
     def curves(self, architecture: int) -> list[dict[str, Any]]:
         """Return the curves of an architecture's trainings, one dict each, in no order."""
