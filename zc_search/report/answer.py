@@ -14,10 +14,7 @@ from zc_search.report.tables import Trials, as_trials
 if TYPE_CHECKING:
     from zc_search.study.result import Best, SearchResult
 
-_RANKED_BY = {
-    "aggregate": "accuracy-free aggregate",
-    "transferred": "ensemble of another data set",
-}
+_RANKED_BY = {"aggregate": "accuracy-free aggregate", "transferred": "ensemble of another data set"}
 
 
 class Fact(NamedTuple):
@@ -30,23 +27,14 @@ class Fact(NamedTuple):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a search found, in words and numbers.
-
-    Attributes:
-        heading: What the architecture is best at.
-        architecture: Its string; None where no trial was feasible.
-        summary: The finding in a sentence or two.
-        interval: Positions within [0, 100] of ``low, high, predicted, true`` on a common scale;
-            None without a prediction.
-        facts: About the architecture.
-        effort: About the search.
-        caveats: What must be known before any of it is believed.
-    """
+    """What a search found, in words and numbers, and what to know before any of it is believed."""
 
     heading: str
     architecture: str | None
+    """None where no trial was feasible."""
     summary: str
     interval: Mapping[str, float] | None
+    """Positions within [0, 100] of ``low, high, predicted, true``; None without a prediction."""
     facts: tuple[Fact, ...]
     effort: tuple[Fact, ...]
     caveats: tuple[str, ...]
@@ -170,9 +158,8 @@ def _in_sample(result: SearchResult, trials: Trials, held_out: pd.DataFrame | No
     if held_out is not None:
         own = trials.table["architecture"] == best.architecture
         keys = trials.table.loc[own, "function_key"]
-        found = held_out[
-            held_out["function_key"].isin(keys) & (held_out["how"] == "cross-validated")
-        ]
+        unseen = held_out[held_out["how"] == "cross-validated"]
+        found = unseen[unseen["function_key"].isin(keys)]
         if len(found):
             text += (
                 f" Fitted without it, in cross-validation, the prediction was "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,8 @@ from zc_search.spaces.nasbench201.drawing import drawing_or_none
 
 if TYPE_CHECKING:
     from zc_search.study.result import SearchResult
+
+T = TypeVar("T")
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 
@@ -145,12 +147,8 @@ def plot_compared_progress(
 
     Runs without what the first one has to follow are left out, and named.
     """
-    infos = {}
-    for name, result in zip(run_names(results), results, strict=True):
-        with suppress(ReportError):
-            infos[name] = get_progress_info(as_trials(result), against)
-    if not infos:
-        raise ReportError("no run has an accuracy or an objective to follow")
+    nothing = "no run has an accuracy or an objective to follow"
+    infos = _by_run(results, lambda r: get_progress_info(as_trials(r), against), nothing)
     measured = [info.name for info in infos.values() if info.name in METRICS]
     column = next(iter(measured), next(iter(infos.values())).name)
     kept = {name: info for name, info in infos.items() if info.name == column}
@@ -180,12 +178,8 @@ def plot_compared_progress(
 
 def plot_compared_tau(results: Sequence[SearchResult]) -> go.Figure:
     """Plot Kendall's tau of each proxy with the true accuracy, in each run."""
-    found = {}
-    for name, result in zip(run_names(results), results, strict=True):
-        with suppress(ReportError):
-            found[name] = get_kendall_info(as_trials(result)).set_index("proxy")
-    if not found:
-        raise ReportError("no run has true accuracies")
+    nothing = "no run has true accuracies"
+    found = _by_run(results, lambda r: get_kendall_info(as_trials(r)).set_index("proxy"), nothing)
     order = pd.concat(found.values()).groupby("proxy")["kendall_tau"].mean().sort_values()
     return _intervals(
         found,
@@ -200,14 +194,8 @@ def plot_compared_tau(results: Sequence[SearchResult]) -> go.Figure:
 
 def plot_compared_quality(results: Sequence[SearchResult]) -> go.Figure:
     """Plot how well ensembles and baselines rank what they have not seen, in each run."""
-    named = {"kendall_tau_low": "low", "kendall_tau_high": "high"}
-    found = {}
-    for name, result in zip(run_names(results), results, strict=True):
-        if result.ensemble is not None and not result.ensemble.quality.empty:
-            quality = result.ensemble.quality.dropna(subset=["kendall_tau"])
-            found[name] = quality.rename(columns=named).set_index("predictor")
-    if not found:
-        raise ReportError("no run has an ensemble that was judged on held-out architectures")
+    nothing = "no run has an ensemble that was judged on held-out architectures"
+    found = _by_run(results, _get_quality, nothing)
     return _intervals(
         found,
         list(dict.fromkeys(pd.concat(found.values()).index))[::-1],
@@ -219,14 +207,30 @@ def plot_compared_quality(results: Sequence[SearchResult]) -> go.Figure:
     )
 
 
+def _get_quality(result: SearchResult) -> pd.DataFrame:
+    """Return ``kendall_tau, low, high`` of the ensemble and its baselines."""
+    if result.ensemble is None or result.ensemble.quality.empty:
+        raise ReportError("there is no ensemble that was judged")
+    named = {"kendall_tau_low": "low", "kendall_tau_high": "high"}
+    quality = result.ensemble.quality.dropna(subset=["kendall_tau"])
+    return quality.rename(columns=named).set_index("predictor")
+
+
+def _by_run(
+    results: Sequence[SearchResult], read: Callable[[SearchResult], T], nothing: str
+) -> dict[str, T]:
+    """Return what is read of each run that has it; where none has, that is the error."""
+    found = {}
+    for name, result in zip(run_names(results), results, strict=True):
+        with suppress(ReportError):
+            found[name] = read(result)
+    if not found:
+        raise ReportError(nothing)
+    return found
+
+
 def _intervals(
-    found: Mapping[str, pd.DataFrame],
-    order: list[str],
-    *,
-    title: str,
-    alt: str,
-    caption: str,
-    x: str,
+    found: Mapping[str, pd.DataFrame], order: list[str], *, alt: str, x: str, **said: Any
 ) -> go.Figure:
     """Plot ``kendall_tau, low, high`` of each run, a row an index, the first of `order` lowest."""
     values = [
@@ -243,9 +247,8 @@ def _intervals(
         )
     return style.figure(
         traces,
-        title=title,
         alt=f"{alt}: {'; '.join(values)}.",
-        caption=caption,
+        **said,
         height=120 + 36 * len(order),
         xaxis={"title": {"text": x}},
         yaxis=style.rows(order),

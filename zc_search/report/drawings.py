@@ -49,19 +49,15 @@ WIDTHS = {"wide": 1000, "half": 640, "small": 480}
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that may be drawn, or several to choose from.
-
-    Attributes:
-        id: What it is called on a page and in files.
-        title: Its heading where none of them can be drawn.
-        draws: How it is made, or each of them by what a button says.
-        layout: Its share of a page's width.
-    """
+    """A figure that may be drawn, or several to choose from."""
 
     id: str
     title: str
+    """Its heading where none of them can be drawn."""
     draws: Draw | Mapping[str, Draw]
+    """How it is made, or each of them by what a button says."""
     layout: Layout = "wide"
+    """Its share of a page's width."""
 
     @property
     def file(self) -> str:
@@ -95,13 +91,7 @@ def held_out_or_none(result: SearchResult) -> pd.DataFrame | None:
 def run_drawings(
     result: SearchResult, held_out: pd.DataFrame | None, curve: pd.DataFrame | None = None
 ) -> dict[str, Drawing]:
-    """Return the figures of a run by id, in the order of the report.
-
-    Args:
-        result: Of the search.
-        held_out: See `held_out_or_none`.
-        curve: From `zc_search.ensemble.learning_curve`; without one it is not among them.
-    """
+    """Return the figures of a run by id, in the report's order; that of `curve` if there is one."""
     trials, optimum = as_trials(result), result.optimum
     accuracies = trials.metric is not None and not trials.distinct.empty
     proxies = trials.proxies if accuracies else ()
@@ -109,27 +99,20 @@ def run_drawings(
     labels = choices(result.config.study.workers).items()
     progress = {label: partial(plot_progress, trials, key, optimum) for key, label in labels}
     title = "Kendall's tau with the true accuracy"
+    correlations = partial(plot_rank_correlations, trials)
+    predicted = partial(plot_predicted_against_true, held_out)
     drawings = [
         Drawing("pareto", "Two or three columns", partial(plot_pareto, trials)),
         Drawing("parallel", "All proxies side by side", partial(plot_parallel_coordinates, trials)),
         Drawing("tau", title, partial(plot_kendall_tau, trials), beside),
-        Drawing(
-            "correlations",
-            "Which proxies say the same",
-            partial(plot_rank_correlations, trials),
-            beside,
-        ),
+        Drawing("correlations", "Which proxies say the same", correlations, beside),
         *(
-            Drawing(
-                f"proxy-{place}", name, partial(plot_proxy_against_accuracy, trials, name), "small"
-            )
-            for place, name in enumerate(proxies)
+            Drawing(f"proxy-{n}", p, partial(plot_proxy_against_accuracy, trials, p), "small")
+            for n, p in enumerate(proxies)
         ),
         Drawing("weights", "Weights", partial(plot_weights, result)),
-        Drawing(
-            "predicted", "Predicted against true, held out", _unseen(held_out, "predicted"), "half"
-        ),
-        Drawing("residuals", "Residuals, held out", _unseen(held_out, "residuals"), "half"),
+        Drawing("predicted", "Predicted against true, held out", predicted, "half"),
+        Drawing("residuals", "Residuals, held out", partial(plot_residuals, held_out), "half"),
         Drawing("progress", "Best so far", progress),
         Drawing("hypervolume", "Hypervolume", partial(plot_hypervolume, trials), "half"),
         Drawing("distinct", "Distinct architectures", partial(plot_distinct, trials), "half"),
@@ -144,26 +127,10 @@ def run_drawings(
     return {drawing.id: drawing for drawing in drawings}
 
 
-def _unseen(held_out: pd.DataFrame | None, which: Literal["predicted", "residuals"]) -> Draw:
-    if held_out is None:
-        return partial(_refuse, "no architecture was held out, so nothing honest can be shown")
-    draw = plot_predicted_against_true if which == "predicted" else plot_residuals
-    return partial(draw, held_out)
-
-
-def _refuse(why: str) -> go.Figure:
-    raise ReportError(why)
-
-
 def write_pictures(drawings: Iterable[Drawing], folder: str | Path) -> list[Path]:
     """Write every figure that can be drawn as PNG, by Kaleido and an installed Chromium.
 
-    A figure that there are several of to choose from gives a file each. Returns the files, in the
-    order of the drawings.
-
-    Raises:
-        ReportError: The package ``kaleido`` or a browser is missing, or the folder cannot be
-            written to.
+    A figure that there are several of to choose from gives a file each.
     """
     try:
         import kaleido

@@ -1,6 +1,6 @@
 """How figures look: colours that all readers can tell apart, labels with units, one template."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,32 +10,14 @@ from numpy.typing import ArrayLike
 
 # Okabe and Ito 2008, Color Universal Design; black and yellow left out, as one of them is
 # invisible on either background.
-BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = PALETTE = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#D55E00",
-    "#56B4E9",
-    "#CC79A7",
-)
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
+BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = PALETTE
 GREY = "#8a929c"
 
-ACCURACY_SCALE = [
-    [0.0, "#482475"],
-    [0.25, "#355f8d"],
-    [0.5, "#21918c"],
-    [0.75, "#44bf70"],
-    [1.0, "#e8d52a"],
-]
+ACCURACY_SCALE = ["#482475", "#355f8d", "#21918c", "#44bf70", "#e8d52a"]
 """Viridis, cut where it would vanish on black or on white."""
 
-CORRELATION_SCALE = [
-    [0.0, "#b35806"],
-    [0.25, "#f1a340"],
-    [0.5, "#f7f7f7"],
-    [0.75, "#67a9cf"],
-    [1.0, "#0b559f"],
-]
+CORRELATION_SCALE = ["#b35806", "#f1a340", "#f7f7f7", "#67a9cf", "#0b559f"]
 """Diverging from brown to blue, which colour-blind readers tell apart."""
 
 BRIGHTER = {
@@ -239,6 +221,25 @@ def interval_marks(
     hover = {"hovertemplate": "%{y}: %{x:.3f}<extra></extra>"}
     own = {"mode": "markers", "marker": marker, "error_x": bars, **hover}
     return go.Scatter(x=table[x], y=list(y), **own | more)
+
+
+def parted_marks(
+    parts: Mapping[str, tuple[pd.DataFrame, str, str]], x: str, y: str
+) -> list[go.Scatter]:
+    """Return `interval_marks` of the rows of each part, in its colour and with its symbol."""
+    return [
+        interval_marks(
+            table,
+            x,
+            table[y],
+            {"size": 10, "color": color, "symbol": symbol},
+            name=name,
+            text=[f"{row.low:.3f} to {row.high:.3f}" for row in table.itertuples()],
+            hovertemplate="%{y}: %{x:.3f} (%{text})<extra></extra>",
+        )
+        for name, (table, color, symbol) in parts.items()
+        if len(table)
+    ]
 
 
 def rows(order: Iterable[str]) -> dict[str, Any]:

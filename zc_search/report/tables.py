@@ -43,17 +43,13 @@ BOOKKEEPING = (
 
 @dataclass(frozen=True)
 class Trials:
-    """A table of trials, and what its columns mean.
-
-    Attributes:
-        table: One row a trial, in their order.
-        objectives: What the search optimised, with its direction; empty where it is not known.
-        metric: The column of true accuracies, in percent; None where there are none.
-    """
+    """A table of trials, one row each, and what its columns mean."""
 
     table: pd.DataFrame
     objectives: Mapping[str, Direction]
+    """What the search optimised; empty where it is not known."""
     metric: str | None
+    """The column of true accuracies, in percent; None where there are none."""
 
     @cached_property
     def _named(self) -> list[str]:
@@ -142,26 +138,16 @@ class Trials:
 def as_trials(
     source: SearchResult | pd.DataFrame | Trials,
     *,
-    metric: str | None = None,
     objectives: Mapping[str, Direction] | None = None,
 ) -> Trials:
-    """Return the trials of a result, or a table as trials.
-
-    Args:
-        source: A result, or a table with one row a trial; see `SearchResult.trials`.
-        metric: Column of true accuracies; that of the configuration, or ``val_accuracy``.
-        objectives: What was optimised, for a table.
-
-    Raises:
-        ReportError: The source is neither.
-    """
+    """Return the trials of a result, or a table as trials, with what was optimised."""
     if isinstance(source, Trials):
         return source
     if isinstance(source, pd.DataFrame):
-        table, wanted = source, metric or "val_accuracy"
+        table, wanted = source, "val_accuracy"
     elif hasattr(source, "trials") and hasattr(source, "config"):
-        table, wanted = source.trials, metric or source.config.benchmark.metric
-        objectives = objectives or {o.name: o.direction for o in source.config.active_objectives}
+        table, wanted = source.trials, source.config.benchmark.metric
+        objectives = {o.name: o.direction for o in source.config.active_objectives}
     else:
         raise ReportError(
             f"a figure is drawn from a SearchResult or a table of trials, "
@@ -183,12 +169,8 @@ def plain(value: Any) -> Any:
     """Return what JSON can hold: NaN as null, an infinity as its name in JavaScript."""
     if value is None or value is pd.NA or value is pd.NaT:
         return None
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        if math.isnan(value):
-            return None
-        return float(value) if math.isfinite(value) else ("-Infinity" if value < 0 else "Infinity")
-    return str(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "-Infinity" if value < 0 else "Infinity"
+    return value if isinstance(value, bool | int | float) else str(value)

@@ -47,13 +47,9 @@ def table(
     rows: Iterable[Iterable[object]],
     *below: str,
 ) -> Group:
-    """Return a table under its title; a column that folds gives way where there is no room.
+    """Return a table under a line of title, above lines that explain it; nothing in it is markup.
 
-    Args:
-        title: One line, which is not folded to the table's width.
-        columns: Heading of each, and its alignment: ``left``, ``right``, or ``fold``.
-        rows: A cell a column; nothing in them is markup.
-        *below: Lines that explain it.
+    A column is a heading and its alignment: ``left``, ``right``, or ``fold`` where it gives way.
     """
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading, align in columns:
@@ -115,10 +111,7 @@ def around(row: Row, name: str, shown: Callable[[float], str] = decimal, between
 def weights(ensemble: Ensemble, most: int | None = None, name: str = "Ensemble") -> Group:
     """Return the weights with their intervals, or importances, the heaviest first.
 
-    Args:
-        ensemble: Whose weights.
-        most: How many: those of the proxies and, of the others, the heaviest; by default all.
-        name: What to call it.
+    Of more than `most`, those of the proxies and, of the others, the heaviest are shown.
     """
     rows = ensemble.weights
     value, spread = map(str, rows.columns[1:3])
@@ -146,12 +139,7 @@ def weights(ensemble: Ensemble, most: int | None = None, name: str = "Ensemble")
 
 
 def quality(rows: pd.DataFrame, *, regret: bool = True) -> Group:
-    """Return figures of quality with their 90 % intervals, a row a predictor.
-
-    Args:
-        rows: See `Ensemble.quality`.
-        regret: Whether that of the first few is among them.
-    """
+    """Return `Ensemble.quality` with its 90 % intervals, a row a predictor."""
     top_k = rows["top_k"].dropna()
     regret = regret and len(top_k) > 0
     title = f"Rank correlation with the true accuracy; {rows['judged'].iloc[0]}"
@@ -170,10 +158,7 @@ def ranked(rows: pd.DataFrame, target: str, top: int) -> Group:
     """Return the first of a ranking, and what its abbreviations mean."""
     first, known = rows.head(top), target in rows
     columns = [("rank", "right"), ("cell", "left"), ("predicted %", "right")]
-    columns += [
-        ("90 % interval", "right"),
-        *([("true %", "right"), ("true rank", "right")] * known),
-    ]
+    columns += [("90 % interval", "right"), *[("true %", "right"), ("true rank", "right")] * known]
     cells = []
     for row in first.to_dict("records"):
         star = " *" if row.get("in_sample") is True else ""
@@ -213,7 +198,6 @@ def curve(summary: pd.DataFrame) -> Group:
 
 def comparison(summary: pd.DataFrame) -> Group:
     """Return figures of fits to the front and to random rows, one predictor after the other."""
-    predictors = dict.fromkeys(_ensembles_first(summary)["predictor"])
     cells = [
         [
             row["predictor"],
@@ -222,8 +206,8 @@ def comparison(summary: pd.DataFrame) -> Group:
             around(row, "spearman"),
             around(row, "top_k_regret", percent),
         ]
-        for predictor in predictors
-        for row in summary[summary["predictor"] == predictor].to_dict("records")
+        for _, rows in _ensembles_first(summary).groupby("predictor", sort=False)
+        for row in rows.to_dict("records")
     ]
     columns = [("predictor", "left"), ("fitted to", "left"), ("Kendall's tau", "right")]
     columns += [("Spearman", "right"), ("regret of top 10, %", "right")]
@@ -335,12 +319,7 @@ def _print_best(console: Console, best: Best) -> None:
 
 
 class TerminalListener:
-    """Shows a search's plan, then a progress bar; a context manager puts the bar away.
-
-    Args:
-        console: Where the plan goes.
-        progress: Where the bar goes, if it is a terminal.
-    """
+    """Shows a search's plan, then a bar if `progress` is a terminal; a context puts it away."""
 
     def __init__(self, console: Console, progress: Console) -> None:
         self._console = console

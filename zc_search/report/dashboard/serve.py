@@ -30,33 +30,19 @@ TRIES = 100
 
 @dataclass(frozen=True)
 class Opened:
-    """A storage, and what to say of it.
-
-    Attributes:
-        storage: The storage.
-        shown: Its address, without a password.
-        studies: The numbers that Optuna gave its studies, by name.
-        folder: Of the run, if it is one's.
-        notes: What a user should know, a sentence each.
-    """
+    """A storage, and what to say of it."""
 
     storage: BaseStorage
     shown: str
+    """Its address, without a password."""
     studies: dict[str, int]
+    """The numbers that Optuna gave its studies, by name."""
     folder: Path | None = None
     notes: tuple[str, ...] = ()
 
 
 def open_source(source: str) -> Opened:
-    """Open a run's folder or a storage; the study of a finished run is dressed anew.
-
-    Args:
-        source: Path of a folder or of a journal, or URL of a storage.
-
-    Raises:
-        StudyError: There is no such run or storage, or it cannot be read.
-        ConfigError: The run's ``config.toml`` is of another version.
-    """
+    """Open a run's folder, a journal or a storage's URL; a finished run's study is dressed anew."""
     if "://" in source or journal_path(source) is not None:
         storage = open_storage(source, create=False)
         return Opened(storage, without_passwords(source), _studies(storage))
@@ -124,14 +110,8 @@ def make_dashboard(
 ) -> WSGIServer:
     """Return a server of Optuna's dashboard that listens; ``serve_forever`` starts it.
 
-    Args:
-        storage: What it shows.
-        host: Address to listen on.
-        port: The first port to try; where it is taken, the next free one is used. 0: any.
-        folder: Of a run, whose `FILES` are served too.
-
-    Raises:
-        ZcSearchError: The address cannot be had.
+    Where the port is taken the next free one is used; 0 is any. Of a run's folder `FILES` are
+    served too.
     """
     from optuna_dashboard import wsgi
 

@@ -41,19 +41,7 @@ def plot_weights(source: SearchResult | Ensemble | pd.DataFrame) -> go.Figure:
         "sign is settled": (info[certain], style.BLUE, "circle"),
         "interval includes 0": (info[~certain], style.GREY, "circle-open"),
     }
-    traces = [
-        style.interval_marks(
-            part,
-            value,
-            part["feature"],
-            {"size": 10, "color": color, "symbol": symbol},
-            name=name,
-            text=[f"{r.low:.3f} to {r.high:.3f}" for r in part.itertuples()],
-            hovertemplate="%{y}: %{x:.3f} (%{text})<extra></extra>",
-        )
-        for name, (part, color, symbol) in parts.items()
-        if len(part)
-    ]
+    traces = style.parted_marks(parts, value, "feature")
     unit = getattr(getattr(source, "ensemble", source), "unit", "for a standard deviation")
     caption = (
         f"In {unit}. Bars are 90 % intervals; proxies that say the same share their weight, so "
@@ -98,20 +86,22 @@ def _get_weights(source: SearchResult | Ensemble | pd.DataFrame) -> pd.DataFrame
     return table.loc[heaviest.sort_values(kind="stable").index].reset_index(drop=True)
 
 
-def plot_predicted_against_true(source: SearchResult | pd.DataFrame) -> go.Figure:
+def plot_predicted_against_true(source: SearchResult | pd.DataFrame | None) -> go.Figure:
     """Plot predicted against true accuracy of architectures that no fit had seen.
 
     Args:
-        source: A result, or a table with ``predicted``, ``true`` and ``how`` it was held out.
+        source: A result, or a table with ``predicted``, ``true`` and ``how`` it was held out;
+            None where nothing was.
 
     Raises:
         ReportError: Nothing was held out.
     """
     table = _get_held_out(source)
     both = np.concatenate([table["true"], table["predicted"]])
+    ends = [float(both.min()), float(both.max())]
     diagonal = go.Scatter(
-        x=[float(both.min()), float(both.max())],
-        y=[float(both.min()), float(both.max())],
+        x=ends,
+        y=ends,
         mode="lines",
         line={"color": style.GREY, "dash": "dot", "width": 1.5},
         name="predicted = true",
@@ -136,7 +126,7 @@ def plot_predicted_against_true(source: SearchResult | pd.DataFrame) -> go.Figur
     )
 
 
-def plot_residuals(source: SearchResult | pd.DataFrame) -> go.Figure:
+def plot_residuals(source: SearchResult | pd.DataFrame | None) -> go.Figure:
     """Plot true minus predicted accuracy against the prediction, for held-out architectures.
 
     Args:
@@ -169,16 +159,16 @@ def _points(table: pd.DataFrame, x: str, y: pd.Series, hovered: str) -> list[go.
         color, symbol = _MARKS.get(str(how), (style.GREEN, "square"))
         cells = rows["architecture"] if "architecture" in rows else [""] * len(rows)
         marker = {"size": 7, "color": color, "symbol": symbol, "opacity": 0.7}
+        shown = {"hover": f"{hovered} %", "name": how, "marker": marker}
         names = [compact(str(cell)) for cell in cells]
-        hover = f"{hovered} %"
-        traces.append(
-            style.points(rows[x], y[mask], rows.index, names, hover, name=how, marker=marker)
-        )
+        traces.append(style.points(rows[x], y[mask], rows.index, names, **shown))
     return traces
 
 
-def _get_held_out(source: SearchResult | pd.DataFrame) -> pd.DataFrame:
+def _get_held_out(source: SearchResult | pd.DataFrame | None) -> pd.DataFrame:
     """Return ``true``, ``predicted`` and ``how`` of at least one row, both finite."""
+    if source is None:
+        raise ReportError("no architecture was held out, so nothing honest can be shown")
     if isinstance(source, pd.DataFrame):
         if missing := {"predicted", "true"} - set(source.columns):
             raise ReportError(f"the table has no column {min(missing)!r}")

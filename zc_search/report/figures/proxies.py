@@ -49,6 +49,7 @@ def plot_proxy_against_accuracy(
     rows, score, accuracy = rows[both], score[both], accuracy[both]
     tau, rho = _signed(kendall_tau(score, accuracy)), _signed(spearman(score, accuracy))
     hover = "%{x:.5g}, %{y:.2f} %"
+    axes = {"xaxis": style.axis(score), "yaxis": style.axis(accuracy)}
     marker = {"size": 6, "color": style.BLUE, "opacity": 0.6}
     trace = style.points(
         score, accuracy, rows.index, trials.names(rows), hover, marker=marker, showlegend=False
@@ -60,12 +61,7 @@ def plot_proxy_against_accuracy(
         f"Kendall's tau {tau}, Spearman {rho}.",
         caption=style.OUTSIDE,
         height=260,
-        **style.xy(
-            style.label(proxy),
-            "accuracy (%)",
-            xaxis=style.axis(score),
-            yaxis=style.axis(accuracy),
-        ),
+        **style.xy(style.label(proxy), "accuracy (%)", **axes),
     )
 
 
@@ -83,20 +79,9 @@ def plot_kendall_tau(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
         "proxy": (info[~cost], style.BLUE, "circle"),
         "cost, the baseline": (info[cost], style.VERMILION, "square"),
     }
-    traces = [
-        style.interval_marks(
-            part,
-            "kendall_tau",
-            part["proxy"],
-            {"size": 10, "color": color, "symbol": symbol},
-            name=name,
-        )
-        for name, (part, color, symbol) in parts.items()
-        if len(part)
-    ]
     predicted = ", ".join(name for name in info["proxy"] if ensemble_file(name))
     return style.figure(
-        traces,
+        style.parted_marks(parts, "kendall_tau", "proxy"),
         title="Kendall's tau with the true accuracy",
         alt="Kendall's tau with the true accuracy: "
         + ", ".join(f"{r.proxy} {r.kendall_tau:+.2f}" for r in info[::-1].itertuples())

@@ -41,15 +41,9 @@ def choices(workers: int) -> dict[Against, str]:
 
 
 class ProgressInfo(NamedTuple):
-    """What was reached by when.
+    """What was reached by when: a value of column `name` for each feasible trial that has one.
 
-    Attributes:
-        rows: The feasible trials that have a value, in order.
-        x: Trials, accuracies, hours or seconds, after each of these trials.
-        value: The trial's accuracy, or first objective where there is no accuracy.
-        best: The best value so far.
-        name: The column of the values.
-        maximize: Whether more is better.
+    `x` is trials, accuracies, hours or seconds, after each of them.
     """
 
     rows: pd.DataFrame
