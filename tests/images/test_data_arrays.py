@@ -436,7 +436,7 @@ def test_official_checksums_are_those_published() -> None:
         ({"data": {"source": "npz"}}, "data.path: missing, but source = 'npz' reads files"),
         (
             {"data": {"source": "digits"}},
-            "benchmark.name: 'nasbench201' is given, but it knows no accuracies on images of "
+            "benchmark.name: 'nasbench201' knows no accuracies on images of "
             "data.source = 'digits'; Allowed: none",
         ),
         ({"data": {"resolution": 4}}, "data.resolution: 4 is given; Allowed: at least 8"),
