@@ -1,19 +1,9 @@
-"""AZ-NAS: four views of one network, meant to be combined by rank.
+"""AZ-NAS: four views of one network; `zc_search.ensemble.aggregate` combines their ranks."""
 
-Over a population, `zc_search.ensemble.aggregate` of the four is the paper's AZ-NAS
-score: the sum (there: mean) of the logarithms of relative ranks.
-"""
-
-from torch import Tensor
-
-from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies.base import Scalar, present, proxy
 from zc_search.proxies.probe.probe import Probe
 
-
-def _through_blocks(measured: Tensor) -> Tensor:
-    if len(measured) == 0:
-        raise ValueError("no block of the network maps feature maps to feature maps")
-    return measured
+_NO_BLOCK = "no block of the network maps feature maps to feature maps"
 
 
 @proxy("az_expressivity")
@@ -24,11 +14,10 @@ def az_expressivity(probe: Probe) -> Scalar:
     over images and positions) of the features before the first block and after each one, divided
     by their sum: the more evenly features fill their space, the better. NaN where they are all 0.
 
-    Primary blocks are the cells and residual blocks; see `primary_blocks` for other networks.
-    Published code feeds noise to weights of He's normal distribution; here it is the batch and
-    the network as it comes.
+    Primary blocks are cells and residual blocks. Published code feeds noise to weights of He's
+    normal distribution; here it is the batch and the network as it comes.
     """
-    return _through_blocks(probe.block_entropies).sum()
+    return present(probe.block_entropies, _NO_BLOCK).sum()
 
 
 @proxy("az_progressivity")
@@ -38,7 +27,7 @@ def az_progressivity(probe: Probe) -> Scalar:
     ``min_l E_l - E_(l-1)`` with E as for az_expressivity: the feature space should not shrink on
     the way through the network.
     """
-    return _through_blocks(probe.block_entropies).diff().min()
+    return present(probe.block_entropies, _NO_BLOCK).diff().min()
 
 
 @proxy("az_trainability")
@@ -49,12 +38,10 @@ def az_trainability(probe: Probe) -> Scalar:
     over images and positions, estimated from random signs g sent back through the block:
     ``mean (J^T g) g^T`` (C_in x C_out). Where a block halves the resolution, the positions it
     merges count as channels. At most about 0, reached at s = 1; -inf if a block only hands its
-    input on, as the authors decided.
-
-    Blocks of one shape share their signs, drawn from `Probe.seed`; published code draws anew for
-    each.
+    input on, as the authors decided. Blocks of one shape share their signs, drawn from
+    `Probe.seed`; published code draws anew for each.
     """
-    norms = _through_blocks(probe.block_jacobian_norms)
+    norms = present(probe.block_jacobian_norms, _NO_BLOCK)
     return (2 - norms - 1 / (norms + 1e-6)).mean()
 
 

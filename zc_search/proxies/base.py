@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 import torch
@@ -15,7 +15,6 @@ Scalar = float | Tensor
 """A number, or a tensor of one element so that a GPU is waited for once and not per proxy."""
 
 ProxyFunction = Callable[..., Scalar]
-"""Takes a `Probe`, and options by keyword, each with a default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +22,7 @@ class Proxy(Declaration):
     """A zero-cost proxy; `Declaration` has the rest of its attributes.
 
     Attributes:
-        function: Maps a `Probe` to one number.
+        function: Maps a `Probe`, and options by keyword, to one number.
         training: Whether it is measured in training mode.
         options: What the function is called with, where it is not its defaults.
     """
@@ -51,10 +50,7 @@ class Proxy(Declaration):
 
     @property
     def definition(self) -> str:
-        """What makes the values of two installations comparable: the same text.
-
-        The name, with its options, and the version; of a user's own proxy a digest of its source.
-        """
+        """As `Declaration.definition`; of a user's own proxy with a digest of its source."""
         if self.place:
             return super().definition
         try:
@@ -96,9 +92,7 @@ def proxy(
     if maximize is None:
         if name not in CATALOGUE:
             raise TypeError(f"proxy {name!r}: maximize is missing; Allowed: True, False")
-        declared = CATALOGUE[name]
-        known = {f.name: getattr(declared, f.name) for f in fields(declared)}
-        return lambda function: Proxy(function=function, **known)
+        return lambda function: Proxy(function=function, **vars(CATALOGUE[name]))
     cost = cost_class(needs)
     return lambda function: Proxy(
         name=name,
@@ -126,6 +120,13 @@ def total(terms: Iterable[Tensor]) -> Scalar:
     """Return the sum of a network's terms, one a layer as a rule; 0 without any."""
     terms = list(terms)
     return torch.stack(terms).sum() if terms else 0.0
+
+
+def present(terms: Tensor, otherwise: str) -> Tensor:
+    """Return the terms of a network's layers, of which there must be some."""
+    if len(terms) == 0:
+        raise ValueError(otherwise)
+    return terms
 
 
 def norm(parts: Iterable[Tensor]) -> Scalar:

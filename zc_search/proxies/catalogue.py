@@ -5,10 +5,10 @@ A name may carry options in brackets, where more than one definition is in use:
 """
 
 import ast
-import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
@@ -26,38 +26,24 @@ ENTRY_POINT_GROUP = "zc_search.proxies"
 """Where an installed package announces proxies of its own."""
 
 _WITH_OPTIONS = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
-_TRUTH: dict[str, OptionValue] = {"true": True, "false": False}
+_TRUTH: Mapping[str, OptionValue | str] = {"true": True, "false": False}
+_MODES: Mapping[str, OptionValue | str] = {"train": "train", "eval": "eval"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """What is known of a proxy before it is computed.
-
-    Attributes:
-        name: As written in a configuration.
-        direction: Which way promises accuracy, or less cost; ``"default"`` as an objective.
-        paper: Where it was proposed, with the equation.
-        needs: The measurements it reads, so that they can share passes. One that is not
-            announced is still right, it only costs a pass of its own.
-        cost: Of computing it alone: up to 0, 1, 2 or more plain passes forward and back.
-        counts_dead_edges: Whether the value belongs to the architecture as written. All other
-            proxies depend on the function alone, which isomorphic architectures share.
-        both_modes: Whether the network may be measured in evaluation mode too.
-        defaults: The options, with what holds where nothing is said.
-        version: Goes up when the proxy's values change, so that no others are taken for them.
-        place: Module and function in this package, if it is a built-in one.
-    """
+    """What is known of a proxy before it is computed."""
 
     name: str
     direction: Direction
     paper: str
-    needs: frozenset[str] = frozenset()
-    cost: Cost = "free"
-    counts_dead_edges: bool = False
-    both_modes: bool = False
+    needs: frozenset[str] = frozenset()  # other measurements work too, at a pass of their own
+    cost: Cost = "free"  # alone: up to 0, 1, 2 or more plain passes forward and back
+    counts_dead_edges: bool = False  # if not, all isomorphic architectures share the value
+    both_modes: bool = False  # whether evaluation mode may be asked for
     defaults: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
-    version: int = 1
-    place: str = ""
+    version: int = 1  # goes up when the values change, so that no others are taken for them
+    place: str = ""  # "module:function" in this package, of a built-in one
 
     @property
     def definition(self) -> str:
@@ -67,14 +53,12 @@ class Declaration:
     @property
     def explanation(self) -> str:
         """The function's docstring: formula, shapes, sign, what published code does."""
-        module, _, function = self.place.partition(":")
+        module, _, name = self.place.partition(":")
         source = Path(__file__).with_name(f"{module}.py")  # whose import would load torch
-        functions = {
-            node.name: node
-            for node in ast.parse(source.read_text(encoding="utf-8")).body
-            if isinstance(node, ast.FunctionDef)
-        }
-        return inspect.cleandoc(ast.get_docstring(functions[function]) or "")
+        for node in ast.parse(source.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                return ast.get_docstring(node) or ""
+        return ""
 
     @property
     def summary(self) -> str:
@@ -82,11 +66,7 @@ class Declaration:
         return self.explanation.partition("\n")[0]
 
     def read_options(self, given: Mapping[str, str]) -> dict[str, OptionValue | str]:
-        """Turn options as `split_options` returns them into values of their defaults' types.
-
-        Raises:
-            ValueError: An option that the proxy has not, or a value of another type.
-        """
+        """Turn options as `split_options` returns them into values, or raise a ValueError."""
         allowed = [*self.defaults, MODE] if self.both_modes else list(self.defaults)
         values: dict[str, OptionValue | str] = {}
         for key, text in given.items():
@@ -94,14 +74,15 @@ class Declaration:
                 raise ValueError(f"{self.name} has no options, but {key!r} is given")
             if key not in allowed:
                 raise ValueError(unknown_name(f"option of {self.name}", key, allowed))
-            default = "train" if key == MODE else self.defaults[key]
-            choices = {"train": "train", "eval": "eval"} if key == MODE else _TRUTH
+            default = self.defaults.get(key, "train")
+            what = f"{key} of {self.name}"
             if not isinstance(default, str | bool):
-                values[key] = _number(f"{key} of {self.name}", text, default)
-            elif text in choices:
-                values[key] = choices[text]
-            else:
-                raise ValueError(unknown_name(f"{key} of {self.name}", text, choices))
+                values[key] = _number(what, text, default)
+                continue
+            choices = _TRUTH if isinstance(default, bool) else _MODES
+            if text not in choices:
+                raise ValueError(unknown_name(what, text, choices))
+            values[key] = choices[text]
         return values
 
 
@@ -121,7 +102,6 @@ def _declare(
     version: int = 1,
     **options: OptionValue,
 ) -> None:
-    module, _, function = place.partition(":")
     CATALOGUE[name] = Declaration(
         name=name,
         direction=direction,
@@ -132,7 +112,7 @@ def _declare(
         both_modes=modes,
         defaults=options,
         version=version,
-        place=f"{module or name}:{function or name}",
+        place=place if ":" in place else f"{place or name}:{name}",
     )
 
 
@@ -147,10 +127,7 @@ _VKDNW = (
 _LIGHT = "Abdelfattah et al. 2021, Zero-Cost Proxies for Lightweight NAS"
 _SNIP = "Lee et al. 2019, SNIP: Single-shot Network Pruning, eq. 4"
 _GRASP = "Wang et al. 2020, Picking Winning Tickets Before Training (GraSP), eq. 8"
-_FISHER = (
-    "Theis et al. 2018, Faster gaze prediction with Fisher pruning; Turner et al. "
-    "2020, BlockSwap, eq. 3"
-)
+_FISHER = "Theis et al. 2018, Fisher pruning; Turner et al. 2020, BlockSwap, eq. 3"
 _PLAIN = "Mozer and Smolensky 1989, Skeletonization; as in Abdelfattah et al. 2021"
 _ZICO = "Li et al. 2023, ZiCo: Zero-shot NAS via Inverse Coefficient of Variation, eq. 12"
 _SYNFLOW = "Tanaka et al. 2020, Pruning neural networks without any data, eq. 4"
@@ -168,11 +145,13 @@ _declare("fisher", "low", _FISHER, "channel_saliency", modes=True, weighted=True
 _declare("plain", "low", _PLAIN, "loss_gradients", modes=True)
 _declare("l2_norm", "free", f"{_LIGHT} (baseline)", dead=True, by_layer=True)
 _declare("naswot", "low", f"{_NASWOT}; as in MASE", "layer_agreement", modes=True)
-_declare("naswot_relu", "low", _NASWOT, "relu_agreement", place="naswot", modes=True)
-_declare("nwot", "low", _NASWOT, "relu_agreement", place="naswot:naswot_relu", modes=True)
-_declare("tenas", "medium", f"{_TENAS}, eqs. 2, 3", "relu_agreement", "tangent_kernel")
+_declare("naswot_relu", "low", _NASWOT, "relu_agreement", place="naswot", modes=True, version=2)
+_declare(
+    "nwot", "low", _NASWOT, "relu_agreement", place="naswot:naswot_relu", modes=True, version=2
+)
+_declare("tenas", "medium", f"{_TENAS}, eqs. 2, 3", "relu_agreement", "tangent_kernel", version=2)
 _declare("ntk", "medium", _TENAS, "tangent_kernel", place="tenas")
-_declare("linear_regions", "low", _TENAS, "relu_agreement", place="tenas", modes=True)
+_declare("linear_regions", "low", _TENAS, "relu_agreement", place="tenas", modes=True, version=2)
 _declare("zico", "low", _ZICO, "half_batch_gradients", modes=True)
 _declare("synflow", "low", _SYNFLOW, "synaptic_flow", log=True)
 _declare("t_cet", "low", _T_CET, "layer_agreement", "synaptic_flow")
@@ -181,7 +160,7 @@ _declare("epe_nas", "low", _EPE_NAS, "input_jacobian", modes=True, constant=1e-0
 _declare("gradsign", "medium", _GRADSIGN, "gradient_signs")
 _declare("wrcor", "medium", _WRCOR, "response_correlations", modes=True)
 _declare("zen", "low", _ZEN, "gaussian_perturbation")
-_declare("swap", "low", _SWAP, "distinct_unit_patterns", modes=True)
+_declare("swap", "low", _SWAP, "distinct_unit_patterns", modes=True, version=2)
 _declare(
     "reg_swap",
     "low",
@@ -189,6 +168,7 @@ _declare(
     "distinct_unit_patterns",
     place="swap",
     modes=True,
+    version=2,
     mu=1.5,
     sigma=1.0,
 )
@@ -197,15 +177,15 @@ _declare("meco_opt", "low", f"{_MECO}, MeCo_opt", "sampled_eigenvalues", place="
 _declare("az_expressivity", "low", _AZ_NAS, "block_entropies", place="az_nas")
 _declare("az_progressivity", "low", _AZ_NAS, "block_entropies", place="az_nas")
 _declare("az_trainability", "low", _AZ_NAS, "block_jacobian_norms", place="az_nas")
-_declare("az_complexity", "free", _AZ_NAS, "multiply_adds", place="az_nas", dead=True)
+_declare("az_complexity", "free", _AZ_NAS, "multiply_adds", place="az_nas", dead=True, version=2)
 _declare("vkdnw", "medium", f"{_VKDNW}, VKDNW_single", "fisher_information", "loss_gradients")
 _declare("vkdnw_entropy", "low", f"{_VKDNW}, VKDNW", "fisher_information", place="vkdnw")
 _declare("layers", "low", "baseline", "loss_gradients", modes=True)
-_declare("params", "free", "baseline", place="costs", direction="minimize", dead=True)
-_declare(
-    "flops", "free", "baseline", "multiply_adds", place="costs", direction="minimize", dead=True
-)
-_declare("latency", "medium", "measured here", "latency", direction="minimize", dead=True, images=0)
+
+_cost = partial(_declare, direction="minimize", dead=True)
+_cost("params", "free", "baseline", place="costs")
+_cost("flops", "free", "baseline", "multiply_adds", place="costs", version=2)
+_cost("latency", "medium", "measured here", "latency", images=0)
 
 DEFAULT_DIRECTIONS: dict[str, Direction] = {n: d.direction for n, d in CATALOGUE.items()}
 """Every built-in proxy with the direction that ``"default"`` means for it as an objective."""
@@ -217,23 +197,12 @@ def installed_proxies() -> tuple[str, ...]:
 
 
 def split_names(text: str) -> list[str]:
-    """Split a list at its commas, but not at those between options.
-
-    >>> split_names("snip, jacov[constant=1e-3,mode=eval]")
-    ['snip', 'jacov[constant=1e-3,mode=eval]']
-    """
+    """Split a list at its commas, but not at those between options."""
     return [part.strip() for part in re.split(r",(?![^\[\]]*\])", text) if part.strip()]
 
 
 def split_options(name: str) -> tuple[str, dict[str, str]]:
-    """Take ``proxy[option=value,...]`` apart; any other name has no options.
-
-    >>> split_options("fisher[weighted=false]")
-    ('fisher', {'weighted': 'false'})
-
-    Raises:
-        ValueError: Something between the brackets is not of this form, or is said twice.
-    """
+    """Take ``proxy[option=value,...]`` apart; any other name has no options."""
     match = _WITH_OPTIONS.fullmatch(name)
     if match is None:
         return name, {}
@@ -260,11 +229,7 @@ def _number(what: str, text: str, default: float) -> float:
 
 
 def check_options(name: str) -> str:
-    """Return the name without its options, which are checked where the proxy is a built-in one.
-
-    Raises:
-        ValueError: As `split_options` and `Declaration.read_options`.
-    """
+    """Return the name without its options, which are checked if the proxy is a built-in one."""
     base, given = split_options(name)
     if given and base in CATALOGUE:
         CATALOGUE[base].read_options(given)

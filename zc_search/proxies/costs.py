@@ -15,7 +15,7 @@ def params(probe: Probe) -> Scalar:
 
 @proxy("flops")
 def flops(probe: Probe) -> Scalar:
-    """Multiply-accumulate operations of convolutions and linear layers for one image, in millions.
+    """Multiply-accumulate operations of convolutions and matrix products, in millions an image.
 
     The field calls them FLOPs. Dead edges are counted, as in the benchmark's own figures.
     """

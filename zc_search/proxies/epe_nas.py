@@ -17,12 +17,9 @@ def epe_nas(probe: Probe, *, constant: float) -> Scalar:
     ``E_c = sum_ij ln(|r_ij| + k)`` over the images i, j of class c, r the correlations of the
     rows of the input Jacobian (N x pixels, as for jacov); the score is ``sum_c |E_c|``. For more
     than 100 classes E_c is divided by the images of the class, and the score is the mean over the
-    classes seen of ``sum_d |E_c - E_d|``. More is better: the logarithm is far below 0 where the
-    images of a class are told apart. NaN where an image has no gradient.
-
-    Published code asks for the number of classes of the data set or of the batch; here it is that
-    of the logits. Without true labels the classes are random groups of images; where hardly any
-    class has two images in the batch, the value says nothing.
+    classes seen of ``sum_d |E_c - E_d|``. NaN where an image has no gradient. Published code asks
+    for the number of classes; here it is that of the logits. Where hardly any class has two
+    images in the batch, the value says nothing.
     """
     correlations = torch.corrcoef(probe.input_jacobian.double())
     check_logits(probe.logits, probe.labels)

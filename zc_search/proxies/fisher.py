@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from zc_search.proxies.base import Scalar, proxy, total
 from zc_search.proxies.probe.probe import Probe
@@ -14,17 +14,11 @@ def fisher(probe: Probe, *, weighted: bool) -> Scalar:
 
     ``sum_c n_c 1/(2N) sum_n (sum_p a_ncp dL/da_ncp)^2`` over the output channels of convolutions
     and linear layers, with p the positions, of all calls of the layer, and n_c the number of
-    weights that feed the channel.
-    BlockSwap has no n_c, nor has ``weighted=false``; published code (Abdelfattah et al. 2021)
-    brings it in by spreading each channel's value over its weights before summing.
+    weights that feed the channel. BlockSwap has no n_c, nor has ``weighted=false``; published
+    code (Abdelfattah et al. 2021) brings it in by spreading each channel's value over its weights.
     """
-    return total(
-        saliency.square().mean(0).sum()
-        / 2
-        * (_weights_a_channel(probe.network.get_submodule(name)) if weighted else 1)
-        for name, saliency in probe.channel_saliency.items()
-    )
-
-
-def _weights_a_channel(layer: nn.Module) -> int:
-    return cast(Tensor, layer.weight)[0].numel()
+    terms = []
+    for name, saliency in probe.channel_saliency.items():
+        weight = cast(Tensor, probe.network.get_submodule(name).weight)
+        terms.append(saliency.square().mean(0).sum() / 2 * (weight[0].numel() if weighted else 1))
+    return total(terms)

@@ -9,10 +9,7 @@ def gradsign(probe: Probe) -> Scalar:
     """Sum over all weights of |sum over images of the sign of the image's own gradient|.
 
     ``sum_w |sum_n sign(dL_n / dw)|`` over convolutions and linear layers, L_n the cross-entropy
-    of image n. Between 0 and N x weights: the more images agree on a weight, the closer their
-    optima are.
-
-    Published code runs image by image in training mode, so that an image is normalised by its
-    own statistics; here they are the batch's, and constants for the gradient.
+    of image n: 0 to N x weights. Published code runs image by image in training mode, so that an
+    image is normalised by its own statistics; here they are the batch's, and constants.
     """
     return total(s.abs().sum() for s in probe.gradient_signs.values())

@@ -18,6 +18,5 @@ def jacov(probe: Probe, *, constant: float) -> Scalar:
     """
     correlations = torch.corrcoef(probe.input_jacobian.double())
     undefined = 0 * correlations.sum()  # NaN if any is, without waiting for a device
-    eigenvalues = torch.linalg.eigvalsh(torch.nan_to_num(correlations))
-    shifted: Tensor = eigenvalues + constant
+    shifted: Tensor = torch.linalg.eigvalsh(torch.nan_to_num(correlations)) + constant
     return undefined - (shifted.log() + 1 / shifted).sum()

@@ -9,8 +9,7 @@ from zc_search.proxies.probe.probe import Probe
 def latency(probe: Probe, *, images: float) -> Scalar:
     """Time of one forward pass of the whole batch on this machine, in milliseconds.
 
-    Median of five in evaluation mode, after one to warm up, with as many threads as torch is
-    allowed; what else runs on the machine shows in it. It belongs to the network as written, and
+    Median of five in evaluation mode, after one to warm up, with torch's own number of threads;
     the values of two machines cannot be compared. With the option ``images`` the pass is of so
     many of the batch's images: ``latency[images=1]`` is what one image waits for.
     """

@@ -8,10 +8,9 @@ from zc_search.proxies.probe.probe import Probe
 def plain(probe: Probe) -> Scalar:
     """Sum over all weights of weight x loss gradient, sign kept.
 
-    ``sum_w w dL/dw`` over convolutions and linear layers. Under batch normalisation the loss
-    does not react to the scale of a layer, so all but the last layer and the unnormalised
-    shortcuts contribute nothing: the value mostly repeats the noise of weights and batch, and
-    another seed ranks architectures differently.
+    ``sum_w w dL/dw`` over convolutions and linear layers. Under batch normalisation only the last
+    layer and unnormalised shortcuts contribute, as the loss does not react to the scale of
+    others: the value is mostly noise, and another seed ranks architectures differently.
     """
     gradients = probe.loss_gradients
     return total((w.detach() * gradients[k]).sum() for k, w in probe.weights.items())

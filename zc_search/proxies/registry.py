@@ -1,9 +1,8 @@
 """Every proxy by its name: ours, installed ones, and the user's own ``module:function``."""
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -17,20 +16,15 @@ class _BuiltIn(Mapping[str, Proxy]):
     """Imports a proxy's file when somebody asks for it."""
 
     def __getitem__(self, name: str) -> Proxy:
-        return _built_in(name)
+        module = CATALOGUE[name].place.partition(":")[0]
+        found: Proxy = getattr(import_module(f"zc_search.proxies.{module}"), name)
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(CATALOGUE)
 
     def __len__(self) -> int:
         return len(CATALOGUE)
-
-
-@cache
-def _built_in(name: str) -> Proxy:
-    module = CATALOGUE[name].place.partition(":")[0]
-    found: Proxy = getattr(import_module(f"zc_search.proxies.{module}"), name)
-    return found
 
 
 PROXIES: Mapping[str, Proxy] = _BuiltIn()
@@ -79,8 +73,7 @@ def _find(name: str) -> Proxy:
         inspect.signature(value).bind(None)
     except (TypeError, ValueError) as error:
         raise ProxyError(
-            f"proxy {name!r} must take one argument, a Probe; "
-            f"{getattr(value, '__name__', value)}{_signature(value)} does not"
+            f"proxy {name!r} must take one argument, a Probe; {_signature(value)} does not"
         ) from error
     # Unannounced, so the architecture as written is what it gets to see.
     return Proxy(
@@ -93,8 +86,9 @@ def _find(name: str) -> Proxy:
     )
 
 
-def _signature(value: object) -> str:
+def _signature(value: Callable[..., object]) -> str:
+    name = getattr(value, "__name__", value)
     try:
-        return str(inspect.signature(value))  # type: ignore[arg-type]
+        return f"{name}{inspect.signature(value)}"
     except (TypeError, ValueError):
-        return "(?)"
+        return f"{name}(?)"

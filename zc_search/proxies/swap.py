@@ -12,11 +12,8 @@ def swap(probe: Probe) -> Scalar:
 
     A unit's pattern is a row of N bits, whether it is positive for each of the N images; counted
     are the different ones among all units of all ReLU layers: at most units and at most 2^N.
-    Exact up to 64 images, by a 64-bit hash beyond.
-
-    Published code draws standard normal weights 32 times, looks at 16 images and averages; under
-    batch normalisation the scale of the weights is immaterial, and one draw of thousands of units
-    varies little.
+    Exact up to 64 images, by a 64-bit hash beyond. Published code averages over 32 draws of
+    standard normal weights and 16 images; one draw of thousands of units varies little.
     """
     return probe.distinct_unit_patterns
 
@@ -26,9 +23,8 @@ def reg_swap(probe: Probe, *, mu: float, sigma: float) -> Scalar:
     """Number of sample-wise activation patterns, weighted by size.
 
     ``swap exp(-(params - mu)^2 / sigma)`` with the parameters in millions. mu is the preferred
-    size, by default that of about the largest network of NAS-Bench-201, and sigma says how soon
-    others fall off. A search scores the first isomorph of an architecture, so convolutions on
-    dead edges do not count. The authors choose both for every space and count thousands.
+    size, by default about that of the largest network of NAS-Bench-201, and sigma says how soon
+    others fall off; the authors choose both for every space and count thousands.
     """
     millions = sum(p.numel() for p in probe.network.parameters()) / 1e6
     return probe.distinct_unit_patterns.double() * math.exp(-((millions - mu) ** 2) / sigma)

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from zc_search.proxies.base import Scalar, proxy, total
-from zc_search.proxies.probe.patterns import Agreement
 from zc_search.proxies.probe.probe import Probe
 
 
@@ -12,27 +11,20 @@ from zc_search.proxies.probe.probe import Probe
 def t_cet(probe: Probe) -> Scalar:
     """Sum over layers of ln det(agreement) times sum / standard deviation of the synaptic flow.
 
-    For every convolution and linear layer l, ``ln det K_l`` is naswot's of that layer alone
-    (N x N, signs of its outputs), and s_l is synflow's |weight x gradient| of its weights:
-    ``sum_l ln det(K_l) sum(s_l) / std(s_l)``. A singular K_l counts 0, as of every layer with
-    fewer units than images - 1; a standard deviation of 0 counts 1.
-
-    Published code runs the first factor in evaluation mode, takes the determinant of singular
-    matrices at the mercy of rounding, and pairs the factors of layers in order of calls with
-    those in order of definition; here it is by layer.
+    ``sum_l ln det(K_l) sum(s_l) / std(s_l)`` over convolutions and linear layers: K_l is naswot's
+    of that layer alone (N x N, signs of its outputs), s_l synflow's |weight x gradient| of its
+    weights. A singular K_l counts 0, as of every layer with fewer units than images - 1; a
+    standard deviation of 0 counts 1. Published code runs the first factor in evaluation mode,
+    lets rounding decide on singular matrices, and pairs layers by order, not by name.
     """
     flow = probe.synaptic_flow
-    terms = [
-        _log_determinant(agreement) * _signal_to_noise(flow[name])
-        for name, agreement in probe.layer_agreement.by_layer.items()
-        if name in flow  # of layers that share their weights the first stands for all
-    ]
+    terms = []
+    for name, agreement in probe.layer_agreement.by_layer.items():
+        if name in flow:  # of layers that share their weights the first stands for all
+            determinant = agreement.log_determinant()
+            expressivity = torch.where(determinant.isfinite(), determinant, 0.0)
+            terms.append(expressivity * _signal_to_noise(flow[name]))
     return total(terms)
-
-
-def _log_determinant(agreement: Agreement) -> Tensor:
-    determinant = agreement.log_determinant()
-    return torch.where(determinant.isfinite(), determinant, 0.0)
 
 
 def _signal_to_noise(flow: Tensor) -> Tensor:

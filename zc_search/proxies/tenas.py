@@ -1,7 +1,6 @@
 """TE-NAS: trainability by the neural tangent kernel, expressivity by linear regions."""
 
 import torch
-from torch import Tensor
 
 from zc_search.proxies.base import Scalar, proxy
 from zc_search.proxies.probe.probe import Probe
@@ -13,21 +12,23 @@ def ntk(probe: Probe) -> Scalar:
 
     ``-lambda_max / lambda_min``, lambda the eigenvalues of `Probe.tangent_kernel` (N x N). At
     most -1; more is better, so its sign is opposite to the paper's kappa, which is minimised.
-    -inf for a singular kernel, one with ``lambda_min <= N eps lambda_max`` where eps is the
-    resolution of the images' type (1.2e-7 for float32). Published code differentiates image by
-    image, with every image's gradient flowing through the normalisation statistics too, and feeds
-    noise.
+    -inf for a singular kernel: ``lambda_min <= N eps lambda_max``, eps that of the images' type.
+    Published code differentiates image by image, through the normalisation statistics too, and
+    feeds noise.
     """
-    return -_condition_number(probe)
+    eigenvalues = torch.linalg.eigvalsh(probe.tangent_kernel)
+    # The kernel is float64, but the gradients it is made of have the images' precision.
+    rounding = len(eigenvalues) * torch.finfo(probe.images.dtype).eps
+    singular = eigenvalues[0] <= rounding * eigenvalues[-1]
+    return -torch.where(singular, torch.inf, eigenvalues[-1] / eigenvalues[0])
 
 
 @proxy("linear_regions")
 def linear_regions(probe: Probe) -> Scalar:
     """Number of linear regions of the input space that the images fall into.
 
-    How many different binary ReLU codes the N images have, 1 to N. Small batches of images are
-    soon all told apart: the published protocol therefore feeds thousands of inputs of few pixels
-    to a network of few channels.
+    How many different binary ReLU codes the N images have, 1 to N. Small batches are soon all
+    told apart: published code feeds thousands of inputs of few pixels to a narrow network.
     """
     return probe.relu_agreement.distinct_patterns()
 
@@ -36,17 +37,7 @@ def linear_regions(probe: Probe) -> Scalar:
 def tenas(probe: Probe) -> Scalar:
     """Number of linear regions minus the condition number of the neural tangent kernel.
 
-    ``R - lambda_max / lambda_min``: R is the number of different ReLU codes among the images,
-    lambda are the eigenvalues of `Probe.tangent_kernel`; linear_regions plus ntk, so -inf for a
-    singular kernel. The paper adds two ranks instead; the plain difference is what later tools
-    (Zen-NAS, MASE) compute.
+    ``R - lambda_max / lambda_min``, which is linear_regions plus ntk, so -inf for a singular
+    kernel. The paper adds two ranks instead; later tools (Zen-NAS, MASE) compute the difference.
     """
-    return probe.relu_agreement.distinct_patterns() - _condition_number(probe)
-
-
-def _condition_number(probe: Probe) -> Tensor:
-    eigenvalues = torch.linalg.eigvalsh(probe.tangent_kernel)
-    # The kernel is float64, but the gradients it is made of have the images' precision.
-    rounding = len(eigenvalues) * torch.finfo(probe.images.dtype).eps
-    singular = eigenvalues[0] <= rounding * eigenvalues[-1]
-    return torch.where(singular, torch.inf, eigenvalues[-1] / eigenvalues[0])
+    return linear_regions(probe) + ntk(probe)

@@ -10,13 +10,10 @@ def zen(probe: Probe) -> Scalar:
 
     ``ln mean_n sum |f(x_n + 0.01 e_n) - f(x_n)| + sum_l ln sqrt(mean_c variance_lc)`` with
     weights, x and e standard normal, f the feature maps before global pooling, and the variances
-    those that batch normalisation l divides by. The scales undo the normalisation, without which
-    the features would be out of the range of numbers. No image and no label enters.
-
-    The feature maps are the last output N x C x H x W with more than one position of any module;
-    a network without has no value. Published code reads running variances, which after two
-    passes are a mixture of the initial 1 and the batch's, needs a method that stops before
-    pooling, and averages 32 draws; here it is one, of `Probe.seed`.
+    those that batch normalisation l divides by: the scales undo the normalisation. No image and
+    no label enters. The feature maps are the last output N x C x H x W with more than one
+    position of any module. Published code reads running variances, a mixture of 1 and the
+    batch's, and averages 32 draws; here it is one, of `Probe.seed`.
     """
     answer = probe.gaussian_perturbation
     return answer.difference.log() + answer.log_scale

@@ -9,9 +9,8 @@ def zico(probe: Probe) -> Scalar:
     """Sum over layers of ln(sum over weights of mean |gradient| / standard deviation).
 
     Mean and standard deviation (population) are over two batches, here the halves of the one
-    batch; weights whose gradients are equal in both, and layers without any other, are left out
-    as in the authors' code. The sum is led by weights whose gradients are all but equal, so that
-    in float32 about 2 % of the value may be rounding, and differ with the number of threads.
+    batch; weights with equal gradients in both are left out as in the authors' code. Gradients
+    that are all but equal lead the sum: about 2 % of a value in float32 may be rounding.
     """
     first, second = probe.half_batch_gradients
     terms = []

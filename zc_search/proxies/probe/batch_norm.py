@@ -75,17 +75,8 @@ def _gradients(
 
 
 def normalise(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-    """Normalise with the batch's statistics, as `norm` does in training.
-
-    The second derivative by scale and shift is left out; that by `x` is exact.
-
-    Args:
-        x: N x C x H x W.
-        norm: Gives eps, scale and shift, if it has them.
-    """
+    """Normalise as `norm` in training; the second derivative by scale and shift is left out."""
     scale = norm.weight if norm.affine else x.new_ones(x.shape[1])
     shift = norm.bias if norm.affine else x.new_zeros(x.shape[1])
-    normalised: Tensor = _Forward.apply(  # type: ignore[no-untyped-call]
-        x, scale, shift, norm.eps
-    )
+    normalised: Tensor = _Forward.apply(x, scale, shift, norm.eps)  # type: ignore[no-untyped-call]
     return normalised

@@ -1,7 +1,7 @@
 """Feature maps on their way through the network: correlations, spectra, Jacobians."""
 
 from collections import defaultdict
-from typing import NamedTuple, Self
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -86,68 +86,80 @@ def _correlations(maps: Tensor) -> Tensor:
     return torch.nan_to_num(matrix, nan=0.0)
 
 
-class BlockEntropies(Shared[Tensor]):
+B = TypeVar("B")
+
+
+class _OfBlocks(Shared[Tensor], Generic[B]):
+    """Looks at the maps before each primary block, which may change them, and after it."""
+
+    def install(self, run: SharedPass) -> None:
+        self._begun: dict[str, B] = {}
+        blocks = primary_blocks(run.subject.network)
+        run.observers.enter_context(passes.entered(blocks, self._enter))
+        run.observe(blocks, self._leave)
+
+    def _enter(self, name: str, _: nn.Module, given: Tensor) -> None:
+        if given.dim() == 4:
+            self._begun[name] = self.begin(given)
+
+    def _leave(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
+        if name in self._begun:
+            begun = self._begun.pop(name)
+            if output.dim() == 4:
+                self.end(begun, output)
+
+    def begin(self, given: Tensor) -> B:
+        raise NotImplementedError
+
+    def end(self, begun: B, output: Tensor) -> None:
+        raise NotImplementedError
+
+
+class BlockEntropies(_OfBlocks[list[Tensor]]):
     """Entropy of the spectrum of the features before and after each block, blocks + 1; float64."""
 
     cost = 0.3
 
     def install(self, run: SharedPass) -> None:
+        super().install(run)
         self._entropies: list[Tensor] = []
-        self._begun: dict[str, list[Tensor]] = {}
-        blocks = primary_blocks(run.subject.network)
-        run.observers.enter_context(passes.entered(blocks, self._enter))
-        run.observe(blocks, self._observe)
 
-    def _enter(self, name: str, _: nn.Module, given: Tensor) -> None:
-        if given.dim() == 4:  # looked at now, since the block may change it in place
-            self._begun[name] = [] if self._entropies else [_spectral_entropy(given.detach())]
+    def begin(self, given: Tensor) -> list[Tensor]:
+        return [] if self._entropies else [_spectral_entropy(given.detach())]
 
-    def _observe(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
-        before = self._begun.pop(name, None)
-        if before is not None and output.dim() == 4:
-            self._entropies += [*before, _spectral_entropy(output.detach())]
+    def end(self, begun: list[Tensor], output: Tensor) -> None:
+        self._entropies += [*begun, _spectral_entropy(output.detach())]
 
     def result(self, run: SharedPass) -> Tensor:
         return torch.stack(self._entropies) if self._entropies else torch.zeros(0)
 
 
-class _End(NamedTuple):
-    """Where a block begins or ends in the graph, whatever later becomes of the tensor there."""
-
-    shape: torch.Size
-    edge: GradientEdge | None
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> Self:
-        return cls(tensor.shape, get_gradient_edge(tensor) if tensor.requires_grad else None)
+# Where a block begins or ends in the graph, whatever later becomes of the tensor there.
+_End = tuple[torch.Size, GradientEdge | None]
 
 
-_NOTHING = _End(torch.Size(), None)
+def _end(tensor: Tensor) -> _End:
+    return tensor.shape, get_gradient_edge(tensor) if tensor.requires_grad else None
 
 
-class BlockJacobianNorms(Shared[Tensor]):
+class BlockJacobianNorms(_OfBlocks[_End]):
     """Estimated spectral norm of each block's Jacobian; inf if it hands its input on; float64."""
 
     cost = 0.6
     by_image = True
 
     def install(self, run: SharedPass) -> None:
+        super().install(run)
         self._generator = torch.Generator().manual_seed(run.subject.seed)
-        self._begun: dict[str, _End] = {}
         self._ends: list[tuple[_End, _End]] = []
         self._signs: dict[torch.Size, Tensor] = {}
-        blocks = primary_blocks(run.subject.network)
-        run.observers.enter_context(passes.entered(blocks, self._enter))
-        run.observe(blocks, self._observe)
 
-    def _enter(self, name: str, _: nn.Module, given: Tensor) -> None:
-        self._begun[name] = _End.of(given)
+    def begin(self, given: Tensor) -> _End:
+        return _end(given)
 
-    def _observe(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
-        given = self._begun.pop(name, _NOTHING)
-        if len(given.shape) == 4 and output.dim() == 4:
-            self._ends.append((given, _End.of(output)))
-            self._like = output.new_empty(0)
+    def end(self, begun: _End, output: Tensor) -> None:
+        self._ends.append((begun, _end(output)))
+        self._like = output.new_empty(0)
 
     def result(self, run: SharedPass) -> Tensor:
         norms = [self._jacobian_norm(*ends) for ends in self._ends]
@@ -155,19 +167,19 @@ class BlockJacobianNorms(Shared[Tensor]):
         return torch.stack(norms) if norms else torch.zeros(0)
 
     def _jacobian_norm(self, given: _End, output: _End) -> Tensor:
-        if output.shape not in self._signs:  # blocks of one shape share them: drawing takes time
-            signs = torch.empty(output.shape).bernoulli_(generator=self._generator)
-            signs = signs.mul_(2).sub_(1).to(self._like, memory_format=torch.channels_last)
-            self._signs[output.shape] = signs
-        signs = self._signs[output.shape]
+        (before, given_edge), (after, output_edge) = given, output
+        if after not in self._signs:  # blocks of one shape share them: drawing takes time
+            signs = torch.empty(after).bernoulli_(generator=self._generator).mul_(2).sub_(1)
+            self._signs[after] = signs.to(self._like, memory_format=torch.channels_last)
+        signs = self._signs[after]
         back = None
-        if output.edge is not None and given.edge is not None:
+        if output_edge is not None and given_edge is not None:
             (back,) = torch.autograd.grad(
-                output.edge, given.edge, signs, retain_graph=True, allow_unused=True
+                output_edge, given_edge, signs, retain_graph=True, allow_unused=True
             )
         if back is None:
-            back = signs.new_zeros(given.shape)
-        matrix = _channels_last(_folded(back, output.shape)).T @ _channels_last(signs)
+            back = signs.new_zeros(before)
+        matrix = _channels_last(_folded(back, after)).T @ _channels_last(signs)
         norm: Tensor = torch.linalg.matrix_norm(matrix.double() / signs[:, 0].numel(), 2)
         if back.shape == signs.shape:
             norm = norm.masked_fill((back == signs).all(), torch.inf)

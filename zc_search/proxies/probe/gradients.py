@@ -1,6 +1,5 @@
 """What the loss's gradient says of weights and of what passes through the layers."""
 
-from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -12,7 +11,6 @@ from zc_search.proxies.probe.batch_norm import normalise
 from zc_search.proxies.probe.feature_maps import blocks_before
 from zc_search.proxies.probe.layers import peculiarity, require_rows
 from zc_search.proxies.probe.measurement import Measurement
-from zc_search.proxies.probe.patterns import LayerOutputs
 from zc_search.proxies.probe.shared_pass import Shared, SharedPass
 
 
@@ -86,9 +84,13 @@ class ChannelSaliency(Shared[dict[str, Tensor]]):
 
     def install(self, run: SharedPass) -> None:
         self._by_layer: dict[str, Tensor] = {}
-        backward = run.backward
+        backward, copying, images = run.backward, run.copying, len(run.images)
 
-        def observe(name: str, layer: nn.Module, output: Tensor, activation: Tensor) -> None:
+        def observe(name: str, layer: nn.Module, _: Tensor, output: Tensor) -> None:
+            if not output.requires_grad:
+                return
+            require_rows(name, output, images)
+            activation = output.detach().clone() if copying else output.detach()
             version = activation._version
             channels = -1 if isinstance(layer, nn.Linear) else 1
 
@@ -100,11 +102,9 @@ class ChannelSaliency(Shared[dict[str, Tensor]]):
                     earlier = self._by_layer.get(name)
                     self._by_layer[name] = summed if earlier is None else earlier + summed
 
-            if output.requires_grad:
-                require_rows(name, output, len(self.subject.images))
-                output.register_hook(keep)  # type: ignore[no-untyped-call]
+            output.register_hook(keep)  # type: ignore[no-untyped-call]
 
-        run.helper(LayerOutputs).readers.append(observe)
+        run.observe_kinds(passes.WEIGHTED, observe)
 
     def result(self, run: SharedPass) -> dict[str, Tensor]:
         return self._by_layer
@@ -122,28 +122,23 @@ class ResponseCorrelations(Shared[Tensor]):
         backward, network = run.backward, run.subject.network
         before = blocks_before(network)
 
-        def hook(weight: float) -> Callable[[Tensor], None]:
-            def add_gradient(gradient: Tensor) -> None:
-                if backward.collecting:
-                    self._add(gradient.detach(), weight)
-
-            return add_gradient
-
         def observe(name: str, module: nn.Module, given: Tensor) -> Tensor | None:
             require_rows(name, given, len(self._sum))
             weight = 2.0 ** before[name]
             self._add(given.detach(), weight)
             if not given.requires_grad:
                 return None
-            if getattr(module, "inplace", False):
-                # The hook gets the gradient of what stands there before it is overwritten. A copy
-                # would not be overwritten for others that read the tensor afterwards.
-                given.register_hook(hook(weight))  # type: ignore[no-untyped-call]
-                return None
-            # Others may read the same tensor; the gradient is to be that of this use alone.
-            own = given.view_as(given)
-            own.register_hook(hook(weight))  # type: ignore[no-untyped-call]
-            return own
+
+            def add_gradient(gradient: Tensor) -> None:
+                if backward.collecting:
+                    self._add(gradient.detach(), weight)
+
+            # A view's gradient is that of this use alone; others may read the same tensor. What
+            # is changed in place is no view, or others would not see the change: its hook gets
+            # the gradient of what stands there before.
+            seen = given if getattr(module, "inplace", False) else given.view_as(given)
+            seen.register_hook(add_gradient)  # type: ignore[no-untyped-call]
+            return seen
 
         activations = passes.modules_of(network, passes.ACTIVATIONS)
         run.observers.enter_context(passes.entered(activations, observe))

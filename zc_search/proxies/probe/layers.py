@@ -14,7 +14,7 @@ def peculiarity(module: nn.Module) -> str | None:
     kind = type(module)
     own = kind.forward in _FORWARDS and "forward" not in vars(module)
     if isinstance(module, nn.Conv2d):
-        own = own and type(module)._conv_forward is nn.Conv2d._conv_forward
+        own &= type(module)._conv_forward is nn.Conv2d._conv_forward
     if not own:
         return f"{kind.__name__} has a forward of its own"
     if is_parametrized(module) or "weight" not in module._parameters:
@@ -23,23 +23,15 @@ def peculiarity(module: nn.Module) -> str | None:
 
 
 def require_plain(name: str, module: nn.Module) -> None:
-    """Refuse a layer whose output is not what torch's own layer makes of its weight.
-
-    Raises:
-        ProxyError: Names the layer and the reason.
-    """
+    """Refuse a layer whose output is not what torch's own layer makes of its weight."""
     if reason := peculiarity(module):
         raise ProxyError(f"layer {name!r} cannot be looked into: {reason}", given=name)
 
 
 def require_rows(name: str, tensor: Tensor, images: int) -> None:
-    """Refuse a layer that holds something else than the images in its first dimension.
-
-    Raises:
-        ProxyError: Names the layer.
-    """
-    if tensor.dim() == 0 or len(tensor) != images:
-        rows = len(tensor) if tensor.dim() else 0
+    """Refuse a layer that holds something else than the images in its first dimension."""
+    rows = len(tensor) if tensor.dim() else 0
+    if rows != images:
         raise ProxyError(
             f"layer {name!r} has {rows} rows for {images} images, which cannot be told apart there",
             given=name,

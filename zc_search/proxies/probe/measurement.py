@@ -12,9 +12,9 @@ class Measurement(Generic[T]):
     """One thing to be measured of a subject; made anew for each pass that it takes part in.
 
     Attributes:
-        cost: Time of it alone, in units of a plain forward and backward pass; measured on a CPU
-            with a NAS-Bench-201 network and a batch of 64. Of those that share a pass, the second
-            and every further one costs only what it adds.
+        cost: Time of it alone on a CPU, in plain forward and backward passes of a NAS-Bench-201
+            network and a batch of 64. Of those that share a pass, further ones only cost what
+            they add.
         family: Those of one family share passes; None for one that has passes of its own.
     """
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,21 +18,16 @@ _SMOOTH = (nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.CELU, nn.SELU)
 ACTIVATIONS = (*_RECTIFIERS, *_SMOOTH)
 """Activations that do different things on the two sides of zero."""
 
+M = TypeVar("M", bound=nn.Module)
+
+Given = tuple[object, ...]
+EntryObserver = Callable[[str, nn.Module, Tensor], Tensor | None]
 Observer = Callable[[str, nn.Module, Tensor, Tensor], Tensor | None]
 """Called with a module's name, itself, its input and output; may return another output."""
 
 
 class Subject:
-    """A network with the batch that it is measured on.
-
-    Args:
-        network: Maps N x C x H x W images to N x classes logits.
-        images: float32, N x C x H x W, normalised.
-        labels: int64, N.
-        seed: Of what the network or a measurement draws.
-        training: Whether the network is in training mode for the measurements that can do
-            without; in evaluation mode batch normalisation uses its running statistics.
-    """
+    """A network with the batch that it is measured on."""
 
     def __init__(
         self,
@@ -51,10 +47,7 @@ class Subject:
 
     @cached_property
     def parameters(self) -> dict[str, Tensor]:
-        """All parameters by name, detached from the network's own, and requiring gradients.
-
-        Convolutions' are laid out in memory as the images are; the others share the storage.
-        """
+        """All parameters by name, detached from the network's own, and requiring gradients."""
         with torch.inference_mode(False):
             return {
                 name: channels_last(_normal(parameter.detach())).requires_grad_()
@@ -68,10 +61,7 @@ class Subject:
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
-        """The weights of convolutions and linear layers, by layer name, in network order.
-
-        One that layers share is that of the first of them.
-        """
+        """The weights of convolutions and linear layers, by the name of their first layer."""
         return {layer: self.parameters[name] for layer, name in weight_names(self.network).items()}
 
     @contextmanager
@@ -127,9 +117,6 @@ class Subject:
         """Return the network's output with other parameters and with buffers thrown away.
 
         The images are a copy, since some networks normalise their input in place.
-
-        Raises:
-            ProxyError: It returns something else than a tensor with a row for each image.
         """
         buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         output = functional_call(self.network, {**parameters, **buffers}, (images.clone(),))
@@ -164,7 +151,7 @@ def _normal(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.is_inference() else tensor
 
 
-def modules_of(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> dict[str, nn.Module]:
+def modules_of(network: nn.Module, kinds: tuple[type[M], ...]) -> dict[str, M]:
     """Return the network's modules of these kinds by name, in network order."""
     return {name: m for name, m in network.named_modules() if isinstance(m, kinds)}
 
@@ -172,64 +159,54 @@ def modules_of(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> dict[s
 def weight_names(network: nn.Module) -> dict[str, str]:
     """Return the name of each convolution's and linear layer's weight, by layer.
 
-    Of layers that share one weight only the first is there.
-
-    Raises:
-        ProxyError: A weight is no parameter but computed from some, as by weight normalisation.
+    Of layers that share one weight only the first is there. One that is computed is refused.
     """
     parameters = {id(parameter): name for name, parameter in network.named_parameters()}
     layers: dict[str, str] = {}
     for layer, module in modules_of(network, WEIGHTED).items():
         if id(module.weight) not in parameters:
-            raise ProxyError(f"the weight of layer {layer!r} is not a parameter of the network")
+            raise computed_weight(layer)
         layers.setdefault(parameters[id(module.weight)], layer)
     return {layer: name for name, layer in layers.items()}
+
+
+def computed_weight(layer: str) -> ProxyError:
+    """Return the refusal of a layer whose weight is made from others."""
+    return ProxyError(f"the weight of layer {layer!r} is not a parameter of the network")
 
 
 @contextmanager
 def watched(modules: Mapping[str, nn.Module], observer: Observer) -> Iterator[None]:
     """Let `observer` see every call of these modules that maps a tensor to a tensor."""
 
-    def hook_for(name: str) -> Callable[..., Tensor | None]:
-        def hook(
-            module: nn.Module,
-            inputs: tuple[object, ...],
-            named: Mapping[str, object],
-            output: object,
-        ) -> Tensor | None:
-            given = next(iter((*inputs, *named.values())), None)
-            if isinstance(given, Tensor) and isinstance(output, Tensor):
-                return observer(name, module, given, output)
-            return None
-
-        return hook
+    def hook(
+        name: str, module: nn.Module, inputs: Given, named: Mapping[str, object], output: object
+    ) -> Tensor | None:
+        given = next(iter((*inputs, *named.values())), None)
+        if isinstance(given, Tensor) and isinstance(output, Tensor):
+            return observer(name, module, given, output)
+        return None
 
     with ExitStack() as handles:
         for name, module in modules.items():
-            handle = module.register_forward_hook(hook_for(name), with_kwargs=True)
+            handle = module.register_forward_hook(partial(hook, name), with_kwargs=True)
             handles.callback(handle.remove)
         yield
 
 
 @contextmanager
-def entered(
-    modules: Mapping[str, nn.Module],
-    observer: Callable[[str, nn.Module, Tensor], Tensor | None],
-) -> Iterator[None]:
+def entered(modules: Mapping[str, nn.Module], observer: EntryObserver) -> Iterator[None]:
     """Let `observer` see, and replace, the input of these modules before each call."""
 
-    def hook_for(name: str) -> Callable[..., tuple[object, ...] | None]:
-        def hook(module: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...] | None:
-            if inputs and isinstance(inputs[0], Tensor):
-                replaced = observer(name, module, inputs[0])
-                return None if replaced is None else (replaced, *inputs[1:])
+    def hook(name: str, module: nn.Module, inputs: Given) -> Given | None:
+        if not inputs or not isinstance(inputs[0], Tensor):
             return None
-
-        return hook
+        replaced = observer(name, module, inputs[0])
+        return None if replaced is None else (replaced, *inputs[1:])
 
     with ExitStack() as handles:
         for name, module in modules.items():
-            handles.callback(module.register_forward_pre_hook(hook_for(name)).remove)
+            handles.callback(module.register_forward_pre_hook(partial(hook, name)).remove)
         yield
 
 
@@ -250,20 +227,14 @@ def gradients(
 
 
 def channels_last(tensor: Tensor) -> Tensor:
-    """Return N x C x H x W in the memory format that CPUs convolve few channels fastest in.
-
-    About 1.4 times faster for 16 channels. Of another shape it is a view.
-    """
+    """Return N x C x H x W in the memory format that CPUs convolve few channels fastest in."""
     if tensor.dim() == 4:
         return tensor.contiguous(memory_format=torch.channels_last)
     return tensor.view_as(tensor)
 
 
 def rows(tensor: Tensor) -> Tensor:
-    """Flatten all but the first dimension, in whatever order needs no copy.
-
-    For sums over all features of two tensors in the same memory format, order is immaterial.
-    """
+    """Flatten all but the first dimension, in whatever order needs no copy."""
     if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
         tensor = tensor.permute(0, 2, 3, 1)
     return tensor.flatten(1)

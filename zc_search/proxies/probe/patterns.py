@@ -1,6 +1,7 @@
 """On which side of zero each unit is, for each image, summed up over layers."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -11,12 +12,9 @@ from zc_search.proxies.probe.layers import require_rows
 from zc_search.proxies.probe.passes import ACTIVATIONS, WEIGHTED, rows
 from zc_search.proxies.probe.shared_pass import Shared, SharedPass
 
+T = TypeVar("T")
+
 _WORD = 24  # bits that float32 holds exactly
-
-
-def codes(values: Tensor) -> Tensor:
-    """Return 1.0 where a value is positive, else 0.0; N x units."""
-    return (rows(values) > 0).float()
 
 
 def log_determinant(matrix: Tensor) -> Tensor:
@@ -45,22 +43,11 @@ class Agreement:
 
     def add(self, values: Tensor) -> None:
         """Count the units of one layer; `values` is N x anything."""
-        self.add_codes(codes(values))
-
-    def add_codes(self, bits: Tensor) -> None:
-        """Count the units of one layer, given what `codes` returns."""
+        bits = (rows(values) > 0).float()
         # float32 counts exactly up to 2^24 units a layer.
         self._both += bits @ bits.T
         self._active += bits.sum(1)
         self.units += bits.shape[1]
-
-    def add_all(self, parts: Iterable["Agreement"]) -> "Agreement":
-        """Count what others have counted, and return this one."""
-        for part in parts:
-            self._both += part._both
-            self._active += part._active
-            self.units += part.units
-        return self
 
     @property
     def matrix(self) -> Tensor:
@@ -69,16 +56,27 @@ class Agreement:
         return 2 * self._both - self._active[:, None] - self._active[None, :] + self.units
 
     def log_determinant(self) -> Tensor:
-        """As the function of this name, of `matrix`.
-
-        -inf where two images share their code, or with fewer units than images - 1.
-        """
+        """As of `matrix`; -inf where images share their code, or of fewer units than images - 1."""
         return log_determinant(self.matrix)
 
     def distinct_patterns(self) -> Tensor:
         """How many different codes the images have."""
         same = (self.matrix == self.units).sum(1)
         return (1.0 / same).sum()
+
+
+class LayerAgreement(Agreement):
+    """The agreement in all layers together, and by name that in each of them."""
+
+    def __init__(
+        self, images: int, device: torch.device, by_layer: Mapping[str, Agreement]
+    ) -> None:
+        super().__init__(images, device)
+        self.by_layer = by_layer
+        for part in by_layer.values():
+            self._both += part._both
+            self._active += part._active
+            self.units += part.units
 
 
 class UnitPatterns:
@@ -102,9 +100,9 @@ class UnitPatterns:
         self._spread = torch.tensor(spread, device=device)
         self._patterns: list[Tensor] = []
 
-    def add_codes(self, bits: Tensor) -> None:
-        """Take in the units of one layer, given what `codes` returns."""
-        words = (self._pack @ bits).long()
+    def add(self, values: Tensor) -> None:
+        """Take in the units of one layer; `values` is N x anything."""
+        words = (self._pack @ (rows(values) > 0).float()).long()
         self._patterns.append((words * self._spread[:, None]).sum(0))
 
     def count(self) -> Tensor:
@@ -119,23 +117,26 @@ class UnitPatterns:
         return (patterns[1:] != patterns[:-1]).sum() + 1
 
 
-class ActivationBits:
-    """Hands on which inputs of activations are positive, N x units a call."""
+C = TypeVar("C", bound=Agreement | UnitPatterns)
 
-    def __init__(self, run: SharedPass) -> None:
-        self.readers: list[Callable[[Tensor], None]] = []
-        self._images = len(run.images)
+
+class _OfActivations(Shared[T], Generic[T, C]):
+    """Counts the inputs of activations."""
+
+    cost = 0.4
+    counter: type[C]
+
+    def install(self, run: SharedPass) -> None:
+        self._counted = self.counter(len(run.images), run.images.device)
         self._called = False
         run.observe_kinds(ACTIVATIONS, self._observe)
 
     def _observe(self, name: str, _: nn.Module, given: Tensor, __: Tensor) -> None:
-        require_rows(name, given, self._images)
+        require_rows(name, given, len(self.subject.images))
         self._called = True
-        bits = codes(given.detach())
-        for read in self.readers:
-            read(bits)
+        self._counted.add(given.detach())
 
-    def require_any(self) -> None:
+    def counted(self) -> C:
         """Refuse a network of whose activations nothing was seen, such as one of functions."""
         if not self._called:
             names = [kind.__name__ for kind in ACTIVATIONS]
@@ -144,61 +145,25 @@ class ActivationBits:
                 f"Allowed: {', '.join(names)}",
                 allowed=names,
             )
+        return self._counted
 
 
-class LayerOutputs:
-    """Hands on the outputs of convolutions and linear layers, and what stays of their values."""
-
-    def __init__(self, run: SharedPass) -> None:
-        self.readers: list[Callable[[str, nn.Module, Tensor, Tensor], None]] = []
-        self._copying = run.copying
-        run.observe_kinds(WEIGHTED, self._observe)
-
-    def _observe(self, name: str, layer: nn.Module, _: Tensor, output: Tensor) -> None:
-        activation = output.detach().clone() if self._copying else output.detach()
-        for read in self.readers:
-            read(name, layer, output, activation)
-
-
-class ReluAgreement(Shared[Agreement]):
+class ReluAgreement(_OfActivations[Agreement, Agreement]):
     """In how many activation units each two images are on the same side of zero."""
 
-    cost = 0.4
-
-    def install(self, run: SharedPass) -> None:
-        self._units = Agreement(len(run.images), run.images.device)
-        run.helper(ActivationBits).readers.append(self._units.add_codes)
+    counter = Agreement
 
     def result(self, run: SharedPass) -> Agreement:
-        run.helper(ActivationBits).require_any()
-        return self._units
+        return self.counted()
 
 
-class DistinctUnitPatterns(Shared[Tensor]):
+class DistinctUnitPatterns(_OfActivations[Tensor, UnitPatterns]):
     """In how many different ways activation units are positive for some of the images."""
 
-    cost = 0.4
-
-    def install(self, run: SharedPass) -> None:
-        self._patterns = UnitPatterns(len(run.images), run.images.device)
-        run.helper(ActivationBits).readers.append(self._patterns.add_codes)
+    counter = UnitPatterns
 
     def result(self, run: SharedPass) -> Tensor:
-        run.helper(ActivationBits).require_any()
-        return self._patterns.count()
-
-
-class LayerAgreement(Agreement):
-    """The agreement in all layers together, and in each of them.
-
-    Attributes:
-        by_layer: That of each convolution and linear layer, by name.
-    """
-
-    def __init__(self, images: int, device: torch.device, by_layer: dict[str, Agreement]) -> None:
-        super().__init__(images, device)
-        self.by_layer = by_layer
-        self.add_all(by_layer.values())
+        return self.counted().count()
 
 
 class LayerAgreements(Shared[LayerAgreement]):
@@ -207,16 +172,13 @@ class LayerAgreements(Shared[LayerAgreement]):
     cost = 0.4
 
     def install(self, run: SharedPass) -> None:
+        self._shape = len(run.images), run.images.device
         self._layers: dict[str, Agreement] = {}
-        run.helper(LayerOutputs).readers.append(self._observe)
+        run.observe_kinds(WEIGHTED, self._observe)
 
-    def _observe(self, name: str, _: nn.Module, __: Tensor, activation: Tensor) -> None:
-        images = len(self.subject.images)
-        require_rows(name, activation, images)
-        if name not in self._layers:
-            self._layers[name] = Agreement(images, activation.device)
-        self._layers[name].add(activation)
+    def _observe(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
+        require_rows(name, output, self._shape[0])
+        self._layers.setdefault(name, Agreement(*self._shape)).add(output.detach())
 
     def result(self, run: SharedPass) -> LayerAgreement:
-        images = self.subject.images
-        return LayerAgreement(len(images), images.device, self._layers)
+        return LayerAgreement(*self._shape, self._layers)

@@ -31,14 +31,10 @@ _SMOOTHING = 0.05
 
 
 class PerImage(Measurement[T]):
-    """A measurement of the pass with constant statistics, made from a backward pass of its own.
-
-    Attributes:
-        layers: Kinds of layers whose weights it is about.
-    """
+    """A measurement of the pass with constant statistics, made from a backward pass of its own."""
 
     family = "per image"
-    layers: ClassVar[tuple[type[nn.Module], ...]]
+    layers: ClassVar[tuple[type[nn.Module], ...]]  # whose weights it is about
 
     def scalar(self, logits: Tensor) -> Tensor:
         """Return what is differentiated, a sum over the images."""
@@ -55,13 +51,34 @@ class PerImage(Measurement[T]):
     @classmethod
     def together(cls, subject: Subject, kinds: Mapping[str, type[Any]]) -> dict[str, Any]:
         parts: dict[str, PerImage[Any]] = {name: kind(subject) for name, kind in kinds.items()}
-        layers = _Layers(len(subject.images))
+        leaves: list[Tensor] = []
+        backward = _Backward()
+        called: set[str] = set()
+
+        def observe(name: str, module: nn.Module, given: Tensor, output: Tensor) -> Tensor | None:
+            require_plain(name, module)
+            require_rows(name, output, len(subject.images))
+            replaced = None
+            if isinstance(module, _BatchNorm):
+                replaced = output = with_constant_statistics(module, given)
+            if module.weight is None:
+                return replaced
+            called.add(name)
+            if not output.requires_grad:
+                # The graph starts behind the first layers, not at the images, which some layers
+                # may not depend on. A copy, since a leaf must not be changed in place.
+                leaves.append(output.detach().requires_grad_())
+                replaced = output = leaves[-1].clone()
+            output.register_hook(backward.hook(name, module, given))  # type: ignore[no-untyped-call]
+            return replaced
+
         modules = passes.modules_of(subject.network, _LAYERS)
-        with subject.mode(graph=True), passes.watched(modules, layers.observe):
+        with subject.mode(graph=True), passes.watched(modules, observe):
             logits = subject.call(subject.constants, subject.images)
-            for left, part in zip(reversed(range(len(parts))), parts.values(), strict=True):
-                layers.visit(part, logits, retain_graph=left > 0)
-        refuse_hidden_weights(subject, layers.called)
+            *_, last = parts.values()
+            for part in parts.values():
+                backward.run(part, logits, leaves, retain_graph=part is not last)
+        refuse_hidden_weights(subject, called)
         return {name: part.result() for name, part in parts.items()}
 
 
@@ -98,10 +115,8 @@ class TangentKernel(PerImage[Tensor]):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        images = subject.images
-        self._kernel = torch.zeros(
-            len(images), len(images), dtype=torch.float64, device=images.device
-        )
+        count = len(subject.images)
+        self._kernel = subject.images.new_zeros(count, count, dtype=torch.float64)
 
     def scalar(self, logits: Tensor) -> Tensor:
         return logits.sum()
@@ -111,44 +126,6 @@ class TangentKernel(PerImage[Tensor]):
 
     def result(self) -> Tensor:
         return self._kernel
-
-
-class _Layers:
-    """Watches a forward pass, then hands out the images' gradients in backward passes."""
-
-    def __init__(self, images: int) -> None:
-        self.called: set[str] = set()
-        self._images = images
-        self._leaves: list[Tensor] = []
-        self._backward = _Backward()
-
-    def observe(self, name: str, module: nn.Module, given: Tensor, output: Tensor) -> Tensor | None:
-        """Note one call of a layer; return what it should hand on instead, if anything."""
-        require_plain(name, module)
-        require_rows(name, output, self._images)
-        replaced = None
-        if isinstance(module, _BatchNorm):
-            replaced = output = with_constant_statistics(module, given)
-        if module.weight is None:
-            return replaced
-        self.called.add(name)
-        if not output.requires_grad:
-            # The graph starts behind the first layers, not at the images, which some layers may
-            # not depend on. A copy, since a leaf must not be changed in place.
-            self._leaves.append(output.detach().requires_grad_())
-            replaced = output = self._leaves[-1].clone()
-        hook = self._backward.hook(name, module, given)
-        output.register_hook(hook)  # type: ignore[no-untyped-call]
-        return replaced
-
-    def visit(self, part: PerImage[Any], logits: Tensor, *, retain_graph: bool) -> None:
-        """Differentiate, and let `part` have the gradients of the layers that it is about."""
-        self._backward.begin(part)
-        scalar = part.scalar(logits)
-        if scalar.requires_grad:
-            # Visits every layer behind the leaves, and no weight.
-            torch.autograd.grad(scalar, self._leaves, retain_graph=retain_graph, allow_unused=True)
-        self._backward.end()
 
 
 class _Backward:
@@ -164,13 +141,16 @@ class _Backward:
         self._sums: dict[Tensor, Tensor] = {}
         self._part: PerImage[Any] | None = None
 
-    def begin(self, part: PerImage[Any]) -> None:
+    def run(
+        self, part: PerImage[Any], logits: Tensor, leaves: list[Tensor], *, retain_graph: bool
+    ) -> None:
+        """Differentiate, and let `part` have the gradients of the layers that it is about."""
         self._part = part
-
-    def end(self) -> None:
+        scalar = part.scalar(logits)
+        if scalar.requires_grad:  # visits every layer behind the leaves, and no weight
+            torch.autograd.grad(scalar, leaves, retain_graph=retain_graph, allow_unused=True)
         for weight, gradients in self._sums.items():
-            if self._part is not None:
-                self._part.add(self._names[weight], gradients)
+            part.add(self._names[weight], gradients)
         self._sums.clear()
         self._part = None
 
@@ -194,11 +174,7 @@ class _Backward:
 
 
 def refuse_hidden_weights(subject: Subject, called: Iterable[str]) -> None:
-    """Refuse a network that uses the weight of a layer without calling the layer.
-
-    Raises:
-        ProxyError: Names the layer.
-    """
+    """Refuse a network that uses the weight of a layer without calling the layer."""
     layers = passes.modules_of(subject.network, passes.WEIGHTED)
     known = {layers[name].weight for name in called if name in layers}
     uncalled = {k: w for k, w in subject.weights.items() if layers[k].weight not in known}
@@ -216,31 +192,35 @@ def refuse_hidden_weights(subject: Subject, called: Iterable[str]) -> None:
 
 def with_constant_statistics(norm: _BatchNorm, given: Tensor) -> Tensor:
     """Normalise as the layer does, without a gradient through the statistics."""
-    mean, variance = _statistics(norm, given)
+    if _fixed(norm):
+        mean, variance = norm.running_mean, norm.running_var
+    else:
+        _, mean, inverse_std = _normalised(norm, given.detach())
+        variance = inverse_std.pow(-2) - norm.eps
     return F.batch_norm(given, mean, variance, norm.weight, norm.bias, eps=norm.eps)
 
 
-def _statistics(norm: _BatchNorm, given: Tensor) -> tuple[Tensor, Tensor]:
-    if not norm.training and norm.running_mean is not None and norm.running_var is not None:
-        return norm.running_mean, norm.running_var  # it insists on evaluation mode
-    # The normalisation's own kernel finds them several times faster than torch.var_mean.
-    _, mean, inverse_std = torch.native_batch_norm(
-        given.detach(), None, None, None, None, True, 0.0, norm.eps
-    )
-    return mean, inverse_std.pow(-2) - norm.eps
+def _fixed(norm: _BatchNorm) -> bool:
+    return not norm.training and norm.running_mean is not None  # it insists on evaluation mode
+
+
+def _normalised(norm: _BatchNorm, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the input by the batch's statistics, with their mean and inverse deviation.
+
+    The normalisation's own kernel finds them several times faster than torch.var_mean.
+    """
+    return torch.native_batch_norm(given, None, None, None, None, True, 0.0, norm.eps)
 
 
 def _weight_gradients(module: nn.Module, given: Tensor, gradient: Tensor) -> Tensor:
     """Return each image's gradient by the module's weight, N x weights."""
     match module:
         case _BatchNorm():
-            if module.training or module.running_mean is None:
-                normalised, _, _ = torch.native_batch_norm(
-                    given, None, None, None, None, True, 0.0, module.eps
-                )
-            else:
+            if _fixed(module):
                 statistics = module.running_mean, module.running_var
                 normalised = F.batch_norm(given, *statistics, eps=module.eps)
+            else:
+                normalised, _, _ = _normalised(module, given)
             product = gradient * normalised
             return product.flatten(2).sum(2) if given.dim() > 2 else product
         case nn.Conv2d():

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from zc_search.errors import ProxyError
 from zc_search.proxies.probe import passes
 from zc_search.proxies.probe.measurement import Measurement
 from zc_search.proxies.probe.passes import Subject
@@ -15,13 +14,7 @@ _SIZE = 0.01
 
 
 class Perturbation(NamedTuple):
-    """The answer of a network's features.
-
-    Attributes:
-        difference: Mean over images of the sum of |f(x + change) - f(x)| over the feature maps.
-        log_scale: Sum over batch normalisations of half the ln of the mean variance they divide
-            by; one whose input is all zero adds nothing.
-    """
+    """The mean sum of |f(x + change) - f(x)|, and the sum of ln sqrt(mean variance of a norm)."""
 
     difference: Tensor
     log_scale: Tensor
@@ -69,20 +62,17 @@ class GaussianPerturbation(Measurement[Perturbation]):
 def _gaussian_parameters(subject: Subject) -> dict[str, Tensor]:
     drawn = dict(subject.constants)
     own = {id(parameter) for parameter in subject.network.parameters()}
-    for name, module in subject.network.named_modules():
+    layers = passes.modules_of(subject.network, (*passes.WEIGHTED, *passes.NORMS))
+    for name, module in layers.items():
         prefix = f"{name}." if name else ""
         weight, bias = f"{prefix}weight", f"{prefix}bias"
-        if not isinstance(module, (*passes.WEIGHTED, *passes.NORMS)):
-            continue
         if module.weight is not None and id(module.weight) not in own:
-            raise ProxyError(f"the weight of layer {name!r} is not a parameter of the network")
-        if weight not in drawn:  # it has none, or another layer's, who draws it
-            pass
-        elif isinstance(module, passes.NORMS):
-            drawn[weight] = torch.ones_like(drawn[weight])
-        else:
+            raise passes.computed_weight(name)
+        if weight in drawn:  # or it has none, or another layer's, who draws it
             random = torch.Generator().manual_seed(zlib.crc32(f"{subject.seed}:{name}".encode()))
-            drawn[weight] = _normal(drawn[weight], random)
+            normed = isinstance(module, passes.NORMS)
+            like = drawn[weight]
+            drawn[weight] = torch.ones_like(like) if normed else _normal(like, random)
         if bias in drawn:
             drawn[bias] = torch.zeros_like(drawn[bias])
     return drawn

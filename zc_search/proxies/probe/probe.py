@@ -1,13 +1,12 @@
 """The Probe: measurements of a freshly initialised network, each made at most once.
 
-Proxies are formulas over these measurements. One forward pass with its graph serves the loss
-gradients, the activation statistics and the input Jacobian; whoever creates the Probe says in
-advance which measurements will be read, so that they are collected in that one pass.
+One forward pass with its graph serves most of them; whoever creates the Probe says in advance
+which will be read, so that they are collected in that one pass.
 """
 
 from collections.abc import Collection
 from functools import cached_property
-from typing import Any, Generic, Self, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,12 +36,8 @@ class Measured(Generic[T]):
         self._name = name
         MEASUREMENTS[name] = self._kind
 
-    @overload
-    def __get__(self, probe: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, probe: "Probe", owner: type) -> T: ...
-    def __get__(self, probe: "Probe | None", owner: type) -> T | Self:
-        return self if probe is None else cast(T, probe.measure(self._name))
+    def __get__(self, probe: Any, owner: type) -> T:
+        return cast(T, self if probe is None else probe.measure(self._name))
 
 
 class Probe(Subject):
@@ -105,14 +100,8 @@ class Probe(Subject):
     @cached_property
     def evaluating(self) -> "Probe":
         """The same network, batch and seed, measured in evaluation mode."""
-        return Probe(
-            self.network,
-            self.images,
-            self.labels,
-            self._needs_evaluating,
-            self.seed,
-            training=False,
-        )
+        needs = self._needs_evaluating
+        return Probe(self.network, self.images, self.labels, needs, self.seed, training=False)
 
     def measure(self, name: str) -> object:
         """Return a measurement, made now with all planned ones of its pass if it was not yet."""
@@ -143,11 +132,7 @@ class Probe(Subject):
 
 
 def cost_class(needs: Collection[str]) -> Cost:
-    """Return the class of a proxy's cost: up to 0, 1, 2 or more plain passes.
-
-    Raises:
-        ProxyError: There is no such measurement.
-    """
+    """Return the class of a proxy's cost: up to 0, 1, 2 or more plain passes."""
     for name in needs:
         if name not in MEASUREMENTS:
             raise ProxyError.unknown("measurement", name, MEASUREMENTS, key="needs")

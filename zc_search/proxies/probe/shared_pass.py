@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,17 +20,12 @@ class Shared(Measurement[T]):
 
     Hooks on tensors become part of the graph. What they know, such as `self`, must not hold on to
     the graph or to the pass, since Python cannot collect such a circle.
-
-    Attributes:
-        by_image: Whether the images must have gradients.
-        of_loss: Whether the loss must be differentiated by the weights before the result.
-        twice: Whether those gradients must have a graph themselves.
     """
 
     family = "shared"
-    by_image: ClassVar[bool] = False
-    of_loss: ClassVar[bool] = False
-    twice: ClassVar[bool] = False
+    by_image: ClassVar[bool] = False  # the images must have gradients
+    of_loss: ClassVar[bool] = False  # the loss must be differentiated before the result
+    twice: ClassVar[bool] = False  # and those gradients must have a graph themselves
 
     def install(self, run: "SharedPass") -> None:
         """Observe what is needed of the forward pass that follows."""
@@ -49,55 +44,34 @@ class Shared(Measurement[T]):
 
 
 class Backward:
-    """What hooks on tensors know of the pass.
+    """What hooks on tensors know of the pass."""
 
-    Attributes:
-        collecting: Whether it is the loss that is being differentiated.
-        spoilt: Whether the network changed in place what a hook looked at.
-    """
-
-    collecting = False
-    spoilt = False
-
-
-class Helper(Protocol):
-    """What several measurements use of one pass; it is installed with the first of them."""
-
-    def __init__(self, run: "SharedPass") -> None: ...
-
-
-H = TypeVar("H", bound=Helper)
+    collecting = False  # whether it is the loss that is being differentiated
+    spoilt = False  # whether the network changed in place what a hook looked at
 
 
 class SharedPass:
     """A pass while it runs.
 
-    Attributes:
-        subject: The network and its batch.
-        copying: Whether outputs are copied that the backward pass looks at. That takes time, and
-            is needed for networks that change them in place.
-        images: Those that the network is given.
-        logits: Its outputs.
-        gradients: Of the loss, by layer.
+    With `copying`, outputs are copied that the backward pass looks at. That takes time, and is
+    needed for networks that change them in place.
     """
 
     images: Tensor
     logits: Tensor
-    gradients: dict[str, Tensor]
+    gradients: dict[str, Tensor]  # of the loss, by layer
 
     def __init__(self, subject: Subject, *, copying: bool) -> None:
         self.subject = subject
         self.copying = copying
         self.backward = Backward()
         self.observers = ExitStack()
-        self._helpers: dict[type[Any], Any] = {}
 
     def measure(self, kinds: Mapping[str, type[Shared[Any]]]) -> dict[str, Any]:
         """Run it; return the results, ``logits`` always among them."""
         subject = self.subject
         parts = {name: kind(subject) for name, kind in kinds.items()}
         of_loss = {name: part for name, part in parts.items() if part.of_loss}
-        weights = subject.weights if of_loss else {}
         with subject.mode(training=subject.training, graph=True):
             self.images = subject.images.detach()
             if any(part.by_image for part in parts.values()):
@@ -114,19 +88,12 @@ class SharedPass:
                 self.backward.collecting = True
                 self.gradients = passes.gradients(
                     F.cross_entropy(self.logits, subject.labels),
-                    weights,
+                    subject.weights,
                     create_graph=any(part.twice for part in of_loss.values()),
                 )
                 self.backward.collecting = False
                 measured |= {name: part.result(self) for name, part in of_loss.items()}
         return measured
-
-    def helper(self, kind: type[H]) -> H:
-        """Return what several measurements use, installed once."""
-        if kind not in self._helpers:
-            self._helpers[kind] = kind(self)
-        helper: H = self._helpers[kind]
-        return helper
 
     def observe(self, modules: Mapping[str, nn.Module], observer: passes.Observer) -> None:
         """Let `observer` see every call of these modules."""

@@ -9,6 +9,7 @@ from torch.func import functional_call
 
 from zc_search.proxies.probe import passes
 from zc_search.proxies.probe.measurement import Measurement
+from zc_search.proxies.probe.passes import Subject
 
 
 class SynapticFlow(Measurement[dict[str, Tensor]]):
@@ -25,8 +26,10 @@ class SynapticFlow(Measurement[dict[str, Tensor]]):
         weights = passes.weight_names(subject.network)
         with subject.mode(training=False, graph=True), _without_ceilings(subject.network):
             tensors = {name: p.double().abs() for name, p in subject.constants.items()}
-            tensors |= {name: _copied(buffer) for name, buffer in subject.network.named_buffers()}
-            tensors |= _identities(subject.network, tensors, subject.images)
+            for name, buffer in subject.network.named_buffers():
+                kind = torch.float64 if buffer.is_floating_point() else buffer.dtype
+                tensors[name] = buffer.to(kind, copy=True)
+            tensors |= _identities(subject, tensors)
             of_layers = {layer: tensors[name].requires_grad_() for layer, name in weights.items()}
             ones = torch.ones_like(subject.images[:1], dtype=torch.float64)
             output = functional_call(subject.network, tensors, (ones,)).sum()
@@ -47,24 +50,15 @@ def _without_ceilings(network: nn.Module) -> Iterator[None]:
             module.max_val = ceiling
 
 
-def _copied(buffer: Tensor) -> Tensor:
-    return buffer.to(torch.float64 if buffer.is_floating_point() else buffer.dtype, copy=True)
-
-
-def _identities(
-    network: nn.Module, tensors: Mapping[str, Tensor], images: Tensor
-) -> dict[str, Tensor]:
+def _identities(subject: Subject, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return statistics, scales and shifts with which batch normalisation changes nothing."""
     neutral: dict[str, Tensor] = {}
-    for name, norm in network.named_modules():
-        if not isinstance(norm, nn.modules.batchnorm._BatchNorm):
-            continue
+    for name, norm in passes.modules_of(subject.network, passes.NORMS).items():
         prefix = f"{name}." if name else ""
+        shape = (norm.num_features,)
         # One that keeps no statistics of its own uses these too, if it is given them.
         values = {"running_mean": 0.0, "running_var": 1.0 - norm.eps}
         values |= {k: v for k, v in (("weight", 1.0), ("bias", 0.0)) if prefix + k in tensors}
         for key, value in values.items():
-            neutral[prefix + key] = images.new_full(
-                (norm.num_features,), value, dtype=torch.float64
-            )
+            neutral[prefix + key] = subject.images.new_full(shape, value, dtype=torch.float64)
     return neutral
