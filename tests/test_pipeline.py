@@ -80,7 +80,8 @@ def test_everything_is_in_files(result: zc_search.SearchResult) -> None:
 
 def test_a_run_says_what_its_proxies_mean(result: zc_search.SearchResult) -> None:
     manifest = json.loads((result.folder / "manifest.json").read_text())
-    meanings = {name: f"{name}, version 1" for name in ("grad_norm", "naswot_relu", "snip")}
+    versions = {"grad_norm": 1, "naswot_relu": 2, "snip": 1}
+    meanings = {name: f"{name}, version {version}" for name, version in versions.items()}
     assert manifest["definitions"].items() >= meanings.items()
     assert result.ensemble is not None
     said = Ensemble.load(result.folder / "ensemble.toml").metadata

@@ -34,6 +34,7 @@ from zc_search.errors import (
     StudyError,
     ZcSearchError,
 )
+from zc_search.proxies.catalogue import CATALOGUE
 from zc_search.scoring.request import sample_space
 from zc_search.scoring.scorer import Scores
 from zc_search.scoring.scores_file import ScoresTable
@@ -107,7 +108,7 @@ def write_run(folder: Path, rows: int = 120, **changes: Any) -> Path:
     folder.mkdir(parents=True)
     table.assign(**changes).to_csv(folder / "trials.csv", index=False)
     (folder / "config.toml").write_text(config_to_toml(settings(ensemble=OF_THE_FRONT)))
-    definitions = {name: f"{name}, version 1" for name in PROXIES}
+    definitions = {name: CATALOGUE[name].definition for name in PROXIES}
     (folder / "manifest.json").write_text(json.dumps({"definitions": definitions}))
     return folder
 
@@ -321,7 +322,7 @@ def test_show_prints_everything(fitted: Path) -> None:
     ensemble = Ensemble.load(fitted)
     for scale in ensemble.features.proxies:
         assert f"knots {len(scale.knots)} from {scale.knots[0]:.5g} to" in flat(said)
-        assert f"{scale.proxy}, version 1" in flat(said)
+        assert CATALOGUE[scale.proxy].definition in flat(said)
     for column in ensemble.features.columns:
         assert f"{column.scale:.6g}" in said
     for note in ensemble.notes:

@@ -256,7 +256,7 @@ def test_latency_is_the_time_of_one_pass_in_milliseconds() -> None:
 def test_unit_patterns_are_counted_exactly(bits: np.ndarray, split: int) -> None:
     counted = UnitPatterns(len(bits), torch.device("cpu"))
     for layer in (bits[:, :split], bits[:, split:]):
-        counted.add_codes(torch.from_numpy(layer).float())
+        counted.add(torch.from_numpy(layer).float())
     assert counted.count() == len(np.unique(bits.T, axis=0))
 
 

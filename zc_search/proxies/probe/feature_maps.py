@@ -1,6 +1,5 @@
 """Feature maps on their way through the network: correlations, spectra, Jacobians."""
 
-from collections import defaultdict
 from typing import Generic, TypeVar
 
 import torch
@@ -70,15 +69,12 @@ class SampledEigenvalues(SmallestEigenvalues):
 
 
 def _smallest_eigenvalues(matrices: list[Tensor]) -> Tensor:
-    by_size: dict[int, list[int]] = defaultdict(list)
-    for index, matrix in enumerate(matrices):
-        by_size[len(matrix)].append(index)
-    smallest: list[Tensor] = [torch.empty(0)] * len(matrices)
-    for indices in by_size.values():
-        together = torch.linalg.eigvalsh(torch.stack([matrices[i] for i in indices]))[:, 0]
-        for index, value in zip(indices, together.unbind(), strict=True):
-            smallest[index] = value
-    return torch.stack(smallest) if smallest else torch.zeros(0)
+    smallest = matrices[0].new_zeros(len(matrices)) if matrices else torch.zeros(0)
+    for size in {len(matrix) for matrix in matrices}:
+        indices = [i for i, matrix in enumerate(matrices) if len(matrix) == size]
+        together = torch.stack([matrices[i] for i in indices])
+        smallest[indices] = torch.linalg.eigvalsh(together)[:, 0]
+    return smallest
 
 
 def _correlations(maps: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ class ChannelSaliency(Shared[dict[str, Tensor]]):
     of_loss = True
 
     def install(self, run: SharedPass) -> None:
-        self._by_layer: dict[str, Tensor] = {}
+        self.measured = {}
         backward, copying, images = run.backward, run.copying, len(run.images)
 
         def observe(name: str, layer: nn.Module, _: Tensor, output: Tensor) -> None:
@@ -99,15 +99,12 @@ class ChannelSaliency(Shared[dict[str, Tensor]]):
                     backward.spoilt |= activation._version != version
                     product = (activation * gradient.detach()).movedim(channels, 1)
                     summed = product.flatten(2).sum(2) if product.dim() > 2 else product
-                    earlier = self._by_layer.get(name)
-                    self._by_layer[name] = summed if earlier is None else earlier + summed
+                    earlier = self.measured.get(name)
+                    self.measured[name] = summed if earlier is None else earlier + summed
 
             output.register_hook(keep)  # type: ignore[no-untyped-call]
 
         run.observe_kinds(passes.WEIGHTED, observe)
-
-    def result(self, run: SharedPass) -> dict[str, Tensor]:
-        return self._by_layer
 
 
 class ResponseCorrelations(Shared[Tensor]):
@@ -118,12 +115,12 @@ class ResponseCorrelations(Shared[Tensor]):
 
     def install(self, run: SharedPass) -> None:
         images = len(run.images)
-        self._sum = run.images.new_zeros(images, images, dtype=torch.float64)
+        self.measured = run.images.new_zeros(images, images, dtype=torch.float64)
         backward, network = run.backward, run.subject.network
         before = blocks_before(network)
 
         def observe(name: str, module: nn.Module, given: Tensor) -> Tensor | None:
-            require_rows(name, given, len(self._sum))
+            require_rows(name, given, len(self.measured))
             weight = 2.0 ** before[name]
             self._add(given.detach(), weight)
             if not given.requires_grad:
@@ -147,10 +144,7 @@ class ResponseCorrelations(Shared[Tensor]):
         """Add weight x |correlations| of the rows; nothing if one is undefined."""
         correlations = torch.corrcoef(passes.rows(values)).abs().double()
         defined = correlations.isfinite().all()
-        self._sum += weight * torch.where(defined, correlations, 0.0)
-
-    def result(self, run: SharedPass) -> Tensor:
-        return self._sum
+        self.measured += weight * torch.where(defined, correlations, 0.0)
 
 
 class HalfBatchGradients(Measurement[tuple[dict[str, Tensor], dict[str, Tensor]]]):

@@ -2,9 +2,7 @@
 
 The batch's normalisation statistics are treated as constants, so that an image's logits depend on
 that image alone and its gradient by a weight is the product of the layer's input with the
-gradient at its output. Published code runs one pass an image instead: the kernel's then also
-flows through the statistics, to which every image contributes, and GradSign normalises each image
-by itself.
+gradient at its output.
 """
 
 from collections import Counter
@@ -35,6 +33,7 @@ class PerImage(Measurement[T]):
 
     family = "per image"
     layers: ClassVar[tuple[type[nn.Module], ...]]  # whose weights it is about
+    measured: T
 
     def scalar(self, logits: Tensor) -> Tensor:
         """Return what is differentiated, a sum over the images."""
@@ -42,10 +41,6 @@ class PerImage(Measurement[T]):
 
     def add(self, name: str, gradients: Tensor) -> None:
         """Take in each image's gradient by a layer's weight, N x weights."""
-        raise NotImplementedError
-
-    def result(self) -> T:
-        """Return what came of it."""
         raise NotImplementedError
 
     @classmethod
@@ -79,7 +74,7 @@ class PerImage(Measurement[T]):
             for part in parts.values():
                 backward.run(part, logits, leaves, retain_graph=part is not last)
         refuse_hidden_weights(subject, called)
-        return {name: part.result() for name, part in parts.items()}
+        return {name: part.measured for name, part in parts.items()}
 
 
 class GradientSigns(PerImage[dict[str, Tensor]]):
@@ -90,17 +85,14 @@ class GradientSigns(PerImage[dict[str, Tensor]]):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._signs: dict[str, Tensor] = {}
+        self.measured = {}
 
     def scalar(self, logits: Tensor) -> Tensor:
         passes.check_logits(logits, self.subject.labels)
         return F.cross_entropy(logits, self.subject.labels, reduction="sum")
 
     def add(self, name: str, gradients: Tensor) -> None:
-        self._signs[name] = gradients.sign().sum(0)
-
-    def result(self) -> dict[str, Tensor]:
-        return self._signs
+        self.measured[name] = gradients.sign().sum(0)
 
 
 class TangentKernel(PerImage[Tensor]):
@@ -116,16 +108,13 @@ class TangentKernel(PerImage[Tensor]):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         count = len(subject.images)
-        self._kernel = subject.images.new_zeros(count, count, dtype=torch.float64)
+        self.measured = subject.images.new_zeros(count, count, dtype=torch.float64)
 
     def scalar(self, logits: Tensor) -> Tensor:
         return logits.sum()
 
     def add(self, name: str, gradients: Tensor) -> None:
-        self._kernel.add_(gradients @ gradients.T)
-
-    def result(self) -> Tensor:
-        return self._kernel
+        self.measured.add_(gradients @ gradients.T)
 
 
 class _Backward:
@@ -214,34 +203,30 @@ def _normalised(norm: _BatchNorm, given: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 def _weight_gradients(module: nn.Module, given: Tensor, gradient: Tensor) -> Tensor:
     """Return each image's gradient by the module's weight, N x weights."""
-    match module:
-        case _BatchNorm():
-            if _fixed(module):
-                statistics = module.running_mean, module.running_var
-                normalised = F.batch_norm(given, *statistics, eps=module.eps)
-            else:
-                normalised, _, _ = _normalised(module, given)
-            product = gradient * normalised
-            return product.flatten(2).sum(2) if given.dim() > 2 else product
-        case nn.Conv2d():
-            # With the images as groups of channels it is one convolution's weight gradient.
-            given, padding = padded(module, given)
-            by_image = conv2d_weight(  # type: ignore[no-untyped-call]
-                given.reshape(1, -1, *given.shape[2:]),
-                (len(given) * module.out_channels, *module.weight.shape[1:]),
-                gradient.reshape(1, -1, *gradient.shape[2:]),
-                module.stride,
-                padding,
-                module.dilation,
-                len(given) * module.groups,
-            )
-            return cast(Tensor, by_image).reshape(len(given), -1)
-        case nn.Linear():
-            inputs = given.reshape(len(given), -1, given.shape[-1])
-            outputs = gradient.reshape(len(gradient), -1, gradient.shape[-1])
-            return torch.matmul(outputs.transpose(1, 2), inputs).flatten(1)
-        case _:
-            raise NotImplementedError(f"no gradients by image for {module}")
+    if isinstance(module, _BatchNorm):
+        if _fixed(module):
+            statistics = module.running_mean, module.running_var
+            normalised = F.batch_norm(given, *statistics, eps=module.eps)
+        else:
+            normalised, _, _ = _normalised(module, given)
+        product = gradient * normalised
+        return product.flatten(2).sum(2) if given.dim() > 2 else product
+    if isinstance(module, nn.Conv2d):
+        # With the images as groups of channels it is one convolution's weight gradient.
+        given, padding = padded(module, given)
+        by_image: Tensor = conv2d_weight(  # type: ignore[no-untyped-call]
+            given.reshape(1, -1, *given.shape[2:]),
+            (len(given) * module.out_channels, *module.weight.shape[1:]),
+            gradient.reshape(1, -1, *gradient.shape[2:]),
+            module.stride,
+            padding,
+            module.dilation,
+            len(given) * module.groups,
+        )
+        return by_image.reshape(len(given), -1)
+    inputs = given.reshape(len(given), -1, given.shape[-1])
+    outputs = gradient.reshape(len(gradient), -1, gradient.shape[-1])
+    return torch.matmul(outputs.transpose(1, 2), inputs).flatten(1)
 
 
 def padded(conv: nn.Conv2d, given: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -258,8 +243,6 @@ class FisherInformation(Measurement[Tensor]):
     ``F = 1/N sum_n J_n^T (diag(p_n) - p_n p_n^T) J_n`` with J_n the Jacobian of image n's logits
     by those weights (classes x layers) and p_n its predicted probabilities, mixed with 5 % of the
     uniform distribution. Only the first images enter, 128 / classes of them but at least 2.
-    Normalisation statistics are those of these images, and constants. Layers are convolutions and
-    linear layers that depend on the image, and on which the logits depend.
     """
 
     cost = 0.6
@@ -325,12 +308,7 @@ def _logit_jacobian(subject: Subject) -> tuple[Tensor, Tensor]:
 
 def _read_by_first_weight(module: nn.Module, given: Tensor) -> Tensor:
     """Return what the weight at index 0 multiplies, N x positions."""
-    match module:
-        case nn.Conv2d():
-            first, padding = padded(module, given[:, :1])
-            read = F.unfold(first, module.kernel_size, module.dilation, padding, module.stride)
-            return read[:, 0]
-        case nn.Linear():
-            return given[..., 0].reshape(len(given), -1)
-        case _:
-            raise NotImplementedError(f"no gradients by image for {module}")
+    if isinstance(module, nn.Conv2d):
+        first, padding = padded(module, given[:, :1])
+        return F.unfold(first, module.kernel_size, module.dilation, padding, module.stride)[:, 0]
+    return given[..., 0].reshape(len(given), -1)

@@ -26,13 +26,14 @@ class Shared(Measurement[T]):
     by_image: ClassVar[bool] = False  # the images must have gradients
     of_loss: ClassVar[bool] = False  # the loss must be differentiated before the result
     twice: ClassVar[bool] = False  # and those gradients must have a graph themselves
+    measured: T
 
     def install(self, run: "SharedPass") -> None:
         """Observe what is needed of the forward pass that follows."""
 
     def result(self, run: "SharedPass") -> T:
         """Return what came of it."""
-        raise NotImplementedError
+        return self.measured
 
     @classmethod
     def together(cls, subject: Subject, kinds: Mapping[str, type[Any]]) -> dict[str, Any]:
