@@ -30,13 +30,7 @@ class Subject:
     """A network with the batch that it is measured on."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        seed: int = 0,
-        *,
-        training: bool = True,
+        self, network: nn.Module, images: Tensor, labels: Tensor, seed: int, *, training: bool
     ) -> None:
         self.network = network
         self.seed = seed

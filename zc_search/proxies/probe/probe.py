@@ -113,12 +113,11 @@ class Probe(Subject):
     def _together_or_alone(self, name: str) -> dict[str, object]:
         kind = MEASUREMENTS[name]
         alone = {name: kind}
-        if kind.family is None:
-            return kind.together(self, alone)
+        planned = self._planned if kind.family else frozenset[str]()
         together = {
             other: member
             for other, member in MEASUREMENTS.items()
-            if member.family == kind.family and (other in self._planned or other == name)
+            if other == name or (other in planned and member.family == kind.family)
         }
         self._planned -= together.keys()  # later surprises get a pass of their own
         try:
