@@ -41,14 +41,13 @@ def fit_scores(
     What to remember of the accuracies is that of `about_accuracies`; see `fit_ensemble`.
     """
     recorded = ("space.name", "space.dataset", *COMPARED, "data.fingerprint")
-    known = scores.definitions
     metadata = {
         **accuracies,
         "scores": {
             "name": scores.path.resolve().name,
             **{key: scores.settings.get(key) for key in recorded},
         },
-        "definitions": None if known is None else {p: known[p] for p in spec.proxies if p in known},
+        "definitions": scores.definitions,
         "zc_search": version("zc-search"),
     }
     directed = replace(spec, directions=scores.directions)
