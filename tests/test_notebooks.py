@@ -38,6 +38,7 @@ def test_outputs_are_cleared_and_links_lead_somewhere(path: Path) -> None:
     assert notebook.cells[0].source.startswith("# ")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_they_run(path: Path) -> None:
     done = subprocess.run(

@@ -185,7 +185,7 @@ def test_fresh_sets_the_earlier_run_aside(tmp_path: Path) -> None:
 def test_a_model_that_is_not_there_is_said_before_the_first_trial(tmp_path: Path) -> None:
     for model in ("sklearn.linear_model:Ridgee", "os:getcwd"):
         wrong = configured(tmp_path, f"ensemble.model={json.dumps(model)}")
-        with pytest.raises(EnsembleError, match=f"model '{model}' "):
+        with pytest.raises(EnsembleError, match=model.partition(":")[2]):
             zc_search.run_search(wrong)
     assert not (tmp_path / "small").exists()
 

@@ -66,6 +66,9 @@ def test_entries_are_handed_out_one_by_one(entries, protocol, ordered, small):
     try:
         reader = stream(content)
         found = list(reader.entries("arch2infos"))
+    except ForgottenError:  # one key is the same text in two entries: what it says to do then
+        reader = stream(content, forget=False)
+        found = list(reader.entries("arch2infos"))
     finally:
         stream_module._CHUNK = chunk
     assert found == list(entries.items())

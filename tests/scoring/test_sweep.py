@@ -561,7 +561,7 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
 
 def test_files_that_are_no_scores(tmp_path: Path, store: Store) -> None:
     path = tmp_path / "other"
-    with pytest.raises(ScoresError, match="other: no such file; `zc-search score --out"):
+    with pytest.raises(ScoresError, match="other: no such file"):
         load_scores(path)
     path.write_text("architecture,snip\n")
     with pytest.raises(ScoresError, match=r"is no Parquet file, or damaged \([^)]*\)$"):

@@ -277,8 +277,6 @@ def test_an_ensemble_that_does_not_fit_is_refused_first(tmp_path: Path, exported
 
 
 def test_a_transfer_needs_no_accuracies(exported: Path) -> None:
-    message = (
-        "ensemble.from: is for a search without accuracies, but benchmark.name = 'nasbench201'"
-    )
+    message = "is for a search without accuracies, but benchmark.name = 'nasbench201'"
     with pytest.raises(ConfigError, match=re.escape(message)):
         parse_config({"objectives": {"synflow": "maximize"}, "ensemble": {"from": str(exported)}})

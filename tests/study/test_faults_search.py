@@ -120,7 +120,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("left", [0, 2_000_000], ids=["for the study", "for the tables"])
 def test_a_full_disk_is_said_and_what_is_told_is_kept(disk: Path, left: int) -> None:
-    config = configured(disk, n_trials=4)
+    config = configured(disk, "output.report=true", n_trials=4)
     ballast = disk / "ballast"
 
     def fill() -> None:

@@ -39,9 +39,12 @@ def make_model(name: str, seed: int = 0) -> Any:
     try:
         seeded = "random_state" in signature(regressor).parameters
         model = regressor(random_state=seed) if seeded else regressor()
-        wrong = "" if is_regressor(model) else "is no scikit-learn regressor"
+        wrong = ""
     except Exception as error:  # it is anybody's code
         wrong = f"cannot be made: {error}"
+    else:
+        known = isinstance(model, BaseEstimator) and is_regressor(model)
+        wrong = "" if known else "is no scikit-learn regressor"
     if wrong:
         raise EnsembleError(f"model {name!r} {wrong}", key="ensemble.model", given=name)
     return model

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import optuna
@@ -131,16 +131,22 @@ def _mend_journal(path: Path) -> None:
     with ExitStack() as stack:
         stack.callback(lock.release)
         file = stack.enter_context(path.open("rb+"))
-        end = place = file.seek(0, os.SEEK_END)
-        whole = 0  # up to behind the last line break, which is looked for from the end
-        while place and not whole:
-            start = max(0, place - 2**16)
-            file.seek(start)
-            found = file.read(place - start).rfind(b"\n") + 1
-            place, whole = start, found and start + found
-        if whole < end:
+        whole = _end_of_last_line(file)
+        if whole < file.seek(0, os.SEEK_END):
             logger.warning("%s ends in half a line, which is dropped", path)
             file.truncate(whole)
+
+
+def _end_of_last_line(file: BinaryIO, block: int = 2**16) -> int:
+    """Return the place behind the last line break, looked for from the end."""
+    place = file.seek(0, os.SEEK_END)
+    while place:
+        start = max(0, place - block)
+        file.seek(start)
+        if found := file.read(place - start).rfind(b"\n") + 1:
+            return start + found
+        place = start
+    return 0
 
 
 def _connect_grpc(address: str) -> BaseStorage:
