@@ -159,13 +159,15 @@ def _conclude(
 
 def _save(ensemble: Ensemble | None, path: Path) -> list[str]:
     """Write an ensemble in place of that of an earlier end of this run; say why there is none."""
-    path.unlink(missing_ok=True)
-    try:
-        if ensemble is not None:
+    notes = []
+    if ensemble is not None:
+        try:
             ensemble.save(path)
-    except EnsembleError as error:  # a regressor of scikit-learn's has no weights to write
-        return [f"No {path.name}: {error}"]
-    return []
+        except EnsembleError as error:  # a regressor of scikit-learn's has no weights to write
+            notes.append(f"No {path.name}: {error}")
+    if ensemble is None or notes:
+        path.unlink(missing_ok=True)
+    return notes
 
 
 def _best(ranked: pd.DataFrame, objective: Objective) -> Best | None:
