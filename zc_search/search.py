@@ -13,8 +13,12 @@ from optuna import Study
 
 from zc_search.config import Config, config_to_toml, public
 from zc_search.ensemble import Ensemble, ranking
-from zc_search.ensemble.rankings import nothing_feasible, rank_without_accuracies
-from zc_search.ensemble.scores import ORDINARY, fit_trials
+from zc_search.ensemble.scores import (
+    ORDINARY,
+    fit_trials,
+    nothing_feasible,
+    rank_without_accuracies,
+)
 from zc_search.errors import BenchmarkError, EnsembleError
 from zc_search.report.outputs import write_outputs
 from zc_search.report.plan import search_plan

@@ -24,8 +24,7 @@ from zc_search.cli.app import app
 from zc_search.cli.ensemble import _write_search_file
 from zc_search.config import Config, config_to_toml, load_config, parse_config
 from zc_search.ensemble import Ensemble, fit_ensemble, learning_curve
-from zc_search.ensemble.rankings import apply_ensemble
-from zc_search.ensemble.scores import hide_all_but, with_accuracies
+from zc_search.ensemble.scores import apply_ensemble, hide_all_but, with_accuracies
 from zc_search.errors import (
     BenchmarkError,
     ConfigError,
@@ -1101,7 +1100,7 @@ def test_a_benchmark_that_is_not_there_costs_the_truth_only(
     def gone(*arguments: object) -> None:
         raise BenchmarkError("it is gone")
 
-    monkeypatch.setattr("zc_search.ensemble.rankings.open_benchmark", gone)
+    monkeypatch.setattr("zc_search.ensemble.scores.open_benchmark", gone)
     said = flat(invoke("apply", fitted, scores))
     assert "True accuracies are not known: it is gone" in said
     assert "true %" not in said

@@ -132,7 +132,7 @@ def test_no_process_loads_torch(path: Path, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
     paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     code = (
-        "import sys; from zc_search.evaluation import table; table._WORTH_PROCESSES = 0\n"
+        "import sys; from zc_search.evaluation import statistics; statistics._WORTH_PROCESSES = 0\n"
         "table.available_cores = lambda: 2\n"
         "from zc_search.cli import main; sys.argv[0] = 'zc-search'; main()\n"
     )

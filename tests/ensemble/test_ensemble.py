@@ -18,7 +18,7 @@ from zc_search.ensemble import (
     held_out_predictions,
     ranking,
 )
-from zc_search.ensemble.predictor import FittedRegressor, least_squares_errors
+from zc_search.ensemble.models import FittedRegressor, least_squares_errors
 from zc_search.ensemble.scores import check_applicable
 from zc_search.ensemble.validation import resampled_interval
 from zc_search.errors import EnsembleError

@@ -21,7 +21,7 @@ from zc_search.ensemble.features import (
     RankScale,
     RawScale,
 )
-from zc_search.ensemble.spec import FeatureSet, parse_feature_set
+from zc_search.ensemble.tables import FeatureSet, parse_feature_set
 from zc_search.errors import EnsembleError
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from zc_search.ensemble.baselines import AZ_NAS, RECOMMENDED_PROXIES, aggregate
+from zc_search.ensemble.validation import AZ_NAS, RECOMMENDED_PROXIES, aggregate
 from zc_search.errors import ArchitectureError, EnsembleError
 from zc_search.spaces import EDGES, OPERATIONS, Architecture, all_architectures
 from zc_search.spaces.nasbench201.structure import (

@@ -19,8 +19,8 @@ from zc_search.ensemble import (
     learning_curve,
     ranking,
 )
-from zc_search.ensemble.baselines import best_single_proxy
 from zc_search.ensemble.curve import compare_pareto, judge_split, summarise
+from zc_search.ensemble.validation import best_single_proxy
 from zc_search.errors import EnsembleError
 
 PROXIES = list(WEIGHTS)

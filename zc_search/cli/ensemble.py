@@ -90,7 +90,7 @@ def fit(
     Settings are those of [ensemble] in --config, else those of the run, else the defaults.
     """
     from zc_search.ensemble.ensemble import check_suffix
-    from zc_search.ensemble.predictor import LinearPredictor
+    from zc_search.ensemble.models import LinearPredictor
     from zc_search.ensemble.scores import fit_request, settings_for
     from zc_search.scoring.scores_file import ScoresTable
 
@@ -156,7 +156,7 @@ def apply(
     With --write-config and --to a search is made of it: its one objective is the prediction.
     """
     from zc_search.ensemble import Ensemble
-    from zc_search.ensemble.rankings import apply_ensemble
+    from zc_search.ensemble.scores import apply_ensemble
     from zc_search.report import text
     from zc_search.scoring.scores_file import ScoresTable
 

@@ -9,8 +9,7 @@ import pandas as pd
 
 from zc_search.config import Config
 from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble, EnsembleSpec, ranking
-from zc_search.ensemble.rankings import aggregated
-from zc_search.ensemble.scores import fit_scores
+from zc_search.ensemble.scores import aggregated, fit_scores
 from zc_search.ensemble.tables import function_keys
 from zc_search.errors import EnsembleError
 from zc_search.scoring.scorer import Scorer

@@ -4,14 +4,13 @@ Tables in, tables out; no torch and no Optuna. `EnsembleSpec` says what to fit, 
 it, `held_out_predictions` says what it thinks of what it has not seen, `ranking` puts it to use.
 """
 
-from zc_search.ensemble.baselines import DEFAULT_AGGREGATE, RECOMMENDED_PROXIES, aggregate
 from zc_search.ensemble.curve import learning_curve
 from zc_search.ensemble.ensemble import Ensemble
 from zc_search.ensemble.fit import fit_ensemble, held_out_predictions
 from zc_search.ensemble.models import fit_pipeline
-from zc_search.ensemble.rankings import aggregate_ranking, ranking
-from zc_search.ensemble.spec import EnsembleSpec
-from zc_search.ensemble.validation import HeldOut
+from zc_search.ensemble.scores import aggregate_ranking, ranking
+from zc_search.ensemble.tables import EnsembleSpec
+from zc_search.ensemble.validation import DEFAULT_AGGREGATE, RECOMMENDED_PROXIES, HeldOut, aggregate
 
 __all__ = [
     "DEFAULT_AGGREGATE",

@@ -17,7 +17,6 @@ from scipy.stats import ttest_1samp
 from sklearn.utils.parallel import Parallel, delayed
 
 from zc_search.config import Config
-from zc_search.ensemble.baselines import baselines
 from zc_search.ensemble.models import fit_pipeline
 from zc_search.ensemble.scores import (
     cautions,
@@ -28,9 +27,16 @@ from zc_search.ensemble.scores import (
     spec_from,
     with_accuracies,
 )
-from zc_search.ensemble.spec import EnsembleSpec, check_at_least
-from zc_search.ensemble.tables import distinct, flags, function_keys, numbers, usable_rows
-from zc_search.ensemble.validation import LEVEL, metrics
+from zc_search.ensemble.tables import (
+    EnsembleSpec,
+    check_at_least,
+    distinct,
+    flags,
+    function_keys,
+    numbers,
+    usable_rows,
+)
+from zc_search.ensemble.validation import LEVEL, baselines, metrics
 from zc_search.errors import EnsembleError
 from zc_search.scoring.scores_file import ScoresTable, same_dataset
 

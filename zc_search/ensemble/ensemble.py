@@ -24,9 +24,17 @@ from scipy.stats import norm
 
 from zc_search._utils.files import write_atomically, writing
 from zc_search.ensemble.features import RECORD, FeatureMap
-from zc_search.ensemble.predictor import FittedRegressor, LinearPredictor
-from zc_search.ensemble.spec import EnsembleSpec, check_model, parse_feature_set
-from zc_search.ensemble.tables import Bounds, FitOn, Floats, clipped, function_keys
+from zc_search.ensemble.models import FittedRegressor, LinearPredictor
+from zc_search.ensemble.tables import (
+    Bounds,
+    EnsembleSpec,
+    FitOn,
+    Floats,
+    check_model,
+    clipped,
+    function_keys,
+    parse_feature_set,
+)
 from zc_search.ensemble.validation import HeldOut, quality_table
 from zc_search.errors import EnsembleError
 from zc_search.spaces import EDGES, OPERATIONS, Architecture

@@ -13,8 +13,7 @@ import pandas as pd
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from zc_search.ensemble.spec import parse_feature_set
-from zc_search.ensemble.tables import Floats, finite, numbers, require
+from zc_search.ensemble.tables import Floats, finite, numbers, parse_feature_set, require
 from zc_search.errors import EnsembleError
 from zc_search.proxies.catalogue import Direction
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features

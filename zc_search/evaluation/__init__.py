@@ -5,16 +5,21 @@ sign of the proxies that work the other way round. Pairs with a member that is N
 dropped, and `finite_pairs` and `evaluate` say how many.
 """
 
-from zc_search.evaluation.correlations import (
+from zc_search.evaluation.statistics import (
+    BASELINES,
+    SUBSETS,
     Interval,
+    best_of_top_k,
+    best_so_far,
     bootstrap_interval,
+    evaluate,
     finite_pairs,
     kendall_tau,
     pearson,
+    precision_at_top,
     spearman,
+    top_k_regret,
 )
-from zc_search.evaluation.table import BASELINES, SUBSETS, best_so_far, evaluate
-from zc_search.evaluation.top_k import best_of_top_k, precision_at_top, top_k_regret
 
 __all__ = [
     "BASELINES",

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.config import METRIC_DIRECTIONS, Config
 from zc_search.ensemble.models import make_model
-from zc_search.ensemble.rankings import load_transferred
+from zc_search.ensemble.scores import load_transferred
 from zc_search.errors import BenchmarkError
 from zc_search.proxies import resolve_proxies
 from zc_search.proxies.catalogue import Direction

@@ -1,0 +1,433 @@
+"""How well scores order architectures: correlations, top-k choices, their bootstrap, one table."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from zc_search._utils.cores import available_cores
+from zc_search.errors import EvaluationError
+
+Array = NDArray[np.float64]
+Positions = NDArray[np.int64]
+
+Statistic = Callable[[Array, Array], float]
+"""Takes scores and accuracies."""
+
+Kernel = Callable[[Array, Array, Positions], Array]
+"""A statistic of many samples at once: scores, accuracies, and a row of positions each sample."""
+
+FEWEST = 3  # two pairs always correlate perfectly
+_PAIRWISE = 2000  # most points whose n x n table of signs is worth its memory
+_CHUNK = 2**21  # positions resampled at once, 16 MiB
+
+
+def finite_pairs(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array, int]:
+    """Return the pairs whose members are both finite, and how many others were dropped.
+
+    Raises:
+        EvaluationError: Not two flat sequences of one length.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise EvaluationError(
+            f"scores and accuracies must be two flat sequences of one length, "
+            f"got shapes {x.shape} and {y.shape}"
+        )
+    keep = np.isfinite(x) & np.isfinite(y)
+    return x[keep], y[keep], int(np.count_nonzero(~keep))
+
+
+def kendall_tau(x: ArrayLike, y: ArrayLike) -> float:
+    """Return Kendall's tau-b, corrected for ties.
+
+    In [-1, 1]; NaN for fewer than three finite pairs or if either member is constant.
+
+    Raises:
+        EvaluationError: Not two flat sequences of one length.
+    """
+    return _correlation(stats.kendalltau, x, y)
+
+
+def spearman(x: ArrayLike, y: ArrayLike) -> float:
+    """Return Spearman's rank correlation, ties sharing their mean rank; else as `kendall_tau`."""
+    return _correlation(stats.spearmanr, x, y)
+
+
+def pearson(x: ArrayLike, y: ArrayLike) -> float:
+    """Return Pearson's linear correlation; else as `kendall_tau`."""
+    return _correlation(stats.pearsonr, x, y)
+
+
+def _correlation(function: Callable[..., Any], x: ArrayLike, y: ArrayLike) -> float:
+    x, y, _ = finite_pairs(x, y)
+    if x.size < FEWEST or x.min() == x.max() or y.min() == y.max():
+        return float("nan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
+        return float(function(x, y).statistic)
+
+
+def kendall_rows(x: Array, y: Array, rows: Positions) -> Array:
+    """Return `kendall_tau` of every row of positions; there must be three pairs or more."""
+    if x.size > _PAIRWISE:
+        return np.array([kendall_tau(x[row], y[row]) for row in rows])
+    # A resample repeats point i w_i times, so its concordant less discordant pairs are w'Sw with
+    # S_ij = sign(x_i - x_j) sign(y_i - y_j), and its pairs untied in x are w'|sign(x_i - x_j)|w.
+    # Single precision is exact: all entries of w'S are whole numbers below 2^24.
+    times = np.zeros(rows.shape, np.float32)
+    np.add.at(times, (np.arange(len(rows))[:, None], rows), 1)
+
+    def count(pairs: NDArray[np.float32]) -> Array:
+        counts: Array = np.einsum("ri,ri->r", times @ pairs, times, dtype=float)
+        return counts
+
+    of_x, of_y = _signs(x), _signs(y)
+    untied = np.sqrt(count(abs(of_x)) * count(abs(of_y)))
+    tau = np.full(len(rows), np.nan)
+    np.divide(count(of_x * of_y), untied, out=tau, where=untied > 0)
+    return tau
+
+
+def _signs(values: Array) -> NDArray[np.float32]:
+    """Return sign(v_i - v_j) for all i and j."""
+    column = values[:, None]
+    return (column > values).astype(np.float32) - (column < values)
+
+
+def pearson_rows(x: Array, y: Array, rows: Positions) -> Array:
+    """Return `pearson` of every row of positions; there must be three pairs or more."""
+    return _row_correlation(x[rows], y[rows])
+
+
+def spearman_rows(x: Array, y: Array, rows: Positions) -> Array:
+    """Return `spearman` of every row of positions; there must be three pairs or more."""
+    return _row_correlation(stats.rankdata(x[rows], axis=1), stats.rankdata(y[rows], axis=1))
+
+
+def _row_correlation(x: Array, y: Array) -> Array:
+    varies = (x.min(axis=1) < x.max(axis=1)) & (y.min(axis=1) < y.max(axis=1))
+    products = (_normalised(x) * _normalised(y)).sum(axis=1)
+    return np.where(varies, products.clip(-1, 1), np.nan)
+
+
+def _normalised(values: Array) -> Array:
+    largest = abs(values).max(axis=1, keepdims=True)
+    values = values / np.where(largest > 0, largest, 1)  # so that no square overflows
+    values -= values.mean(axis=1, keepdims=True)
+    norm = np.sqrt(np.square(values).sum(axis=1, keepdims=True))
+    return values / np.where(norm > 0, norm, 1)
+
+
+_ROWWISE: Mapping[Statistic, Kernel] = {
+    kendall_tau: kendall_rows,
+    spearman: spearman_rows,
+    pearson: pearson_rows,
+}
+
+
+class Interval(NamedTuple):
+    """Bounds of a bootstrap interval; both NaN where no resample gave a value."""
+
+    low: float
+    high: float
+
+
+def bootstrap_interval(
+    statistic: Statistic,
+    x: ArrayLike,
+    y: ArrayLike,
+    n: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Return the percentile bootstrap interval of a statistic of pairs (Efron 1979).
+
+    Pairs are drawn with replacement; resamples whose statistic is not finite are left out. The
+    three correlations are computed for many resamples at once, any other callable one by one. NaN
+    for fewer than three finite pairs.
+
+    Args:
+        statistic: Takes scores and accuracies, returns a number.
+        x: Scores.
+        y: Accuracies.
+        n: Number of resamples.
+        level: Coverage aimed at, above 0 and below 1.
+        seed: Of the resampling; the same seed gives the same interval.
+
+    Raises:
+        EvaluationError: `n` or `level` out of range, or not two flat sequences of one length.
+    """
+    x, y, _ = finite_pairs(x, y)
+
+    def one_by_one(x: Array, y: Array, rows: Positions) -> Array:
+        return np.array([statistic(x[row], y[row]) for row in rows])
+
+    kernel = _ROWWISE.get(statistic, one_by_one)
+    return intervals({"": kernel}, x, y, n, level, seed)[""]
+
+
+def intervals(
+    kernels: Mapping[str, Kernel], x: Array, y: Array, n: int, level: float, seed: int
+) -> dict[str, Interval]:
+    """Return the interval of each statistic of finite pairs, all from the same resamples."""
+    if n < 0:
+        raise EvaluationError(f"the number of resamples must not be negative, got {n!r}", given=n)
+    if not 0 < level < 1:
+        message = f"level={level!r} must be above 0 and below 1"
+        raise EvaluationError(message, key="level", given=level)
+    rng = np.random.default_rng(seed)
+    drawn = {name: np.full(n, np.nan) for name in kernels}
+    step = max(1, _CHUNK // max(1, x.size))
+    for start in range(0, n if x.size >= FEWEST else 0, step):
+        rows = rng.integers(x.size, size=(min(step, n - start), x.size))
+        for name, kernel in kernels.items():
+            drawn[name][start : start + len(rows)] = kernel(x, y, rows)
+    middle = [(1 - level) / 2, (1 + level) / 2]
+    finite = {name: values[np.isfinite(values)] for name, values in drawn.items()}
+    return {
+        name: Interval(*(np.quantile(values, middle).tolist() if values.size else [np.nan] * 2))
+        for name, values in finite.items()
+    }
+
+
+def precision_at_top(
+    scores: ArrayLike, accuracy: ArrayLike, *, k: int | None = None, fraction: float | None = None
+) -> float:
+    """Return which share of the k best scored are among the k most accurate.
+
+    In [0, 1]; a random choice has k/n. Whatever is as accurate as the k-th counts as among them;
+    ties in the score are broken at random, and the expected share is returned. NaN unless there
+    are more than k finite pairs.
+
+    Args:
+        scores: Larger is better.
+        accuracy: True accuracies.
+        k: How many to choose.
+        fraction: Instead of `k`, the share to choose, above 0 and below 1; at least one.
+
+    Raises:
+        EvaluationError: Both or neither of `k` and `fraction`, or one out of its range.
+    """
+    if (k is None) == (fraction is None):
+        raise EvaluationError(f"give either k or fraction, got k={k!r} and fraction={fraction!r}")
+    if fraction is not None and not 0 < fraction < 1:
+        message = f"fraction={fraction!r} must be above 0 and below 1"
+        raise EvaluationError(message, key="fraction", given=fraction)
+    return _of_whole(precision_rows, scores, accuracy, k, fraction=fraction)
+
+
+def best_of_top_k(scores: ArrayLike, accuracy: ArrayLike, k: int) -> float:
+    """Return the best accuracy, in its own unit, among the k best scored.
+
+    Ties in the score are broken at random, and the expected best is returned. NaN for fewer than
+    k finite pairs.
+
+    Raises:
+        EvaluationError: `k` below 1.
+    """
+    return _of_whole(best_rows, scores, accuracy, k)
+
+
+def top_k_regret(scores: ArrayLike, accuracy: ArrayLike, k: int) -> float:
+    """Return by how much the best of all is more accurate than `best_of_top_k`; 0 is best."""
+    return _of_whole(regret_rows, scores, accuracy, k)
+
+
+def _of_whole(
+    kernel: Callable[..., Array], x: ArrayLike, y: ArrayLike, k: int | None, **options: Any
+) -> float:
+    if k is not None and k < 1:
+        raise EvaluationError(f"k={k!r} must be at least 1", key="k", given=k)
+    x, y, _ = finite_pairs(x, y)
+    whole = np.arange(x.size)[None]
+    return float(kernel(x, y, whole, k=k, **options)[0]) if x.size else float("nan")
+
+
+def _cut(values: Array, k: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell what lies above the k-th largest of each row from what is tied with it."""
+    threshold = np.partition(values, -k, axis=1)[:, -k, None]
+    return values > threshold, values == threshold
+
+
+def precision_rows(
+    x: Array, y: Array, rows: Positions, *, k: int | None = None, fraction: float | None = None
+) -> Array:
+    """Return `precision_at_top` of every row of positions."""
+    if fraction is not None:
+        k = max(1, round(fraction * x.size))
+    if k is None or k >= x.size:
+        return np.full(len(rows), np.nan)
+    above, tied = _cut(x[rows], k)
+    good = np.logical_or(*_cut(y[rows], k))
+    chance = (k - above.sum(axis=1)) / tied.sum(axis=1)  # that one of the tied is chosen
+    hits: Array = (above & good).sum(axis=1) + chance * (tied & good).sum(axis=1)
+    return hits / k
+
+
+def best_rows(x: Array, y: Array, rows: Positions, *, k: int) -> Array:
+    """Return `best_of_top_k` of every row of positions."""
+    if k > x.size:
+        return np.full(len(rows), np.nan)
+    order = np.argsort(-y, kind="stable")
+    places = np.argsort(order)
+    rows = order[np.sort(places[rows], axis=1)]  # each sample from most to least accurate
+    above, tied = _cut(x[rows], k)
+    # Go down from the most accurate: the chance that none so far was chosen ends at one above the
+    # cut, and shrinks by (left - free) / left at each of the tied, of which `free` are chosen and
+    # `left` have not been passed.
+    free = k - above.sum(axis=1, keepdims=True)
+    left = tied[:, ::-1].cumsum(axis=1)[:, ::-1]
+    passed = np.where(tied, np.maximum(left - free, 0) / np.maximum(left, 1), ~above)
+    first = -np.diff(np.cumprod(passed, axis=1), prepend=1, axis=1)
+    best: Array = (first * y[rows]).sum(axis=1)
+    return best
+
+
+def regret_rows(x: Array, y: Array, rows: Positions, *, k: int) -> Array:
+    """Return `top_k_regret` of every row of positions."""
+    regret: Array = y[rows].max(axis=1) - best_rows(x, y, rows, k=k)
+    return regret
+
+
+BASELINES = ("params", "flops")
+"""Scores that need no forward pass: a proxy that does not beat them is not worth its price."""
+
+SUBSETS = {"all": 1.0, "better half": 0.5, "top 10 %": 0.1}
+"""What `evaluate` looks at: the share of the architectures with the best true accuracy."""
+
+_STATISTICS: Mapping[str, Kernel] = {
+    "kendall_tau": kendall_rows,
+    "spearman": spearman_rows,
+    "pearson": pearson_rows,
+    "precision_top_10pct": partial(precision_rows, fraction=0.1),
+    "precision_top_64": partial(precision_rows, k=64),
+    "best_of_top_1": partial(best_rows, k=1),
+    "best_of_top_10": partial(best_rows, k=10),
+    "regret_top_10": partial(regret_rows, k=10),
+}
+
+_SIGNS = {"maximize": 1, "minimize": -1}
+
+_WORTH_PROCESSES = 5_000_000
+"""Resampled pairs that take some seconds, which is what processes take to start."""
+
+
+def evaluate(
+    scores: pd.DataFrame,
+    accuracy: "pd.Series[float] | Mapping[Any, float]",
+    directions: Mapping[str, Literal["maximize", "minimize"]] | None = None,
+    *,
+    n_bootstrap: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    n_jobs: int | None = 1,
+    on_proxy: Callable[[int, int], None] = lambda done, total: None,
+) -> pd.DataFrame:
+    """Judge every column of scores by the accuracies that training gave.
+
+    One row a proxy and subset (`SUBSETS`, cut by true accuracy; whatever ties with the last one is
+    in). Columns: ``proxy``, ``subset``, ``baseline`` (params or flops), ``n`` pairs used,
+    ``dropped`` architectures of the subset without a finite score or accuracy, then each statistic
+    with its bootstrap interval ``_low`` and ``_high``: ``kendall_tau`` (tau-b), ``spearman``,
+    ``pearson``, ``precision_top_10pct`` and ``precision_top_64`` (in [0, 1]), ``best_of_top_1``,
+    ``best_of_top_10`` and ``regret_top_10`` (in the accuracy's unit; all of the subset).
+
+    Args:
+        scores: One row an architecture, one column a proxy.
+        accuracy: By the index of `scores`; architectures it lacks count as dropped.
+        directions: Which way a proxy points at accuracy, so that a positive correlation is a
+            useful one; "maximize" unless named. Baselines are maximised whatever is named: as
+            objectives they are minimised, as predictors more is better.
+        n_bootstrap: Resamples an interval is made of; with 0 the intervals are NaN.
+        level: Coverage that the intervals aim at.
+        seed: Of the resampling.
+        n_jobs: Processes; None for one a core where that saves time.
+        on_proxy: Called with how many proxies are judged, and of how many.
+
+    Raises:
+        EvaluationError: A repeated architecture or column, no architecture in common, a column
+            that holds no numbers, an unknown column or direction, or a bootstrap setting out of
+            range.
+    """
+    from joblib import Parallel, delayed  # slow to import, and not everyone judges
+
+    truth = accuracy if isinstance(accuracy, pd.Series) else pd.Series(dict(accuracy))
+    for what, keys in (
+        ("scores has the column", scores.columns),
+        ("scores lists", scores.index),
+        ("accuracy lists", truth.index),
+    ):
+        if keys.has_duplicates:
+            again = keys[keys.duplicated()][0]
+            raise EvaluationError(f"{what} {again!r} more than once: keep one of each", given=again)
+    if len(scores) and not scores.index.isin(truth.index).any():
+        raise EvaluationError(
+            "scores and accuracy have no architecture in common: "
+            f"scores starts with {scores.index[0]!r}"
+        )
+    true = _numbers(truth.reindex(scores.index), "accuracy")
+    columns = {str(name): _numbers(scores[name], str(name)) for name in scores}
+    for name, direction in (directions or {}).items():
+        if name not in columns:
+            raise EvaluationError.unknown("column of scores", name, columns)
+        if direction not in _SIGNS:
+            raise EvaluationError.unknown("direction", direction, _SIGNS, key=name)
+        columns[name] = columns[name] * (1 if name in BASELINES else _SIGNS[direction])
+
+    if n_jobs is None:
+        worth = len(scores) * n_bootstrap * len(columns) >= _WORTH_PROCESSES
+        n_jobs = max(1, min(len(columns), available_cores())) if worth else 1
+    jobs = (delayed(_rows)(*job, true, n_bootstrap, level, seed) for job in columns.items())
+    rows: list[dict[str, Any]] = []
+    on_proxy(0, len(columns))
+    judged = Parallel(n_jobs, return_as="generator")(jobs)
+    for done, of_one in enumerate(judged, start=1):
+        rows += of_one
+        on_proxy(done, len(columns))
+    return pd.DataFrame(rows)
+
+
+def best_so_far(values: ArrayLike, *, maximize: bool = True) -> Array:
+    """Return the best of the values up to each one: a search's trajectory.
+
+    NaN (a trial that failed) is passed over; before the first value the best is NaN.
+    """
+    return (np.fmax if maximize else np.fmin).accumulate(np.asarray(values, dtype=float))
+
+
+def _numbers(column: "pd.Series[Any]", name: str) -> Array:
+    try:
+        return column.to_numpy(dtype=float, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise EvaluationError(f"{name} holds no numbers but {column.dtype}") from None
+
+
+def _rows(
+    proxy: str, values: Array, truth: Array, n: int, level: float, seed: int
+) -> list[dict[str, Any]]:
+    """Return the row of each subset."""
+    rows = []
+    places = pd.Series(truth).where(np.isfinite(truth)).rank(method="min", ascending=False)
+    known = places.count()
+    for subset, share in SUBSETS.items():
+        whole = share == 1 or not known
+        inside = np.full(truth.shape, True) if whole else (places <= np.ceil(share * known))
+        x, y, dropped = finite_pairs(values[inside], truth[inside])
+        row = {"proxy": proxy, "subset": subset, "baseline": proxy in BASELINES}
+        row |= {"n": x.size, "dropped": dropped}
+        bounds = intervals(_STATISTICS, x, y, n, level, seed)
+        for name, kernel in _STATISTICS.items():
+            row[name] = (
+                float(kernel(x, y, np.arange(x.size)[None])[0])
+                if x.size >= FEWEST
+                else float("nan")
+            )
+            row[f"{name}_low"], row[f"{name}_high"] = bounds[name]
+        rows.append(row)
+    return rows
