@@ -4,14 +4,14 @@ from .ensemble import Ensemble, fit_ensemble
 from .errors import ZcSearchError
 from .evaluation import evaluate
 from .proxies import Probe, Proxy, proxy
-from .scoring.direct import score_architectures, score_network
+from .scoring.scorer import score_architectures, score_network
 from .scoring.scores_file import load_scores
 from .scoring.sweep import score_space
 from .search import run_search
 from .spaces import Architecture, ModelSpec, SizeArchitecture, read_architecture
 from .spaces.network import build_network
 from .study import Objective
-from .study.result import SearchResult
+from .study.record import SearchResult
 
 __all__ = [
     "Architecture",

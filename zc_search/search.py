@@ -34,10 +34,8 @@ from zc_search.study import (
     set_aside,
     trials_table,
 )
-from zc_search.study.objective import recorded
-from zc_search.study.result import Best, Progress, SearchResult
+from zc_search.study.record import Best, Progress, SearchResult, pareto_table, recorded
 from zc_search.study.run_folder import RunFolder, run_path, storage_url
-from zc_search.study.table import pareto_table
 
 logger = logging.getLogger("zc_search")
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zc_search.errors import ProxyError
 from zc_search.proxies import PROXIES, Probe
-from zc_search.scoring.direct import score_network
+from zc_search.scoring.scorer import score_network
 
 IMAGES = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 LABELS = torch.arange(8) % 4

@@ -22,8 +22,7 @@ from zc_search.proxies import PROXIES, Probe, proxy, resolve_proxy
 from zc_search.proxies.probe.feature_maps import primary_blocks
 from zc_search.proxies.probe.patterns import UnitPatterns
 from zc_search.proxies.probe.probe import MEASUREMENTS, cost_class
-from zc_search.scoring.direct import score_architectures
-from zc_search.scoring.scorer import evaluate_proxies
+from zc_search.scoring.scorer import evaluate_proxies, score_architectures
 from zc_search.spaces import OPERATIONS, Architecture
 from zc_search.spaces.network import build_network
 

@@ -24,7 +24,7 @@ from zc_search.proxies.catalogue import (
     split_names,
     split_options,
 )
-from zc_search.scoring.direct import score_architectures, score_network
+from zc_search.scoring.scorer import score_architectures, score_network
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
 

@@ -14,7 +14,7 @@ from zc_search.ensemble import fit_ensemble, ranking
 from zc_search.report.figures.front import nondominated
 from zc_search.report.outputs import write_outputs
 from zc_search.spaces import Architecture
-from zc_search.study.result import Best, SearchResult
+from zc_search.study.record import Best, SearchResult
 from zc_search.study.run_folder import RunFolder
 
 PROXIES = ("naswot_relu", "jacov", "synflow", "grad_norm", "snip", "params", "flops")

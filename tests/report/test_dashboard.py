@@ -29,7 +29,7 @@ from zc_search.report.dashboard.dress import END
 from zc_search.report.dashboard.serve import make_dashboard, open_source
 from zc_search.report.dashboard.storage import readable, readable_storage
 from zc_search.study import RECORD, TrialRecord, open_storage
-from zc_search.study.result import SearchResult
+from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder
 
 optuna_dashboard = pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")

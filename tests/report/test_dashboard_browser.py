@@ -10,7 +10,7 @@ from browsers import Watched, browser
 
 from zc_search.report.dashboard.serve import make_dashboard, open_source
 from zc_search.report.dashboard.storage import readable_storage
-from zc_search.study.result import SearchResult
+from zc_search.study.record import SearchResult
 
 pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")
 

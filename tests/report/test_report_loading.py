@@ -24,7 +24,7 @@ from zc_search.report.comparison import (
 )
 from zc_search.report.text import result_document
 from zc_search.search import run_search
-from zc_search.study.result import SearchResult
+from zc_search.study.record import SearchResult
 
 
 def test_a_result_comes_back_from_its_folder(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from zc_search.report.text import (
     weights,
 )
 from zc_search.spaces.nasbench201.notation import compact
-from zc_search.study.result import SearchResult
+from zc_search.study.record import SearchResult
 
 ALONE = SMALL.replace("12", "4") + '[benchmark]\nname = "none"\n'
 """A search that is over soon: without accuracies there is no ensemble to judge."""

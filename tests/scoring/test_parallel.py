@@ -16,13 +16,13 @@ from zc_search.scoring.parallel import (
     WORKER_DIED,
     Attempt,
     score_group,
-    scoring,
     scoring_processes,
     too_long,
 )
 from zc_search.scoring.scorer import Scorer, Scores, evaluate_proxies
 from zc_search.scoring.workers import TaskTimeoutError, WorkerDiedError
 from zc_search.spaces import Architecture, CellSpace
+from zc_search.study.trials import scoring
 
 HARMLESS = Architecture.from_index(4321)
 MARKED = Architecture.from_string("|avg_pool_3x3~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|none~2|")

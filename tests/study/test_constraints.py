@@ -17,8 +17,8 @@ from zc_search.proxies import resolve_proxies
 from zc_search.search import run_search
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
-from zc_search.study.constraints import broken, violations
-from zc_search.study.result import SearchResult
+from zc_search.study.objective import broken, violations
+from zc_search.study.record import SearchResult
 
 SEARCH = {
     "study": {"name": "own", "n_trials": 14, "sampler_options": {"population_size": 6}},

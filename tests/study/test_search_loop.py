@@ -28,7 +28,7 @@ from zc_search.study import (
     trials,
     trials_table,
 )
-from zc_search.study.objective import ACCURACIES, ENSEMBLES
+from zc_search.study.record import ACCURACIES, ENSEMBLES
 
 BASE = {
     "study": {"name": "t", "n_trials": 24, "sampler": "nsgaii", "seed": 5},

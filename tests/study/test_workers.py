@@ -28,10 +28,10 @@ from zc_search.errors import StudyError, UsageError
 from zc_search.proxies import Probe
 from zc_search.samplers import sampler_of
 from zc_search.study import Objective, TrialRecord, open_storage, open_study, presence, trials
-from zc_search.study.objective import ACCURACIES
 from zc_search.study.presence import WORKER, Presence, has_ended, this_process
+from zc_search.study.record import ACCURACIES
 from zc_search.study.run_folder import RunFolder
-from zc_search.study.study import CONFIG, VERSIONS
+from zc_search.study.storage import CONFIG, VERSIONS
 from zc_search.study.trials import Queue
 from zc_search.study.worker import custom_code
 from zc_search.study.worker import join_study as join

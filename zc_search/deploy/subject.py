@@ -16,7 +16,7 @@ from zc_search.deploy.training import FOLDER, read_results, weights_file
 from zc_search.errors import StudyError
 from zc_search.images.datasets import DATASETS, Task, task_of
 from zc_search.report.run import load_result, read_table
-from zc_search.scoring.images import open_images
+from zc_search.scoring.request import open_images
 from zc_search.spaces import Architecture, CellSpace, read_architecture
 
 

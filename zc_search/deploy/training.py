@@ -21,13 +21,13 @@ from zc_search.images.image_set import ImageSet
 from zc_search.proxies import resolve_proxies
 from zc_search.report import write_report
 from zc_search.report.run import load_result, read_manifest, stored_learning_curve
-from zc_search.scoring.images import batch_and_task, open_images
+from zc_search.scoring.request import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer, torch_device
 from zc_search.scoring.store import changes
 from zc_search.spaces import make_space, read_architecture
 from zc_search.spaces.network import build_network
 from zc_search.study import broken
-from zc_search.study.result import SearchResult
+from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder
 
 FOLDER = "training"

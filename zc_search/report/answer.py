@@ -12,7 +12,7 @@ import pandas as pd
 from zc_search.report.tables import Trials, as_trials
 
 if TYPE_CHECKING:
-    from zc_search.study.result import Best, SearchResult
+    from zc_search.study.record import Best, SearchResult
 
 _RANKED_BY = {"aggregate": "accuracy-free aggregate", "transferred": "ensemble of another data set"}
 

@@ -26,7 +26,7 @@ from zc_search.report.tables import as_trials
 from zc_search.spaces.nasbench201.drawing import drawing_or_none
 
 if TYPE_CHECKING:
-    from zc_search.study.result import SearchResult
+    from zc_search.study.record import SearchResult
 
 T = TypeVar("T")
 

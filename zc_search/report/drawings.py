@@ -38,7 +38,7 @@ from zc_search.report.predictions import held_out_predictions
 from zc_search.report.tables import as_trials
 
 if TYPE_CHECKING:
-    from zc_search.study.result import SearchResult
+    from zc_search.study.record import SearchResult
 
 Draw = Callable[[], go.Figure]
 Layout = Literal["wide", "half", "small"]

@@ -15,7 +15,7 @@ from zc_search.report.page import write_report
 from zc_search.report.run import stored_learning_curve, versions
 from zc_search.report.tables import as_trials
 from zc_search.study import DATA, DEFINITIONS
-from zc_search.study.result import SearchResult
+from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder
 
 logger = logging.getLogger("zc_search")

@@ -31,7 +31,7 @@ from zc_search.spaces.nasbench201.drawing import NAMES, dead_edges, drawing_or_n
 from zc_search.spaces.nasbench201.notation import compact, legend
 
 if TYPE_CHECKING:
-    from zc_search.study.result import SearchResult
+    from zc_search.study.record import SearchResult
 
 # None of these ends a script element, starts a comment in one, or breaks a line of JavaScript.
 _UNSAFE = {c: f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}

@@ -10,7 +10,7 @@ from zc_search import ensemble as ensembles
 from zc_search.errors import EnsembleError, ReportError
 
 if TYPE_CHECKING:
-    from zc_search.study.result import SearchResult
+    from zc_search.study.record import SearchResult
 
 
 def held_out_predictions(result: SearchResult) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from pandas.errors import EmptyDataError
 from zc_search.config import load_config
 from zc_search.ensemble import Ensemble
 from zc_search.errors import StudyError
-from zc_search.study.result import Best, SearchResult
+from zc_search.study.record import Best, SearchResult
 
 PACKAGES = (
     "zc-search",

@@ -19,7 +19,7 @@ from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, Direction
 from zc_search.spaces.nasbench201.notation import compact
 
 if TYPE_CHECKING:  # a result brings the whole search with it, and a table needs none of it
-    from zc_search.study.result import SearchResult
+    from zc_search.study.record import SearchResult
 
 Floats = NDArray[np.float64]
 

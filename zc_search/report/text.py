@@ -23,7 +23,7 @@ from zc_search.spaces.nasbench201.notation import compact, legend
 
 if TYPE_CHECKING:  # a search brings Optuna with it, and most tables are printed without one
     from zc_search.ensemble import Ensemble
-    from zc_search.study.result import Best, Progress, SearchResult
+    from zc_search.study.record import Best, Progress, SearchResult
 
 Row = Mapping[Hashable, Any]
 
@@ -390,7 +390,7 @@ def result_document(result: SearchResult) -> str:
     Its keys: ``study``, ``folder``, ``report`` (or null), ``trials``, ``feasible``, ``functions``,
     ``pareto`` (a row an architecture, as in ``pareto.csv``), ``ensemble`` (``model``,
     ``fit_on``, ``rows``, ``unit``, ``weights``, ``quality``; or null), ``best`` (see
-    `zc_search.study.result.Best`; or null), ``notes`` and ``seconds``. NaN is null, an infinity its
+    `zc_search.study.record.Best`; or null), ``notes`` and ``seconds``. NaN is null, an infinity its
     name.
     """
     from zc_search.report.tables import plain

@@ -6,13 +6,15 @@
 from zc_search.samplers.catalogue import (
     advice,
     check_options,
+    distributions,
     find_sampler,
+    function_key,
+    key_of,
     make_sampler,
     sampler_of,
 )
 from zc_search.samplers.guided import MODELS, find_model
 from zc_search.samplers.knowledge import FLOW_AGGREGATE, Knowledge, gather, zero_cost
-from zc_search.samplers.points import distributions, function_key, key_of
 
 __all__ = [
     "FLOW_AGGREGATE",

@@ -3,19 +3,49 @@
 import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
+from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler
 
 from zc_search._utils.plugins import is_plugin, load_plugin
 from zc_search.config import SAMPLERS, Config
 from zc_search.errors import ConfigError, ZcSearchError
-from zc_search.samplers.points import distributions, key_of
 from zc_search.samplers.portable import DistinctSampler
 from zc_search.samplers.resumable import NumberedQMCSampler, ResumableSampler
-from zc_search.spaces import AnySpace, CellSpace
+from zc_search.spaces import PARAMETERS, AnySpace, Architecture, CellSpace
+
+
+def distributions(space: AnySpace) -> dict[str, CategoricalDistribution]:
+    """Return what a trial suggests: one of its values for each parameter."""
+    return {name: CategoricalDistribution(allowed) for name, allowed in space.choices.items()}
+
+
+def key_of(space: AnySpace) -> Callable[[Mapping[str, Any]], str]:
+    """Return what tells points of a space apart: a text for each function, one for no function."""
+    return function_key if isinstance(space, CellSpace) else partial(_key, space)
+
+
+def function_key(params: Mapping[str, Any]) -> str:
+    """Return a text that is the same for all NAS-Bench-201 cells that compute the same function.
+
+    Args:
+        params: The operation of each edge, as a trial holds them.
+    """
+    return _function_key(tuple(params[edge] for edge in PARAMETERS))
+
+
+@cache  # there are 15,625
+def _function_key(ops: tuple[str, ...]) -> str:
+    return Architecture(ops).function_key
+
+
+def _key(space: AnySpace, params: Mapping[str, Any]) -> str:
+    architecture = space.architecture(params)
+    return str(architecture.function_key) if architecture.infeasible is None else ""
+
 
 # A sequence is one sequence, and a grid one order: the seed must be the same for all trials.
 _ONE_SEED_FOR_ALL = (QMCSampler, GridSampler)

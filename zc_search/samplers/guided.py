@@ -11,8 +11,8 @@ from sklearn.tree import DecisionTreeRegressor
 
 from zc_search.ensemble.models import make_model
 from zc_search.errors import ConfigError, ZcSearchError
+from zc_search.samplers.catalogue import distributions, key_of
 from zc_search.samplers.knowledge import Knowledge, gather
-from zc_search.samplers.points import distributions, key_of
 from zc_search.samplers.portable import (
     LocalSearchSampler,
     PredictorGuidedSampler,

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from zc_search._utils.cores import available_cores
 from zc_search.proxies import Probe, Proxy, Scalar
 from zc_search.scoring.scorer import Scorer, Scores
 from zc_search.scoring.workers import Crew, TaskTimeoutError, WorkerDiedError, note
@@ -41,26 +40,6 @@ def worker_died(reason: str) -> bool:
 def worth_another_try(reason: str) -> bool:
     """Tell whether a value is missing for a reason that need not be there the next time."""
     return worker_died(reason) or reason.endswith(_LIMIT)
-
-
-@contextmanager
-def scoring(scorer: Scorer, workers: int, timeout: float | None = None) -> Iterator[Submit]:
-    """Yield what scores a group: in the call, on all cores, or in processes that share them.
-
-    The former is for one worker without a time limit; for the latter see `scoring_processes`.
-    """
-    if workers > 1 or timeout is not None:
-        threads = max(1, available_cores() // workers)
-        with scoring_processes(scorer, workers, threads, timeout) as submit:
-            yield submit
-        return
-
-    def score_now(group: Group, known: Scores | None) -> Future[list[Scores]]:
-        future: Future[list[Scores]] = Future()
-        future.set_result([scorer.score(architecture) for architecture in group])
-        return future
-
-    yield score_now
 
 
 @contextmanager

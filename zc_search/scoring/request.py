@@ -1,17 +1,52 @@
-"""What a sweep is asked for: which architectures, and which proxies."""
+"""What is to be scored: on which images, which architectures, and with which proxies."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from zc_search.config import Config, parse_config
+from zc_search.config import Config, Data, parse_config
 from zc_search.config.writing import tables
 from zc_search.errors import ArchitectureError, ConfigError, ScoresError
+from zc_search.images import ImageSet, load_batch, read_images
+from zc_search.images.datasets import Task, task_of
 from zc_search.spaces import AnyArchitecture, AnySpace, Architecture, read_architecture
 
+if TYPE_CHECKING:
+    from zc_search.images import Batch
+
 _DRAWS = 50  # for each architecture wanted
+
+
+def open_images(data: Data) -> ImageSet:
+    """Read all images that a section ``data`` names."""
+    return read_images(
+        data.source,
+        data.path,
+        max_unreadable=data.max_unreadable,
+        resolution=data.resolution,
+        color=data.color,
+        fit=data.fit,
+    )
+
+
+def batch_and_task(
+    config: Config, images: ImageSet | None = None
+) -> "tuple[Batch, Task, tuple[str, ...]]":
+    """Return the batch that a search scores on, what networks are built for, and notes.
+
+    `images` are those of the search, if they have been read already. With a benchmark, or where
+    images are made up, ``space.dataset`` decides; else the images do.
+    """
+    data, task = config.data, task_of(config.space.dataset)
+    if config.data_decides:
+        images = images or open_images(data)
+        batch = images.batch(data.batch_size, data.seed, data.validation)
+        return batch, images.task, (images.described() + ".", *images.notes)
+    batch = load_batch(data.source, task.name, data.batch_size, data.seed, data.path)
+    return batch, task, ()
 
 
 def with_proxies(config: Config, names: Sequence[str]) -> Config:

@@ -18,7 +18,6 @@ from zc_search.config import Config
 from zc_search.errors import ScoresError, ZcSearchError
 from zc_search.proxies import resolve_proxies
 from zc_search.scoring.cache import open_cache
-from zc_search.scoring.images import batch_and_task
 from zc_search.scoring.parallel import (
     Group,
     Submit,
@@ -28,6 +27,7 @@ from zc_search.scoring.parallel import (
     worker_died,
     worth_another_try,
 )
+from zc_search.scoring.request import batch_and_task
 from zc_search.scoring.scorer import Scorer, Scores, torch_device
 from zc_search.scoring.store import ScoresWarning, Store, about, scores_of
 from zc_search.spaces import AnyArchitecture, Architecture, read_architecture

@@ -1,9 +1,15 @@
-from .constraints import broken
-from .objective import DATA, DEFINITIONS, Objective, OnTrial, finished_trials
-from .record import RECORD, TrialRecord
-from .storage import open_storage
-from .study import open_study, set_aside
-from .table import missing_values, trials_table
+from .objective import Objective, broken
+from .record import (
+    DATA,
+    DEFINITIONS,
+    RECORD,
+    OnTrial,
+    TrialRecord,
+    finished_trials,
+    missing_values,
+    trials_table,
+)
+from .storage import open_storage, open_study, set_aside
 from .trials import run_trials
 
 __all__ = [

@@ -2,42 +2,136 @@
 
 import math
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import optuna
+import pandas as pd
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial
 
 from zc_search.benchmarks import Benchmark, open_benchmark
-from zc_search.config import METRIC_DIRECTIONS, Config
+from zc_search.config import METRIC_DIRECTIONS, Config, Constraints, ensemble_file
 from zc_search.ensemble.models import make_model
 from zc_search.ensemble.scores import load_transferred
-from zc_search.errors import BenchmarkError
-from zc_search.proxies import resolve_proxies
+from zc_search.errors import BenchmarkError, ConfigError
+from zc_search.proxies import Proxy, resolve_proxies
 from zc_search.proxies.catalogue import Direction
 from zc_search.scoring.cache import open_cache
-from zc_search.scoring.images import batch_and_task
+from zc_search.scoring.request import batch_and_task
 from zc_search.scoring.scorer import Scorer, Scores
-from zc_search.spaces import AnyArchitecture, make_space, read_architecture
-from zc_search.study.clock import Clock
-from zc_search.study.constraints import broken, check_constraints, violations
-from zc_search.study.predictions import load_ensembles, with_predictions
-from zc_search.study.record import RECORD, TrialRecord
+from zc_search.scoring.scores_file import Provenance
+from zc_search.spaces import AnyArchitecture, Architecture, make_space, read_architecture
+from zc_search.study.record import (
+    ACCURACIES,
+    DATA,
+    DEFINITIONS,
+    ENSEMBLES,
+    RECORD,
+    Clock,
+    OnTrial,
+    TrialRecord,
+    frozen,
+    recorded,
+)
+
+if TYPE_CHECKING:  # scikit-learn takes a second to start, in every worker
+    from zc_search.ensemble import Ensemble
+
+_UNITS = {"max_params": "M parameters", "max_flops": "M multiply-adds", "max_latency_ms": "ms"}
+
+
+def violations(constraints: Constraints, proxies: Mapping[str, float]) -> dict[str, float]:
+    """Return by constraint how far an architecture is beyond it, as a share of the limit.
+
+    At or below 0 it is kept; where the cost is not known it is 1. Shares, so that those of
+    several constraints can be added up, as NSGA-II does.
+    """
+    beyond = {}
+    for proxy, (name, limit) in constraints.limits.items():
+        cost = proxies.get(proxy, math.nan)
+        beyond[name] = cost / limit - 1 if math.isfinite(cost) else 1.0
+    return beyond
+
+
+def broken(constraints: Constraints, proxies: Mapping[str, float]) -> str | None:
+    """Say which constraints an architecture breaks; None if it keeps them all."""
+    beyond = violations(constraints, proxies)
+    sentences = (
+        f"{proxies.get(proxy, math.nan):.4g} {_UNITS[name]}, above {name} = {limit:g}"
+        for proxy, (name, limit) in constraints.limits.items()
+        if beyond[name] > 0
+    )
+    return "; ".join(sentences) or None
+
+
+def check_constraints(config: Config, scorer: Scorer) -> None:
+    """Raise a ConfigError if not even the cheapest cell keeps a limit of parameters or FLOPs.
+
+    Only in the space of NAS-Bench-201 cells is it known which cell that is: on each edge what has
+    no weights, if that is allowed. Elsewhere, and for latency, the search itself will tell.
+    """
+    limits = config.constraints.limits
+    if not {"params", "flops"} & limits.keys() or config.space.name != "nasbench201":
+        return
+    order = ("skip_connect", "avg_pool_3x3", "none", "nor_conv_1x1", "nor_conv_3x3")
+    cheapest = Architecture(
+        tuple(min(allowed, key=order.index) for allowed in config.space.choices.values())
+    )
+    costs = scorer.fresh(resolve_proxies(("params", "flops"))).score(cheapest).values
+    for proxy, (name, limit) in limits.items():
+        if costs.get(proxy, 0.0) > limit:
+            key = f"constraints.{name}"
+            message = (
+                f"{key}: no architecture satisfies it: the limit is {limit:g} {_UNITS[name]}, and "
+                f"the smallest network of this space has {costs[proxy]:.4g}; allow more, or set a "
+                "smaller space.channels or space.cells"
+            )
+            raise ConfigError(message, key=key, given=limit)
+
+
+class PredictionWarning(UserWarning):
+    """A proxy may not mean to a study what it meant to the ensemble that it optimises."""
+
+
+def load_ensembles(config: Config, proxies: Sequence[Proxy]) -> "dict[str, Ensemble]":
+    """Load the ensembles whose predictions are objectives, by the objective's name.
+
+    An EnsembleError is raised for one of proxies that are not computed or have another definition
+    now, or with features of cells for another search space.
+    """
+    from zc_search.ensemble import Ensemble
+    from zc_search.ensemble.scores import check_applicable
+
+    files = {o.name: file for o in config.objectives if (file := ensemble_file(o.name))}
+    ensembles = {name: Ensemble.load(file) for name, file in files.items()}
+    definitions = {p.name: p.definition for p in proxies}
+    scores = Provenance(config.study.name, {}, definitions)
+    for name, ensemble in ensembles.items():
+        where = f"objective {name!r}: proxies.compute"
+        for note in check_applicable(ensemble, config.space.name, [*definitions], scores, where):
+            warnings.warn(note, PredictionWarning, stacklevel=2)
+    return ensembles
+
+
+def with_predictions(record: TrialRecord, ensembles: "Mapping[str, Ensemble]") -> TrialRecord:
+    """Return a record with the predictions, in percent, among its proxies."""
+    if record.infeasible is not None or not ensembles:
+        return record
+    row = pd.DataFrame([{**record.proxies, "architecture": record.architecture}])
+    proxies, failures = dict(record.proxies), dict(record.failures)
+    for name, ensemble in ensembles.items():
+        proxies[name] = float(ensemble.predict(row).iloc[0])
+        if not math.isfinite(proxies[name]):
+            lacking = [p for p in ensemble.proxies if not math.isfinite(record.proxies[p])]
+            failures[name] = f"not finite: {', '.join(lacking)}"
+    return replace(record, proxies=proxies, failures=failures)
+
 
 FEASIBLE = "feasible"
 """The name of the constraint: 0 for a feasible trial, 1 for one without objective values."""
-
-# The keys of the study's user attributes that hold the fingerprint of the batch, what its proxies
-# mean (name to `Proxy.definition`), the checksum of each ensemble that it optimises, and where its
-# accuracies come from, with their fingerprint.
-DATA = "zc_search_data"
-DEFINITIONS = "zc_search_definitions"
-ENSEMBLES = "zc_search_ensembles"
-ACCURACIES = "zc_search_accuracies"
-
-OnTrial = Callable[[int, TrialRecord], None]
-"""Called after each trial, with its number and record."""
 
 
 class Objective:
@@ -80,7 +174,7 @@ class Objective:
         # Complain now, not after the last trial.
         make_model(config.ensemble.model, config.ensemble.seed)
         load_transferred(config, self.definitions)
-        check_constraints(config, batch, task)
+        check_constraints(config, self.scorer)
         self.clock = Clock()
         self._first_of: dict[str, int] = {}
         self._scores: dict[str, Scores] = {}
@@ -239,24 +333,6 @@ class Objective:
             architecture = read_architecture(record.architecture)
             self.remember(Scores(architecture, record.proxies, record.failures))
             on_trial(trial.number, record)
-
-
-def finished_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials that were told, in order of their numbers."""
-    states = (TrialState.COMPLETE, TrialState.PRUNED)
-    return study.get_trials(deepcopy=False, states=states)
-
-
-def recorded(study: Study, but: Container[int] = ()) -> Iterator[tuple[FrozenTrial, TrialRecord]]:
-    """Yield the finished trials that have a record."""
-    for trial in finished_trials(study):
-        if trial.number not in but and (record := TrialRecord.of(trial)):
-            yield trial, record
-
-
-def frozen(study: Study, number: int) -> FrozenTrial:
-    """Return a trial as the storage has it."""
-    return study.get_trials(deepcopy=False)[number]
 
 
 def _open_benchmark(config: Config) -> Benchmark | None:

@@ -1,18 +1,35 @@
-"""What a trial found out: one JSON user attribute, from which every table is rebuilt."""
+"""What a trial records, one JSON user attribute, and what is told of all of them from it."""
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
-from optuna.trial import FrozenTrial, Trial
+import pandas as pd
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import TypeAdapter
 
+from zc_search.config import Config
 from zc_search.errors import StudyError
+
+if TYPE_CHECKING:
+    from zc_search.ensemble import Ensemble
+
 
 RECORD = "zc_search"
 """The key of the user attribute that holds a trial's record."""
+
+# The keys of the study's user attributes that hold the fingerprint of the batch, what its proxies
+# mean (name to `Proxy.definition`), the checksum of each ensemble that it optimises, and where its
+# accuracies come from, with their fingerprint.
+DATA = "zc_search_data"
+DEFINITIONS = "zc_search_definitions"
+ENSEMBLES = "zc_search_ensembles"
+ACCURACIES = "zc_search_accuracies"
 
 
 @dataclass(frozen=True)
@@ -74,3 +91,207 @@ class TrialRecord:
 @cache
 def _checker() -> TypeAdapter[Any]:
     return TypeAdapter(TrialRecord)
+
+
+OnTrial = Callable[[int, TrialRecord], None]
+"""Called after each trial, with its number and record."""
+
+
+def finished_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials that were told, in order of their numbers."""
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    return study.get_trials(deepcopy=False, states=states)
+
+
+def recorded(study: Study, but: Container[int] = ()) -> Iterator[tuple[FrozenTrial, TrialRecord]]:
+    """Yield the finished trials that have a record."""
+    for trial in finished_trials(study):
+        if trial.number not in but and (record := TrialRecord.of(trial)):
+            yield trial, record
+
+
+def frozen(study: Study, number: int) -> FrozenTrial:
+    """Return a trial as the storage has it."""
+    return study.get_trials(deepcopy=False)[number]
+
+
+TRAINING = "train_seconds"
+"""The benchmark's metric that says how long an architecture was trained."""
+
+
+class Clock:
+    """Counts what looking at accuracies would have cost.
+
+    An architecture that is looked at again costs nothing: its accuracy is known. An isomorph was
+    trained on its own and costs its own time, by the benchmark, of one training seed.
+    """
+
+    def __init__(self) -> None:
+        self.accuracies = 0
+        self.simulated_seconds = 0.0
+        self._begun = time.monotonic()
+        self._known: set[str] = set()
+
+    def count(self, record: TrialRecord) -> None:
+        """Count a trial."""
+        if record.benchmark and record.architecture not in self._known:
+            self._known.add(record.architecture)
+            self.accuracies += 1
+            self.simulated_seconds += record.benchmark.get(TRAINING, 0.0)
+
+    def left(self, config: Config, most: int) -> int:
+        """Return how many trials, at most `most`, may be going on beside those counted.
+
+        Real seconds count from this clock's making: a resumed search has its time again.
+        """
+        study = config.study
+        real = time.monotonic() - self._begun
+        if real >= (study.timeout or math.inf):
+            return 0
+        if self.simulated_seconds >= (study.max_simulated_seconds or math.inf):
+            return 0
+        if study.max_accuracies is None:
+            return most
+        return max(0, min(most, study.max_accuracies - self.accuracies))
+
+
+def trials_table(study: Study) -> pd.DataFrame:
+    """Return one row a finished trial, in order of their numbers.
+
+    Columns: ``number, state, architecture, function_key, feasible, reason, repeat_of, pareto``,
+    one a proxy, one a metric of the benchmark, ``accuracies`` and ``simulated_seconds`` (looked up
+    so far, and the training that would have taken: see `Clock`), ``seconds_proxies,
+    seconds_benchmark`` and ``duration`` (seconds between asking for and telling the trial).
+    """
+    best = {trial.number for trial in study.best_trials}
+    clock = Clock()
+    table = pd.DataFrame(
+        _row(trial, record, trial.number in best, clock) for trial, record in recorded(study)
+    )
+    if table.empty:
+        return table
+    return table.astype({"repeat_of": "Int64", "reason": "string", "feasible": bool})
+
+
+def pareto_table(trials: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """Return the distinct functions on the Pareto front, best in the first objective first."""
+    if trials.empty:
+        return trials
+    front = trials[trials["pareto"]].drop_duplicates("function_key")
+    first = next((o for o in config.active_objectives if o.name in front.columns), None)
+    if first is None:
+        return front
+    return front.sort_values(first.name, ascending=first.direction == "minimize")
+
+
+def missing_values(study: Study) -> list[str]:
+    """Say of each proxy for how many architectures it has no finite value, with a reason."""
+    scored = {record.architecture: record for _, record in recorded(study) if record.proxies}
+    failed: dict[str, list[TrialRecord]] = {}
+    for record in scored.values():
+        for name in record.failures:
+            failed.setdefault(name, []).append(record)
+    return [
+        f"{name} has no value for {len(those):,} of {len(scored):,} architectures, such as "
+        f"{those[0].architecture}: {those[0].failures[name]}"
+        for name, those in failed.items()
+    ]
+
+
+def _row(trial: FrozenTrial, record: TrialRecord, pareto: bool, clock: Clock) -> dict[str, object]:
+    clock.count(record)
+    seconds = trial.duration.total_seconds() if trial.duration else math.nan
+    return {
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "architecture": record.architecture,
+        "function_key": record.function_key,
+        "feasible": trial.state == TrialState.COMPLETE and record.infeasible is None,
+        "reason": record.infeasible,
+        "repeat_of": record.repeat_of,
+        "pareto": pareto,
+        **record.proxies,
+        **record.benchmark,
+        "accuracies": clock.accuracies,
+        "simulated_seconds": clock.simulated_seconds,
+        "seconds_proxies": record.seconds.get("proxies", 0.0),
+        "seconds_benchmark": record.seconds.get("benchmark", 0.0),
+        # A clock that was set back in the meantime tells nothing.
+        "duration": seconds if seconds >= 0 else math.nan,
+    }
+
+
+@dataclass(frozen=True)
+class Best:
+    """The architecture that the ensemble predicts to be best.
+
+    Attributes:
+        architecture: Its string.
+        predicted: Predicted accuracy, in percent.
+        low: Lower end of the prediction's 90 % interval.
+        high: Upper end.
+        true: What training it really gave, in percent; None without a benchmark.
+        rank: Its place among all architectures of the benchmark, 1 is best.
+        out_of: How many architectures those are.
+        in_sample: Whether it, or an isomorph, is among those that the ensemble was fitted to.
+    """
+
+    architecture: str
+    predicted: float
+    low: float
+    high: float
+    true: float | None = None
+    rank: int | None = None
+    out_of: int | None = None
+    in_sample: bool = False
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found; everything in it is also in the run's folder.
+
+    Attributes:
+        config: The resolved configuration.
+        folder: The run's folder.
+        trials: One row a trial; see `zc_search.study.trials_table`.
+        pareto: The distinct architectures on the Pareto front, best objective first.
+        ensemble: The fitted ensemble, or None where none could be fitted.
+        ranking: All distinct architectures scored, by predicted accuracy.
+        best: The first of the ranking.
+        notes: What the user should know, one sentence each.
+        seconds: Wall time by stage.
+        pareto_ensemble: Linear regression of the proxies on the Pareto trials; None where it
+            could not be fitted, and where `ensemble` is just that.
+        provenance: What the true accuracies are: data, split, epochs, seeds.
+        optimum: The best accuracy that the benchmark holds, in percent.
+    """
+
+    config: Config
+    folder: Path
+    trials: pd.DataFrame
+    pareto: pd.DataFrame
+    ensemble: "Ensemble | None"
+    ranking: pd.DataFrame
+    best: Best | None
+    notes: tuple[str, ...]
+    seconds: Mapping[str, float]
+    provenance: str = ""
+    optimum: float | None = None
+    pareto_ensemble: "Ensemble | None" = None
+
+
+@dataclass
+class Progress:
+    """Where the search stands."""
+
+    total: int
+    done: int = 0
+    feasible: int = 0
+    functions: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+
+    def count(self, record: TrialRecord) -> None:
+        """Count one more trial."""
+        self.done += 1
+        self.feasible += record.infeasible is None
+        self.functions.add(record.function_key)

@@ -6,19 +6,21 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import GridSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from zc_search._utils.cores import available_cores
 from zc_search._utils.optuna_private import begun_trial, is_enqueued, is_stopped, stoppable
-from zc_search.scoring.parallel import Submit, scoring
-from zc_search.scoring.scorer import Scores
+from zc_search.scoring.parallel import Group, Submit, scoring_processes
+from zc_search.scoring.scorer import Scorer, Scores
 from zc_search.spaces import AnyArchitecture
-from zc_search.study.objective import Objective, OnTrial, frozen
+from zc_search.study.objective import Objective
 from zc_search.study.presence import Presence
-from zc_search.study.record import TrialRecord
+from zc_search.study.record import OnTrial, TrialRecord, frozen
 
 logger = logging.getLogger("zc_search")
 
@@ -56,6 +58,26 @@ def run_trials(
         queue = Queue(study, objective, presence, submit, on_trial)
         while queue.fill():
             queue.finish()
+
+
+@contextmanager
+def scoring(scorer: Scorer, workers: int, timeout: float | None = None) -> Iterator[Submit]:
+    """Yield what scores a group: in the call, on all cores, or in processes that share them.
+
+    The first is for one worker without a time limit.
+    """
+    if workers > 1 or timeout is not None:
+        threads = max(1, available_cores() // workers)
+        with scoring_processes(scorer, workers, threads, timeout) as submit:
+            yield submit
+        return
+
+    def score_now(group: Group, known: Scores | None) -> Future[list[Scores]]:
+        future: Future[list[Scores]] = Future()
+        future.set_result([scorer.score(architecture) for architecture in group])
+        return future
+
+    yield score_now
 
 
 class Queue:

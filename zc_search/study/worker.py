@@ -13,9 +13,9 @@ from zc_search.config import Config, ensemble_file, parse_config
 from zc_search.config.writing import tables
 from zc_search.errors import ConfigError, StudyError
 from zc_search.spaces import AnySpace
-from zc_search.study.objective import Objective, OnTrial
-from zc_search.study.storage import open_storage
-from zc_search.study.study import CONFIG, VERSIONS, installed_versions, open_study
+from zc_search.study.objective import Objective
+from zc_search.study.record import OnTrial
+from zc_search.study.storage import CONFIG, VERSIONS, installed_versions, open_storage, open_study
 from zc_search.study.trials import run_trials
 
 logger = logging.getLogger("zc_search")

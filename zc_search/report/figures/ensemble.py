@@ -16,7 +16,7 @@ from zc_search.spaces.nasbench201.notation import compact
 
 if TYPE_CHECKING:
     from zc_search.ensemble import Ensemble
-    from zc_search.study.result import SearchResult
+    from zc_search.study.record import SearchResult
 
 _MARKS = {
     "cross-validated": (style.BLUE, "circle"),

@@ -18,7 +18,7 @@ from zc_search.samplers.portable.memory import Outcome
 from zc_search.samplers.portable.standing import Front
 
 if TYPE_CHECKING:
-    from zc_search.study.result import SearchResult
+    from zc_search.study.record import SearchResult
 
 _ARROWS = {"maximize": "more is better", "minimize": "less is better"}
 

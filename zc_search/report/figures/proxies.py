@@ -18,7 +18,7 @@ from zc_search.report import style
 from zc_search.report.tables import Floats, Trials, as_trials
 
 if TYPE_CHECKING:
-    from zc_search.study.result import SearchResult
+    from zc_search.study.record import SearchResult
 
 LEVEL = 0.9
 

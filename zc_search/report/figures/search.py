@@ -19,7 +19,7 @@ from zc_search.report.hypervolume import SAMPLES, hypervolume
 from zc_search.report.tables import Floats, Trials, as_trials
 
 if TYPE_CHECKING:
-    from zc_search.study.result import SearchResult
+    from zc_search.study.record import SearchResult
 
 Against = Literal["trials", "accuracies", "simulated_seconds", "seconds"]
 
