@@ -35,7 +35,7 @@ from zc_search.report.text import (
     result_document,
     weights,
 )
-from zc_search.spaces.nasbench201.notation import compact
+from zc_search.spaces import compact
 from zc_search.study.record import SearchResult
 
 ALONE = SMALL.replace("12", "4") + '[benchmark]\nname = "none"\n'

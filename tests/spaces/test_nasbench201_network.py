@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from zc_search.errors import DataError
 from zc_search.images import DATASETS, task_of
 from zc_search.spaces import EDGES, OPERATIONS, Architecture, all_architectures
-from zc_search.spaces.initialisation import initialise
 from zc_search.spaces.nasbench201.network import CellNetwork
-from zc_search.spaces.network import build_network
+from zc_search.spaces.network import build_network, initialise
 
 CONV3 = Architecture(("nor_conv_3x3",) * 6)
 NOTHING = Architecture(("none",) * 6)

@@ -18,7 +18,7 @@ from zc_search.spaces import (
     CellSpace,
     all_architectures,
 )
-from zc_search.spaces.nasbench201.graph import function_form, live_edges, pruned_form
+from zc_search.spaces.nasbench201.architecture import function_form, live_edges, pruned_form
 
 EVERYTHING = dict.fromkeys(PARAMETERS, OPERATIONS)
 
@@ -88,9 +88,9 @@ def test_the_codes_of_other_tools(ops: str, mase: tuple[int, ...], naslib: tuple
 @pytest.mark.parametrize(
     ("build", "key", "given", "says"),
     [
-        (lambda: Architecture(("none",) * 5), None, ("none",) * 5, "six operations (edges op_1_0"),
-        (lambda: Architecture("nnnnnn"), None, "nnnnnn", "six operations"),
-        (lambda: Architecture(None), None, None, "six operations"),
+        (lambda: Architecture(("none",) * 5), None, ("none",) * 5, "6 values (op_1_0"),
+        (lambda: Architecture("nnnnnn"), None, "nnnnnn", "has 6 values"),
+        (lambda: Architecture(None), None, None, "has 6 values"),
         (
             lambda: Architecture(("none", "none", "conv_3x3", "none", "none", "none")),
             *("op_2_1", "conv_3x3", "did you mean 'nor_conv_3x3'"),

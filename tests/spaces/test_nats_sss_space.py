@@ -52,10 +52,10 @@ def test_functions_differ_and_are_told_from_texts() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SizeArchitecture((8,) * 4), "has 5 numbers of channels, such as 24:32:48:64:64"),
+        (lambda: SizeArchitecture((8,) * 4), "has 5 values .stage_1, "),
         (lambda: SizeArchitecture((8, 8, 12, 8, 8)), "stage_3: unknown number of channels 12;"),
-        (lambda: SizeArchitecture.from_string("8:8:8"), "has 5 numbers of channels"),
-        (lambda: SizeArchitecture.from_string("\x1e0:0"), "has 5 numbers of channels"),
+        (lambda: SizeArchitecture.from_string("8:8:8"), "has 5 values"),
+        (lambda: SizeArchitecture.from_string("\x1e0:0"), "has 5 values"),
         (lambda: SizeArchitecture.from_string("8:8:8:8:٨"), "not an architecture of the size spac"),
         (lambda: SizeArchitecture.from_string("8,8,8,8,8"), "not an architecture of the size spac"),
         (lambda: read_architecture("8:8:8:8:72"), "stage_5: unknown number of channels 72;"),

@@ -20,11 +20,12 @@ from zc_search.spaces import (
     ModelSpecSpace,
     SizeArchitecture,
     SizeSpace,
+    compact,
+    legend,
     make_space,
     read_architecture,
 )
 from zc_search.spaces.nasbench201.drawing import drawing_or_none
-from zc_search.spaces.nasbench201.notation import compact, legend
 
 SPACES: list[AnySpace] = [CellSpace(), SizeSpace(), ModelSpecSpace()]
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|avg_pool_3x3~1|nor_conv_1x1~2|"

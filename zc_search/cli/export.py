@@ -35,11 +35,11 @@ def export(
     """
     from zc_search.deploy.export import export_network, subject_of_cell, subject_of_run
     from zc_search.errors import UsageError
-    from zc_search.spaces.catalogue import is_written
+    from zc_search.spaces.base import space_written
 
     console = plain_console()
     with console.status("exporting"):
-        if is_written(what) and not os.path.exists(what):  # noqa: PTH110  which may be too long
+        if space_written(what) and not os.path.exists(what):  # noqa: PTH110  which may be too long
             if architecture:
                 raise UsageError("--architecture chooses from a run, and a cell is given")
             subject = subject_of_cell(what, config_or_starter(config, settings))

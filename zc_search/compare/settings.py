@@ -7,10 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from zc_search.config.loading import parse_toml, read_text
-from zc_search.config.messages import problems
-from zc_search.config.sections import Section
-from zc_search.config.types import Count, StudyName
+from zc_search.config.loading import parse_toml, problems, read_text
+from zc_search.config.sections import Count, Section, StudyName
 from zc_search.errors import ConfigError
 from zc_search.images.datasets import DatasetName
 

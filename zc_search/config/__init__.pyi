@@ -1,6 +1,7 @@
 from .loading import ConfigWarning, load_config, parse_config
 from .metrics import METRIC_DIRECTIONS
 from .sections import (
+    SAMPLERS,
     SPACE_KEYS,
     Benchmark,
     Constraints,
@@ -12,12 +13,14 @@ from .sections import (
     Study,
     Training,
 )
-from .settings import ENSEMBLE, Config, Objective, ensemble_file
-from .types import SAMPLERS
-from .writing import (
+from .settings import (
+    ENSEMBLE,
     RESUMABLE,
+    Config,
+    Objective,
     config_differences,
     config_to_toml,
+    ensemble_file,
     public,
     starter,
 )

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zc_search.config.messages import Location, dotted, unknown_key
-from zc_search.config.types import metric_direction, wrong
+from zc_search.config.loading import Location, dotted, unknown_key
+from zc_search.config.metrics import METRIC_DIRECTIONS, canonical
+from zc_search.config.sections import wrong
 from zc_search.errors import ConfigError
 from zc_search.images.datasets import DATASETS
 from zc_search.proxies.catalogue import default_direction
@@ -42,12 +43,6 @@ _AROUND: dict[Location, tuple[str, ...]] = {
     ("search", "sw_runner"): ("name",),
 }
 """What has a meaning in the tables around those that are translated."""
-
-
-def recognises(raw: Mapping[str, Any]) -> bool:
-    """Whether a file is in MASE's layout, by its table ``[search]``."""
-    search = raw.get("search")
-    return isinstance(search, Mapping) and bool({"search_space", "strategy"} & search.keys())
 
 
 @dataclass
@@ -92,7 +87,7 @@ class Translation:
 
 
 def translate(raw: Mapping[str, Any]) -> Translation:
-    """Translate a file for which `recognises` holds."""
+    """Translate a file in MASE's layout."""
     result = Translation()
     _basics(result, raw)
     _space(result, result.table(raw, _SPACE))
@@ -219,7 +214,7 @@ def _metrics(result: Translation, table: Mapping[str, Any], setup: Mapping[str, 
                 result.ignore((*origin, "direction"), f"the sum is to {common}")
             objective["direction"] = common
         if isinstance(scale, int | float) and scale < 0:
-            usual = default_direction(name) or metric_direction(name)
+            usual = default_direction(name) or METRIC_DIRECTIONS.get(canonical(name))
             given = objective.get("direction", "default")
             upwards = (usual if given == "default" else given) == "maximize"
             objective |= {"scale": -scale, "direction": "minimize" if upwards else "maximize"}

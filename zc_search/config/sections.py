@@ -1,49 +1,201 @@
 """The sections of a configuration but the objectives: one frozen model each, all with defaults.
 
-What a key means stands in ``search.toml`` beside this file, which `starter` returns.
+First the types of single settings. What a key means stands in ``search.toml`` beside this file,
+which `starter` returns.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from zc_search.config.types import (
-    AccuracyName,
-    Amount,
-    Channels,
-    Count,
-    DataSource,
-    Device,
-    FeatureSetName,
-    ModelName,
-    Operations,
-    ProxyNames,
-    SamplerName,
-    Seed,
-    SomeProxies,
-    StudyName,
-    VertexOperations,
-    distinct,
-    wrong,
-)
+from zc_search._utils.plugins import is_plugin
+from zc_search.config.metrics import METRIC_DIRECTIONS, canonical
 from zc_search.errors import ConfigError
-from zc_search.images.datasets import FROM_FILES, GENERATED, SOURCES, DatasetName
+from zc_search.images.datasets import DATA_SOURCES, FROM_FILES, GENERATED, SOURCES, DatasetName
+from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, check_options, installed_proxies
 from zc_search.spaces import PARAMETERS, SPACES
-from zc_search.spaces.nats_sss.architecture import STAGES
+from zc_search.spaces.nasbench101.architecture import VertexOperation
+from zc_search.spaces.nasbench201.architecture import Operation
+from zc_search.spaces.nats_sss.architecture import CHANNELS, STAGES
 
 if TYPE_CHECKING:
     SpaceName = str
 else:
     SpaceName = Literal[tuple(SPACES)]
+
+SAMPLERS: Mapping[str, str] = {
+    "random": "optuna.samplers:RandomSampler",
+    "tpe": "optuna.samplers:TPESampler",
+    "nsgaii": "optuna.samplers:NSGAIISampler",
+    "nsgaiii": "optuna.samplers:NSGAIIISampler",
+    "gp": "optuna.samplers:GPSampler",
+    "qmc": "optuna.samplers:QMCSampler",
+    "brute_force": "optuna.samplers:BruteForceSampler",
+    "regularized_evolution": "zc_search.samplers.guided:regularized_evolution",
+    "local_search": "zc_search.samplers.guided:local_search",
+    "predictor_guided": "zc_search.samplers.guided:predictor_guided",
+}
+"""The samplers that have a name, and where each one is; see `zc_search.samplers.catalogue`."""
+
+MODELS = ("linear", "ridge", "gap", "gp")
+RETIRED_MODELS = {"nonnegative": "ridge", "rank": "gap"}
+"""Models of earlier versions, with what replaces them."""
+FEATURE_SETS = ("standard", "rank")
+FEATURE_EXTRAS = ("structure", "aggregate", "interactions")
+RETIRED_FEATURES = {"raw": "standard", "spline": "rank", "cell": "structure", "flow": "structure"}
+"""Parts of feature sets of earlier versions, with what replaces them."""
+
+
+# Types --------------------------------------------------------------------------------------------
+
+
+def wrong(given: Any, allowed: str) -> ConfigError:
+    """Say what was given and, in words, what is allowed."""
+    text = str(given).lower() if isinstance(given, bool) else repr(given)
+    shown = text if len(text) <= 60 else f"{text[:57]}..."
+    return ConfigError(f"{shown} is given; Allowed: {allowed}", given=given, allowed=(allowed,))
+
+
+def _one_of(kind: str, names: Collection[str], plugin: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if isinstance(value, str) and (value in names or is_plugin(value)):
+            return value
+        raise ConfigError.unknown(kind, value, (*names, plugin))
+
+    return check
+
+
+def proxy_name(value: Any) -> str:
+    """Accept a built-in or installed proxy or the form ``module:function``, with options."""
+    return _scored("proxy", value, installed_proxies())
+
+
+def objective_name(value: Any) -> str:
+    """Accept what `proxy_name` accepts, and the benchmark's metrics."""
+    if isinstance(value, str) and canonical(value) in METRIC_DIRECTIONS:
+        return canonical(value)
+    return _scored("objective", value, (*installed_proxies(), *METRIC_DIRECTIONS))
+
+
+def _scored(kind: str, value: Any, others: tuple[str, ...]) -> str:
+    base = check_options(value) if isinstance(value, str) else str(value)
+    _one_of(kind, (*DEFAULT_DIRECTIONS, *others), "module:function")(base)
+    return str(value)
+
+
+def _accuracy(value: Any) -> str:
+    accuracies = [name for name in METRIC_DIRECTIONS if name.endswith("_accuracy")]
+    if isinstance(value, str) and canonical(value) in accuracies:
+        return canonical(value)
+    raise ConfigError.unknown("metric", value, accuracies)
+
+
+def _study_name(value: str) -> str:
+    # The name becomes a folder, so what a file system or a shell reads otherwise is kept out.
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value) and value not in (".", ".."):
+        return value
+    raise wrong(value, "1 to 100 letters, digits, dots, underscores and hyphens, not '.' or '..'")
+
+
+def _device(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        return value
+    # No nearest spelling: 'gpu' is nearer to 'cpu' than to what it means.
+    raise wrong(value, "auto, cpu, cuda, or such as 'cuda:1'")
+
+
+def _model(value: Any) -> str:
+    allowed = (*MODELS, "module:Class")
+    _refuse_retired("model", value, (value,), RETIRED_MODELS, allowed)
+    return _one_of("model", MODELS, allowed[-1])(value)
+
+
+def _feature_set(value: Any) -> str:
+    base, *extras = value.split("+") if isinstance(value, str) else ("",)
+    allowed = (*FEATURE_SETS, *(f"+{extra} behind it" for extra in FEATURE_EXTRAS))
+    _refuse_retired("feature set", value, (base, *extras), RETIRED_FEATURES, allowed)
+    known = base in FEATURE_SETS and set(extras) <= set(FEATURE_EXTRAS)
+    if known and len(set(extras)) == len(extras):
+        return str(value)
+    raise ConfigError.unknown("feature set", value, allowed)
+
+
+def _refuse_retired(
+    kind: str, value: Any, parts: tuple[Any, ...], retired: Mapping[str, str], allowed: Any
+) -> None:
+    for part in parts:
+        if instead := retired.get(str(part)):
+            message = f"{kind} {value!r}: {part!r} is retired; use {instead!r}"
+            raise ConfigError(message, given=value, allowed=allowed, hint=instead)
+
+
+_UNITS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
+
+
+def _amount(value: Any) -> float:
+    """Read a count such as ``800_000`` or ``"0.8M"``."""
+    count = value
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kKMGB]?)\s*", value)
+        count = float(match[1]) * _UNITS[match[2]] if match else None
+    # 0.8 would mean less than one parameter: who writes it means 0.8 M.
+    if isinstance(count, bool) or not isinstance(count, int | float) or not 1 <= count < 1e18:
+        raise wrong(value, "a count such as 800000, or text such as '0.8M' (k, M, G)")
+    return float(count)
+
+
+def _channels(value: Any) -> tuple[int, ...]:
+    if isinstance(value, list | tuple) and value:
+        right = all(type(count) is int and count in CHANNELS for count in value)
+        if right and len(set(value)) == len(value):
+            return tuple(value)
+    raise wrong(value, f"a list of some of {', '.join(map(str, CHANNELS))}, each once")
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise ConfigError(
+            f"named more than once: {', '.join(repeated)}; Allowed: distinct names", given=values
+        )
+    return values
+
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # NumPy's legacy generator takes no more
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+Amount = Annotated[float, BeforeValidator(_amount)]
+StudyName = Annotated[str, AfterValidator(_study_name)]
+SamplerName = Annotated[str, BeforeValidator(_one_of("sampler", SAMPLERS, "module:Class"))]
+DataSource = Annotated[str, BeforeValidator(_one_of("source", DATA_SOURCES, "module:object"))]
+ModelName = Annotated[str, BeforeValidator(_model)]
+FeatureSetName = Annotated[str, BeforeValidator(_feature_set)]
+ProxyName = Annotated[str, BeforeValidator(proxy_name)]
+AccuracyName = Annotated[str, BeforeValidator(_accuracy)]
+Device = Annotated[str, BeforeValidator(_device)]
+Channels = Annotated[tuple[int, ...], PlainValidator(_channels)]
+# TOML has lists and strict mode would refuse them where a tuple is wanted.
+_SET, _SOME = (Field(strict=False), AfterValidator(_distinct)), Field(min_length=1)
+Operations = Annotated[tuple[Operation, ...], *_SET, _SOME]
+VertexOperations = Annotated[tuple[VertexOperation, ...], *_SET, _SOME]
+ProxyNames = Annotated[tuple[ProxyName, ...], *_SET]
+Augmentations = Annotated[tuple[Literal["crop", "flip"], ...], *_SET]
+
+
+# Sections -----------------------------------------------------------------------------------------
 
 
 class Section(BaseModel):
@@ -63,8 +215,8 @@ class Study(Section):
     distinct: bool = False
     n_trials: Count = 150
     max_accuracies: Count | None = None
-    max_simulated_seconds: float | None = Field(default=None, gt=0)
-    timeout: float | None = Field(default=None, gt=0)
+    max_simulated_seconds: Positive | None = None
+    timeout: Positive | None = None
     seed: Seed = 0
     storage: str | None = Field(default=None, min_length=1)
     patience: float = Field(default=60.0, ge=0)
@@ -126,14 +278,9 @@ class Space(Section):
                 given=value,
                 allowed=allowed,
             )
+        if key == "channels" and name == "nasbench101" and value is not None and value < 5:
+            raise wrong(value, "at least 5, as up to five vertices share them")
         return value
-
-    @field_validator("channels")
-    @classmethod
-    def _can_be_divided(cls, channels: int | None, info: ValidationInfo) -> int | None:
-        if channels is not None and channels < 5 and info.data.get("name") == "nasbench101":
-            raise wrong(channels, "at least 5, as up to five vertices share them")
-        return channels
 
     @property
     def choices(self) -> dict[str, tuple[str, ...]]:
@@ -183,8 +330,8 @@ class Proxies(Section):
     repeats: Count = 1
     device: Device = "cpu"
     seed: Seed = 0
-    timeout: float | None = Field(default=None, gt=0)
-    cache: str = Field(default="user", min_length=1)
+    timeout: Positive | None = None
+    cache: Text = "user"
 
 
 class Benchmark(Section):
@@ -200,7 +347,7 @@ class Constraints(Section):
 
     max_params: Amount | None = None
     max_flops: Amount | None = None
-    max_latency_ms: float | None = Field(default=None, gt=0)
+    max_latency_ms: Positive | None = None
 
     @property
     def limits(self) -> dict[str, tuple[str, float]]:
@@ -222,37 +369,21 @@ class Training(Section):
 
     epochs: Count = 12
     batch_size: int = Field(default=64, ge=2)
-    learning_rate: float = Field(default=0.1, gt=0)
+    learning_rate: Positive = 0.1
     weight_decay: float = Field(default=5e-4, ge=0)
-    augment: Annotated[
-        tuple[Literal["crop", "flip"], ...], Field(strict=False), AfterValidator(distinct)
-    ] = ("crop", "flip")
+    augment: Augmentations = ("crop", "flip")
     seed: Seed = 0
 
 
 class Ensemble(Section):
-    """How proxies are turned into a predicted accuracy.
-
-    Attributes:
-        model: One of `MODELS`, or ``module:Class`` of a scikit-learn regressor.
-        features: What the model sees of a proxy: ``standard`` (logarithm where it spans decades)
-            or ``rank``; with ``+structure`` the cell's structure too (by default where the space
-            is of cells), with ``+aggregate`` the mean log rank, with ``+interactions`` products.
-        fit_on: The trials on the Pareto front, or all that are complete.
-        folds: Folds of the cross-validation.
-        repeats: Times that the cross-validation is repeated, each with another split.
-        proxies: Proxies that the model sees; None for all that are computed.
-        seed: Seed of the splits.
-        from_: File of an ensemble fitted on another data set (``from`` in a search file), to rank
-            by where no accuracy is known.
-    """
+    """How proxies are turned into a predicted accuracy."""
 
     model: ModelName = "gap"
     features: FeatureSetName = "rank+structure+aggregate"
     fit_on: Literal["pareto", "all"] = "all"
     folds: int = Field(default=5, ge=2)
     repeats: Count = 4
-    proxies: SomeProxies | None = None
+    proxies: Annotated[ProxyNames, _SOME] | None = None
     seed: Seed = 0
     from_: str | None = Field(default=None, min_length=1, alias="from")
 
@@ -260,5 +391,5 @@ class Ensemble(Section):
 class Output(Section):
     """Where results go."""
 
-    folder: str = Field(default="runs", min_length=1)
+    folder: Text = "runs"
     report: bool = True

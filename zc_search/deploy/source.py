@@ -7,7 +7,7 @@ from torch import Tensor
 
 from zc_search.deploy.subject import Subject
 from zc_search.spaces import EDGES, Architecture
-from zc_search.spaces.nasbench201.graph import live_edges
+from zc_search.spaces.nasbench201.architecture import live_edges
 from zc_search.spaces.nasbench201.network import ReLUConvBN, ResidualBlock, make_stem
 from zc_search.spaces.network import stem_strides
 

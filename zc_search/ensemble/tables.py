@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from zc_search._utils.plugins import is_plugin
-from zc_search.config.types import (
+from zc_search.config.sections import (
     FEATURE_EXTRAS,
     FEATURE_SETS,
     MODELS,

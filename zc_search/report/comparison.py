@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from zc_search._utils.passwords import without_passwords
 from zc_search.config.metrics import METRICS
-from zc_search.config.writing import tables
+from zc_search.config.settings import tables
 from zc_search.errors import ReportError
 from zc_search.report import style
 from zc_search.report.answer import accuracy_provenance, duration

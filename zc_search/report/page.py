@@ -26,9 +26,8 @@ from zc_search.report.drawings import Drawing, held_out_or_none, run_drawings
 from zc_search.report.figures.front import default_axes, study_front
 from zc_search.report.run import about_run
 from zc_search.report.tables import BOOKKEEPING, Trials, as_trials, plain
-from zc_search.spaces import Architecture
+from zc_search.spaces import Architecture, compact, legend
 from zc_search.spaces.nasbench201.drawing import NAMES, dead_edges, drawing_or_none
-from zc_search.spaces.nasbench201.notation import compact, legend
 
 if TYPE_CHECKING:
     from zc_search.study.record import SearchResult

@@ -16,7 +16,7 @@ from zc_search.config.metrics import METRICS
 from zc_search.ensemble.tables import distinct, flags
 from zc_search.errors import ReportError
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, Direction
-from zc_search.spaces.nasbench201.notation import compact
+from zc_search.spaces import compact
 
 if TYPE_CHECKING:  # a result brings the whole search with it, and a table needs none of it
     from zc_search.study.record import SearchResult

@@ -19,7 +19,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from zc_search.spaces.nasbench201.notation import compact, legend
+from zc_search.spaces import compact, legend
 
 if TYPE_CHECKING:  # a search brings Optuna with it, and most tables are printed without one
     from zc_search.ensemble import Ensemble

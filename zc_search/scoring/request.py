@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from zc_search.config import Config, Data, parse_config
-from zc_search.config.writing import tables
+from zc_search.config.settings import tables
 from zc_search.errors import ArchitectureError, ConfigError, ScoresError
 from zc_search.images import ImageSet, load_batch, read_images
 from zc_search.images.datasets import Task, task_of

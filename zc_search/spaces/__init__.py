@@ -1,10 +1,24 @@
 """What may be searched: architectures as values, and the spaces they come from. No torch."""
 
-from zc_search.spaces.base import AnyArchitecture, AnySpace, SearchSpace
-from zc_search.spaces.catalogue import SPACES, make_space, read_architecture
+from zc_search.spaces.base import (
+    SPACES,
+    AnyArchitecture,
+    AnySpace,
+    SearchSpace,
+    compact,
+    legend,
+    make_space,
+    read_architecture,
+)
 from zc_search.spaces.nasbench101.architecture import ModelSpec, ModelSpecSpace
-from zc_search.spaces.nasbench201.architecture import Architecture, CellSpace, all_architectures
-from zc_search.spaces.nasbench201.graph import EDGES, OPERATIONS, PARAMETERS
+from zc_search.spaces.nasbench201.architecture import (
+    EDGES,
+    OPERATIONS,
+    PARAMETERS,
+    Architecture,
+    CellSpace,
+    all_architectures,
+)
 from zc_search.spaces.nats_sss.architecture import SizeArchitecture, SizeSpace
 
 __all__ = [
@@ -22,6 +36,10 @@ __all__ = [
     "SizeArchitecture",
     "SizeSpace",
     "all_architectures",
+    "compact",
+    "legend",
     "make_space",
     "read_architecture",
 ]
+
+SPACES.update({space.name: space for space in (CellSpace, SizeSpace, ModelSpecSpace)})

@@ -24,6 +24,9 @@ class AnyArchitecture(Protocol):
     space: ClassVar[str]
     """Name of its search space."""
 
+    legend: ClassVar[str]
+    """What the characters of `compact` mean."""
+
     @property
     def index(self) -> int:
         """What the architectures of one space are sorted by; equal for equal ones only."""
@@ -41,14 +44,70 @@ class AnyArchitecture(Protocol):
         return self
 
     def to_string(self) -> str:
-        """Write it in its space's notation; `zc_search.spaces.read_architecture` reads it."""
+        """Write it in its space's notation; `read_architecture` reads it."""
         ...
+
+    def compact(self) -> str:
+        """Write it in few characters, for tables in a terminal."""
+        return self.to_string()
 
     def __str__(self) -> str:
         return self.to_string()
 
 
+@dataclass(frozen=True)
+class ProductArchitecture(AnyArchitecture):
+    """An architecture that is a tuple: for each of some names one of the same values."""
+
+    names: ClassVar[tuple[str, ...]]
+    allowed: ClassVar[tuple[Any, ...]]
+    value: ClassVar[str]  # what a value is called in messages
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The tuple that it was made of."""
+        raise NotImplementedError
+
+    @classmethod
+    def _checked(cls, given: Any) -> tuple[Any, ...]:
+        values = tuple(given) if is_row(given) else ()
+        if len(values) != len(cls.names):
+            raise ArchitectureError(
+                f"an architecture of {cls.space} has {len(cls.names)} values "
+                f"({', '.join(cls.names)}), got {given!r}",
+                given=given,
+            )
+        for name, value in zip(cls.names, values, strict=True):
+            if value not in cls.allowed:
+                raise ArchitectureError.unknown(cls.value, value, map(str, cls.allowed), key=name)
+        return tuple(cls.allowed[cls.allowed.index(value)] for value in values)
+
+    @property
+    def index(self) -> int:
+        """Place among all, from 0, the last value changing fastest."""
+        place = 0
+        for value in self.values:
+            place = place * len(self.allowed) + self.allowed.index(value)
+        return place
+
+    @classmethod
+    def from_index(cls, index: int) -> Self:
+        """Return the architecture at `index`."""
+        count = len(cls.allowed) ** len(cls.names)
+        whole = isinstance(index, int | np.integer) and not isinstance(index, bool)
+        if not whole or not 0 <= index < count:
+            raise ArchitectureError(
+                f"architecture index {index!r} is not in 0 to {count - 1}", given=index
+            )
+        rest, values = int(index), []
+        for _ in cls.names:
+            rest, place = divmod(rest, len(cls.allowed))
+            values.append(cls.allowed[place])
+        return cls(tuple(reversed(values)))  # type: ignore[call-arg]
+
+
 A = TypeVar("A", bound=AnyArchitecture)
+P = TypeVar("P", bound=ProductArchitecture)
 
 
 class SearchSpace(ABC, Generic[A]):
@@ -156,7 +215,7 @@ AnySpace = SearchSpace[Any]
 
 
 @dataclass(frozen=True)
-class ProductSpace(SearchSpace[A]):
+class ProductSpace(SearchSpace[P]):
     """A space in which every value of one parameter goes with every value of the others."""
 
     choices: Mapping[str, tuple[Any, ...]]
@@ -181,34 +240,29 @@ class ProductSpace(SearchSpace[A]):
         """Return the space of the values that a section lists for each parameter."""
         return cls({name: getattr(section, name) for name in cls.everything})
 
-    @staticmethod
-    @abstractmethod
-    def values(architecture: A) -> tuple[Any, ...]:
-        """Return the tuple that an architecture was made of, one value a parameter."""
-
     @property
     def size(self) -> int:
         """How many architectures it has."""
         return prod(map(len, self.choices.values()))
 
-    def architecture(self, parameters: Mapping[str, Any]) -> A:
+    def architecture(self, parameters: Mapping[str, Any]) -> P:
         """Return the architecture that an Optuna trial's parameters name."""
         require(self.everything, parameters)
-        made: A = self.kind(tuple(parameters[name] for name in self.everything))
+        made: P = self.kind(tuple(parameters[name] for name in self.everything))
         return made
 
-    def parameters(self, architecture: A) -> dict[str, Any]:
+    def parameters(self, architecture: P) -> dict[str, Any]:
         """Return the Optuna parameters of an architecture; the inverse of `architecture`."""
         self._require_inside(architecture)
-        return dict(zip(self.choices, self.values(architecture), strict=True))
+        return dict(zip(self.choices, architecture.values, strict=True))
 
     def __contains__(self, architecture: object) -> bool:
         if not isinstance(architecture, self.kind):
             return False
-        pairs = zip(self.values(architecture), self.choices.values(), strict=True)
+        pairs = zip(architecture.values, self.choices.values(), strict=True)
         return all(value in allowed for value, allowed in pairs)
 
-    def __iter__(self) -> Iterator[A]:
+    def __iter__(self) -> Iterator[P]:
         return map(self.kind, product(*self.choices.values()))
 
     def __len__(self) -> int:
@@ -237,23 +291,65 @@ def check_choices(key: str, given: Sequence[Any], allowed: Sequence[Any]) -> Non
         )
 
 
-def place_of(values: Sequence[Any], allowed: Sequence[Any]) -> int:
-    """Return a tuple's place among all of its length, the last value changing fastest."""
-    place = 0
-    for value in values:
-        place = place * len(allowed) + allowed.index(value)
-    return place
+def is_row(value: Any) -> bool:
+    """Whether a value is a sequence or an array, and no text."""
+    return not isinstance(value, str | bytes) and (
+        isinstance(value, Sequence) or hasattr(value, "__array__")
+    )
 
 
-def values_at(index: object, allowed: Sequence[Any], length: int) -> tuple[Any, ...]:
-    """Return the tuple at a place; the inverse of `place_of`."""
-    count = len(allowed) ** length
-    if isinstance(index, bool) or not isinstance(index, int | np.integer) or not 0 <= index < count:
-        raise ArchitectureError(
-            f"architecture index {index!r} is not in 0 to {count - 1}", given=index
-        )
-    rest, values = int(index), []
-    for _ in range(length):
-        rest, place = divmod(rest, len(allowed))
-        values.append(allowed[place])
-    return tuple(reversed(values))
+# By name ------------------------------------------------------------------------------------------
+
+SPACES: dict[str, type[AnySpace]] = {}
+"""The search spaces; each is entered in ``zc_search/spaces/__init__.py``, the rest follows."""
+
+
+def make_space(section: Any) -> AnySpace:
+    """Return the search space that a section ``[space]`` describes.
+
+    It has ``name`` and the keys in that space's `SearchSpace.settings` as attributes.
+    """
+    return SPACES[section.name].from_settings(section)
+
+
+def space_written(text: object) -> type[AnySpace] | None:
+    """Return the space of which a text has the form, whatever it says; None if it has none's."""
+    written = (s for s in SPACES.values() if isinstance(text, str) and s.kind.is_written(text))
+    return next(written, None)
+
+
+def read_architecture(text: str) -> AnyArchitecture:
+    """Read the text form of an architecture; its form says of which space it is.
+
+    Raises:
+        ArchitectureError: A text that is no architecture.
+    """
+    if space := space_written(text):
+        architecture: AnyArchitecture = space.kind.from_string(text)
+        return architecture
+    *examples, last = (space.example for space in SPACES.values())
+    raise ArchitectureError(
+        f"not an architecture string: {text!r}; such as {', '.join(examples)} or {last}",
+        given=text,
+        allowed=(*examples, last),
+    )
+
+
+def compact(architecture: str) -> str:
+    """Write an architecture in at most 25 characters; a text that is none stays.
+
+    >>> compact("|nor_conv_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|none~1|avg_pool_3x3~2|")
+    '3|1-|s-p'
+    >>> compact("110.01.1:conv3x3-bn-relu,maxpool3x3")
+    '3/0|p/0|/12'
+    """
+    try:
+        return read_architecture(architecture).compact()
+    except ArchitectureError:
+        return architecture
+
+
+def legend(architectures: Iterable[str]) -> str:
+    """Say how `compact` wrote the first of some architectures."""
+    space = space_written(next(iter(architectures), "")) or next(iter(SPACES.values()))
+    return str(space.kind.legend)

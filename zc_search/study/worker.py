@@ -10,7 +10,7 @@ from optuna.storages import BaseStorage
 
 from zc_search._utils.plugins import is_plugin
 from zc_search.config import Config, ensemble_file, parse_config
-from zc_search.config.writing import tables
+from zc_search.config.settings import tables
 from zc_search.errors import ConfigError, StudyError
 from zc_search.spaces import AnySpace
 from zc_search.study.objective import Objective

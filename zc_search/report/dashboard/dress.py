@@ -14,7 +14,7 @@ from zc_search.errors import ReportError
 from zc_search.report.answer import Answer, answer
 from zc_search.report.drawings import held_out_or_none, run_drawings
 from zc_search.report.tables import Trials, as_trials
-from zc_search.spaces.nasbench201.notation import compact
+from zc_search.spaces import compact
 from zc_search.study.record import SearchResult
 
 FILES = ("report.html", "ensemble.toml", "ensemble-pareto.toml")

@@ -9,7 +9,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from zc_search.errors import StudyError
-from zc_search.spaces.nasbench201.notation import compact
+from zc_search.spaces import compact
 from zc_search.study import RECORD, TrialRecord
 from zc_search.study.storage import StorageProxy
 

@@ -12,7 +12,7 @@ from zc_search.errors import ReportError
 from zc_search.evaluation import kendall_tau, spearman
 from zc_search.report import style
 from zc_search.report.predictions import held_out_predictions
-from zc_search.spaces.nasbench201.notation import compact
+from zc_search.spaces import compact
 
 if TYPE_CHECKING:
     from zc_search.ensemble import Ensemble

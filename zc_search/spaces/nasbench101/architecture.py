@@ -7,7 +7,7 @@ of such a point is told to Optuna as infeasible.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 from zc_search.errors import ArchitectureError
-from zc_search.spaces.base import AnyArchitecture, SearchSpace, check_choices, require
+from zc_search.spaces.base import AnyArchitecture, SearchSpace, check_choices, is_row, require
 from zc_search.spaces.nasbench101.graph import (
     Matrix,
     edge_bits,
@@ -58,10 +58,14 @@ class ModelSpec(AnyArchitecture):
     """``input``, an operation for each inner vertex (`VERTEX_OPERATIONS`), ``output``."""
 
     space: ClassVar[str] = "nasbench101"
+    legend: ClassVar[str] = (
+        "cell: operation/sources of vertices 1|2|..., then the output's sources, 0 being the "
+        "input; 3 conv3x3-bn-relu, 1 conv1x1-bn-relu, p maxpool3x3"
+    )
 
     def __post_init__(self) -> None:
         matrix = _checked_matrix(self.matrix)
-        ops = tuple(self.ops) if _is_row(self.ops) else ()
+        ops = tuple(self.ops) if is_row(self.ops) else ()
         if len(ops) != len(matrix) or (ops[0], ops[-1]) != (INPUT, OUTPUT):
             raise ArchitectureError(
                 f"ops: {self.ops!r} is given; Allowed: {len(matrix)} names, as many as the matrix "
@@ -125,6 +129,16 @@ class ModelSpec(AnyArchitecture):
         rows = ["".join(map(str, row[s + 1 :])) for s, row in enumerate(self.matrix[:-1])]
         return f"{'.'.join(rows)}:{','.join(self.ops[1:-1])}"
 
+    def compact(self) -> str:
+        """Write each live vertex as ``operation/sources``, the output without an operation."""
+        spec = self.pruned or self
+        codes = [*("31p"[label] for label in spec.labels), ""]
+        columns = list(zip(*spec.matrix, strict=True))[1:]
+        return "|".join(
+            f"{code}/{''.join(str(s) for s, edge in enumerate(column) if edge)}"
+            for code, column in zip(codes, columns, strict=True)
+        )
+
     # What the cell computes -------------------------------------------------------------------
 
     @cached_property
@@ -184,7 +198,7 @@ class ModelSpec(AnyArchitecture):
 
 
 def _checked_matrix(given: Any) -> Matrix:
-    rows = [list(row) if _is_row(row) else [] for row in given] if _is_row(given) else []
+    rows = [list(row) if is_row(row) else [] for row in given] if is_row(given) else []
     square = 2 <= len(rows) <= MAX_VERTICES and all(len(row) == len(rows) for row in rows)
     if square and all(isinstance(e, Real) and e in (0, 1) for row in rows for e in row):
         matrix = tuple(tuple(int(entry) for entry in row) for row in rows)
@@ -197,12 +211,6 @@ def _checked_matrix(given: Any) -> Matrix:
         "that every edge goes to a later vertex",
         key="matrix",
         given=given,
-    )
-
-
-def _is_row(value: Any) -> bool:
-    return not isinstance(value, str | bytes) and (
-        isinstance(value, Sequence) or hasattr(value, "__array__")
     )
 
 

@@ -4,7 +4,7 @@ from html import escape
 
 from zc_search.errors import ArchitectureError
 from zc_search.spaces import EDGES, Architecture
-from zc_search.spaces.nasbench201.graph import live_edges
+from zc_search.spaces.nasbench201.architecture import live_edges
 
 NAMES = {
     "none": "none",

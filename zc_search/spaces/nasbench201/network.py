@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from zc_search.images.datasets import Task
-from zc_search.spaces.nasbench201.architecture import Architecture
-from zc_search.spaces.nasbench201.graph import EDGES, live_edges
+from zc_search.spaces.nasbench201.architecture import EDGES, Architecture, live_edges
 from zc_search.spaces.network import ConvNetwork, check_sizes, initialised, stem_strides
 
 

@@ -17,8 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from zc_search.spaces.nasbench201.architecture import Architecture
-from zc_search.spaces.nasbench201.graph import EDGES, live_edges, live_paths
+from zc_search.spaces.nasbench201.architecture import EDGES, Architecture, live_edges, live_paths
 
 POOLING_AMPLITUDE = 0.8
 """What average pooling leaves of a signal's amplitude; a constant keeps 1, white noise 1/3."""

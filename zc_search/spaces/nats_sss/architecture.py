@@ -5,12 +5,12 @@ after the first down-sampling, in and after the second one.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from zc_search.errors import ArchitectureError
-from zc_search.spaces.base import AnyArchitecture, ProductSpace, place_of, values_at
+from zc_search.spaces.base import ProductArchitecture, ProductSpace
 
 CHANNELS = (8, 16, 24, 32, 40, 48, 56, 64)
 """What a stage may have, in the benchmark's order."""
@@ -24,27 +24,26 @@ _CHOICES = dict.fromkeys(STAGES, CHANNELS)
 
 
 @dataclass(frozen=True)
-class SizeArchitecture(AnyArchitecture):
-    """One of the 32,768 architectures: a frozen, hashable value."""
+class SizeArchitecture(ProductArchitecture):
+    """One of the 32,768 architectures: a frozen, hashable value; `index` is the benchmark's own."""
 
     channels: tuple[int, ...]
     """Of the five stages, each 8 to 64 in steps of 8 (`CHANNELS`)."""
 
     space: ClassVar[str] = "nats_sss"
 
+    legend: ClassVar[str] = "cell: channels of the five stages"
+    names: ClassVar = STAGES
+    allowed: ClassVar = CHANNELS
+    value: ClassVar[str] = "number of channels"
+
     def __post_init__(self) -> None:
-        channels = tuple(self.channels) if isinstance(self.channels, Iterable) else ()
-        if len(channels) != len(STAGES):
-            raise ArchitectureError(
-                f"an architecture of the size space has {len(STAGES)} numbers of channels, such as "
-                f"{_EXAMPLE}, got {self.channels!r}",
-                given=self.channels,
-            )
-        allowed = map(str, CHANNELS)
-        for stage, count in zip(STAGES, channels, strict=True):
-            if count not in CHANNELS:
-                raise ArchitectureError.unknown("number of channels", count, allowed, key=stage)
-        object.__setattr__(self, "channels", tuple(int(count) for count in channels))
+        object.__setattr__(self, "channels", self._checked(self.channels))
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Its channels."""
+        return self.channels
 
     @classmethod
     def is_written(cls, text: str) -> bool:
@@ -63,16 +62,6 @@ class SizeArchitecture(AnyArchitecture):
     def to_string(self) -> str:
         """Write the benchmark's notation; the inverse of `from_string`."""
         return ":".join(map(str, self.channels))
-
-    @property
-    def index(self) -> int:
-        """The benchmark's own number, 0 to 32,767, the last stage changing fastest."""
-        return place_of(self.channels, CHANNELS)
-
-    @classmethod
-    def from_index(cls, index: int) -> Self:
-        """Return the architecture of a number in the benchmark; the inverse of `index`."""
-        return cls(values_at(index, CHANNELS, len(STAGES)))
 
     @property
     def function_key(self) -> str:
@@ -96,8 +85,3 @@ class SizeSpace(ProductSpace[SizeArchitecture]):
     parameter = "stage"
 
     __hash__ = ProductSpace.__hash__
-
-    @staticmethod
-    def values(architecture: SizeArchitecture) -> tuple[int, ...]:
-        """Return the channels of an architecture's stages."""
-        return architecture.channels

@@ -7,7 +7,7 @@ one, a skip from input to output. Modules carry the benchmark's names, so its we
 from torch import Tensor, nn
 
 from zc_search.images.datasets import Task
-from zc_search.spaces.nasbench201.graph import EDGES
+from zc_search.spaces.nasbench201.architecture import EDGES
 from zc_search.spaces.nasbench201.network import ReLUConvBN, ResidualBlock, make_stem
 from zc_search.spaces.nats_sss.architecture import SizeArchitecture
 from zc_search.spaces.network import ConvNetwork, initialised, stem_strides
