@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zc_search.errors import ProxyError
 from zc_search.proxies import PROXIES, Probe
-from zc_search.proxies.probe.patterns import Agreement
+from zc_search.proxies.probe.features import Agreement
 from zc_search.proxies.probe.probe import MEASUREMENTS
 from zc_search.scoring.scorer import evaluate_proxies
 from zc_search.spaces import Architecture

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from zc_search.errors import ProxyError
 from zc_search.proxies import PROXIES
-from zc_search.proxies.probe.feature_maps import _folded, blocks_before, primary_blocks
+from zc_search.proxies.probe.features import _folded, blocks_before, primary_blocks
 from zc_search.scoring.scorer import score_network
 
 IMAGES = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zc_search.errors import ProxyError
 from zc_search.proxies import PROXIES, Probe, resolve_proxy
-from zc_search.proxies.probe.patterns import Agreement
+from zc_search.proxies.probe.features import Agreement
 from zc_search.proxies.probe.probe import cost_class
 from zc_search.spaces import OPERATIONS, Architecture
 from zc_search.spaces.network import build_network

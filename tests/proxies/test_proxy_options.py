@@ -173,10 +173,8 @@ def scaled_logits(probe: Probe, *, scale: float = 1.0) -> Tensor:
 
 def test_a_definition_tells_values_apart_that_cannot_be_compared() -> None:
     assert PROXIES["snip"].definition == "snip, version 1"
-    changed = replace(PROXIES["fisher"], version=2)
-    assert changed.with_options("fisher[weighted=false]", {"weighted": False}).definition == (
-        "fisher[weighted=false], version 2"
-    )
+    changed = replace(resolve_proxy("fisher[weighted=false]"), version=2)
+    assert changed.definition == "fisher[weighted=false], version 2"
     assert resolve_proxy("fisher[weighted=false]").definition == "fisher[weighted=false], version 1"
     own = resolve_proxy("example_proxy:weighted_params").definition
     assert own.startswith("example_proxy:weighted_params, source ")

@@ -1,7 +1,6 @@
 """AZ-NAS: four views of one network; `zc_search.ensemble.aggregate` combines their ranks."""
 
-from zc_search.proxies.base import Scalar, present, proxy
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies.base import Probe, Scalar, present, proxy
 
 _NO_BLOCK = "no block of the network maps feature maps to feature maps"
 

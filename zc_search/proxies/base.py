@@ -1,15 +1,27 @@
-"""What a proxy is: a named function of a Probe, with the direction in which more is better."""
+"""What a proxy is, a named function of a Probe, and how one is looked up by its name."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from importlib import import_module
+from importlib.metadata import entry_points
 
 import torch
 from torch import Tensor
 
-from zc_search.proxies.catalogue import CATALOGUE, MODE, Declaration, OptionValue
-from zc_search.proxies.probe.probe import Probe, cost_class
+from zc_search._utils.plugins import load_plugin
+from zc_search.errors import ProxyError
+from zc_search.proxies.catalogue import (
+    CATALOGUE,
+    ENTRY_POINT_GROUP,
+    MODE,
+    Declaration,
+    OptionValue,
+    split_options,
+)
+from zc_search.proxies.probe.probe import Probe as Probe
+from zc_search.proxies.probe.probe import cost_class
 
 Scalar = float | Tensor
 """A number, or a tensor of one element so that a GPU is waited for once and not per proxy."""
@@ -38,15 +50,7 @@ class Proxy(Declaration):
 
     def __reduce__(self) -> tuple[Callable[[str], "Proxy"], tuple[str]]:
         """Travel to another process by name: the decorated function's own name leads here."""
-        from zc_search.proxies import resolve_proxy
-
         return resolve_proxy, (self.name,)
-
-    def with_options(self, name: str, options: Mapping[str, OptionValue | str]) -> "Proxy":
-        """Return this proxy under a name with options in it, called with those options."""
-        mode = options.get(MODE, "train")
-        own = {k: v for k, v in options.items() if not isinstance(v, str)}
-        return replace(self, name=name, training=mode == "train", options=own)
 
     @property
     def definition(self) -> str:
@@ -103,17 +107,92 @@ def proxy(
         cost=cost,
         counts_dead_edges=counts_dead_edges,
         both_modes=both_modes,
-        defaults=options_of(function),
+        defaults={
+            p.name: p.default
+            for p in inspect.signature(function).parameters.values()
+            if p.kind is p.KEYWORD_ONLY and isinstance(p.default, bool | int | float)
+        },
     )
 
 
-def options_of(function: ProxyFunction) -> dict[str, OptionValue]:
-    """Return a function's options with their defaults."""
-    return {
-        p.name: p.default
-        for p in inspect.signature(function).parameters.values()
-        if p.kind is p.KEYWORD_ONLY and isinstance(p.default, bool | int | float)
-    }
+# By its name --------------------------------------------------------------------------------------
+
+
+class _BuiltIn(Mapping[str, Proxy]):
+    """Imports a proxy's file when somebody asks for it."""
+
+    def __getitem__(self, name: str) -> Proxy:
+        module = CATALOGUE[name].place.partition(":")[0]
+        found: Proxy = getattr(import_module(f"zc_search.proxies.{module}"), name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(CATALOGUE)
+
+    def __len__(self) -> int:
+        return len(CATALOGUE)
+
+
+PROXIES: Mapping[str, Proxy] = _BuiltIn()
+"""The built-in proxies by name."""
+
+
+def resolve_proxy(name: str) -> Proxy:
+    """Return the proxy of this name, be it ours, an entry point or ``module:function``.
+
+    The function may be an attribute of one, as in ``module:Class.method``. Options follow in
+    brackets: ``jacov[constant=1e-3,mode=eval]``.
+
+    Raises:
+        ProxyError: Nothing has this name or such an option, it cannot be imported, or it takes no
+            `Probe`.
+    """
+    try:
+        base, given = split_options(name)
+        found = PROXIES[base] if base in CATALOGUE else _load(base)
+        if not given:
+            return found
+        options = found.read_options(given)
+    except ValueError as error:
+        raise ProxyError(str(error), given=name) from error
+    training = options.get(MODE, "train") == "train"
+    own = {key: value for key, value in options.items() if not isinstance(value, str)}
+    return replace(found, name=name, training=training, options=own)
+
+
+def resolve_proxies(names: Iterable[str]) -> tuple[Proxy, ...]:
+    """Return the proxies of these names, each once, in their order; see `resolve_proxy`."""
+    return tuple(resolve_proxy(name) for name in dict.fromkeys(names))
+
+
+def _load(name: str) -> Proxy:
+    """Load a proxy of somebody else."""
+    installed = entry_points(group=ENTRY_POINT_GROUP)
+    place = name
+    if ":" not in name:
+        if name not in installed.names:
+            allowed = [*CATALOGUE, *installed.names, "module:function"]
+            raise ProxyError.unknown("proxy", name, allowed)
+        place = installed[name].value.partition("[")[0].strip()
+    value = load_plugin(place, f"proxy {name!r}", ProxyError)
+    if isinstance(value, Proxy):
+        return replace(value, name=name)
+    if not callable(value):
+        raise ProxyError(f"proxy {name!r} is a {type(value).__name__}, not a function of a Probe")
+    signature = ""
+    try:
+        signature = str(inspect.signature(value))
+        inspect.signature(value).bind(None)
+    except (TypeError, ValueError) as error:
+        shown = f"{getattr(value, '__name__', value)}{signature or '(?)'}"
+        raise ProxyError(
+            f"proxy {name!r} must take one argument, a Probe; {shown} does not"
+        ) from error
+    # Unannounced, so the architecture as written is what it gets to see.
+    return proxy(name, maximize=True, counts_dead_edges=True)(value)
+
+
+# For formulas -------------------------------------------------------------------------------------
 
 
 def total(terms: Iterable[Tensor]) -> Scalar:

@@ -143,7 +143,7 @@ _declare("snip", "low", _SNIP, "loss_gradients", modes=True)
 _declare("grasp", "high", _GRASP, "gradient_curvature", modes=True)
 _declare("fisher", "low", _FISHER, "channel_saliency", modes=True, weighted=True)
 _declare("plain", "low", _PLAIN, "loss_gradients", modes=True)
-_declare("l2_norm", "free", f"{_LIGHT} (baseline)", dead=True, by_layer=True)
+_declare("l2_norm", "free", f"{_LIGHT} (baseline)", place="baselines", dead=True, by_layer=True)
 _declare("naswot", "low", f"{_NASWOT}; as in MASE", "layer_agreement", modes=True)
 _declare("naswot_relu", "low", _NASWOT, "relu_agreement", place="naswot", modes=True, version=2)
 _declare(
@@ -180,11 +180,11 @@ _declare("az_trainability", "low", _AZ_NAS, "block_jacobian_norms", place="az_na
 _declare("az_complexity", "free", _AZ_NAS, "multiply_adds", place="az_nas", dead=True, version=2)
 _declare("vkdnw", "medium", f"{_VKDNW}, VKDNW_single", "fisher_information", "loss_gradients")
 _declare("vkdnw_entropy", "low", f"{_VKDNW}, VKDNW", "fisher_information", place="vkdnw")
-_declare("layers", "low", "baseline", "loss_gradients", modes=True)
+_declare("layers", "low", "baseline", "loss_gradients", place="baselines", modes=True)
 
-_cost = partial(_declare, direction="minimize", dead=True)
-_cost("params", "free", "baseline", place="costs")
-_cost("flops", "free", "baseline", "multiply_adds", place="costs", version=2)
+_cost = partial(_declare, place="baselines", direction="minimize", dead=True)
+_cost("params", "free", "baseline")
+_cost("flops", "free", "baseline", "multiply_adds", version=2)
 _cost("latency", "medium", "measured here", "latency", images=0)
 
 DEFAULT_DIRECTIONS: dict[str, Direction] = {n: d.direction for n, d in CATALOGUE.items()}

@@ -3,9 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from zc_search.proxies.base import Scalar, proxy
+from zc_search.proxies import Probe, Scalar, proxy
 from zc_search.proxies.probe.passes import check_logits
-from zc_search.proxies.probe.probe import Probe
 
 _MANY_CLASSES = 100
 

@@ -4,8 +4,7 @@ from typing import cast
 
 from torch import Tensor
 
-from zc_search.proxies.base import Scalar, proxy, total
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies.base import Probe, Scalar, proxy, total
 
 
 @proxy("fisher")

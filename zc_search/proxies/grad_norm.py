@@ -1,7 +1,6 @@
 """Size of the loss gradient."""
 
-from zc_search.proxies.base import Scalar, norm, proxy, total
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies.base import Probe, Scalar, norm, proxy, total
 
 
 @proxy("grad_norm")

@@ -1,7 +1,6 @@
 """Preservation of the gradient flow."""
 
-from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies import Probe, Scalar, proxy
 
 
 @proxy("grasp")

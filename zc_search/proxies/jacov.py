@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies import Probe, Scalar, proxy
 
 
 @proxy("jacov")

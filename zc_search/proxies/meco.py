@@ -1,7 +1,6 @@
 """MeCo: how little the feature maps of a layer repeat each other."""
 
-from zc_search.proxies.base import Scalar, present, proxy
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies.base import Probe, Scalar, present, proxy
 
 _NO_MAPS = "no layer of the network returns feature maps, N x C x H x W"
 

@@ -1,7 +1,6 @@
 """NAS without training: how differently a network sees two images."""
 
-from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies import Probe, Scalar, proxy
 
 
 @proxy("naswot_relu")

@@ -2,8 +2,7 @@
 
 import torch
 
-from zc_search.proxies.base import Scalar, proxy, total
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies.base import Probe, Scalar, proxy, total
 
 
 @proxy("synflow")

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from zc_search.proxies.base import Scalar, proxy, total
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies.base import Probe, Scalar, proxy, total
 
 
 @proxy("t_cet")

@@ -2,8 +2,7 @@
 
 import torch
 
-from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies import Probe, Scalar, proxy
 
 
 @proxy("ntk")

@@ -2,9 +2,8 @@
 
 import torch
 
-from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.layers import layers
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies import Probe, Scalar, proxy
+from zc_search.proxies.baselines import layers
 
 
 @proxy("vkdnw")

@@ -1,8 +1,7 @@
 """WRCor: weighted response correlation."""
 
-from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe.patterns import log_determinant
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies import Probe, Scalar, proxy
+from zc_search.proxies.probe.features import log_determinant
 
 
 @proxy("wrcor")

@@ -1,7 +1,6 @@
 """Zen-NAS: how strongly features react to a change of the input."""
 
-from zc_search.proxies.base import Scalar, proxy
-from zc_search.proxies.probe.probe import Probe
+from zc_search.proxies import Probe, Scalar, proxy
 
 
 @proxy("zen")
@@ -15,5 +14,5 @@ def zen(probe: Probe) -> Scalar:
     position of any module. Published code reads running variances, a mixture of 1 and the
     batch's, and averages 32 draws; here it is one, of `Probe.seed`.
     """
-    answer = probe.gaussian_perturbation
-    return answer.difference.log() + answer.log_scale
+    difference, log_scale = probe.gaussian_perturbation
+    return difference.log() + log_scale

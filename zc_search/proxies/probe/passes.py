@@ -1,29 +1,41 @@
-"""Running a network without leaving a trace: modes, buffers, hooks, random state are put back."""
+"""How a network is run without leaving a trace, and what one pass of it measures.
+
+A `Subject` puts back modes, buffers and random state; a `Measurement` knows which pass it needs;
+`SharedPass` is the forward pass, with its graph, of all that can share it.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrize import is_parametrized
 
 from zc_search.errors import ProxyError
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
-NORMS = (nn.modules.batchnorm._BatchNorm,)
+NORMS = (_BatchNorm,)
 _RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardswish)
 _SMOOTH = (nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.CELU, nn.SELU)
 ACTIVATIONS = (*_RECTIFIERS, *_SMOOTH)
 """Activations that do different things on the two sides of zero."""
 
-M = TypeVar("M", bound=nn.Module)
+_FORWARDS = (nn.Conv2d.forward, nn.Linear.forward, _BatchNorm.forward, nn.SyncBatchNorm.forward)
 
-Given = tuple[object, ...]
+M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
+
 EntryObserver = Callable[[str, nn.Module, Tensor], Tensor | None]
 Observer = Callable[[str, nn.Module, Tensor, Tensor], Tensor | None]
 """Called with a module's name, itself, its input and output; may return another output."""
+
+
+# A network and its batch --------------------------------------------------------------------------
 
 
 class Subject:
@@ -119,12 +131,26 @@ class Subject:
         return output
 
 
-def _wrong_output(given: str) -> ProxyError:
-    return ProxyError(
-        f"the network returns {given}; Allowed: one tensor, images x classes",
-        given=given,
-        allowed=("images x classes",),
-    )
+def _normal(tensor: Tensor) -> Tensor:
+    """Return the tensor, or a copy if it was made in inference mode."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """Return N x C x H x W in the memory format that CPUs convolve few channels fastest in."""
+    if tensor.dim() == 4:
+        return tensor.contiguous(memory_format=torch.channels_last)
+    return tensor.view_as(tensor)
+
+
+def rows(tensor: Tensor) -> Tensor:
+    """Flatten all but the first dimension, in whatever order needs no copy."""
+    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        tensor = tensor.permute(0, 2, 3, 1)
+    return tensor.flatten(1)
+
+
+# What may be measured at all ----------------------------------------------------------------------
 
 
 def check_logits(logits: Tensor, labels: Tensor) -> None:
@@ -134,15 +160,45 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
     highest, classes = int(labels.max()), logits.shape[1]
     if highest >= classes:
         raise ProxyError(
-            f"the network has {classes} outputs, but there is a label {highest}; "
-            f"Allowed: 0 to {classes - 1}",
-            given=highest,
+            f"the network has {classes} outputs, but there is a label {highest}", given=highest
         )
 
 
-def _normal(tensor: Tensor) -> Tensor:
-    """Return the tensor, or a copy if it was made in inference mode."""
-    return tensor.clone() if tensor.is_inference() else tensor
+def _wrong_output(given: str) -> ProxyError:
+    return ProxyError(
+        f"the network returns {given}; Allowed: one tensor, images x classes",
+        given=given,
+        allowed=("images x classes",),
+    )
+
+
+def peculiarity(module: nn.Module) -> str | None:
+    """Return why a layer's output is not what torch's own layer makes of its weight, if so."""
+    kind = type(module)
+    own = kind.forward in _FORWARDS and "forward" not in vars(module)
+    if isinstance(module, nn.Conv2d):
+        own &= type(module)._conv_forward is nn.Conv2d._conv_forward
+    if not own:
+        return f"{kind.__name__} has a forward of its own"
+    if is_parametrized(module) or "weight" not in module._parameters:
+        return "its weight is computed"
+    return None
+
+
+def require_plain(name: str, module: nn.Module) -> None:
+    """Refuse a layer that is peculiar."""
+    if reason := peculiarity(module):
+        raise ProxyError(f"layer {name!r} cannot be looked into: {reason}", given=name)
+
+
+def require_rows(name: str, tensor: Tensor, images: int) -> None:
+    """Refuse a layer that holds something else than the images in its first dimension."""
+    count = len(tensor) if tensor.dim() else 0
+    if count != images:
+        raise ProxyError(f"layer {name!r} has {count} rows for {images} images", given=name)
+
+
+# Layers, hooks, gradients -------------------------------------------------------------------------
 
 
 def modules_of(network: nn.Module, kinds: tuple[type[M], ...]) -> dict[str, M]:
@@ -173,9 +229,7 @@ def computed_weight(layer: str) -> ProxyError:
 def watched(modules: Mapping[str, nn.Module], observer: Observer) -> Iterator[None]:
     """Let `observer` see every call of these modules that maps a tensor to a tensor."""
 
-    def hook(
-        name: str, module: nn.Module, inputs: Given, named: Mapping[str, object], output: object
-    ) -> Tensor | None:
+    def hook(name: str, module: nn.Module, inputs: Any, named: Any, output: Any) -> Tensor | None:
         given = next(iter((*inputs, *named.values())), None)
         if isinstance(given, Tensor) and isinstance(output, Tensor):
             return observer(name, module, given, output)
@@ -192,7 +246,7 @@ def watched(modules: Mapping[str, nn.Module], observer: Observer) -> Iterator[No
 def entered(modules: Mapping[str, nn.Module], observer: EntryObserver) -> Iterator[None]:
     """Let `observer` see, and replace, the input of these modules before each call."""
 
-    def hook(name: str, module: nn.Module, inputs: Given) -> Given | None:
+    def hook(name: str, module: nn.Module, inputs: Any) -> Any:
         if not inputs or not isinstance(inputs[0], Tensor):
             return None
         replaced = observer(name, module, inputs[0])
@@ -211,24 +265,125 @@ def gradients(
     if not (scalar.requires_grad and weights):
         return {name: torch.zeros_like(weight) for name, weight in weights.items()}
     by_weight = torch.autograd.grad(
-        scalar,
-        list(weights.values()),
-        create_graph=create_graph,
-        allow_unused=True,
-        materialize_grads=True,
+        scalar, list(weights.values()), create_graph=create_graph, materialize_grads=True
     )
     return dict(zip(weights, by_weight, strict=True))
 
 
-def channels_last(tensor: Tensor) -> Tensor:
-    """Return N x C x H x W in the memory format that CPUs convolve few channels fastest in."""
-    if tensor.dim() == 4:
-        return tensor.contiguous(memory_format=torch.channels_last)
-    return tensor.view_as(tensor)
+# Measurements -------------------------------------------------------------------------------------
 
 
-def rows(tensor: Tensor) -> Tensor:
-    """Flatten all but the first dimension, in whatever order needs no copy."""
-    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
-        tensor = tensor.permute(0, 2, 3, 1)
-    return tensor.flatten(1)
+class Measurement(Generic[T]):
+    """One thing to be measured of a subject; made anew for each pass that it takes part in.
+
+    Attributes:
+        cost: Time of it alone on a CPU, in plain forward and backward passes of a NAS-Bench-201
+            network and a batch of 64. Of those that share a pass, further ones only cost what
+            they add.
+        family: Those of one family share passes; None for one that has passes of its own.
+    """
+
+    cost: ClassVar[float]
+    family: ClassVar[str | None] = None
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+
+    @classmethod
+    def together(cls, subject: Subject, kinds: Mapping[str, type[Self]]) -> dict[str, Any]:
+        """Measure several of a family in one pass; return the results by name."""
+        return {name: kind(subject).measure() for name, kind in kinds.items()}
+
+    def measure(self) -> T:
+        """Return the result; of those without family."""
+        raise NotImplementedError
+
+
+class Shared(Measurement[T]):
+    """A measurement of the shared pass.
+
+    Hooks on tensors become part of the graph. What they know, such as `self`, must not hold on to
+    the graph or to the pass, since Python cannot collect such a circle.
+    """
+
+    family = "shared"
+    by_image: ClassVar[bool] = False  # the images must have gradients
+    of_loss: ClassVar[bool] = False  # the loss must be differentiated before the result
+    twice: ClassVar[bool] = False  # and those gradients must have a graph themselves
+    measured: T
+
+    def install(self, run: "SharedPass") -> None:
+        """Observe what is needed of the forward pass that follows."""
+
+    def result(self, run: "SharedPass") -> T:
+        """Return what came of it."""
+        return self.measured
+
+    @classmethod
+    def together(cls, subject: Subject, kinds: Mapping[str, type[Any]]) -> dict[str, Any]:
+        run = SharedPass(subject, copying=False)
+        measured = run.measure(kinds)
+        if run.backward.spoilt:
+            measured = SharedPass(subject, copying=True).measure(kinds)
+        return measured
+
+
+class Backward:
+    """What hooks on tensors know of the pass."""
+
+    collecting = False  # whether it is the loss that is being differentiated
+    spoilt = False  # whether the network changed in place what a hook looked at
+
+
+class SharedPass:
+    """A pass while it runs.
+
+    With `copying`, outputs are copied that the backward pass looks at. That takes time, and is
+    needed for networks that change them in place.
+    """
+
+    images: Tensor
+    logits: Tensor
+    gradients: dict[str, Tensor]  # of the loss, by layer
+
+    def __init__(self, subject: Subject, *, copying: bool) -> None:
+        self.subject = subject
+        self.copying = copying
+        self.backward = Backward()
+        self.observers = ExitStack()
+
+    def measure(self, kinds: Mapping[str, type[Shared[Any]]]) -> dict[str, Any]:
+        """Run it; return the results, ``logits`` always among them."""
+        subject = self.subject
+        parts = {name: kind(subject) for name, kind in kinds.items()}
+        of_loss = {name: part for name, part in parts.items() if part.of_loss}
+        with subject.mode(training=subject.training, graph=True):
+            self.images = subject.images.detach()
+            if any(part.by_image for part in parts.values()):
+                self.images.requires_grad_()
+            with self.observers:
+                for part in parts.values():
+                    part.install(self)
+                self.logits = subject.call(subject.parameters, self.images)
+            measured: dict[str, Any] = {"logits": self.logits.detach()}
+            # Before the loss's backward pass, which frees the graph.
+            measured |= {n: p.result(self) for n, p in parts.items() if not p.of_loss}
+            if of_loss:
+                check_logits(self.logits, subject.labels)
+                self.backward.collecting = True
+                self.gradients = gradients(
+                    F.cross_entropy(self.logits, subject.labels),
+                    subject.weights,
+                    create_graph=any(part.twice for part in of_loss.values()),
+                )
+                self.backward.collecting = False
+                measured |= {name: part.result(self) for name, part in of_loss.items()}
+        return measured
+
+    def observe(self, modules: Mapping[str, nn.Module], observer: Observer) -> None:
+        """Let `observer` see every call of these modules."""
+        self.observers.enter_context(watched(modules, observer))
+
+    def observe_kinds(self, kinds: tuple[type[nn.Module], ...], observer: Observer) -> None:
+        """Let `observer` see every call of a module of these kinds."""
+        self.observe(modules_of(self.subject.network, kinds), observer)

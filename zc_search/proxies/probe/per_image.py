@@ -17,9 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from zc_search.errors import ProxyError
 from zc_search.proxies.probe import passes
-from zc_search.proxies.probe.layers import require_plain, require_rows
-from zc_search.proxies.probe.measurement import Measurement
-from zc_search.proxies.probe.passes import Subject
+from zc_search.proxies.probe.passes import Measurement, Subject, require_plain, require_rows
 
 T = TypeVar("T")
 

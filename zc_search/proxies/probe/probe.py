@@ -13,11 +13,8 @@ from torch import Tensor, nn
 
 from zc_search.errors import ProxyError
 from zc_search.proxies.catalogue import Cost
-from zc_search.proxies.probe import costs, feature_maps, gradients, patterns, per_image, shared_pass
-from zc_search.proxies.probe.measurement import Measurement
-from zc_search.proxies.probe.passes import Subject
-from zc_search.proxies.probe.perturbation import GaussianPerturbation
-from zc_search.proxies.probe.synaptic_flow import SynapticFlow
+from zc_search.proxies.probe import data_free, features, gradients, per_image
+from zc_search.proxies.probe.passes import Measurement, Subject
 
 T = TypeVar("T")
 
@@ -60,26 +57,26 @@ class Probe(Subject):
 
     # First what replaces outputs of layers, which the others are to see.
     gradient_curvature = Measured(gradients.GradientCurvature)
-    relu_agreement = Measured(patterns.ReluAgreement)
-    distinct_unit_patterns = Measured(patterns.DistinctUnitPatterns)
+    relu_agreement = Measured(features.ReluAgreement)
+    distinct_unit_patterns = Measured(features.DistinctUnitPatterns)
     response_correlations = Measured(gradients.ResponseCorrelations)
-    layer_agreement = Measured(patterns.LayerAgreements)
+    layer_agreement = Measured(features.LayerAgreements)
     channel_saliency = Measured(gradients.ChannelSaliency)
-    smallest_eigenvalues = Measured(feature_maps.SmallestEigenvalues)
-    sampled_eigenvalues = Measured(feature_maps.SampledEigenvalues)
-    block_entropies = Measured(feature_maps.BlockEntropies)
-    block_jacobian_norms = Measured(feature_maps.BlockJacobianNorms)
-    input_jacobian = Measured(shared_pass.InputJacobian)
+    smallest_eigenvalues = Measured(features.SmallestEigenvalues)
+    sampled_eigenvalues = Measured(features.SampledEigenvalues)
+    block_entropies = Measured(features.BlockEntropies)
+    block_jacobian_norms = Measured(features.BlockJacobianNorms)
+    input_jacobian = Measured(gradients.InputJacobian)
     loss_gradients = Measured(gradients.LossGradients)
-    logits = Measured(shared_pass.Logits)
+    logits = Measured(features.Logits)
     gradient_signs = Measured(per_image.GradientSigns)
     tangent_kernel = Measured(per_image.TangentKernel)
     half_batch_gradients = Measured(gradients.HalfBatchGradients)
     fisher_information = Measured(per_image.FisherInformation)
-    synaptic_flow = Measured(SynapticFlow)
-    gaussian_perturbation = Measured(GaussianPerturbation)
-    multiply_adds = Measured(costs.MultiplyAdds)
-    latency = Measured(costs.Latency)
+    synaptic_flow = Measured(data_free.SynapticFlow)
+    gaussian_perturbation = Measured(data_free.GaussianPerturbation)
+    multiply_adds = Measured(data_free.MultiplyAdds)
+    latency = Measured(data_free.Latency)
 
     def __init__(
         self,

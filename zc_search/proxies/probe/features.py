@@ -1,17 +1,203 @@
-"""Feature maps on their way through the network: correlations, spectra, Jacobians."""
+"""What the values on their way through the network say: signs of units, maps, blocks' Jacobians."""
 
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from zc_search.errors import ProxyError
 from zc_search.proxies.probe import passes
-from zc_search.proxies.probe.shared_pass import Shared, SharedPass
+from zc_search.proxies.probe.passes import ACTIVATIONS, Shared, SharedPass, require_rows
 
+T = TypeVar("T")
+
+_WORD = 24  # bits that float32 holds exactly
 _SAMPLE = 8  # channels, as in MeCo_opt
 _CONTAINERS = (nn.Sequential, nn.ModuleList)
+
+
+class Logits(Shared[Tensor]):
+    """Outputs, N x classes, without graph."""
+
+    cost = 0.3
+
+    def result(self, run: SharedPass) -> Tensor:
+        return run.logits.detach()
+
+
+# On which side of zero each unit is ---------------------------------------------------------------
+
+
+def log_determinant(matrix: Tensor) -> Tensor:
+    """Logarithm of the size of a symmetric matrix's determinant, -inf if it is singular.
+
+    Singular, as far as its type can tell: the smallest of N eigenvalues is in size at most N eps
+    times the largest.
+    """
+    eigenvalues = torch.linalg.eigvalsh(matrix).abs()
+    rounding = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
+    singular = eigenvalues.amin() <= rounding * eigenvalues.amax()
+    return torch.where(singular, -torch.inf, eigenvalues.log().sum())
+
+
+class Agreement:
+    """Counts, for every two images, the units on which their binary codes agree.
+
+    A unit's bit is whether its value is positive. With codes c_i in {0, 1}^units the matrix is
+    ``K_ij = units - Hamming distance(c_i, c_j)`` (Mellor et al. 2021, eq. 2).
+    """
+
+    def __init__(self, images: int, device: torch.device) -> None:
+        self.units = 0
+        self._both = torch.zeros(images, images, dtype=torch.float64, device=device)
+        self._active = torch.zeros(images, dtype=torch.float64, device=device)
+
+    def add(self, values: Tensor) -> None:
+        """Count the units of one layer; `values` is N x anything."""
+        bits = (passes.rows(values) > 0).float()
+        # float32 counts exactly up to 2^24 units a layer.
+        self._both += bits @ bits.T
+        self._active += bits.sum(1)
+        self.units += bits.shape[1]
+
+    @property
+    def matrix(self) -> Tensor:
+        """N x N counts of agreeing units, float64."""
+        # both active + both inactive; the latter is units - active_i - active_j + both active
+        return 2 * self._both - self._active[:, None] - self._active[None, :] + self.units
+
+    def log_determinant(self) -> Tensor:
+        """As of `matrix`; -inf where images share their code, or of fewer units than images - 1."""
+        return log_determinant(self.matrix)
+
+    def distinct_patterns(self) -> Tensor:
+        """How many different codes the images have."""
+        same = (self.matrix == self.units).sum(1)
+        return (1.0 / same).sum()
+
+
+class LayerAgreement(Agreement):
+    """The agreement in all layers together, and by name that in each of them."""
+
+    def __init__(
+        self, images: int, device: torch.device, by_layer: Mapping[str, Agreement]
+    ) -> None:
+        super().__init__(images, device)
+        self.by_layer = by_layer
+        for part in by_layer.values():
+            self._both += part._both
+            self._active += part._active
+            self.units += part.units
+
+
+class UnitPatterns:
+    """Counts in how many different ways the units of a network respond to the batch.
+
+    A unit's pattern is its row of N bits, one an image (Peng et al. 2024). Up to 64 images the
+    count is exact; beyond, a pattern is known by a hash of 64 bits.
+    """
+
+    def __init__(self, images: int, device: torch.device) -> None:
+        words = -(-images // _WORD)
+        # One matrix product packs all the bits, a word of them to a number.
+        image = torch.arange(images, device=device)
+        self._pack = torch.zeros(words, images, device=device)
+        self._pack[image // _WORD, image] = 2.0 ** (image % _WORD)
+        if images <= 64:
+            spread = [1 << (_WORD * word) for word in range(words)]
+        else:
+            random = np.random.default_rng(0)
+            spread = (random.integers(1 << 62, size=words) * 2 + 1).tolist()
+        self._spread = torch.tensor(spread, device=device)
+        self._patterns = [self._spread[:0]]
+
+    def add(self, values: Tensor) -> None:
+        """Take in the units of one layer; `values` is N x anything."""
+        words = (self._pack @ (passes.rows(values) > 0).float()).long()
+        self._patterns.append((words * self._spread[:, None]).sum(0))
+
+    def count(self) -> Tensor:
+        """How many different patterns the units have."""
+        patterns = torch.cat(self._patterns)
+        if patterns.device.type == "cpu":  # where NumPy sorts several times faster
+            patterns = torch.from_numpy(np.sort(patterns.numpy()))
+        else:
+            patterns = patterns.sort().values
+        return (patterns[1:] != patterns[:-1]).sum() + min(1, len(patterns))
+
+
+C = TypeVar("C", bound=Agreement | UnitPatterns)
+
+
+class _OfActivations(Shared[T], Generic[T, C]):
+    """Counts the inputs of activations."""
+
+    cost = 0.4
+    counter: type[C]
+
+    def install(self, run: SharedPass) -> None:
+        self._counted = self.counter(len(run.images), run.images.device)
+        self._called = False
+        run.observe_kinds(ACTIVATIONS, self._observe)
+
+    def _observe(self, name: str, _: nn.Module, given: Tensor, __: Tensor) -> None:
+        require_rows(name, given, len(self.subject.images))
+        self._called = True
+        self._counted.add(given.detach())
+
+    def counted(self) -> C:
+        """Refuse a network of whose activations nothing was seen, such as one of functions."""
+        if not self._called:
+            names = [kind.__name__ for kind in ACTIVATIONS]
+            raise ProxyError(
+                "no activation of the network is a module that splits at zero; "
+                f"Allowed: {', '.join(names)}",
+                allowed=names,
+            )
+        return self._counted
+
+
+class ReluAgreement(_OfActivations[Agreement, Agreement]):
+    """In how many activation units each two images are on the same side of zero."""
+
+    counter = Agreement
+
+    def result(self, run: SharedPass) -> Agreement:
+        return self.counted()
+
+
+class DistinctUnitPatterns(_OfActivations[Tensor, UnitPatterns]):
+    """In how many different ways activation units are positive for some of the images."""
+
+    counter = UnitPatterns
+
+    def result(self, run: SharedPass) -> Tensor:
+        return self.counted().count()
+
+
+class LayerAgreements(Shared[LayerAgreement]):
+    """As `relu_agreement` for the outputs of convolutions and linear layers."""
+
+    cost = 0.4
+
+    def install(self, run: SharedPass) -> None:
+        self._shape = len(run.images), run.images.device
+        self._layers: dict[str, Agreement] = {}
+        run.observe_kinds(passes.WEIGHTED, self._observe)
+
+    def _observe(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
+        require_rows(name, output, self._shape[0])
+        self._layers.setdefault(name, Agreement(*self._shape)).add(output.detach())
+
+    def result(self, run: SharedPass) -> LayerAgreement:
+        return LayerAgreement(*self._shape, self._layers)
+
+
+# Correlations between channels --------------------------------------------------------------------
 
 
 class SmallestEigenvalues(Shared[Tensor]):
@@ -30,7 +216,7 @@ class SmallestEigenvalues(Shared[Tensor]):
         makers = {
             name: module
             for name, module in run.subject.network.named_modules()
-            if next(module.children(), None) is None and not isinstance(module, passes.NORMS)
+            if not _is_composite(module) and not isinstance(module, passes.NORMS)
         }
         run.observe(makers, self._observe)
 
@@ -46,7 +232,13 @@ class SmallestEigenvalues(Shared[Tensor]):
         self._matrices.append(_correlations(maps) if regular else maps.new_zeros(1, 1))
 
     def result(self, run: SharedPass) -> Tensor:
-        return _smallest_eigenvalues(self._matrices)
+        matrices = self._matrices
+        smallest = matrices[0].new_zeros(len(matrices)) if matrices else torch.zeros(0)
+        for size in {len(matrix) for matrix in matrices}:  # those of one size together
+            indices = [i for i, matrix in enumerate(matrices) if len(matrix) == size]
+            stacked = torch.stack([matrices[i] for i in indices])
+            smallest[indices] = torch.linalg.eigvalsh(stacked)[:, 0]
+        return smallest
 
 
 class SampledEigenvalues(SmallestEigenvalues):
@@ -68,25 +260,18 @@ class SampledEigenvalues(SmallestEigenvalues):
         return smallest * torch.tensor(self._factors).to(smallest)
 
 
-def _smallest_eigenvalues(matrices: list[Tensor]) -> Tensor:
-    smallest = matrices[0].new_zeros(len(matrices)) if matrices else torch.zeros(0)
-    for size in {len(matrix) for matrix in matrices}:
-        indices = [i for i, matrix in enumerate(matrices) if len(matrix) == size]
-        together = torch.stack([matrices[i] for i in indices])
-        smallest[indices] = torch.linalg.eigvalsh(together)[:, 0]
-    return smallest
-
-
 def _correlations(maps: Tensor) -> Tensor:
     matrix = torch.corrcoef(maps).reshape(len(maps), len(maps))
     return torch.nan_to_num(matrix, nan=0.0)
 
 
+# Primary blocks -----------------------------------------------------------------------------------
+
 B = TypeVar("B")
 
 
 class _OfBlocks(Shared[Tensor], Generic[B]):
-    """Looks at the maps before each primary block, which may change them, and after it."""
+    """Looks at the maps before each primary block and after it."""
 
     def install(self, run: SharedPass) -> None:
         self._begun: dict[str, B] = {}
@@ -134,10 +319,6 @@ class BlockEntropies(_OfBlocks[list[Tensor]]):
 _End = tuple[torch.Size, GradientEdge | None]
 
 
-def _end(tensor: Tensor) -> _End:
-    return tensor.shape, get_gradient_edge(tensor) if tensor.requires_grad else None
-
-
 class BlockJacobianNorms(_OfBlocks[_End]):
     """Estimated spectral norm of each block's Jacobian; inf if it hands its input on; float64."""
 
@@ -151,10 +332,10 @@ class BlockJacobianNorms(_OfBlocks[_End]):
         self._signs: dict[torch.Size, Tensor] = {}
 
     def begin(self, given: Tensor) -> _End:
-        return _end(given)
+        return given.shape, get_gradient_edge(given) if given.requires_grad else None
 
     def end(self, begun: _End, output: Tensor) -> None:
-        self._ends.append((begun, _end(output)))
+        self._ends.append((begun, self.begin(output)))
         self._like = output.new_empty(0)
 
     def result(self, run: SharedPass) -> Tensor:
@@ -175,7 +356,7 @@ class BlockJacobianNorms(_OfBlocks[_End]):
             )
         if back is None:
             back = signs.new_zeros(before)
-        matrix = _channels_last(_folded(back, after)).T @ _channels_last(signs)
+        matrix = _by_position(_folded(back, after)).T @ _by_position(signs)
         norm: Tensor = torch.linalg.matrix_norm(matrix.double() / signs[:, 0].numel(), 2)
         if back.shape == signs.shape:
             norm = norm.masked_fill((back == signs).all(), torch.inf)
@@ -183,28 +364,28 @@ class BlockJacobianNorms(_OfBlocks[_End]):
 
 
 def _spectral_entropy(maps: Tensor) -> Tensor:
-    covariance = torch.cov(_channels_last(maps).T, correction=0).reshape(2 * [maps.shape[1]])
+    covariance = torch.cov(_by_position(maps).T, correction=0).reshape(2 * [maps.shape[1]])
     eigenvalues = torch.linalg.eigvalsh(covariance.double()).clamp(min=0)
     shares = eigenvalues / eigenvalues.sum()
     entropy: Tensor = -(shares * (shares + 1e-8).log()).sum()
     return entropy
 
 
-def _channels_last(maps: Tensor) -> Tensor:
+def _by_position(maps: Tensor) -> Tensor:
+    """Return maps as a matrix, images and positions x channels."""
     return maps.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _folded(maps: Tensor, shape: torch.Size) -> Tensor:
     """Turn the positions that one position of maps of that shape stands for into channels."""
     height, width = shape[2:]
-    down, across = -(-maps.shape[2] // height), -(-maps.shape[3] // width)
-    below, right = down * height - maps.shape[2], across * width - maps.shape[3]
     if maps.shape[2] < height or maps.shape[3] < width:
         raise ValueError(
             f"a block makes maps of {height} x {width} of {maps.shape[2]} x {maps.shape[3]}; "
             "Jacobians are of blocks that keep or reduce the resolution"
         )
-    padded = F.pad(maps, (0, right, 0, below))
+    down, across = -(-maps.shape[2] // height), -(-maps.shape[3] // width)
+    padded = F.pad(maps, (0, across * width - maps.shape[3], 0, down * height - maps.shape[2]))
     split = padded.reshape(len(maps), -1, height, down, width, across)
     return split.permute(0, 1, 3, 5, 2, 4).reshape(len(maps), -1, height, width)
 
@@ -251,6 +432,10 @@ def _composites(module: nn.Module, prefix: str) -> dict[str, nn.Module]:
     for name, child in module.named_children():
         if isinstance(child, _CONTAINERS):
             found |= _composites(child, f"{prefix}{name}.")
-        elif next(child.children(), None) is not None:
+        elif _is_composite(child):
             found[f"{prefix}{name}"] = child
     return found
+
+
+def _is_composite(module: nn.Module) -> bool:
+    return next(module.children(), None) is not None

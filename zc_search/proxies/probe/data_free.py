@@ -1,0 +1,184 @@
+"""What is measured without a look at the images: flow, a change of noise, operations, time."""
+
+import statistics
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from zc_search.proxies.probe import passes
+from zc_search.proxies.probe.passes import Measurement, Subject
+
+
+class SynapticFlow(Measurement[dict[str, Tensor]]):
+    """By layer, |weight x gradient| of the summed output of the linearised network, float64.
+
+    All parameters are replaced by their absolute values, batch normalisation by the identity,
+    ReLU6 by ReLU and the batch by one image of ones (Tanaka et al. 2020, eq. 4).
+    """
+
+    cost = 0.1
+
+    def measure(self) -> dict[str, Tensor]:
+        subject = self.subject
+        weights = passes.weight_names(subject.network)
+        with subject.mode(training=False, graph=True), _without_ceilings(subject.network):
+            tensors = {name: p.double().abs() for name, p in subject.constants.items()}
+            for name, buffer in subject.network.named_buffers():
+                kind = torch.float64 if buffer.is_floating_point() else buffer.dtype
+                tensors[name] = buffer.to(kind, copy=True)
+            tensors |= _identities(subject, tensors)
+            of_layers = {layer: tensors[name].requires_grad_() for layer, name in weights.items()}
+            ones = torch.ones_like(subject.images[:1], dtype=torch.float64)
+            output = functional_call(subject.network, tensors, (ones,)).sum()
+            flow = passes.gradients(output, of_layers)
+        return {k: weight.detach().mul(flow[k]).abs() for k, weight in of_layers.items()}
+
+
+@contextmanager
+def _without_ceilings(network: nn.Module) -> Iterator[None]:
+    """Let ReLU6 be ReLU, since flows that reach its ceiling would have no gradient."""
+    before = [(module, module.max_val) for module in network.modules() if type(module) is nn.ReLU6]
+    try:
+        for module, _ in before:
+            module.max_val = float("inf")
+        yield
+    finally:
+        for module, ceiling in before:
+            module.max_val = ceiling
+
+
+def _identities(subject: Subject, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return statistics, scales and shifts with which batch normalisation changes nothing."""
+    neutral: dict[str, Tensor] = {}
+    for name, norm in passes.modules_of(subject.network, passes.NORMS).items():
+        prefix = f"{name}." if name else ""
+        shape = (norm.num_features,)
+        # One that keeps no statistics of its own uses these too, if it is given them.
+        values = {"running_mean": 0.0, "running_var": 1.0 - norm.eps}
+        values |= {k: v for k, v in (("weight", 1.0), ("bias", 0.0)) if prefix + k in tensors}
+        for key, value in values.items():
+            neutral[prefix + key] = subject.images.new_full(shape, value, dtype=torch.float64)
+    return neutral
+
+
+_SIZE = 0.01
+
+
+class GaussianPerturbation(Measurement[tuple[Tensor, Tensor]]):
+    """How features with Gaussian weights answer a change of a Gaussian input by 1 %.
+
+    Weights, and the inputs x and e, are drawn anew from the standard normal distribution; a layer
+    of the same name draws the same weights. f(x) are the feature maps before global pooling: the
+    last N x C x H x W output with more than one position that a module of the network returns.
+    Returned are the mean sum of |f(x + change) - f(x)|, and the sum of ln sqrt(mean variance) over
+    normalisations.
+    """
+
+    cost = 0.8
+
+    def measure(self) -> tuple[Tensor, Tensor]:
+        subject, network = self.subject, self.subject.network
+        gaussian = _gaussian_parameters(subject)
+        random = torch.Generator().manual_seed(subject.seed)
+        x, e = (_normal(subject.images, random) for _ in range(2))
+        features = [torch.zeros(())]
+        log_scales: list[Tensor] = []
+
+        def observe_norm(_: str, __: nn.Module, given: Tensor, ___: Tensor) -> None:
+            variance = given.var((0, *range(2, given.dim())), correction=0).mean()
+            log_scales.append(torch.where(variance > 0, variance.log() / 2, 0.0))
+
+        def observe_all(_: str, __: nn.Module, ___: Tensor, output: Tensor) -> None:
+            if output.dim() == 4 and output[0, 0].numel() > 1:
+                features[0] = output
+
+        norms = passes.modules_of(network, passes.NORMS)
+        with passes.watched(dict(network.named_modules()), observe_all):
+            with subject.mode(graph=False), passes.watched(norms, observe_norm):
+                subject.call(gaussian, x)
+            before = features[0]
+            with subject.mode(graph=False):  # in which the network draws the same again
+                subject.call(gaussian, x + _SIZE * e)
+        if before.dim() != 4:
+            raise ValueError("no module of the network returns feature maps, N x C x H x W")
+        difference = (features[0] - before).abs().sum((1, 2, 3)).mean()
+        return difference, torch.stack([difference.new_zeros(()), *log_scales]).sum()
+
+
+def _gaussian_parameters(subject: Subject) -> dict[str, Tensor]:
+    drawn = dict(subject.constants)
+    own = {id(parameter) for parameter in subject.network.parameters()}
+    layers = passes.modules_of(subject.network, (*passes.WEIGHTED, *passes.NORMS))
+    for name, module in layers.items():
+        prefix = f"{name}." if name else ""
+        weight, bias = f"{prefix}weight", f"{prefix}bias"
+        if module.weight is not None and id(module.weight) not in own:
+            raise passes.computed_weight(name)
+        if weight in drawn:  # or it has none, or another layer's, who draws it
+            random = torch.Generator().manual_seed(zlib.crc32(f"{subject.seed}:{name}".encode()))
+            normed = isinstance(module, passes.NORMS)
+            like = drawn[weight]
+            drawn[weight] = torch.ones_like(like) if normed else _normal(like, random)
+        if bias in drawn:
+            drawn[bias] = torch.zeros_like(drawn[bias])
+    return drawn
+
+
+def _normal(like: Tensor, random: torch.Generator) -> Tensor:
+    """Draw on the CPU, in the order of indices, and lay out in memory as `like` is."""
+    return torch.empty_like(like).copy_(torch.randn(like.shape, generator=random))
+
+
+class MultiplyAdds(Measurement[int]):
+    """Multiply-accumulate operations of convolutions and matrix products, for one image.
+
+    A network that leaves out what does not reach its output has a method
+    ``multiply_adds(height, width)``, which is asked; any other is run once.
+    """
+
+    cost = 0.0
+
+    def measure(self) -> int:
+        subject = self.subject
+        known = getattr(subject.network, "multiply_adds", None)
+        if callable(known):
+            return int(known(*subject.images.shape[-2:]))
+        with subject.mode(training=False, graph=False), FlopCounterMode(display=False) as counter:
+            subject.call(subject.parameters, subject.images[:1])
+        return int(counter.get_total_flops()) // 2
+
+
+class Latency(Measurement[float]):
+    """Median time of a forward pass of the batch in evaluation mode, in milliseconds."""
+
+    cost = 1.4
+
+    def measure(self) -> float:
+        return forward_milliseconds(self.subject, len(self.subject.images))
+
+
+def forward_milliseconds(subject: Subject, images: int, *, repeats: int = 5) -> float:
+    """Return the median time of a forward pass of some images, after one to warm up."""
+    batch = subject.images[:images]
+    seconds = []
+    # Not in inference mode: what a module keeps from its first pass could never be trained with.
+    with subject.mode(training=False, graph=False):
+        for _ in range(1 + repeats):
+            given = batch.clone()  # which some networks change in place
+            _wait_for(batch.device)
+            start = time.perf_counter()
+            subject.network(given)
+            _wait_for(batch.device)
+            seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds[1:])
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
