@@ -333,7 +333,7 @@ def test_an_inconsistent_document_is_refused_whatever_its_checksum(
     ("path", "value", "message"),
     [
         ("features.proxies.0.knots", [1.0, 0.0], "2 knots but"),
-        ("predictor.link.slope_above", -1.0, "slopes must be above 0"),
+        ("predictor.link.slope_above", -1.0, "slope_above: Input should be greater than 0"),
         ("predictor.link.scores.0", 99.0, "scores and accuracies must ascend"),
         ("predictor.link.scores", [1.0], "1 scores but"),
     ],

@@ -20,7 +20,7 @@ from zc_search.ensemble import (
     ranking,
 )
 from zc_search.ensemble.curve import compare_pareto, judge_split, summarise
-from zc_search.ensemble.validation import best_single_proxy
+from zc_search.ensemble.validation import SingleProxy, best_single_proxy
 from zc_search.errors import EnsembleError
 
 PROXIES = list(WEIGHTS)
@@ -71,7 +71,7 @@ def test_aggregate_refuses_what_it_cannot_rank() -> None:
     table = linear_table(5)
     with pytest.raises(EnsembleError, match="at least one proxy, got none"):
         aggregate(table, [])
-    with pytest.raises(EnsembleError, match="no column 'alfa'; did you mean 'alpha'"):
+    with pytest.raises(EnsembleError, match="unknown column 'alfa'; did you mean 'alpha'"):
         aggregate(table, ["alfa"])
     with pytest.raises(EnsembleError, match=r"unknown direction 'max'.*maximize, minimize"):
         aggregate(table, ["alpha"], {"alpha": "max"})
@@ -79,8 +79,8 @@ def test_aggregate_refuses_what_it_cannot_rank() -> None:
 
 def test_best_single_proxy_comes_with_its_sign() -> None:
     table = pd.DataFrame({"a": [1, 2, 4, 3], "b": [9, 7, 5, 1], "still": 0, "acc": [1, 2, 3, 4]})
-    assert best_single_proxy(table, ["still", "a", "b"], "acc") == ("b", -1.0)
-    assert best_single_proxy(table, ["still", "a"], "acc") == ("a", 1.0)
+    assert best_single_proxy(table, ["still", "a", "b"], "acc") == SingleProxy(proxy="b", sign=-1)
+    assert best_single_proxy(table, ["still", "a"], "acc") == SingleProxy(proxy="a", sign=1)
 
 
 # Draws ----------------------------------------------------------------------------------------

@@ -31,12 +31,13 @@ from zc_search.ensemble.tables import (
     EnsembleSpec,
     check_at_least,
     distinct,
+    feasible,
     flags,
     function_keys,
     numbers,
     usable_rows,
 )
-from zc_search.ensemble.validation import LEVEL, baselines, metrics
+from zc_search.ensemble.validation import LEVEL, baselines, best_single_proxy, metrics
 from zc_search.errors import EnsembleError
 from zc_search.scoring.scores_file import ScoresTable, same_dataset
 
@@ -164,25 +165,26 @@ def judge_split(
     if "architecture" in rest:
         rest = rest.drop_duplicates("architecture")
         population = pd.concat([rest, population]).drop_duplicates("architecture")
-    scores: list[tuple[str | None, str | None, str, Any]] = [
-        (None, None, name, score)
-        for name, score in baselines(rows, rest, population, specs[0]).items()
-    ]
+    first = specs[0]
+    true = numbers(rest, first.target)
+    single = best_single_proxy(rows, first.proxies, first.target)
+    beside = baselines(rest, population, single, first.proxies, first.directions)
+    scores: list[tuple[Any, ...]] = [(None, None, *row) for row in beside.items()]
     for spec in specs:
         predicted = np.asarray(fit_pipeline(rows, spec).predict(rest))
         scores.append((spec.model, spec.feature_set, "ensemble", predicted))
-    true = numbers(rest, specs[0].target)
-    models, feature_sets, predictors, values = zip(*scores, strict=True)
-    return pd.DataFrame(
+    judged = [
         {
-            "model": pd.Series(models, dtype="string"),
-            "feature_set": pd.Series(feature_sets, dtype="string"),
-            "predictor": predictors,
+            "model": model,
+            "feature_set": features,
+            "predictor": predictor,
             "fitted": len(rows),
             "judged": len(rest),
-            **{name: [metric(score, true) for score in values] for name, metric in METRICS.items()},
+            **{name: metric(score, true) for name, metric in METRICS.items()},
         }
-    )
+        for model, features, predictor, score in scores
+    ]
+    return pd.DataFrame(judged).astype({"model": "string", "feature_set": "string"})
 
 
 def summarise(judged: pd.DataFrame) -> pd.DataFrame:
@@ -291,10 +293,10 @@ def _prepared(
     table = with_accuracies(scores.table, benchmark, config.benchmark.metric)
     usable = usable_rows(table, chosen, config.benchmark.metric)
     notes = cautions(scores, benchmark)
-    feasible = int(flags(table, "feasible", default=True).sum())
-    if lost := feasible - len(usable):
+    rows = len(feasible(table))
+    if lost := rows - len(usable):
         notes.append(
-            f"{lost} of {feasible} rows of {scores.path.name} were left out: a proxy or the "
+            f"{lost} of {rows} rows of {scores.path.name} were left out: a proxy or the "
             "accuracy is not finite there."
         )
     return usable, chosen, notes

@@ -23,7 +23,7 @@ from pydantic import (
 from scipy.stats import norm
 
 from zc_search._utils.files import write_atomically, writing
-from zc_search.ensemble.features import RECORD, FeatureMap
+from zc_search.ensemble.features import FeatureMap
 from zc_search.ensemble.models import FittedRegressor, LinearPredictor
 from zc_search.ensemble.tables import (
     Bounds,
@@ -32,27 +32,20 @@ from zc_search.ensemble.tables import (
     Floats,
     check_model,
     clipped,
+    feasible_architectures,
     function_keys,
     parse_feature_set,
 )
-from zc_search.ensemble.validation import HeldOut, quality_table
+from zc_search.ensemble.validation import HeldOut, SingleProxy, quality_table, ranks
 from zc_search.errors import EnsembleError
 from zc_search.spaces import EDGES, OPERATIONS, Architecture
 
 SCHEMA_VERSION = 3
 SUFFIXES = (".toml", ".json")
 _KIND = "zc-search ensemble"
+_IN_NO_FILE = {"cross_validated": None}
 
 _Index = Annotated[int, Field(ge=0, lt=len(OPERATIONS) ** len(EDGES))]
-
-
-class SingleProxy(BaseModel):
-    """The proxy whose order agreed best with the accuracies, and 1 or -1 for its way."""
-
-    model_config = RECORD
-
-    proxy: str
-    sign: float
 
 
 class Ensemble(BaseModel):
@@ -237,8 +230,7 @@ class Ensemble(BaseModel):
                 check_model(model)
             if "feature_set" in content:
                 names = str(content["feature_set"]).split("+")
-                renamed = ("structure" if name == "flow" else name for name in names)
-                content["feature_set"] = "+".join(renamed)
+                content["feature_set"] = "+".join("structure" if n == "flow" else n for n in names)
                 parse_feature_set(content["feature_set"])
         except EnsembleError as error:
             raise error.at(source) from None
@@ -272,10 +264,10 @@ class Ensemble(BaseModel):
         """
         path = Path(path)
         suffix = check_suffix(path)
+        # Not tomlkit: no comment is kept here, and it needs seconds for a large covariance.
+        loads = tomllib.loads if suffix == ".toml" else json.loads
         try:
-            text = path.read_text(encoding="utf-8")
-            # Not tomlkit: no comment is kept here, and it needs seconds for a large covariance.
-            document = tomllib.loads(text) if suffix == ".toml" else json.loads(text)
+            document = loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise EnsembleError(f"cannot read the ensemble {path}: {error}") from error
         except ValueError as error:
@@ -286,10 +278,7 @@ class Ensemble(BaseModel):
 
     def __eq__(self, other: object) -> bool:
         """Whether all that a file holds is the same."""
-        ignored = {"cross_validated": None}
-        return isinstance(other, Ensemble) and super(
-            Ensemble, self.model_copy(update=ignored)
-        ).__eq__(other.model_copy(update=ignored))
+        return isinstance(other, Ensemble) and dict(self) | _IN_NO_FILE == dict(other) | _IN_NO_FILE
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -325,10 +314,8 @@ def check_suffix(path: Path) -> str:
 
 def _unsealed(document: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return the content of a document whose kind, version and checksum are right."""
-    if document.get("kind") != _KIND:
-        raise EnsembleError(
-            f"{source} is no ensemble: its kind is {document.get('kind')!r}, not {_KIND!r}"
-        )
+    if (kind := document.get("kind")) != _KIND:
+        raise EnsembleError(f"{source} is no ensemble: its kind is {kind!r}, not {_KIND!r}")
     found = document.get("schema_version")
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise EnsembleError(f"{source}: schema_version is {found!r}, not a whole number above 0")
@@ -337,15 +324,45 @@ def _unsealed(document: Mapping[str, Any], source: str) -> dict[str, Any]:
             f"{source} has schema_version {found}, written by a later zc-search; this one reads "
             f"versions up to {SCHEMA_VERSION}: upgrade it"
         )
-    content = {key: value for key, value in document.items() if key != "checksum"}
-    if document.get("checksum") != _checksum(content):
+    content = dict(document)
+    if content.pop("checksum", None) != _checksum(content):
         raise EnsembleError(
             f"{source} was changed after it was written (its checksum does not match); its "
             "weights, intervals and quality no longer belong together: fit and save it again"
         )
-    return {key: value for key, value in content.items() if key not in ("kind", "schema_version")}
+    del content["kind"], content["schema_version"]
+    return content
 
 
 def _checksum(content: Mapping[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def ranking(ensemble: Ensemble, table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
+    """Rank the distinct feasible architectures of a table by predicted accuracy.
+
+    Args:
+        ensemble: Predicts.
+        table: Trials or scores; of rows with one ``architecture`` the first counts.
+        level: See `Ensemble.predict_interval`.
+
+    Returns:
+        Best predicted first, on the table's index: ``architecture`` where known; ``prediction``,
+        ``low``, ``high`` in percent; the ensemble's target in percent where known;
+        ``predicted_rank`` and, with a target, ``true_rank`` among these rows, 1 the best, tied
+        ones sharing the smaller number, missing where there is nothing to rank by; and
+        ``in_sample``, where it is known which architectures were fitted to.
+
+    Raises:
+        EnsembleError: As for `Ensemble.predict_interval`.
+    """
+    table = feasible_architectures(table)
+    known, true = table.filter(["architecture"]), table.filter([ensemble.target])
+    ranked = pd.concat([known, ensemble.predict_interval(table, level), true], axis=1)
+    ranked["predicted_rank"] = ranks(ensemble.score(table))
+    if ensemble.target in table:
+        ranked["true_rank"] = ranks(ranked[ensemble.target])
+    if "architecture" in table and (seen := ensemble.in_sample(table)) is not None:
+        ranked["in_sample"] = seen
+    return ranked.sort_values("predicted_rank", kind="stable", na_position="last")

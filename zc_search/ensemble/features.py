@@ -26,14 +26,20 @@ FENCE = 3.0
 AGGREGATE = "aggregate"
 
 
-class _Scale(BaseModel):
+def check_curve(**curve: tuple[float, ...]) -> None:
+    """Refuse the places and values of a piecewise linear map that do not pair, or do not ascend."""
+    (x, places), (y, values) = curve.items()
+    if not places or len(places) != len(values):
+        raise ValueError(f"{len(places)} {x} but {len(values)} {y}")
+    if np.any(np.diff(places) <= 0) or np.any(np.diff(values) <= 0):
+        raise ValueError(f"{x} and {y} must ascend")
+
+
+class _Clipped(BaseModel):
     model_config = RECORD
 
     kind: str
     proxy: str
-
-
-class _Clipped(_Scale):
     low: float
     high: float
 
@@ -56,7 +62,7 @@ class RawScale(_Clipped):
         return cls(proxy=proxy, low=low, high=high)
 
     def column(self, values: Floats) -> Floats:
-        """Return the column of these values; NaN stays NaN."""
+        """Return the column; NaN stays NaN."""
         return np.clip(values, self.low, self.high)
 
 
@@ -87,20 +93,22 @@ class LogScale(_Clipped):
         return cls(proxy=proxy, unit=float(small), low=low, high=high)
 
     def column(self, values: Floats) -> Floats:
-        """Return the column of these values; NaN stays NaN."""
+        """Return the column; NaN stays NaN."""
         return np.clip(_signed_log(values, self.unit), self.low, self.high)
 
 
-class RankScale(_Scale):
+class RankScale(BaseModel):
     """The share of training architectures below a value, interpolated between those seen.
 
     ``levels`` holds the mid-rank of each of the ``knots``, training values in the proxy's unit;
     both ascend.
     """
 
+    model_config = RECORD
     KNOTS: ClassVar[int] = 101
 
     kind: Literal["rank"] = "rank"
+    proxy: str
     knots: tuple[float, ...]
     levels: tuple[float, ...]
 
@@ -115,19 +123,16 @@ class RankScale(_Scale):
         return cls(proxy=proxy, knots=tuple(knots.tolist()), levels=tuple(levels.tolist()))
 
     def column(self, values: Floats) -> Floats:
-        """Return the column of these values; NaN stays NaN."""
+        """Return the column; NaN stays NaN."""
         return np.interp(values, self.knots, self.levels)
 
     @model_validator(mode="after")
     def _matching(self) -> Self:
-        if not self.knots or len(self.knots) != len(self.levels):
-            raise ValueError(f"{len(self.knots)} knots but {len(self.levels)} levels")
-        if np.any(np.diff(self.knots) <= 0) or np.any(np.diff(self.levels) <= 0):
-            raise ValueError("knots and levels must ascend")
+        check_curve(knots=self.knots, levels=self.levels)
         return self
 
 
-Scale = Annotated[RawScale | LogScale | RankScale, Field(discriminator="kind")]
+Scale = RawScale | LogScale | RankScale
 
 
 def _fences(values: Floats) -> tuple[float, float]:
@@ -163,7 +168,7 @@ class FeatureMap(BaseModel):
 
     model_config = RECORD
 
-    proxies: tuple[Scale, ...]
+    proxies: tuple[Annotated[Scale, Field(discriminator="kind")], ...]
     structure: Annotated[bool, Field(validation_alias=AliasChoices("structure", "cell"))]
     interactions: tuple[tuple[str, str], ...]
     columns: tuple[Column, ...]
@@ -195,7 +200,7 @@ class FeatureMap(BaseModel):
         pairs = [f"{a} * {b}" for a, b in self.interactions]
         plain = self.names[: len(self.names) - len(pairs)]
         known = {scale.proxy for scale in self.proxies}
-        known |= set(FLOW_FEATURES) if self.structure else set()
+        known |= {*FLOW_FEATURES} if self.structure else set()
         known |= {AGGREGATE} if self.aggregate else set()
         ranked = {scale.proxy for scale in self.proxies if isinstance(scale, RankScale)}
         if not self.columns or len(set(self.names)) < len(self.columns):
@@ -246,10 +251,10 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         single = {name: z for name, (_, z) in kept.items()}
         scales = tuple(s for s in scales if s.proxy in kept)
         ranked: dict[str, Direction] = {}
-        if chosen.aggregate:
-            less = {name for name, way in (self.directions or {}).items() if way == "minimize"}
+        if chosen.aggregate and scales:
+            ways = self.directions or {}
+            less = {scale.proxy for scale in scales if ways.get(scale.proxy) == "minimize"}
             ranked = {s.proxy: "minimize" if s.proxy in less else "maximize" for s in scales}
-        if ranked:
             kept = self._kept(kept, {AGGREGATE: _mean_log_rank(scales, table, ranked)})
         pairs = [
             (a, b)
@@ -297,9 +302,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return kept
 
 
-def _plain(
-    scales: Iterable[RawScale | LogScale | RankScale], table: pd.DataFrame, *, structure: bool
-) -> dict[str, Floats]:
+def _plain(scales: Iterable[Scale], table: pd.DataFrame, *, structure: bool) -> dict[str, Floats]:
     """Return the columns that a row of the table has by itself, not yet standardised."""
     columns = {scale.proxy: scale.column(numbers(table, scale.proxy)) for scale in scales}
     if structure:
@@ -310,7 +313,7 @@ def _plain(
 
 
 def _mean_log_rank(
-    scales: Iterable[RawScale | LogScale | RankScale],
+    scales: Iterable[Scale],
     table: pd.DataFrame,
     directions: Mapping[str, Direction],
 ) -> Floats:

@@ -8,20 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
-from sklearn.pipeline import Pipeline
 
-from zc_search.ensemble.ensemble import Ensemble, SingleProxy
+from zc_search.ensemble.ensemble import Ensemble
 from zc_search.ensemble.features import Features
 from zc_search.ensemble.models import FittedRegressor, LinearPredictor, fit_pipeline
 from zc_search.ensemble.tables import (
     EnsembleSpec,
-    Floats,
     bounds_of,
     clipped,
     distinct,
+    feasible,
     feasible_architectures,
     finite,
-    flags,
     function_keys,
     numbers,
     select_rows,
@@ -29,7 +27,6 @@ from zc_search.ensemble.tables import (
 )
 from zc_search.ensemble.validation import (
     LEVEL,
-    CrossValidation,
     HeldOut,
     baselines,
     best_single_proxy,
@@ -43,6 +40,8 @@ from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 QUANTILES = 101
 """Residual quantiles on record, from the least to the largest."""
+
+INFLATION_LIMIT = 10.0
 
 
 def fit_ensemble(
@@ -74,19 +73,18 @@ def fit_ensemble(
     spec = spec_of(proxies, settings)
     recorded = _plain(metadata or {})
     table = table.reset_index(drop=True)
-    rows, fitted_on, notes = select_rows(table, spec.proxies, spec.target, spec.fit_on)
+    rows, fitted_on, notes = select_rows(table, spec)
     pipeline = fit_pipeline(rows, spec)
-    judged = cross_validate(rows, _population(table, rows), spec)
-    best, sign = best_single_proxy(rows, spec.proxies, spec.target)
+    population = pd.concat([rows, distinct(_beside(table, rows))])
+    held_out, residuals, cross_validated = cross_validate(rows, population, spec)
     has_weights = ":" not in spec.model and spec.model != "gp"
     predictor: Any = (LinearPredictor if has_weights else FittedRegressor).of(pipeline, rows, spec)
-    if has_weights and judged is None:  # residuals of rows fitted to hold none of it
-        predictor = predictor.model_copy(update={"typical_variance": 0.0})
     true = numbers(rows, spec.target)
     bounds = bounds_of(true)
-    residuals = (
-        true - clipped(pipeline.predict(rows), bounds) if judged is None else judged.residuals
-    )
+    if not held_out:
+        residuals = true - clipped(pipeline.predict(rows), bounds)
+        if has_weights:  # residuals of rows fitted to hold none of it
+            predictor = predictor.model_copy(update={"typical_variance": 0.0})
     ensemble = Ensemble(
         model=spec.model,
         feature_set=spec.feature_set,
@@ -97,18 +95,50 @@ def fit_ensemble(
         metadata=recorded,
         features=pipeline["features"].map_,
         predictor=predictor,
-        residuals=_quantiles(residuals),
-        residuals_held_out=judged is not None,
-        held_out=() if judged is None else judged.quality,
-        unseen=_judge_unseen(pipeline, spec, rows, judge_on, judge_on_name),
+        residuals=np.maximum.accumulate(np.quantile(residuals, np.linspace(0, 1, QUANTILES))),
+        residuals_held_out=bool(held_out),
+        held_out=held_out,
         bounds=bounds,
-        best_proxy=SingleProxy(proxy=best, sign=sign),
+        best_proxy=best_single_proxy(rows, spec.proxies, spec.target),
         fitted_to=_fitted_to(rows),
         spec=spec,
-        cross_validated=_by_function(rows, judged),
+        cross_validated=cross_validated or None,
     )
-    said = of_fit(ensemble, spec, pipeline["features"], rows, judged=judge_on is not None)
+    if judge_on is not None:
+        options = (f" of {judge_on_name}", spec.n_bootstrap, spec.seed)
+        unseen, _ = judge_unseen(ensemble, judge_on, spec.proxies, spec.directions, *options)
+        ensemble = ensemble.model_copy(update={"unseen": unseen})
+    said = _notes(ensemble, spec, pipeline["features"], rows, judged=judge_on is not None)
     return ensemble.model_copy(update={"notes": [*notes, *said]})
+
+
+def judge_unseen(
+    ensemble: Ensemble,
+    table: pd.DataFrame,
+    proxies: Sequence[str],
+    directions: Mapping[str, str],
+    where: str = "",
+    n_bootstrap: int = 200,
+    seed: int = 0,
+) -> tuple[tuple[HeldOut, ...], list[str]]:
+    """Judge an ensemble and its baselines on the rows that compute no function fitted to.
+
+    Or say why there are no figures. The aggregate is that of `proxies`.
+    """
+    table = feasible_architectures(table[finite(table, proxies)]).reset_index(drop=True)
+    if (seen := ensemble.in_sample(table)) is None:
+        why = "The ensemble does not say which architectures it was fitted to, so there is no "
+        return (), [why + "figure of how well it ranks others."]
+    rest = table[~seen & finite(table, [ensemble.target])]
+    if len(rest) < 3:  # no rank correlation
+        few = f"{len(rest)} of the architectures with an accuracy were not fitted to, too few to "
+        return (), [few + "judge the ranking by."]
+    single = ensemble.best_proxy
+    single = single if single is not None and single.proxy in rest else None
+    scores = {"ensemble": ensemble.score(rest).to_numpy()}
+    scores |= baselines(rest, table, single, proxies, directions)
+    judged = f"not fitted to: {len(rest):,} architectures{where}"
+    return judge_scores(scores, numbers(rest, ensemble.target), judged, n_bootstrap, seed), []
 
 
 def held_out_predictions(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFrame:
@@ -134,14 +164,12 @@ def held_out_predictions(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFram
     spec = ensemble.spec or EnsembleSpec(
         ensemble.proxies, ensemble.target, ensemble.model, ensemble.feature_set
     )
-    rows, _, _ = select_rows(table, spec.proxies, spec.target, ensemble.fit_on)
-    known = ensemble.cross_validated
-    if known is None and ensemble.residuals_held_out:
-        known = _by_function(rows, cross_validate(rows, rows, replace(spec, repeats=1)))
-    known = known or {}
-    others = table[flags(table, "feasible", default=True)]
-    others = others[finite(others, [spec.target, *ensemble.proxies])]
-    others = distinct(others[~np.isin(function_keys(others), function_keys(rows))])
+    rows, _, _ = select_rows(table, replace(spec, fit_on=ensemble.fit_on))
+    known = ensemble.cross_validated or {}
+    if not known and ensemble.residuals_held_out:
+        _, _, known = cross_validate(rows, rows, replace(spec, repeats=1))
+    others = _beside(table, rows)
+    others = distinct(others[finite(others, [spec.target, *ensemble.proxies])])
     seen = rows[np.isin(function_keys(rows), list(known))]
     if seen.empty and others.empty:
         raise EnsembleError(
@@ -158,83 +186,49 @@ def held_out_predictions(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFram
     if len(others):
         interval = ensemble.predict_interval(others).rename(columns={"prediction": "predicted"})
         seen = pd.concat([seen, others.assign(**interval, how="not fitted to")])
-    found = seen.sort_index().assign(true=lambda t: numbers(t, spec.target))
-    names = [name for name in ("number", "architecture", "function_key") if name in table]
-    return found[[*names, "true", "predicted", "low", "high", "how"]]
+    seen = seen.sort_index().assign(true=lambda judged: numbers(judged, spec.target))
+    named = seen.filter(["number", "architecture", "function_key"])
+    return named.join(seen[["true", "predicted", "low", "high", "how"]])
 
 
-def _by_function(rows: pd.DataFrame, judged: CrossValidation | None) -> dict[str, float] | None:
-    if judged is None:
-        return None
-    return dict(zip(function_keys(rows).tolist(), judged.predictions.tolist(), strict=True))
-
-
-def _population(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return `rows` and one feasible row of each other function of the table."""
-    others = table[flags(table, "feasible", default=True)]
-    others = others[~np.isin(function_keys(others), function_keys(rows))]
-    return pd.concat([rows, distinct(others)])
-
-
-def _judge_unseen(
-    pipeline: Pipeline,
-    spec: EnsembleSpec,
-    rows: pd.DataFrame,
-    table: pd.DataFrame | None,
-    name: str,
-) -> tuple[HeldOut, ...]:
-    """Judge a fit and its baselines on the rows of a table that compute no function fitted to."""
-    if table is None:
-        return ()
-    table = table.reset_index(drop=True)
-    table = feasible_architectures(table[finite(table, spec.proxies)])
-    rest = table[~np.isin(function_keys(table), function_keys(rows)) & finite(table, [spec.target])]
-    if len(rest) < 3:  # no rank correlation
-        return ()
-    scores = {"ensemble": np.asarray(pipeline.predict(rest)), **baselines(rows, rest, table, spec)}
-    judged = f"not fitted to: {len(rest):,} architectures of {name}"
-    return judge_scores(scores, numbers(rest, spec.target), judged, spec.n_bootstrap, spec.seed)
+def _beside(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the feasible rows of a table whose function none of `rows` computes."""
+    table = feasible(table)
+    return table[~np.isin(function_keys(table), function_keys(rows))]
 
 
 def _fitted_to(rows: pd.DataFrame) -> tuple[int, ...] | tuple[str, ...]:
     """Return the index of each cell, ascending, or functions where they are no such cells."""
     try:
-        cells = [Architecture.from_string(text) for text in rows["architecture"]]
+        return tuple(sorted(Architecture.from_string(cell).index for cell in rows["architecture"]))
     except (KeyError, ArchitectureError):  # of another search space
         return tuple(sorted(function_keys(rows).tolist()))
-    return tuple(sorted(cell.index for cell in cells))
-
-
-def _quantiles(residuals: Floats) -> tuple[float, ...]:
-    """Return `QUANTILES` quantiles in equal steps from 0 to 1."""
-    levels: Floats = np.quantile(residuals, np.linspace(0, 1, QUANTILES))
-    return tuple(np.maximum.accumulate(levels).tolist())
 
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Copy metadata as what TOML and JSON both hold, leaving out keys that are None."""
+
+    def without_none(table: dict[str, Any]) -> dict[str, Any]:
+        if any(isinstance(value, list) and None in value for value in table.values()):
+            raise TypeError("a list with None in it")
+        return {key: value for key, value in table.items() if value is not None}
+
     try:
         text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
-        copied: dict[str, Any] = json.loads(text.encode(), object_hook=_without_none)
+        copied: dict[str, Any] = json.loads(text.encode(), object_hook=without_none)
     except (TypeError, ValueError) as error:
         raise EnsembleError(f"metadata holds what no file can keep: {error}") from None
     return copied
 
 
-def _without_none(table: dict[str, Any]) -> dict[str, Any]:
-    if any(isinstance(value, list) and None in value for value in table.values()):
-        raise TypeError("a list with None in it")
-    return {key: value for key, value in table.items() if value is not None}
+# What a user should know before trusting a weight or a figure -------------------------------------
 
 
-INFLATION_LIMIT = 10.0
-
-
-def of_fit(
+def _notes(
     ensemble: Ensemble, spec: EnsembleSpec, features: Features, rows: pd.DataFrame, *, judged: bool
 ) -> Iterator[str]:
-    """Yield all there is to know of a fit to these rows, `judged` on others or not."""
-    best = "" if ensemble.best_proxy is None else ensemble.best_proxy.proxy
+    """Yield a sentence for each thing to know of a fit to these rows, `judged` on others or not."""
+    best = ensemble.best_proxy.proxy if ensemble.best_proxy else ""
     yield from _dropped(features, len(rows))
     count = len(ensemble.features.columns)
     if len(rows) <= count + 1:
@@ -243,26 +237,27 @@ def of_fit(
     elif len(rows) < 3 * count:
         yield f"{len(rows)} rows for {count} features, fewer than three for each."
     yield from _collinear(features.transform(rows)[list(ensemble.proxies)])
-    folds = folds_of(spec, len(rows))
     if not ensemble.residuals_held_out:
         yield (
             f"{len(rows)} rows are too few to hold any out: there is no figure of quality, and the "
             "intervals of predictions are too narrow, because they rest on the rows fitted to."
         )
-    elif folds < spec.folds:
+    elif (folds := folds_of(spec, len(rows))) < spec.folds:
         yield f"{len(rows)} rows: cross-validated in {folds} folds, not {spec.folds}."
-    if taus := _beaten(ensemble.held_out):
-        yield (
-            f"Held out, the ensemble's Kendall's tau, {taus[0]}, is below that of the best "
-            f"single proxy, {taus[1]} ({best} on all rows): rank by that proxy instead."
-        )
     if judged and not ensemble.unseen:
         yield "No architectures are left beside those fitted to, to judge on."
-    if taus := _beaten(ensemble.unseen):
-        yield (
-            f"On architectures not fitted to, the ensemble's Kendall's tau, {taus[0]}, is below "
-            f"that of the best single proxy, {taus[1]} ({best})."
-        )
+    for figures, where, instead in (
+        (ensemble.held_out, "Held out", f"{best} on all rows): rank by that proxy instead."),
+        (ensemble.unseen, "On architectures not fitted to", f"{best})."),
+    ):
+        taus = {row.predictor: row.kendall_tau for row in figures}
+        tau, single = taus.get("ensemble"), taus.get("best single proxy")
+        if single is not None and (tau is None or tau < single):
+            own = "undefined" if tau is None else f"{tau:.3f}"
+            yield (
+                f"{where}, the ensemble's Kendall's tau, {own}, is below that of the best single "
+                f"proxy, {single:.3f} ({instead}"
+            )
     if isinstance(ensemble.predictor, LinearPredictor):
         yield from _contradicted(ensemble, ensemble.predictor, spec, rows)
 
@@ -316,49 +311,38 @@ def _collinear(columns: pd.DataFrame) -> Iterator[str]:
         inflation = 1 / unexplained if unexplained > 1e-12 else np.inf
         if inflation > INFLATION_LIMIT:
             worst.append(f"{name} ({inflation:.0f})")
-    if not worst:
-        return
-    correlations = columns.corr().to_numpy(copy=True)
-    np.fill_diagonal(correlations, 0.0)
-    a, b = np.unravel_index(np.abs(correlations).argmax(), correlations.shape)
-    yield (
-        f"Collinear proxies, variance inflation above {INFLATION_LIMIT:.0f}: {_listed(worst)}; "
-        f"the closest pair is {columns.columns[a]} and {columns.columns[b]}, correlation "
-        f"{correlations[a, b]:.2f}. Their weights cannot be told apart, only their sum."
-    )
+    if worst:
+        correlations = columns.corr().to_numpy(copy=True)
+        np.fill_diagonal(correlations, 0.0)
+        a, b = np.unravel_index(np.abs(correlations).argmax(), correlations.shape)
+        yield (
+            f"Collinear proxies, variance inflation above {INFLATION_LIMIT:.0f}: {_listed(worst)}; "
+            f"the closest pair is {columns.columns[a]} and {columns.columns[b]}, correlation "
+            f"{correlations[a, b]:.2f}. Their weights cannot be told apart, only their sum."
+        )
 
 
 def _dropped(features: Features, rows: int) -> Iterator[str]:
     """Say which columns were left out because they say nothing, or nothing new."""
     constant, constant_of_cell = _split(features.constant_)
     repeated, repeated_of_cell = _split(features.duplicates_)
-    for what in (_listed(constant), _counted(constant_of_cell)):
+    pairs = [f"{name} repeats {features.duplicates_[name]}" for name in repeated]
+    beginning = f"Constant over the {rows} rows, and left out: "
+    for text, what in (
+        (beginning, _listed(constant)),
+        (beginning, constant_of_cell),
+        ("Left out, because ", _listed(pairs)),
+        ("Repeating others, and left out: ", repeated_of_cell),
+    ):
         if what:
-            yield f"Constant over the {rows} rows, and left out: {what}."
-    if repeated:
-        pairs = [f"{name} repeats {features.duplicates_[name]}" for name in repeated]
-        yield f"Left out, because {_listed(pairs)}."
-    if repeated_of_cell:
-        yield f"Repeating others, and left out: {_counted(repeated_of_cell)}."
+            yield f"{text}{what}."
 
 
-def _beaten(judged: Sequence[HeldOut]) -> tuple[str, str] | None:
-    """Return the taus of ensemble and best single proxy where the latter is larger."""
-    taus = {row.predictor: row.kendall_tau for row in judged}
-    ensemble, single = taus.get("ensemble"), taus.get("best single proxy")
-    if single is None or (ensemble is not None and ensemble >= single):
-        return None
-    return "undefined" if ensemble is None else f"{ensemble:.3f}", f"{single:.3f}"
-
-
-def _split(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the names of proxies, and those of features of the cell's structure."""
-    of_cell = [name for name in names if set(name.split(" * ")) <= set(FLOW_FEATURES)]
-    return [name for name in names if name not in of_cell], of_cell
-
-
-def _counted(names: list[str]) -> str:
-    return f"{len(names)} feature{'s' * (len(names) > 1)} of the cell" if names else ""
+def _split(names: Iterable[str]) -> tuple[list[str], str]:
+    """Return the names of proxies, and how many features of the cell's structure stand by them."""
+    proxies = [name for name in names if not set(name.split(" * ")) <= set(FLOW_FEATURES)]
+    count = len([*names]) - len(proxies)
+    return proxies, f"{count} feature{'s' * (count > 1)} of the cell" if count else ""
 
 
 def _listed(items: list[str], shown: int = 8) -> str:

@@ -4,11 +4,11 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import signature
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, Field, model_validator
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, RegressorMixin, clone, is_regressor
 from sklearn.exceptions import ConvergenceWarning
@@ -20,7 +20,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
 from zc_search._utils.plugins import load_plugin
-from zc_search.ensemble.features import AGGREGATE, RECORD, FeatureMap, Features
+from zc_search.ensemble.features import AGGREGATE, RECORD, FeatureMap, Features, check_curve
 from zc_search.ensemble.tables import EnsembleSpec, Floats, check_model, numbers, spec_of
 from zc_search.errors import EnsembleError
 from zc_search.evaluation import kendall_tau
@@ -44,16 +44,14 @@ def make_model(name: str, seed: int = 0) -> Any:
     check_model(name)
     regressor = load_plugin(name, "ensemble.model", EnsembleError)
     try:
-        seeded = "random_state" in signature(regressor).parameters
-        model = regressor(random_state=seed) if seeded else regressor()
-        wrong = ""
+        seeded = {"random_state": seed} if "random_state" in signature(regressor).parameters else {}
+        model = regressor(**seeded)
     except Exception as error:  # it is anybody's code
-        wrong = f"cannot be made: {error}"
-    else:
-        known = isinstance(model, BaseEstimator) and is_regressor(model)
-        wrong = "" if known else "is no scikit-learn regressor"
-    if wrong:
-        raise EnsembleError(f"model {name!r} {wrong}", key="ensemble.model", given=name)
+        message = f"model {name!r} cannot be made: {error}"
+        raise EnsembleError(message, key="ensemble.model", given=name) from error
+    if not (isinstance(model, BaseEstimator) and is_regressor(model)):
+        message = f"model {name!r} is no scikit-learn regressor"
+        raise EnsembleError(message, key="ensemble.model", given=name)
     return model
 
 
@@ -84,8 +82,8 @@ class Link(BaseModel):
 
     scores: tuple[float, ...]
     accuracies: tuple[float, ...]
-    slope_below: float
-    slope_above: float
+    slope_below: Annotated[float, Field(gt=0)]
+    slope_above: Annotated[float, Field(gt=0)]
     unit: str
 
     def __call__(self, scores: Floats) -> Floats:
@@ -111,12 +109,7 @@ class Link(BaseModel):
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
-        if not self.scores or len(self.scores) != len(self.accuracies):
-            raise ValueError(f"{len(self.scores)} scores but {len(self.accuracies)} accuracies")
-        if np.any(np.diff(self.scores) <= 0) or np.any(np.diff(self.accuracies) <= 0):
-            raise ValueError("scores and accuracies must ascend")
-        if min(self.slope_below, self.slope_above) <= 0:
-            raise ValueError("slopes must be above 0")
+        check_curve(scores=self.scores, accuracies=self.accuracies)
         return self
 
 

@@ -13,29 +13,19 @@ import tomlkit
 
 from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.config import Config, config_to_toml, load_config, parse_config
-from zc_search.ensemble.ensemble import Ensemble
-from zc_search.ensemble.fit import fit_ensemble
-from zc_search.ensemble.tables import (
-    EnsembleSpec,
-    Floats,
-    distinct,
-    feasible_architectures,
-    finite,
-    flags,
-    function_keys,
-    lacking,
-    numbers,
-    select_rows,
-)
+from zc_search.ensemble import tables
+from zc_search.ensemble.ensemble import Ensemble, ranking
+from zc_search.ensemble.fit import fit_ensemble, judge_unseen
+from zc_search.ensemble.tables import EnsembleSpec, function_keys
 from zc_search.ensemble.validation import (
     DEFAULT_AGGREGATE,
     RECOMMENDED_PROXIES,
-    aggregate,
-    judge_scores,
+    HeldOut,
+    aggregate_ranking,
+    by_score,
     quality_table,
 )
-from zc_search.errors import BenchmarkError, EnsembleError
-from zc_search.evaluation import BASELINES
+from zc_search.errors import BenchmarkError, EnsembleError, nearest
 from zc_search.images.datasets import DATASETS
 from zc_search.proxies.catalogue import split_options
 from zc_search.scoring.scores_file import (
@@ -51,6 +41,9 @@ ORDINARY = {"model": "linear", "features": "rank", "fit_on": "pareto"}
 """What is fitted in every search beside what its settings ask for: see `fit_trials`."""
 
 
+# Fits ---------------------------------------------------------------------------------------------
+
+
 def fit_scores(
     scores: ScoresTable,
     spec: EnsembleSpec,
@@ -63,12 +56,10 @@ def fit_scores(
     What to remember of the accuracies is that of `about_accuracies`; see `fit_ensemble`.
     """
     recorded = ("space.name", "space.dataset", *COMPARED, "data.fingerprint")
+    settings = {key: scores.settings.get(key) for key in recorded}
     metadata = {
         **accuracies,
-        "scores": {
-            "name": scores.path.resolve().name,
-            **{key: scores.settings.get(key) for key in recorded},
-        },
+        "scores": {"name": scores.path.resolve().name, **settings},
         "definitions": scores.definitions,
         "zc_search": version("zc-search"),
     }
@@ -87,20 +78,14 @@ def fit_trials(
     of the Pareto front, judged on the others too. None where the trials do not allow one; and what
     there is to know of it.
     """
-    config = trials.config
-    proxies, notes = with_values(
-        config.ensemble.proxies or trials.proxies, trials.table, "ensemble"
-    )
+    config, table = trials.config, trials.table
+    proxies, notes = with_values(config.ensemble.proxies or trials.proxies, table, "ensemble")
     spec = spec_from(config, proxies, **(ORDINARY if pareto else {}))
     try:
-        rows, fit_on, _ = select_rows(trials.table, proxies, spec.target, spec.fit_on)
-        ensemble = fit_scores(
-            trials,
-            spec,
-            about_accuracies(benchmark, rows),
-            distinct(trials.table) if fit_on == "pareto" else None,
-            f"{trials.path.name}, beside its front",
-        )
+        rows, fit_on, _ = tables.select_rows(table, spec)
+        others = tables.distinct(table) if fit_on == "pareto" else None
+        about, name = about_accuracies(benchmark, rows), f"{trials.path.name}, beside its front"
+        ensemble = fit_scores(trials, spec, about, others, name)
     except EnsembleError as error:
         return None, [*notes, f"No ensemble: {error}"]
     return ensemble, [*notes, *ensemble.notes]
@@ -126,34 +111,29 @@ def fit_request(
     spec = spec_from(config, chosen)
     benchmark = open_accuracies(scores, config, dataset)
     table = known = with_accuracies(scores.table, benchmark, spec.target)
+    judges, name = scores, f"{scores.path.name}, beside its front"
     drawn: dict[str, Any] = {}
     if accuracies is not None:
         table = hide_all_but(known, chosen, spec.target, accuracies, seed)
         spec = replace(spec, fit_on="all")
         drawn = {"accuracies_drawn": {"number": accuracies, "seed": seed}}
-    rows, fitted_on, _ = select_rows(table, chosen, spec.target, spec.fit_on)
-    judges, name = scores, f"{scores.path.name}, beside its front"
-    if drawn:
         name = f"{scores.path.name}, whose accuracies were not looked at"
+    rows, fitted_on, _ = tables.select_rows(table, spec)
+    judged = judge_on is not None or bool(drawn) or fitted_on == "pareto"
     if judge_on is not None:
         judges = ScoresTable.read(judge_on)
         chosen_proxies(judges, chosen)
         known, name = with_accuracies(judges.table, benchmark, spec.target), judges.path.name
-    judged = judge_on is not None or bool(drawn) or fitted_on == "pareto"
+    known = tables.distinct(known) if judges.is_run else known
+    about = {**about_accuracies(benchmark, rows), **drawn}
     ensemble = fit_scores(
-        replace(scores, table=table),
-        spec,
-        {**about_accuracies(benchmark, rows), **drawn},
-        (distinct(known) if judges.is_run else known) if judged else None,
-        name,
+        replace(scores, table=table), spec, about, known if judged else None, name
     )
     notes = [*ensemble.notes, *cautions(scores, benchmark)]
-    if judge_on is not None:
+    if judges is not scores:
         if not same_dataset(judges.dataset, benchmark.dataset):
-            notes.append(
-                f"Judged on scores computed for {judges.dataset}, by accuracies on "
-                f"{benchmark.dataset}."
-            )
+            where = f"Judged on scores computed for {judges.dataset}"
+            notes.append(f"{where}, by accuracies on {benchmark.dataset}.")
         notes += provenance_of(ensemble).differences(judges.provenance, ensemble.proxies)
     return ensemble.model_copy(update={"notes": notes})
 
@@ -172,16 +152,10 @@ def settings_for(
 
 def spec_from(config: Config, proxies: Sequence[str], **changes: Any) -> EnsembleSpec:
     """Return what the section ``ensemble`` asks for; directions come with the scores."""
-    section = config.ensemble.model_copy(update=changes)
+    asked = config.ensemble.model_dump() | changes
+    same = {key: asked[key] for key in ("model", "fit_on", "folds", "repeats", "seed")}
     return EnsembleSpec(
-        tuple(proxies),
-        target=config.benchmark.metric,
-        model=section.model,
-        feature_set=section.features,
-        fit_on=section.fit_on,
-        folds=section.folds,
-        repeats=section.repeats,
-        seed=section.seed,
+        tuple(proxies), target=config.benchmark.metric, feature_set=asked["features"], **same
     )
 
 
@@ -200,6 +174,9 @@ def with_values(
     empty = [name for name in proxies if name in trials and not np.isfinite(trials[name]).any()]
     notes = [f"The {what} is without {name}, which has no value at all." for name in empty]
     return tuple(name for name in proxies if name not in empty), notes
+
+
+# Accuracies ---------------------------------------------------------------------------------------
 
 
 def open_accuracies(scores: ScoresTable, config: Config, dataset: str | None = None) -> Benchmark:
@@ -226,9 +203,9 @@ def with_accuracies(table: pd.DataFrame, benchmark: Benchmark, metric: str) -> p
     """Return a table with a column of accuracies, in percent, means of all training seeds."""
     values = benchmark.table()[metric].reindex(table["architecture"]).to_numpy()
     if len(values) and not np.isfinite(values).any():
+        first = table["architecture"].iloc[0]
         raise EnsembleError(
-            f"the benchmark {benchmark.name} knows none of the architectures, such as "
-            f"{table['architecture'].iloc[0]!r}"
+            f"the benchmark {benchmark.name} knows none of the architectures, such as {first!r}"
         )
     return table.assign(**{metric: values})
 
@@ -254,13 +231,12 @@ def hide_all_but(
     No two of them compute the same function. A smaller draw of one seed is the beginning of a
     larger one, and the first draw of `learning_curve`.
     """
-    usable = flags(table, "feasible", default=True) & finite(table, [target, *proxies])
-    positions = np.flatnonzero(usable)
+    usable = tables.flags(table, "feasible", default=True)
+    positions = np.flatnonzero(usable & tables.finite(table, [target, *proxies]))
     keys = function_keys(table)[positions]
     check_draw("accuracies", count, keys)
-    hidden = np.ones(len(table), dtype=bool)
-    hidden[positions[draw_rows(keys, count, [seed, 0])]] = False
-    return table.assign(**{target: table[target].mask(hidden)})
+    drawn = positions[draw_rows(keys, count, [seed, 0])]
+    return table.assign(**{target: table[target].where(np.isin(np.arange(len(table)), drawn))})
 
 
 def check_draw(key: str, size: int, functions: npt.NDArray[Any]) -> None:
@@ -283,15 +259,16 @@ def draw_rows(keys: npt.NDArray[Any], size: int, seed: list[int]) -> npt.NDArray
     return drawn
 
 
+# What to know of them -----------------------------------------------------------------------------
+
+
 def cautions(scores: ScoresTable, benchmark: Benchmark) -> list[str]:
     """Say what else a user should know of scores beside the accuracies of a benchmark."""
     notes = []
     if not same_dataset(scores.dataset, benchmark.dataset):
-        notes.append(
-            f"Scores computed for {scores.dataset}, accuracies on {benchmark.dataset}: a transfer."
-        )
-    dead = int((~flags(scores.table, "feasible", default=True)).sum())
-    if dead:
+        computed = f"Scores computed for {scores.dataset}"
+        notes.append(f"{computed}, accuracies on {benchmark.dataset}: a transfer.")
+    if dead := len(scores.table) - len(tables.feasible(scores.table)):
         notes.append(
             f"{dead} of {len(scores.table)} rows of {scores.path.name} are infeasible and took no "
             "part: as a rule the input does not reach the output."
@@ -324,78 +301,21 @@ def check_applicable(
     if ensemble.features.structure and space != CellSpace.name:
         raise EnsembleError(
             f"{where}: space.name = {space!r}, but the ensemble has features of the cell's "
-            f"structure ({ensemble.feature_set}), which only cells of NAS-Bench-201 have; Allowed: "
-            f"space.name = {CellSpace.name!r}, or an ensemble without +structure",
+            f"structure ({ensemble.feature_set}); Allowed: space.name = {CellSpace.name!r}, or an "
+            "ensemble without +structure",
             key="space.name",
             given=space,
             allowed=(CellSpace.name,),
         )
     if missing := [proxy for proxy in ensemble.proxies if proxy not in proxies]:
         what = f"{where} lacks {', '.join(missing)}, which the ensemble was fitted to"
-        raise lacking(what, missing[0], proxies)
+        hint = nearest(missing[0], proxies)
+        message = f"{what}; it has: {', '.join(proxies)}"
+        raise EnsembleError(message, given=missing[0], allowed=proxies, hint=hint)
     return provenance_of(ensemble).differences(scores, ensemble.proxies)
 
 
-def ranking(ensemble: Ensemble, table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
-    """Rank the distinct feasible architectures of a table by predicted accuracy.
-
-    Args:
-        ensemble: Predicts.
-        table: Trials or scores; of rows with one ``architecture`` the first counts.
-        level: See `Ensemble.predict_interval`.
-
-    Returns:
-        Best predicted first, on the table's index: ``architecture`` where known; ``prediction``,
-        ``low``, ``high`` in percent; the ensemble's target in percent where known;
-        ``predicted_rank`` and, with a target, ``true_rank`` among these rows, 1 the best, tied
-        ones sharing the smaller number, missing where there is nothing to rank by; and
-        ``in_sample``, where it is known which architectures were fitted to.
-
-    Raises:
-        EnsembleError: As for `Ensemble.predict_interval`.
-    """
-    table = feasible_architectures(table)
-    ranked = pd.concat([_named(table), ensemble.predict_interval(table, level)], axis=1)
-    if ensemble.target in table:
-        ranked[ensemble.target] = table[ensemble.target]
-    ranked["predicted_rank"] = _ranks(ensemble.score(table))
-    if ensemble.target in table:
-        ranked["true_rank"] = _ranks(ranked[ensemble.target])
-    if "architecture" in table and (seen := ensemble.in_sample(table)) is not None:
-        ranked["in_sample"] = seen
-    return ranked.sort_values("predicted_rank", kind="stable", na_position="last")
-
-
-def transfer_ranking(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFrame:
-    """Rank as `ranking` does by an ensemble of another data set, whose percentages mean little."""
-    table = feasible_architectures(table)
-    return _by_score(table, "transferred", ensemble.score(table))
-
-
-def aggregate_ranking(
-    table: pd.DataFrame, proxies: Sequence[str], directions: Mapping[str, str] | None = None
-) -> pd.DataFrame:
-    """Rank the distinct feasible architectures of a table without any accuracy; see `aggregate`.
-
-    Args:
-        table: Trials or scores; of rows with one ``architecture`` the first counts.
-        proxies: Columns to combine.
-        directions: See `aggregate`.
-
-    Returns:
-        Best first, on the table's index: ``architecture`` where known, ``aggregate``, which is no
-        percentage, and ``predicted_rank``.
-
-    Raises:
-        EnsembleError: As for `aggregate`.
-    """
-    table = feasible_architectures(table)
-    return _by_score(table, "aggregate", aggregate(table, proxies, directions))
-
-
-def _by_score(table: pd.DataFrame, name: str, score: pd.Series) -> pd.DataFrame:
-    ranked = _named(table).assign(**{name: score}, predicted_rank=_ranks(score))
-    return ranked.sort_values("predicted_rank", kind="stable", na_position="last")
+# Rankings -----------------------------------------------------------------------------------------
 
 
 class Applied(NamedTuple):
@@ -411,25 +331,32 @@ def apply_ensemble(ensemble: Ensemble, scores: ScoresTable, *, truth: bool = Tru
 
     With `truth` beside true ones, where a benchmark knows them.
     """
-    config = scores.config
+    space, chosen = scores.config.space.name, scores.config.benchmark
     differences = check_applicable(
-        ensemble, config.space.name, scores.proxies, scores.provenance, str(scores.path)
+        ensemble, space, scores.proxies, scores.provenance, str(scores.path)
     )
     dataset, notes = _judged_on(ensemble, scores)
     notes += differences
     table = scores.table.drop(columns=ensemble.target, errors="ignore")
-    if truth and config.benchmark.name != "none":
+    if truth and chosen.name != "none":
         try:
-            benchmark = open_benchmark(config.benchmark.name, dataset, config.benchmark.path)
+            benchmark = open_benchmark(chosen.name, dataset, chosen.path)
             table = with_accuracies(table, benchmark, ensemble.target)
         except (BenchmarkError, KeyError) as error:
             notes.append(f"True accuracies are not known: {error}")
-    notes += _left_out(ensemble, table)
-    quality = quality_table(())
+    rows = tables.feasible(table)
+    if dead := len(table) - len(rows):
+        notes.append(f"{dead} of {len(table)} rows are infeasible and not ranked.")
+    if count := np.count_nonzero(~tables.finite(rows, ensemble.proxies)):
+        notes.append(
+            f"{count} of {len(rows)} rows have no prediction and stand last: "
+            f"{tables.not_finite(rows, ensemble.proxies)} is not finite there."
+        )
+    judged: tuple[HeldOut, ...] = ()
     if ensemble.target in table:
-        quality, more = _judge(ensemble, table, scores.directions)
-        notes += more
-    return Applied(ranking(ensemble, table), quality, notes)
+        judged, why_not = judge_unseen(ensemble, table, ensemble.proxies, scores.directions)
+        notes += why_not
+    return Applied(ranking(ensemble, table), quality_table(judged), notes)
 
 
 def _judged_on(ensemble: Ensemble, scores: ScoresTable) -> tuple[str, list[str]]:
@@ -444,56 +371,21 @@ def _judged_on(ensemble: Ensemble, scores: ScoresTable) -> tuple[str, list[str]]
     fitted, scored = ensemble.metadata.get("dataset"), settings.get("space.dataset")
     if not isinstance(fitted, str):
         notes.append("The ensemble does not say on which data set its accuracies were reached.")
-        return scores.dataset, notes
-    if same_dataset(fitted, scores.dataset):
-        return scores.dataset, notes
-    if isinstance(scored, str) and same_dataset(scored, scores.dataset):
+    elif same_dataset(fitted, scores.dataset):
+        pass
+    elif isinstance(scored, str) and same_dataset(scored, scores.dataset):
         notes.append(
             f"As in the fit, scores are computed for {scores.dataset} and accuracies are those on "
             f"{fitted}, predicted ones and true ones."
         )
         return fitted, notes
-    notes.append(
-        f"A transfer: fitted to accuracies on {fitted}, applied to scores computed for "
-        f"{scores.dataset}. The order may carry over; predicted percentages and their intervals "
-        f"are those of {fitted}."
-    )
-    return scores.dataset, notes
-
-
-def _left_out(ensemble: Ensemble, table: pd.DataFrame) -> list[str]:
-    notes = []
-    rows = table[flags(table, "feasible", default=True)]
-    if dead := len(table) - len(rows):
-        notes.append(f"{dead} of {len(table)} rows are infeasible and not ranked.")
-    if broken := [proxy for proxy in ensemble.proxies if not finite(rows, [proxy]).all()]:
-        count = np.count_nonzero(~finite(rows, ensemble.proxies))
+    else:
         notes.append(
-            f"{count} of {len(rows)} rows have no prediction and stand last: "
-            f"{', '.join(broken)} is not finite there."
+            f"A transfer: fitted to accuracies on {fitted}, applied to scores computed for "
+            f"{scores.dataset}. The order may carry over; predicted percentages and their "
+            f"intervals are those of {fitted}."
         )
-    return notes
-
-
-def _judge(
-    ensemble: Ensemble, table: pd.DataFrame, directions: Mapping[str, str]
-) -> tuple[pd.DataFrame, list[str]]:
-    """Judge predictions of distinct architectures that compute no function fitted to."""
-    table = feasible_architectures(table[finite(table, ensemble.proxies)]).reset_index(drop=True)
-    if (seen := ensemble.in_sample(table)) is None:
-        why = "The ensemble does not say which architectures it was fitted to, so there is no "
-        return quality_table(()), [why + "figure of how well it ranks others."]
-    rest = table[~seen & finite(table, [ensemble.target])]
-    if len(rest) < 3:
-        few = f"{len(rest)} of the architectures with an accuracy were not fitted to, too few to "
-        return quality_table(()), [few + "judge the ranking by."]
-    scores: dict[str, Floats] = {"ensemble": ensemble.score(rest).to_numpy()}
-    if (single := ensemble.best_proxy) is not None and single.proxy in rest:
-        scores["best single proxy"] = single.sign * numbers(rest, single.proxy)
-    scores["aggregate"] = aggregate(table, ensemble.proxies, directions)[rest.index].to_numpy()
-    scores |= {cost: numbers(rest, cost) for cost in BASELINES if cost in rest}
-    judged = f"not fitted to: {len(rest):,} architectures"
-    return quality_table(judge_scores(scores, numbers(rest, ensemble.target), judged)), []
+    return scores.dataset, notes
 
 
 def load_transferred(config: Config, definitions: Mapping[str, str]) -> Ensemble | None:
@@ -513,13 +405,12 @@ def rank_without_accuracies(scores: ScoresTable) -> tuple[pd.DataFrame, list[str
     By ``ensemble.from`` of its settings if there is one, else by the aggregate of `aggregated`;
     empty where nothing is feasible. With a sentence for each thing to know.
     """
-    config, trials = scores.config, scores.table
+    config, trials = scores.config, tables.feasible_architectures(scores.table)
     notes = ["No benchmark, so no accuracy to fit an ensemble to."]
-    if trials.empty or not flags(trials, "feasible", default=True).any():
-        return pd.DataFrame(), [*notes, nothing_feasible(trials)]
-    ensemble = load_transferred(config, scores.definitions or {})
-    if ensemble is not None:
-        ranked = transfer_ranking(ensemble, trials)
+    if trials.empty:
+        return pd.DataFrame(), [*notes, nothing_feasible(scores.table)]
+    if (ensemble := load_transferred(config, scores.definitions or {})) is not None:
+        ranked = by_score(trials, "transferred", ensemble.score(trials))
         fitted = ensemble.metadata.get("dataset", "another data set")
         notes.append(
             f"ranking.csv is a transfer: by {config.ensemble.from_}, fitted to accuracies on "
@@ -529,7 +420,7 @@ def rank_without_accuracies(scores: ScoresTable) -> tuple[pd.DataFrame, list[str
         )
         differences = provenance_of(ensemble).differences(scores.provenance, ensemble.proxies)
         return ranked, notes + differences
-    proxies, without = with_values(aggregated(config, scores.proxies), trials, "aggregate")
+    proxies, without = with_values(aggregated(config, scores.proxies), scores.table, "aggregate")
     notes += without
     if not proxies:
         return pd.DataFrame(), notes
@@ -561,11 +452,3 @@ def nothing_feasible(trials: pd.DataFrame) -> str:
     reasons = trials["reason"].dropna() if "reason" in trials else pd.Series(dtype="string")
     why = f"; the first one: {reasons.iloc[0]}" if len(reasons) else ""
     return f"None of the {len(trials):,} trials is feasible, so nothing is ranked{why}."
-
-
-def _named(table: pd.DataFrame) -> pd.DataFrame:
-    return table[[name for name in ("architecture",) if name in table]].copy()
-
-
-def _ranks(values: pd.Series) -> pd.Series:
-    return values.rank(ascending=False, method="min").astype("Int64")

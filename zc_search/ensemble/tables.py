@@ -16,7 +16,12 @@ from zc_search.config.sections import (
     RETIRED_FEATURES,
     RETIRED_MODELS,
 )
-from zc_search.errors import EnsembleError, nearest
+from zc_search.errors import EnsembleError
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+FitOn = Literal["pareto", "all"]
+Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,12 @@ class EnsembleSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "proxies", tuple(self.proxies))
         object.__setattr__(self, "directions", check_directions(self.directions))
+        if repeated := sorted({name for name in self.proxies if self.proxies.count(name) > 1}):
+            raise EnsembleError(f"proxies: {', '.join(repeated)} named twice", key="proxies")
         check_model(self.model)
         parse_feature_set(self.feature_set)
+        if self.fit_on not in get_args(FitOn):
+            raise EnsembleError.unknown("fit_on", self.fit_on, get_args(FitOn))
         for key, least in (("folds", 2), ("repeats", 1), ("n_bootstrap", 2)):
             check_at_least(least, key, getattr(self, key))
 
@@ -75,9 +84,8 @@ def spec_of(proxies: Sequence[str] | EnsembleSpec, settings: Mapping[str, Any]) 
 def check_at_least(least: int, key: str, given: int) -> None:
     """Refuse a number below `least`."""
     if given < least:
-        raise EnsembleError(
-            f"{key}: {given} is given; allowed are {least} and more", key=key, given=given
-        )
+        message = f"{key}: {given} is given; allowed are {least} and more"
+        raise EnsembleError(message, key=key, given=given)
 
 
 def check_directions(directions: Mapping[str, str] | None) -> dict[str, str]:
@@ -90,8 +98,7 @@ def check_directions(directions: Mapping[str, str] | None) -> dict[str, str]:
 
 def check_model(name: str) -> None:
     """Refuse what names no model, and say what replaces a retired one; nothing is imported."""
-    if name in RETIRED_MODELS:
-        raise _retired(f"model {name!r}", "model", name, RETIRED_MODELS[name], MODELS)
+    _check_retired("model", name, [name], RETIRED_MODELS, MODELS)
     if name not in MODELS and not is_plugin(name):
         raise EnsembleError.unknown("model", name, (*MODELS, "module:Class"), key="model")
 
@@ -109,60 +116,42 @@ def parse_feature_set(name: str) -> FeatureSet:
     """Read a name such as ``standard``, ``rank+aggregate`` or ``rank+structure+interactions``."""
     scale, *extras = name.split("+")
     allowed = (*FEATURE_SETS, *(f"rank+{extra}" for extra in FEATURE_EXTRAS))
-    for part in (scale, *extras):
-        if instead := RETIRED_FEATURES.get(part):
-            raise _retired(f"feature set {name!r}: {part!r}", "features", name, instead, allowed)
-    if scale not in FEATURE_SETS or not set(extras) <= set(FEATURE_EXTRAS):
-        raise EnsembleError.unknown("feature set", name, allowed)
-    if "aggregate" in extras and scale != "rank":
-        raise EnsembleError(
-            f"feature set {name!r}: +aggregate takes ranks; Allowed: rank+aggregate",
-            key="features",
-            given=name,
-            allowed=("rank+aggregate",),
-        )
+    _check_retired("feature set", name, [scale, *extras], RETIRED_FEATURES, allowed)
+    unranked = "aggregate" in extras and scale != "rank"
+    if unranked or scale not in FEATURE_SETS or not set(extras) <= set(FEATURE_EXTRAS):
+        raise EnsembleError.unknown("feature set", name, allowed, key="features")
     return FeatureSet(scale, **dict.fromkeys(extras, True))
 
 
-def _retired(
-    what: str, key: str, given: str, instead: str, allowed: Sequence[str]
-) -> EnsembleError:
-    return EnsembleError(
-        f"{what} is retired; use {instead!r}", key=key, given=given, allowed=allowed, hint=instead
-    )
+def _check_retired(
+    kind: str, name: str, parts: list[str], retired: Mapping[str, str], allowed: Sequence[str]
+) -> None:
+    for part in parts:
+        if hint := retired.get(part):
+            message = f"{kind} {name!r}: {part!r} is retired; use {hint!r}"
+            raise EnsembleError(message, key=kind, given=name, allowed=allowed, hint=hint)
 
 
-Floats = npt.NDArray[np.float64]
-FitOn = Literal["pareto", "all"]
-Bounds = tuple[float, float]
-
-
-def select_rows(
-    table: pd.DataFrame, proxies: Sequence[str], target: str, fit_on: str = "pareto"
-) -> tuple[pd.DataFrame, FitOn, list[str]]:
+def select_rows(table: pd.DataFrame, spec: EnsembleSpec) -> tuple[pd.DataFrame, FitOn, list[str]]:
     """Pick distinct feasible rows with finite proxies and a target; say if they are a front, why.
 
     Of the rows that share a function the first is kept, one on the Pareto front before others. The
     front is used if it has three rows for each proxy.
     """
-    if fit_on not in get_args(FitOn):
-        raise EnsembleError.unknown("fit_on", fit_on, get_args(FitOn))
-    if not proxies:
+    if not (proxies := spec.proxies):
         raise EnsembleError("an ensemble needs at least one proxy, got none")
-    if repeated := sorted({proxy for proxy in proxies if list(proxies).count(proxy) > 1}):
-        raise EnsembleError(f"proxies: {', '.join(repeated)} named twice", key="proxies")
     notes = []
-    rows = table[flags(table, "feasible", default=True) & finite(table, [target])]
+    rows = feasible(table)
+    rows = rows[finite(rows, [spec.target])]
     usable = finite(rows, proxies)
     if not usable.all():
-        broken = [proxy for proxy in proxies if not finite(rows, [proxy]).all()]
         notes.append(
             f"{np.count_nonzero(~usable)} of {len(rows)} rows with an accuracy were left out: "
-            f"{', '.join(broken)} is not finite there."
+            f"{not_finite(rows, proxies)} is not finite there."
         )
     chosen: FitOn = "all"
     rows = distinct(rows[usable])
-    if fit_on == "pareto":
+    if spec.fit_on == "pareto":
         front = rows[flags(rows, "pareto", default=False)]
         if "pareto" not in table:
             notes.append("The table has no column 'pareto': fitted on all rows.")
@@ -175,73 +164,50 @@ def select_rows(
             rows, chosen = front, "pareto"
     if len(rows) < 2:
         raise EnsembleError(
-            f"an ensemble needs at least 2 distinct feasible architectures with a finite {target} "
-            f"and finite proxies ({', '.join(proxies)}); the table's {len(table)} rows hold "
-            f"{len(rows)}"
+            f"an ensemble needs at least 2 distinct feasible architectures with a finite "
+            f"{spec.target} and finite proxies ({', '.join(proxies)}); the table's {len(table)} "
+            f"rows hold {len(rows)}"
         )
-    accuracies = numbers(rows, target)
+    accuracies = numbers(rows, spec.target)
     if np.ptp(accuracies) == 0:
         raise EnsembleError(
-            f"all {len(rows)} architectures have the same {target}, {accuracies[0]:g}: there is "
-            "nothing to rank"
+            f"all {len(rows)} architectures have the same {spec.target}, {accuracies[0]:g}: there "
+            "is nothing to rank"
         )
     return rows, chosen, notes
 
 
 def usable_rows(table: pd.DataFrame, proxies: Sequence[str], target: str) -> pd.DataFrame:
     """Return the feasible rows with finite proxies and target, on a fresh index."""
-    feasible = flags(table, "feasible", default=True)
-    usable = feasible & finite(table, [target, *proxies])
+    rows, columns = feasible(table), [target, *proxies]
+    usable = finite(rows, columns)
     if not usable.any():
-        rows = table[feasible]
-        broken = [name for name in (target, *proxies) if not finite(rows, [name]).any()]
-        reason = f"; {', '.join(broken)} is finite in none" if broken else ""
+        empty = [name for name in columns if not finite(rows, [name]).any()]
         raise EnsembleError(
             f"none of the {len(rows)} feasible rows has a finite {target} and finite proxies"
-            f"{reason}"
+            + (f"; {', '.join(empty)} is finite in none" if empty else "")
         )
-    return table[usable].reset_index(drop=True)
-
-
-def bounds_of(accuracies: Floats) -> Bounds | None:
-    """Return 0 and 100 where all accuracies may be percentages, else None."""
-    return (0.0, 100.0) if np.all((accuracies >= 0) & (accuracies <= 100)) else None
-
-
-def clipped(values: Floats, bounds: Bounds | None) -> Floats:
-    """Return values within bounds, if there are any; NaN stays NaN."""
-    return values if bounds is None else np.clip(values, *bounds)
+    return rows[usable].reset_index(drop=True)
 
 
 def numbers(table: pd.DataFrame, column: str) -> Floats:
     """Return a column as floats, missing values as NaN."""
     require(table, [column])
     try:
-        values: Floats = pd.to_numeric(table[column]).to_numpy(dtype=np.float64, na_value=np.nan)
+        return pd.to_numeric(table[column]).to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise EnsembleError(
-            f"column {column!r} does not hold numbers: {error}", key=column
-        ) from None
-    return values
+        message = f"column {column!r} does not hold numbers: {error}"
+        raise EnsembleError(message, key=column) from None
 
 
 def require(table: pd.DataFrame, columns: Sequence[str]) -> None:
     """Check that the table has the columns."""
-    present = [str(column) for column in table.columns]
     for column in columns:
-        if column not in present:
-            raise lacking(f"the table has no column {column!r}", column, present)
+        if column not in table:
+            raise EnsembleError.unknown("column", column, map(str, table), key="table")
 
 
-def lacking(what: str, name: str, present: Sequence[str]) -> EnsembleError:
-    """Return the error for a name that is not among those that are there."""
-    close = nearest(name, present)
-    hint = f"did you mean {close!r}? " if close else ""
-    message = f"{what}; {hint}it has: {', '.join(present)}"
-    return EnsembleError(message, given=name, allowed=present, hint=close)
-
-
-def finite(table: pd.DataFrame, columns: Sequence[str]) -> npt.NDArray[np.bool_]:
+def finite(table: pd.DataFrame, columns: Sequence[str]) -> Flags:
     """Return which rows hold a finite number in each of the columns."""
     usable = np.ones(len(table), dtype=bool)
     for column in columns:
@@ -249,7 +215,12 @@ def finite(table: pd.DataFrame, columns: Sequence[str]) -> npt.NDArray[np.bool_]
     return usable
 
 
-def flags(table: pd.DataFrame, column: str, *, default: bool) -> npt.NDArray[np.bool_]:
+def not_finite(table: pd.DataFrame, columns: Sequence[str]) -> str:
+    """Name the columns that are not finite in every row."""
+    return ", ".join(column for column in columns if not finite(table, [column]).all())
+
+
+def flags(table: pd.DataFrame, column: str, *, default: bool) -> Flags:
     """Return a column of flags, a missing value as False, a missing column as `default`."""
     if column not in table:
         return np.full(len(table), default)
@@ -270,7 +241,22 @@ def distinct(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[np.sort(preferred[first])]
 
 
+def feasible(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that are not known to be infeasible."""
+    return table[flags(table, "feasible", default=True)]
+
+
 def feasible_architectures(table: pd.DataFrame) -> pd.DataFrame:
     """Return the first feasible row of each architecture; every row where none is named."""
-    table = table[flags(table, "feasible", default=True)]
+    table = feasible(table)
     return table.drop_duplicates("architecture") if "architecture" in table else table
+
+
+def bounds_of(accuracies: Floats) -> Bounds | None:
+    """Return 0 and 100 where all accuracies may be percentages, else None."""
+    return (0.0, 100.0) if np.all((accuracies >= 0) & (accuracies <= 100)) else None
+
+
+def clipped(values: Floats, bounds: Bounds | None) -> Floats:
+    """Return values within bounds, if there are any; NaN stays NaN."""
+    return values if bounds is None else np.clip(values, *bounds)

@@ -1,7 +1,7 @@
 """How well predictors rank what they were not fitted to, beside what they have to beat."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ from zc_search.ensemble.tables import (
     bounds_of,
     check_directions,
     clipped,
+    feasible_architectures,
+    function_keys,
     numbers,
     require,
 )
@@ -25,6 +27,9 @@ from zc_search.errors import EnsembleError
 from zc_search.evaluation import BASELINES, bootstrap_interval, kendall_tau, spearman, top_k_regret
 from zc_search.proxies.catalogue import Direction
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
+
+LEVEL = 0.9
+"""Share of cases that an interval of a figure is to hold."""
 
 DEFAULT_AGGREGATE: dict[str, Direction] = {
     "meco": "maximize",
@@ -45,9 +50,6 @@ CIFAR-10; other cells and data sets had no say.
 
 RECOMMENDED_PROXIES = tuple(proxy for proxy in DEFAULT_AGGREGATE if proxy not in FLOW_FEATURES)
 """Proxies worth scoring for an aggregate or an ensemble: what `DEFAULT_AGGREGATE` reads."""
-
-AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability", "az_complexity")
-"""The four parts that AZ-NAS aggregates."""
 
 
 def aggregate(
@@ -94,7 +96,48 @@ def aggregate(
     return pd.Series(total / len(proxies), index=table.index, name="aggregate")
 
 
-def best_single_proxy(rows: pd.DataFrame, proxies: Sequence[str], target: str) -> tuple[str, float]:
+def aggregate_ranking(
+    table: pd.DataFrame, proxies: Sequence[str], directions: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Rank the distinct feasible architectures of a table without any accuracy; see `aggregate`.
+
+    Args:
+        table: Trials or scores; of rows with one ``architecture`` the first counts.
+        proxies: Columns to combine.
+        directions: See `aggregate`.
+
+    Returns:
+        Best first, on the table's index: ``architecture`` where known, ``aggregate``, which is no
+        percentage, and ``predicted_rank``.
+
+    Raises:
+        EnsembleError: As for `aggregate`.
+    """
+    table = feasible_architectures(table)
+    return by_score(table, "aggregate", aggregate(table, proxies, directions))
+
+
+def by_score(table: pd.DataFrame, name: str, score: pd.Series) -> pd.DataFrame:
+    """Rank rows by a score of this name, the best first."""
+    ranked = table.filter(["architecture"]).assign(**{name: score}, predicted_rank=ranks(score))
+    return ranked.sort_values("predicted_rank", kind="stable", na_position="last")
+
+
+def ranks(values: pd.Series) -> pd.Series:
+    """Return ranks, 1 the best, tied ones sharing the smaller number."""
+    return values.rank(ascending=False, method="min").astype("Int64")
+
+
+class SingleProxy(BaseModel):
+    """The proxy whose order agreed best with the accuracies, and 1 or -1 for its way."""
+
+    model_config = RECORD
+
+    proxy: str
+    sign: float
+
+
+def best_single_proxy(rows: pd.DataFrame, proxies: Sequence[str], target: str) -> SingleProxy:
     """Return the proxy whose Kendall's tau with the target is largest, and that tau's sign.
 
     Both are read off `rows`, so that on other rows the proxy is judged held out. A proxy that is
@@ -102,37 +145,29 @@ def best_single_proxy(rows: pd.DataFrame, proxies: Sequence[str], target: str) -
     """
     accuracies = numbers(rows, target)
     taus = {proxy: kendall_tau(numbers(rows, proxy), accuracies) for proxy in proxies}
-    best = max(proxies, key=lambda proxy: abs(taus[proxy]) if np.isfinite(taus[proxy]) else -1.0)
-    return best, -1.0 if taus[best] < 0 else 1.0
+    best = max(proxies, key=lambda proxy: np.nan_to_num(abs(taus[proxy]), nan=-1.0))
+    return SingleProxy(proxy=best, sign=-1.0 if taus[best] < 0 else 1.0)
 
 
 def baselines(
-    rows: pd.DataFrame, judged: pd.DataFrame, population: pd.DataFrame, spec: EnsembleSpec
+    judged: pd.DataFrame,
+    population: pd.DataFrame,
+    single: SingleProxy | None,
+    proxies: Sequence[str],
+    directions: Mapping[str, str],
 ) -> dict[str, Floats]:
-    """Return the scores of rows to be judged by what stands beside an ensemble fitted to `rows`.
+    """Return the scores of rows to be judged by what stands beside an ensemble.
 
-    The rows choose the best single proxy; the aggregate ranks among the population, which holds
-    those to be judged, on a unique index.
+    The aggregate ranks among the population, which holds those to be judged, on a unique index.
     """
-    proxy, sign = best_single_proxy(rows, spec.proxies, spec.target)
-    ranks = aggregate(population, spec.proxies, spec.directions)
-    return {
-        "best single proxy": sign * numbers(judged, proxy),
-        "aggregate": ranks.loc[judged.index].to_numpy(),
-        **{cost: numbers(judged, cost) for cost in BASELINES if cost in population},
-    }
-
-
-LEVEL = 0.9
-"""Share of cases that an interval of a figure is to hold."""
+    scores = {"best single proxy": single.sign * numbers(judged, single.proxy)} if single else {}
+    scores["aggregate"] = aggregate(population, proxies, directions).loc[judged.index].to_numpy()
+    return scores | {cost: numbers(judged, cost) for cost in BASELINES if cost in population}
 
 
 def metrics(top_k: int) -> dict[str, Callable[[Floats, Floats], float]]:
     """Return the figures that predictors are judged by, of a score and the true accuracy."""
-
-    def regret(score: Floats, true: Floats) -> float:
-        return top_k_regret(score, true, top_k)
-
+    regret = partial(top_k_regret, k=top_k)
     return {"kendall_tau": kendall_tau, "spearman": spearman, "top_k_regret": regret}
 
 
@@ -191,17 +226,6 @@ def judge_scores(
     return tuple(records)
 
 
-class CrossValidation(NamedTuple):
-    """A record for each predictor, and of held-out rows true minus predicted, and predictions.
-
-    The predictions are those of the first repeat; all in percent.
-    """
-
-    quality: tuple[HeldOut, ...]
-    residuals: Floats
-    predictions: Floats
-
-
 def folds_of(spec: EnsembleSpec, rows: int) -> int:
     """Return the folds that there can be, fewer than asked for where rows are few."""
     return min(spec.folds, rows // ROWS_IN_A_FOLD)
@@ -209,18 +233,21 @@ def folds_of(spec: EnsembleSpec, rows: int) -> int:
 
 def cross_validate(
     rows: pd.DataFrame, population: pd.DataFrame, spec: EnsembleSpec
-) -> CrossValidation | None:
+) -> tuple[tuple[HeldOut, ...], Floats, dict[str, float]]:
     """Judge the ensemble and its baselines on the same held-out folds.
+
+    Returns a record a predictor; of held-out rows true minus predicted; and by function key what
+    was predicted in the first repeat, all in percent; all empty if not even two folds of three rows
+    can be made.
 
     Every fold refits everything: features, model, and the choice of the best single proxy; where
     nothing can be fitted, as every feature is constant, the mean is predicted. Figures are taken
     within a fold, because scores of two fits share no scale, and averaged. The regret looks at
-    the first tenth of a fold, one architecture at least. None if not even two folds of three rows
-    can be made.
+    the first tenth of a fold, one architecture at least.
     """
     folds = folds_of(spec, len(rows))
     if folds < 2:
-        return None
+        return (), np.empty(0), {}
     top_k = max(1, len(rows) // folds // 10)
     bounds = bounds_of(numbers(rows, spec.target))
     figures: dict[str, list[list[float]]] = {}
@@ -237,8 +264,9 @@ def cross_validate(
         residuals.append(true - predicted)
         first = np.isnan(predictions[held_out])
         predictions[held_out[first]] = predicted[first]
-        scores = {"ensemble": score, **baselines(train, test, population, spec)}
-        for name, x in scores.items():
+        single = best_single_proxy(train, spec.proxies, spec.target)
+        beside = baselines(test, population, single, spec.proxies, spec.directions)
+        for name, x in {"ensemble": score, **beside}.items():
             taken = [metric(x, true) for metric in metrics(top_k).values()]
             figures.setdefault(name, []).append(taken)
     judged = f"held out: {folds}-fold cross-validation, {spec.repeats} times"
@@ -248,7 +276,8 @@ def cross_validate(
         for metric_name, column in zip(metrics(top_k), np.array(values).T, strict=True):
             record |= _mean_figure(metric_name, column, 1 / (folds - 1))
         quality.append(_record(name, judged, len(rows), record, top_k))
-    return CrossValidation(tuple(quality), np.concatenate(residuals), predictions)
+    by_function = dict(zip(function_keys(rows).tolist(), predictions.tolist(), strict=True))
+    return tuple(quality), np.concatenate(residuals), by_function
 
 
 def resampled_interval(values: Floats, test_share: float) -> tuple[float, float, float]:
@@ -258,8 +287,7 @@ def resampled_interval(values: Floats, test_share: float) -> tuple[float, float,
     multiplied by ``1 + J · n_test / n_train`` (Nadeau and Bengio 2003, Inference for the
     generalization error, section 3, the corrected resampled t). `test_share` is n_test / n_train.
     """
-    count = len(values)
-    mean = float(values.mean())
+    count, mean = len(values), float(values.mean())
     error = float(values.std(ddof=1)) * np.sqrt(1 / count + test_share)
     reach = float(student.ppf((1 + LEVEL) / 2, count - 1)) * error
     return mean, mean - reach, mean + reach
