@@ -1,9 +1,8 @@
 """Scores that outlive a search: one small file an architecture, addressed by all they depend on.
 
-The address is a digest of the architecture, the batch, the networks' size and initialisation, and
-of the versions of networks, measurements and torch, so that no entry is ever out of date. Each
-file is written under another name and renamed, so that many may write at once, on a network's file
-system too; two who write the same entry at the same time cost a computation, and nothing else.
+The address is a digest of the architecture, the batch, the networks and the versions of what
+computes, so that no entry is ever out of date. Files are written under another name and renamed:
+two who write the same entry at the same time cost a computation, and nothing else.
 """
 
 import json
@@ -52,11 +51,9 @@ class ScoreCache:
         An entry that is damaged is reported and counts as missing, so it is computed again.
         """
         path = self._path(conditions)
-        with self._warning(f"{path} cannot be read"):
+        with self._warning(f"{path} cannot be read"), suppress(FileNotFoundError):
             try:
                 return _values(path)
-            except FileNotFoundError:
-                pass
             except ValueError as error:
                 logger.warning("%s; what it held is computed again", error)
         return {}
@@ -97,11 +94,8 @@ class ScoreCache:
         return removed
 
     def _files(self) -> Iterator[Path]:
-        return (
-            path
-            for path in self.folder.glob("[0-9a-f][0-9a-f]/*.json")
-            if _KEY.fullmatch(path.stem) and path.stem.startswith(path.parent.name)
-        )
+        found = self.folder.glob("[0-9a-f][0-9a-f]/*.json")
+        return (p for p in found if _KEY.fullmatch(p.stem) and p.stem.startswith(p.parent.name))
 
     def _path(self, conditions: Mapping[str, object]) -> Path:
         key = _digest(_text(conditions))

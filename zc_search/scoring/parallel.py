@@ -18,8 +18,6 @@ from zc_search.spaces import AnyArchitecture
 WORKER_DIED = "the worker process died with it, twice"
 """The reason for a value that is missing because its worker was killed."""
 
-_LIMIT = "which is proxies.timeout"
-
 Group = tuple[AnyArchitecture, ...]
 """Architectures of one function, whose passes are shared."""
 
@@ -29,7 +27,7 @@ Submit = Callable[[Group, Scores | None], Future[list[Scores]]]
 
 def too_long(seconds: float) -> str:
     """Return the reason for a value that is missing because of ``proxies.timeout``."""
-    return f"no value within {seconds:g} s, {_LIMIT}"
+    return f"no value within {seconds:g} s, which is proxies.timeout"
 
 
 def worker_died(reason: str) -> bool:
@@ -39,7 +37,7 @@ def worker_died(reason: str) -> bool:
 
 def worth_another_try(reason: str) -> bool:
     """Tell whether a value is missing for a reason that need not be there the next time."""
-    return worker_died(reason) or reason.endswith(_LIMIT)
+    return worker_died(reason) or reason.endswith("which is proxies.timeout")
 
 
 @contextmanager

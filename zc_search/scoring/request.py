@@ -22,14 +22,8 @@ _DRAWS = 50  # for each architecture wanted
 
 def open_images(data: Data) -> ImageSet:
     """Read all images that a section ``data`` names."""
-    return read_images(
-        data.source,
-        data.path,
-        max_unreadable=data.max_unreadable,
-        resolution=data.resolution,
-        color=data.color,
-        fit=data.fit,
-    )
+    how = data.model_dump(include={"max_unreadable", "resolution", "color", "fit"})
+    return read_images(data.source, data.path, **how)
 
 
 def batch_and_task(
@@ -63,8 +57,7 @@ def with_proxies(config: Config, names: Sequence[str]) -> Config:
 
 def sample_space(space: AnySpace, count: int, seed: int) -> list[AnyArchitecture]:
     """Draw distinct architectures uniformly; a larger sample of one seed contains a smaller one."""
-    everything = whole_space(space)
-    if everything is None:
+    if (everything := whole_space(space)) is None:
         return _drawn(space, count, np.random.default_rng(seed))
     if not 1 <= count <= len(everything):
         raise ScoresError(f"a sample of {count:,}: the space has {len(everything):,} architectures")
@@ -85,10 +78,8 @@ def _drawn(space: AnySpace, count: int, rng: np.random.Generator) -> list[AnyArc
         found.setdefault(drawn.function_key, drawn.representative())
         if len(found) == count:
             return list(found.values())
-    raise ScoresError(
-        f"a sample of {count:,}: {len(found):,} different architectures were found in "
-        f"{_DRAWS * count:,} draws; take fewer"
-    )
+    few = f"{len(found):,} different architectures were found in {_DRAWS * count:,} draws"
+    raise ScoresError(f"a sample of {count:,}: {few}; take fewer")
 
 
 def read_architectures(path: Path) -> list[AnyArchitecture]:
@@ -101,9 +92,8 @@ def read_architectures(path: Path) -> list[AnyArchitecture]:
         if path.suffix == ".csv":
             table, first = pd.read_csv(path, dtype=str), 2
             if "architecture" not in table:
-                raise ArchitectureError(
-                    f"{path} has no column 'architecture'; it has {', '.join(table.columns)}"
-                )
+                has = ", ".join(table.columns)
+                raise ArchitectureError(f"{path} has no column 'architecture'; it has {has}")
             lines = table["architecture"].fillna("").tolist()
         else:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -118,7 +108,6 @@ def read_architectures(path: Path) -> list[AnyArchitecture]:
             except ArchitectureError as error:
                 raise ArchitectureError(f"{path}, line {number}: {error}") from error
     if not architectures:
-        raise ArchitectureError(
-            f"{path} names no architecture; one a line, such as {Architecture.from_index(0)}"
-        )
+        such = f"one a line, such as {Architecture.from_index(0)}"
+        raise ArchitectureError(f"{path} names no architecture; {such}")
     return architectures

@@ -68,11 +68,8 @@ class Scorer:
         for key, count in counts.items():
             if count is not None and count < 1:
                 raise ProxyError(f"{key}: {count} is given; at least 1 is needed", key=key)
-        if batch.images.shape[1] != task.channels:
-            raise DataError(
-                f"the networks take {task.channels} channels, the images have "
-                f"{batch.images.shape[1]}"
-            )
+        if (found := batch.images.shape[1]) != task.channels:
+            raise DataError(f"the networks take {task.channels} channels, the images have {found}")
         if (largest := int(batch.labels.max())) >= task.classes:
             raise DataError(
                 f"the batch has label {largest}, but {task.name} has only {task.classes} classes"
@@ -107,17 +104,9 @@ class Scorer:
         cache: ScoreCache | None = None,
     ) -> Self:
         """Return a scorer with a configuration's networks, seeds and device."""
-        return cls(
-            proxies,
-            batch,
-            dataset=task,
-            channels=config.space.channels,
-            cells=config.space.cells,
-            repeats=config.proxies.repeats,
-            seed=config.proxies.seed,
-            device=config.proxies.device,
-            cache=cache,
-        )
+        space = config.space.model_dump(include={"channels", "cells"})
+        how = config.proxies.model_dump(include={"repeats", "seed", "device"})
+        return cls(proxies, batch, dataset=task, **space, **how, cache=cache)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": {}, "batch": self.batch.to(torch.device("cpu"))}
@@ -205,12 +194,9 @@ def torch_device(name: str) -> torch.device:
         allowed = ("auto", "cpu", "cuda", "cuda:N")
         raise ProxyError.unknown("device", name, allowed, key="proxies.device")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ProxyError(
-            f"proxies.device: {name!r} is not there, torch {torch.__version__} sees "
-            f"{torch.cuda.device_count()} GPUs; use 'cpu' or 'auto'",
-            key="proxies.device",
-            given=name,
-        )
+        seen = f"torch {torch.__version__} sees {torch.cuda.device_count()} GPUs"
+        message = f"proxies.device: {name!r} is not there, {seen}; use 'cpu' or 'auto'"
+        raise ProxyError(message, key="proxies.device", given=name)
     return device
 
 
@@ -266,9 +252,8 @@ def _scalar(value: object, device: torch.device) -> Tensor:
     """Return a proxy's value as a float64 tensor without dimensions."""
     if isinstance(value, Tensor):
         if value.numel() != 1 or value.is_complex() or value.dtype == torch.bool:
-            raise TypeError(
-                f"returned a tensor {value.dtype} of shape {tuple(value.shape)}, not a number"
-            )
+            kind = f"{value.dtype} of shape {tuple(value.shape)}"
+            raise TypeError(f"returned a tensor {kind}, not a number")
         return value.detach().to(device, torch.float64).reshape(())
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"returned {type(value).__name__} {value!r}, not a number")
@@ -310,13 +295,9 @@ def score_network(
     chosen = resolve_proxies(_listed(proxies))
     kinds = {p.dtype for p in module.parameters() if p.is_floating_point()}
     if other := kinds - {torch.float32}:
-        raise ProxyError(
-            f"the network has parameters of {min(map(str, other))}; Allowed: torch.float32, as the "
-            "images are: copy.deepcopy(network).float()"
-        )
-    probe = make_probe(module, batch, chosen)
-    values, _ = evaluate_proxies(chosen, probe, strict=True)
-    return values
+        message = f"the network has parameters of {min(map(str, other))}; Allowed: torch.float32"
+        raise ProxyError(f"{message}, as the images are: copy.deepcopy(network).float()")
+    return evaluate_proxies(chosen, make_probe(module, batch, chosen), strict=True)[0]
 
 
 def score_architectures(
@@ -353,9 +334,7 @@ def score_architectures(
         finite stands in ``attrs["failures"]``, by architecture and proxy.
 
     Raises:
-        ArchitectureError: A string that is no architecture.
-        DataError: Unknown source or data set, or unusable images.
-        ProxyError: An unknown proxy.
+        ZcSearchError: An unknown architecture, proxy, source or data set, or unusable images.
     """
     chosen = resolve_proxies(_listed(proxies))
     architectures = [read_architecture(a) if isinstance(a, str) else a for a in archs]
@@ -364,22 +343,13 @@ def score_architectures(
         batch = load_batch(data, dataset=name, batch_size=batch_size, seed=seed, path=path)
     else:
         batch = Batch.from_tensors(*data)
-    scorer = Scorer(
-        chosen,
-        batch,
-        dataset=dataset,
-        channels=channels,
-        cells=cells,
-        repeats=repeats,
-        seed=seed,
-        device=device,
-    )
-    scores = [scorer.score(architecture) for architecture in architectures]
+    network: dict[str, Any] = {"dataset": dataset, "channels": channels, "cells": cells}
+    scorer = Scorer(chosen, batch, **network, repeats=repeats, seed=seed, device=device)
+    scores = [*map(scorer.score, architectures)]
     index = pd.Index([str(a) for a in architectures], name="architecture", dtype="str")
     names = [p.name for p in chosen]
     table = pd.DataFrame([s.values for s in scores], index=index, columns=names, dtype="float64")
-    failures = {str(s.architecture): dict(s.failures) for s in scores if s.failures}
-    if failures:
+    if failures := {str(s.architecture): dict(s.failures) for s in scores if s.failures}:
         table.attrs["failures"] = failures
         logger.warning("%d architectures lack a value; see table.attrs['failures']", len(failures))
     return table

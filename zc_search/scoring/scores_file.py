@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -54,8 +56,7 @@ def parts_of(path: Path) -> Path:
 def read_part(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """Read a scores file or a part of one, which an error calls `path`.
 
-    The table has the columns ``architecture``, ``function_key``, ``failures`` (string),
-    ``seconds`` and a column a proxy (float64).
+    The table has the columns `_COLUMNS` and one a proxy; `TEXTS` are strings, the others float64.
     """
     try:
         return _read(source, path)
@@ -84,11 +85,8 @@ def _read(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, Any]]
             "proxies, images and seeds it holds",
             given=str(path),
         )
-    arrays = {
-        name: table[name].cast(pa.string() if name in TEXTS else pa.float64())
-        for name in table.column_names
-        if name in wanted
-    }
+    kinds = {name: pa.string() if name in TEXTS else pa.float64() for name in table.column_names}
+    arrays = {name: table[name].cast(kind) for name, kind in kinds.items() if name in wanted}
     checked = pa.table(arrays, metadata=table.schema.metadata)
     checked.validate(full=True)
     for name in ("architecture", "function_key"):
@@ -111,13 +109,8 @@ COSTLY = (*BASELINES, "latency")
 """Proxies that are minimised as objectives although more of them promises accuracy."""
 
 COMPARED = (
-    "space.channels",
-    "space.cells",
-    "data.source",
-    "data.batch_size",
-    "data.seed",
-    "proxies.repeats",
-    "proxies.seed",
+    *("space.channels", "space.cells", "data.source", "data.batch_size", "data.seed"),
+    *("proxies.repeats", "proxies.seed"),
 )
 """Settings that proxies' values depend on, whatever the data set."""
 
@@ -134,11 +127,8 @@ def accuracy_directions(announced: Mapping[str, str]) -> dict[str, str]:
 
 def settings_of(config: Config) -> dict[str, Any]:
     """Return what proxies' values depend on, by dotted key."""
-    settings: dict[str, Any] = {"space.name": config.space.name, "space.dataset": config.dataset}
-    for key in COMPARED:
-        section, _, name = key.partition(".")
-        settings[key] = getattr(getattr(config, section), name)
-    return settings
+    compared = {key: attrgetter(key)(config) for key in COMPARED}
+    return {"space.name": config.space.name, "space.dataset": config.dataset, **compared}
 
 
 def same_dataset(one: str, other: str) -> bool:
@@ -149,18 +139,11 @@ def same_dataset(one: str, other: str) -> bool:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the values of proxies depend on.
+    """What the values of proxies depend on; values are comparable where definitions agree."""
 
-    Attributes:
-        name: What to call them: ``ensemble``, or the name of a file or run.
-        settings: By dotted key; see `settings_of`.
-        definitions: By proxy, a text that is the same where values are comparable; None where it
-            is not known.
-    """
-
-    name: str
-    settings: Mapping[str, Any]
-    definitions: Mapping[str, str] | None = None
+    name: str  # ``ensemble``, or the name of a file or run
+    settings: Mapping[str, Any]  # see `settings_of`
+    definitions: Mapping[str, str] | None = None  # by proxy; None where they are not known
 
     def differences(self, other: "Provenance", proxies: Sequence[str]) -> list[str]:
         """Compare what is fitted to with other scores, a sentence for each difference.
@@ -169,13 +152,12 @@ class Provenance:
         definition of a proxy is an error.
         """
         notes = self._undefined(other, proxies)
-        pairs = {
-            key: (self.settings.get(key), other.settings.get(key))
-            for key in ("space.name", "space.dataset", *COMPARED)
-        }
-        differing = {
-            key: pair for key, pair in pairs.items() if None not in pair and not _agree(key, *pair)
-        }
+        differing = {}
+        for key in ("space.name", "space.dataset", *COMPARED):
+            then, now = self.settings.get(key), other.settings.get(key)
+            alike = key == "space.dataset" and same_dataset(str(then), str(now))
+            if None not in (then, now) and then != now and not alike:
+                differing[key] = then, now
         if space := differing.pop("space.name", None):
             notes.append(
                 f"Another search space: fitted to architectures of {space[0]}, and those of "
@@ -194,8 +176,9 @@ class Provenance:
 
     def _undefined(self, other: "Provenance", proxies: Sequence[str]) -> list[str]:
         fitted, now = self.definitions or {}, other.definitions or {}
+        unchecked = [proxy for proxy in proxies if proxy not in fitted or proxy not in now]
         for proxy in proxies:
-            if proxy in fitted and proxy in now and fitted[proxy] != now[proxy]:
+            if proxy not in unchecked and fitted[proxy] != now[proxy]:
                 raise EnsembleError(
                     f"proxy {proxy!r} is not the one that was fitted to: its definition was "
                     f"{fitted[proxy]!r}, and is {now[proxy]!r} now; score the architectures as "
@@ -204,10 +187,9 @@ class Provenance:
                     given=now[proxy],
                     allowed=(fitted[proxy],),
                 )
-        unchecked = [p for p in proxies if p not in fitted or p not in now]
         if not unchecked:
             return []
-        silent = f"{self.name} does" if any(p not in fitted for p in unchecked) else "scores do"
+        silent = f"{self.name} does" if set(unchecked) - set(fitted) else "scores do"
         return [
             f"The {silent} not say how {', '.join(unchecked)} "
             f"{'is' if len(unchecked) == 1 else 'are'} defined, so it could not be checked that "
@@ -219,24 +201,17 @@ class Provenance:
 class ScoresTable:
     """Scores of architectures, and what is known of them.
 
-    Attributes:
-        path: The run's folder or the file.
-        table: One row an architecture or trial: ``architecture``, ``function_key``, ``feasible``,
-            a column a proxy; of a run also ``pareto`` and the benchmark's figures.
-        proxies: Columns of proxies.
-        directions: Which way a proxy points at accuracy; see `accuracy_directions`.
-        config: Of the run or the sweep; the defaults for a table that says nothing of itself.
-        settings: What the proxies' values depend on; see `settings_of`.
-        definitions: See `Provenance`.
+    The table has a row an architecture or trial: ``architecture``, ``function_key``, ``feasible``,
+    a column a proxy; of a run also ``pareto`` and the benchmark's figures.
     """
 
-    path: Path
+    path: Path  # the run's folder or the file
     table: pd.DataFrame
-    proxies: tuple[str, ...]
-    directions: Mapping[str, str]
-    config: Config
-    settings: Mapping[str, Any]
-    definitions: Mapping[str, str] | None = None
+    proxies: tuple[str, ...]  # columns
+    directions: Mapping[str, str]  # see `accuracy_directions`
+    config: Config  # the defaults for a table that says nothing of itself
+    settings: Mapping[str, Any]  # see `settings_of`
+    definitions: Mapping[str, str] | None = None  # see `Provenance`
 
     @property
     def dataset(self) -> str:
@@ -275,12 +250,7 @@ class ScoresTable:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a run's folder, a file of `zc-search score`, or a CSV or JSON table.
-
-        Raises:
-            ScoresError: There is nothing at `path`, or something else.
-            ConfigError: Its settings are those of another version.
-        """
+        """Read a run's folder, a file of `zc-search score`, or a CSV or JSON table."""
         path = Path(path)
         if path.is_dir():
             return cls._read_run(path)
@@ -294,9 +264,8 @@ class ScoresTable:
         # A cell whose output is always zero has no key, and nothing to score.
         frame["feasible"] = frame["function_key"] != ""
         settings = {"space.name": config.space.name} | said["settings"]
-        directions = accuracy_directions(said["proxies"])
-        proxies = tuple(said["proxies"])
-        return cls(path, frame, proxies, directions, config, settings, said.get("definitions"))
+        directions, names = accuracy_directions(said["proxies"]), tuple(said["proxies"])
+        return cls(path, frame, names, directions, config, settings, said.get("definitions"))
 
     @classmethod
     def _read_run(cls, folder: Path) -> Self:
@@ -314,19 +283,17 @@ class ScoresTable:
         if missing := {"architecture", "function_key"} - set(table):
             raise ScoresError(f"{folder / 'trials.csv'} has no column {min(missing)!r}")
         table["function_key"] = table["function_key"].fillna("")  # that of the zero function
-        try:
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            manifest = None
-        told = manifest if isinstance(manifest, dict) else {}
+        told = None
+        with suppress(OSError, ValueError):
+            told = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         directions, fingerprints, definitions = (
-            found if isinstance(found := told.get(key), dict) else {}
+            told[key] if isinstance(told, dict) and isinstance(told.get(key), dict) else {}
             for key in ("directions", "fingerprints", "definitions")
         )
         known = {o.name: str(o.direction) for o in config.objectives} | directions
         announced = {name: known.get(name, "") for name in config.proxies_to_compute}
-        fingerprint = fingerprints.get("batch")
-        return cls.of_trials(config, folder, table, announced, definitions or None, fingerprint)
+        batch = fingerprints.get("batch")
+        return cls.of_trials(config, folder, table, announced, definitions or None, batch)
 
     @classmethod
     def _read_plain(cls, path: Path) -> Self:
@@ -335,13 +302,13 @@ class ScoresTable:
             table = (
                 _read_csv(path) if path.suffix == ".csv" else pd.read_json(path, precise_float=True)
             )
-            architectures = [read_architecture(str(text)) for text in table["architecture"]]
+            keys = [read_architecture(str(text)).function_key for text in table["architecture"]]
         except (KeyError, OSError, ValueError) as error:
             raise ScoresError(
                 f"{path} is no table with a column 'architecture' ({error})", given=str(path)
             ) from error
         if "function_key" not in table:
-            table["function_key"] = [architecture.function_key for architecture in architectures]
+            table["function_key"] = keys
         if "feasible" not in table:
             table["feasible"] = table["function_key"].fillna("") != ""
         columns = table.select_dtypes("number").columns
@@ -357,10 +324,6 @@ def _read_csv(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, engine="python")
     except (OSError, ValueError) as error:
         raise ScoresError(f"{path} cannot be read: {error}", given=str(path)) from error
-
-
-def _agree(key: str, one: Any, other: Any) -> bool:
-    return same_dataset(str(one), str(other)) if key == "space.dataset" else bool(one == other)
 
 
 def _missing(path: Path, what: str) -> str:

@@ -23,17 +23,8 @@ from zc_search.config import Config, config_to_toml, public
 from zc_search.errors import ScoresError
 from zc_search.scoring.parallel import worth_another_try
 from zc_search.scoring.scorer import Scorer, Scores
-from zc_search.scoring.scores_file import (
-    KEY,
-    TEXTS,
-    parts_of,
-    read_part,
-    settings_of,
-    to_frame,
-)
+from zc_search.scoring.scores_file import KEY, TEXTS, parts_of, read_part, settings_of, to_frame
 from zc_search.spaces import read_architecture
-
-_PACKAGES = ("zc-search", "torch", "numpy")
 
 
 class ScoresWarning(UserWarning):
@@ -58,11 +49,8 @@ class Store:
             try:
                 lock = lock_beside(self._path).acquire(timeout=0)
             except Timeout as error:
-                raise ScoresError(
-                    f"another process is writing {name!r}; wait for it, or name another file",
-                    key="out",
-                    given=name,
-                ) from error
+                message = f"another process is writing {name!r}; wait for it, or name another file"
+                raise ScoresError(message, key="out", given=name) from error
         with lock:
             yield
 
@@ -80,8 +68,8 @@ class Store:
                 tables.append(self._mine(BytesIO(data), part))
             else:
                 part.unlink()
-                said = f"{part} is damaged; what it held is computed again"
-                warnings.warn(said, ScoresWarning, stacklevel=3)
+                message = f"{part} is damaged; what it held is computed again"
+                warnings.warn(message, ScoresWarning, stacklevel=3)
         frame = to_frame(pa.concat_tables([table.select(empty.column_names) for table in tables]))
         return frame.loc[~frame.index.duplicated(keep="last")]
 
@@ -109,10 +97,8 @@ class Store:
         except ScoresError as error:
             raise ScoresError(f"{error}; move it out of the way to compute it anew") from error
         if lines := changes(said["settings"], self._said["settings"]):
-            raise ScoresError(
-                "\n  ".join((f"{path} holds scores of other settings:", *lines))
-                + "\nTake those again, or name another file with --out"
-            )
+            listed = "\n  ".join((f"{path} holds scores of other settings:", *lines))
+            raise ScoresError(f"{listed}\nTake those again, or name another file with --out")
         return table
 
     def _part_files(self) -> list[Path]:
@@ -133,7 +119,7 @@ def about(config: Config, scorer: Scorer) -> dict[str, Any]:
 
     ``settings`` must agree for two sets of scores to share a file.
     """
-    versions = {"python": platform.python_version()} | {p: version(p) for p in _PACKAGES}
+    versions = {p: version(p) for p in ("zc-search", "torch", "numpy")}
     settings = settings_of(config) | {
         "proxies": sorted(p.name for p in scorer.proxies),
         "data.fingerprint": scorer.batch.fingerprint,
@@ -145,7 +131,7 @@ def about(config: Config, scorer: Scorer) -> dict[str, Any]:
         "proxies": {p.name: p.direction for p in scorer.proxies},
         "definitions": {p.name: p.definition for p in scorer.proxies},
         "seeds": {"data": config.data.seed, "weights": config.proxies.seed},
-        "versions": versions,
+        "versions": {"python": platform.python_version(), **versions},
         "config": config_to_toml(public(config)),
     }
 
@@ -182,12 +168,11 @@ def to_table(scores: Sequence[Scores], said: Mapping[str, Any]) -> pa.Table:
 
 def _arrow(columns: Any, said: Mapping[str, Any]) -> pa.Table:
     """Build a table of named columns; NaN stays NaN, which pandas would turn into null."""
+    kinds = {name: pa.string() if name in TEXTS else pa.float64() for name in columns}
     table = pa.table(
         {
-            name: pa.array(list(values), pa.string(), from_pandas=True)
-            if name in TEXTS
-            else pa.array(list(values), pa.float64(), from_pandas=False)
-            for name, values in columns.items()
+            name: pa.array(list(columns[name]), kind, from_pandas=name in TEXTS)
+            for name, kind in kinds.items()
         }
     )
     # So that pandas.read_parquet finds the index too.

@@ -84,14 +84,13 @@ def score_space(
 ) -> pd.DataFrame:
     """Score architectures into a Parquet file, or go on where an earlier call was cut off.
 
-    Architectures with one `Architecture.function_key` share the passes of all proxies but those
-    that count dead edges. Scores are saved beside the file as they come and merged into it at the
-    end, so a call that is killed loses what the last `save_every` seconds gave. Values do not
-    depend on the number of workers, as each of them uses one thread.
+    Architectures of one function share the passes of all proxies but those that count dead edges.
+    Scores are saved beside the file as they come and merged into it at the end, so a call that is
+    killed loses what the last `save_every` seconds gave. Values do not depend on the number of
+    workers, as each of them uses one thread.
 
     A proxy that takes longer than ``proxies.timeout``, or with which its process dies twice, has
-    no value for that architecture and for others of its function; the other proxies have theirs.
-    The next call tries it again.
+    no value for that architecture and for others of its function; the next call tries it again.
 
     Args:
         architectures: Architectures or their strings.
@@ -109,11 +108,10 @@ def score_space(
         shared passes), and ``failures``, where a value is not finite: JSON, proxy to reason.
 
     Raises:
-        ArchitectureError: A string that is no architecture.
         ScoresError: The file cannot be written, is damaged, or has other settings; several
             architectures in succession killed their workers; the executor is gone, or cannot
             keep ``proxies.timeout``.
-        ZcSearchError: Something in the configuration cannot be had.
+        ZcSearchError: An architecture or something in the configuration cannot be had.
 
     Warns:
         ScoresWarning: A part of an earlier call is damaged; it is computed again.
@@ -121,11 +119,9 @@ def score_space(
     if workers is not None and workers < 1:
         raise ScoresError(f"workers={workers!r} must be at least 1", key="workers", given=workers)
     if executor is not None and config.proxies.timeout is not None:
-        raise ScoresError(
-            "proxies.timeout: workers of an executor, as of Dask, cannot be held to a time limit",
-            key="proxies.timeout",
-            given=config.proxies.timeout,
-        )
+        message = "workers of an executor, as of Dask, cannot be held to a time limit"
+        key = "proxies.timeout"
+        raise ScoresError(f"{key}: {message}", key=key, given=config.proxies.timeout)
     wanted = {str(a): read_architecture(a) if isinstance(a, str) else a for a in architectures}
     scorer = sweep_scorer(config)
     store = Store(Path(out), about(config, scorer))
@@ -145,10 +141,7 @@ def score_space(
                 _run(results, sum(job.work for job in jobs), store, begun, save_every, on_progress)
         table = store.finish()
     if lost := len(wanted.keys() - set(table.index)):
-        raise ScoresError(
-            f"{lost} scores were damaged on their way to {str(out)!r} and back; the same command "
-            "computes them again"
-        )
+        raise ScoresError(f"{lost} scores were damaged in {str(out)!r}; the same command goes on")
     return table.loc[list(wanted)]
 
 

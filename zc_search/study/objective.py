@@ -49,11 +49,11 @@ def violations(constraints: Constraints, proxies: Mapping[str, float]) -> dict[s
     At or below 0 it is kept; where the cost is not known it is 1. Shares, so that those of
     several constraints can be added up, as NSGA-II does.
     """
-    beyond = {}
-    for proxy, (name, limit) in constraints.limits.items():
-        cost = proxies.get(proxy, math.nan)
-        beyond[name] = cost / limit - 1 if math.isfinite(cost) else 1.0
-    return beyond
+    beyond = {
+        name: proxies.get(proxy, math.nan) / limit - 1
+        for proxy, (name, limit) in constraints.limits.items()
+    }
+    return {name: share if math.isfinite(share) else 1.0 for name, share in beyond.items()}
 
 
 def broken(constraints: Constraints, proxies: Mapping[str, float]) -> str | None:
@@ -148,10 +148,8 @@ class Objective:
         benchmark: What training gave; by default what `config` names is opened.
 
     Attributes:
-        config: The search's.
         space: Where architectures come from.
-        proxies: What is computed.
-        scorer: Computes it.
+        proxies, scorer: What is computed, and what computes it.
         benchmark: Says what training gave; None without one.
         ensembles: Those whose predictions are objectives, by objective.
         about_images: What there is to say of the images, a few words each.
@@ -183,16 +181,14 @@ class Objective:
     @property
     def metric_names(self) -> list[str]:
         """The names of the values, for `Study.set_metric_names`."""
-        if self.config.study.sum_objectives:
-            return ["weighted_sum"]
-        return [objective.name for objective in self.config.active_objectives]
+        names = [objective.name for objective in self.config.active_objectives]
+        return ["weighted_sum"] if self.config.study.sum_objectives else names
 
     @property
     def directions(self) -> list[Direction]:
         """The directions of the values, for `optuna.create_study`."""
-        if self.config.study.sum_objectives:
-            return ["maximize"]
-        return [objective.direction for objective in self.config.active_objectives]
+        directions = [objective.direction for objective in self.config.active_objectives]
+        return ["maximize"] if self.config.study.sum_objectives else directions
 
     @property
     def definitions(self) -> dict[str, str]:
@@ -218,13 +214,11 @@ class Objective:
     def __call__(self, trial: Trial) -> list[float]:
         """Score an architecture of Optuna's choice, record it, and return its values.
 
-        Raises:
-            TrialPruned: It has no finite values; the record says why.
+        Raises `optuna.TrialPruned` for one without finite values; the record says why.
         """
         self.catch_up(trial.study)
         architecture = self.suggest(trial)
-        feasible = architecture.infeasible is None
-        scores = self.scorer.score(architecture) if feasible else None
+        scores = None if architecture.infeasible else self.scorer.score(architecture)
         record, values = self.store(trial, self.record(trial, architecture, scores))
         if values is None:
             raise optuna.TrialPruned(record.infeasible)
@@ -245,9 +239,8 @@ class Objective:
         benchmark = self.benchmark
         known = benchmark and (architecture.infeasible is None or architecture in benchmark)
         figures = dict(benchmark.query(architecture)) if benchmark and known else {}
-        spent = {"benchmark": time.perf_counter() - start}
-        if scores:
-            spent = {"proxies": scores.seconds, **spent}
+        spent = {"proxies": scores.seconds} if scores else {}
+        spent["benchmark"] = time.perf_counter() - start
         stored = TrialRecord.of(trial)  # cut off while it was told
         record = TrialRecord(
             architecture=architecture.to_string(),
@@ -270,26 +263,20 @@ class Objective:
         """
         known: Mapping[str, float] = {**record.benchmark, **record.proxies}
         objectives = self.config.active_objectives
-        values = [known.get(objective.name, math.nan) for objective in objectives]
-        if not self.config.study.sum_objectives:
-            return values
-        pairs = zip(objectives, values, strict=True)
-        return [sum(objective.sign * objective.scale * value for objective, value in pairs)]
+        if self.config.study.sum_objectives:
+            return [sum(o.sign * o.scale * known.get(o.name, math.nan) for o in objectives)]
+        return [known.get(objective.name, math.nan) for objective in objectives]
 
     def store(self, trial: Trial, record: TrialRecord) -> tuple[TrialRecord, list[float] | None]:
-        """Store a record and its constraints with a trial that is to be told.
+        """Store a record and its constraints with a trial that is to be told; return both.
 
-        Returns:
-            The record as stored, with the reason if it is infeasible, and the values; None where
-            they are not finite. What is beyond a constraint of the user's is infeasible too, but
-            has values, from which samplers learn the way back.
+        The record says why it is infeasible. Values are None where they are not finite. What is
+        beyond a constraint of the user's has values, from which samplers learn the way back.
         """
-        values = self.values(record)
+        values, constraints = self.values(record), self.config.constraints
         if record.infeasible is None and not all(map(math.isfinite, values)):
             record = replace(record, infeasible=self._reason(record))
-        scored = record.infeasible is None
-        constraints = self.config.constraints
-        if scored:
+        if scored := record.infeasible is None:
             record = replace(record, infeasible=broken(constraints, record.proxies))
         stored: Mapping[str, float] = {}
         if RECORD in trial.user_attrs:  # cut off while it was told

@@ -152,10 +152,8 @@ def has_ended(other: object) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
         return abs(_started(process) - float(other["started"])) > 1.0  # another of that number
-    except psutil.NoSuchProcess:
-        return True
-    except (psutil.Error, KeyError, TypeError, ValueError):
-        return False
+    except (psutil.Error, KeyError, TypeError, ValueError) as error:
+        return isinstance(error, psutil.NoSuchProcess)
 
 
 def _place() -> str:

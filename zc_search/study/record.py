@@ -34,39 +34,22 @@ ACCURACIES = "zc_search_accuracies"
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """Everything known of a trial's architecture.
-
-    Attributes:
-        architecture: The architecture string.
-        function_key: Equal for architectures that compute the same function.
-        proxies: Every proxy's value, objectives or not; may be NaN or infinite.
-        failures: By proxy, why its value is not finite.
-        benchmark: The benchmark's figures by metric; empty without a benchmark.
-        repeat_of: Number of the first trial of the same function, if there was one.
-        infeasible: Why the architecture is no answer: it has no objective value, or it is beyond
-            a constraint.
-        seconds: Cost by stage: ``proxies`` and ``benchmark``.
-        data: Fingerprint of the batch.
-    """
+    """Everything known of a trial's architecture."""
 
     architecture: str
-    function_key: str
-    proxies: Mapping[str, float] = field(default_factory=dict)
-    failures: Mapping[str, str] = field(default_factory=dict)
-    benchmark: Mapping[str, float] = field(default_factory=dict)
-    repeat_of: int | None = None
-    infeasible: str | None = None
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    data: str = ""
+    function_key: str  # equal for architectures that compute the same function
+    proxies: Mapping[str, float] = field(default_factory=dict)  # all; may be NaN or infinite
+    failures: Mapping[str, str] = field(default_factory=dict)  # by proxy, why it is not finite
+    benchmark: Mapping[str, float] = field(default_factory=dict)  # the benchmark's figures
+    repeat_of: int | None = None  # number of the first trial of the same function
+    infeasible: str | None = None  # why it has no objective value, or is beyond a constraint
+    seconds: Mapping[str, float] = field(default_factory=dict)  # of ``proxies``, ``benchmark``
+    data: str = ""  # fingerprint of the batch
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types; a number that is not finite becomes its name."""
-        plain = asdict(self)
-        plain["proxies"] = {
-            name: value if math.isfinite(value) else str(value)
-            for name, value in self.proxies.items()
-        }
-        return plain
+        proxies = {k: v if math.isfinite(v) else str(v) for k, v in self.proxies.items()}
+        return {**asdict(self), "proxies": proxies}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
@@ -115,10 +98,6 @@ def frozen(study: Study, number: int) -> FrozenTrial:
     return study.get_trials(deepcopy=False)[number]
 
 
-TRAINING = "train_seconds"
-"""The benchmark's metric that says how long an architecture was trained."""
-
-
 class Clock:
     """Counts what looking at accuracies would have cost.
 
@@ -137,7 +116,7 @@ class Clock:
         if record.benchmark and record.architecture not in self._known:
             self._known.add(record.architecture)
             self.accuracies += 1
-            self.simulated_seconds += record.benchmark.get(TRAINING, 0.0)
+            self.simulated_seconds += record.benchmark.get("train_seconds", 0.0)
 
     def left(self, config: Config, most: int) -> int:
         """Return how many trials, at most `most`, may be going on beside those counted.
@@ -145,10 +124,9 @@ class Clock:
         Real seconds count from this clock's making: a resumed search has its time again.
         """
         study = config.study
-        real = time.monotonic() - self._begun
-        if real >= (study.timeout or math.inf):
-            return 0
-        if self.simulated_seconds >= (study.max_simulated_seconds or math.inf):
+        spent = (time.monotonic() - self._begun, study.timeout)
+        simulated = (self.simulated_seconds, study.max_simulated_seconds)
+        if any(limit and seconds >= limit for seconds, limit in (spent, simulated)):
             return 0
         if study.max_accuracies is None:
             return most
@@ -165,12 +143,10 @@ def trials_table(study: Study) -> pd.DataFrame:
     """
     best = {trial.number for trial in study.best_trials}
     clock = Clock()
-    table = pd.DataFrame(
-        _row(trial, record, trial.number in best, clock) for trial, record in recorded(study)
-    )
-    if table.empty:
-        return table
-    return table.astype({"repeat_of": "Int64", "reason": "string", "feasible": bool})
+    rows = [_row(trial, record, trial.number in best, clock) for trial, record in recorded(study)]
+    if not rows:
+        return pd.DataFrame()
+    return pd.DataFrame(rows).astype({"repeat_of": "Int64", "reason": "string", "feasible": bool})
 
 
 def pareto_table(trials: pd.DataFrame, config: Config) -> pd.DataFrame:
@@ -178,10 +154,10 @@ def pareto_table(trials: pd.DataFrame, config: Config) -> pd.DataFrame:
     if trials.empty:
         return trials
     front = trials[trials["pareto"]].drop_duplicates("function_key")
-    first = next((o for o in config.active_objectives if o.name in front.columns), None)
-    if first is None:
-        return front
-    return front.sort_values(first.name, ascending=first.direction == "minimize")
+    for objective in config.active_objectives:
+        if objective.name in front:
+            return front.sort_values(objective.name, ascending=objective.direction == "minimize")
+    return front
 
 
 def missing_values(study: Study) -> list[str]:
@@ -223,61 +199,35 @@ def _row(trial: FrozenTrial, record: TrialRecord, pareto: bool, clock: Clock) ->
 
 @dataclass(frozen=True)
 class Best:
-    """The architecture that the ensemble predicts to be best.
-
-    Attributes:
-        architecture: Its string.
-        predicted: Predicted accuracy, in percent.
-        low: Lower end of the prediction's 90 % interval.
-        high: Upper end.
-        true: What training it really gave, in percent; None without a benchmark.
-        rank: Its place among all architectures of the benchmark, 1 is best.
-        out_of: How many architectures those are.
-        in_sample: Whether it, or an isomorph, is among those that the ensemble was fitted to.
-    """
+    """The architecture that the ensemble predicts to be best; accuracies in percent."""
 
     architecture: str
     predicted: float
-    low: float
+    low: float  # ends of the prediction's 90 % interval
     high: float
-    true: float | None = None
-    rank: int | None = None
+    true: float | None = None  # what training it gave; None without a benchmark
+    rank: int | None = None  # its place among all architectures of the benchmark, 1 is best
     out_of: int | None = None
-    in_sample: bool = False
+    in_sample: bool = False  # whether it, or an isomorph, is among those that were fitted to
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found; everything in it is also in the run's folder.
-
-    Attributes:
-        config: The resolved configuration.
-        folder: The run's folder.
-        trials: One row a trial; see `zc_search.study.trials_table`.
-        pareto: The distinct architectures on the Pareto front, best objective first.
-        ensemble: The fitted ensemble, or None where none could be fitted.
-        ranking: All distinct architectures scored, by predicted accuracy.
-        best: The first of the ranking.
-        notes: What the user should know, one sentence each.
-        seconds: Wall time by stage.
-        pareto_ensemble: Linear regression of the proxies on the Pareto trials; None where it
-            could not be fitted, and where `ensemble` is just that.
-        provenance: What the true accuracies are: data, split, epochs, seeds.
-        optimum: The best accuracy that the benchmark holds, in percent.
-    """
+    """What a search found; everything in it is also in the run's folder."""
 
     config: Config
     folder: Path
-    trials: pd.DataFrame
-    pareto: pd.DataFrame
+    trials: pd.DataFrame  # see `trials_table`
+    pareto: pd.DataFrame  # the distinct architectures on the front, best objective first
     ensemble: "Ensemble | None"
-    ranking: pd.DataFrame
-    best: Best | None
-    notes: tuple[str, ...]
-    seconds: Mapping[str, float]
-    provenance: str = ""
-    optimum: float | None = None
+    ranking: pd.DataFrame  # all distinct architectures scored, by predicted accuracy
+    best: Best | None  # the first of the ranking
+    notes: tuple[str, ...]  # what the user should know, one sentence each
+    seconds: Mapping[str, float]  # wall time by stage
+    provenance: str = ""  # what the true accuracies are: data, split, epochs, seeds
+    optimum: float | None = None  # the best accuracy that the benchmark holds, in percent
     pareto_ensemble: "Ensemble | None" = None
+    """Linear regression of the proxies on the Pareto trials; None where `ensemble` is just that."""
 
 
 @dataclass

@@ -52,19 +52,16 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every other process out; the lock goes with this process, however it ends."""
-        lock = FileLock(self.path / ".lock")
         try:
-            lock.acquire(timeout=0)
+            lock = FileLock(self.path / ".lock").acquire(timeout=0)
         except Timeout as error:
             message = (
                 f"another process is working in {str(self.path)!r}; "
                 "wait for it, help it with --join, or choose another study.name"
             )
             raise StudyError(message, key="output.folder", given=str(self.path)) from error
-        try:
+        with lock:
             yield
-        finally:
-            lock.release()
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -43,12 +43,13 @@ if TYPE_CHECKING:  # what reads a storage needs no torch
 CONFIG = "zc_search_config"
 VERSIONS = "zc_search_versions"
 
-_WHAT = {
+_OTHER = {
     DATA: "other images",
     DEFINITIONS: "another proxy",
     ENSEMBLES: "another ensemble",
     ACCURACIES: "accuracies of another table",
 }
+_INSTEAD = "choose another study.name, or start over with --fresh"
 
 
 def open_study(
@@ -67,8 +68,7 @@ def open_study(
 
     Raises:
         StudyError: The storage cannot be reached; the study there was begun with other settings,
-            or with other images, proxies, ensembles or accuracies of the same names, or by
-            another tool.
+            images, proxies, ensembles or accuracies, or by another tool.
     """
     config = config or objective.config
     if isinstance(storage, str):
@@ -125,18 +125,15 @@ def _anywhere(config: Config) -> Config:
 
 
 def _refuse_differences(config: Config, begun_with: str) -> None:
+    name = config.study.name
     try:
         differences = config_differences(_anywhere(parse_config(begun_with)), _anywhere(config))
     except ConfigError as error:
-        message = f"study {config.study.name!r} was begun by another version: {error}"
-        raise StudyError(message) from error
+        raise StudyError(f"study {name!r} was begun by another version: {error}") from error
     if differences:
-        listed = "".join(f"\n  {line}" for line in differences)
-        message = (
-            f"study {config.study.name!r} was begun with other settings:{listed}\n"
-            "go on with the old ones, choose another study.name, or start over with --fresh"
-        )
-        raise StudyError(message, key="study.name", given=config.study.name)
+        listed = "\n  ".join((f"study {name!r} was begun with other settings:", *differences))
+        message = f"{listed}\ngo on with the old ones, {_INSTEAD}"
+        raise StudyError(message, key="study.name", given=name, hint=_INSTEAD)
 
 
 def _refuse_other_conditions(study: Study, objective: "Objective") -> None:
@@ -145,15 +142,13 @@ def _refuse_other_conditions(study: Study, objective: "Objective") -> None:
         if before is None:  # of an earlier version
             continue
         was, now = (c if isinstance(c, dict) else {"": str(c)} for c in (before, value))
-        for name in now:
-            if name == "provenance" or name not in was or was[name] == now[name]:
-                continue
+        differing = [n for n in now if n != "provenance" and n in was and was[n] != now[n]]
+        for name in differing:
             about = f" {name!r}" if key in (DEFINITIONS, ENSEMBLES) else ""
             shown = "provenance" if key == ACCURACIES else name
             message = (
-                f"study {study.study_name!r} was begun with {_WHAT[key]}{about} "
-                f"({was.get(shown)!r}, now {now[shown]!r}): their values cannot be compared; go on "
-                "with the same, choose another study.name, or start over with --fresh"
+                f"study {study.study_name!r} was begun with {_OTHER[key]}{about} "
+                f"({was.get(shown)!r}, now {now[shown]!r}); go on with the same, {_INSTEAD}"
             )
             raise StudyError(message, key=key, given=now[name], allowed=(str(was[name]),))
 
@@ -203,9 +198,8 @@ def open_storage(address: str, patience: float = 0.0, *, create: bool = True) ->
 
 def _missing(error: ModuleNotFoundError) -> str:
     package = str(error.name).partition(".")[0]
-    extra = _EXTRAS.get(package)
-    how = f"pip install 'zc-search[{extra}]'" if extra else f"pip install {package}"
-    return f"it needs the package {package!r}: {how}"
+    wanted = f"'zc-search[{_EXTRAS[package]}]'" if package in _EXTRAS else package
+    return f"it needs the package {package!r}: pip install {wanted}"
 
 
 def _connect(address: str) -> BaseStorage:
@@ -222,9 +216,8 @@ def _connect(address: str) -> BaseStorage:
     try:
         return optuna.storages.get_storage(address)
     except OperationalError as error:
-        if "already exists" not in str(error):
+        if "already exists" not in str(error):  # else another process was faster to create tables
             raise
-        # Another process was faster to create the tables.
         return optuna.storages.get_storage(address)
 
 
@@ -337,11 +330,8 @@ class PatientStorage(StorageProxy):
                 if not away or time.monotonic() + pause > end:
                     raise _gone(error, self._patience if away else 0) from error
                 if not tried:
-                    logger.warning(
-                        "the storage does not answer (%s); trying for %g s",
-                        _first_line(error),
-                        self._patience,
-                    )
+                    message = "the storage does not answer (%s); trying for %g s"
+                    logger.warning(message, _first_line(error), self._patience)
                 tried = True
                 time.sleep(pause)
                 pause = min(2 * pause, 2.0)

@@ -69,9 +69,9 @@ def join_study(
 def _settings(storage: BaseStorage, name: str) -> tuple[Config, dict[str, str]]:
     """Read from a study its settings and the versions that it was begun with."""
     studies = {study.study_name: study for study in optuna.get_all_study_summaries(storage)}
+    if not studies:
+        raise StudyError(f"the storage has no study yet; begin {name!r} with `zc-search`")
     if name not in studies:
-        if not studies:
-            raise StudyError(f"the storage has no study yet; begin {name!r} with `zc-search`")
         raise StudyError.unknown("study", name, studies)
     attributes = studies[name].user_attrs
     text, versions = attributes.get(CONFIG), attributes.get(VERSIONS)
@@ -86,11 +86,11 @@ def _settings(storage: BaseStorage, name: str) -> tuple[Config, dict[str, str]]:
 
 def _refuse_other_version(name: str, begun_with: dict[str, str]) -> None:
     here = installed_versions()
-    there = begun_with.get("zc-search")
+    there = begun_with.get("zc-search", "of an unknown version")
     if there != here["zc-search"]:
         raise StudyError(
-            f"study {name!r} was begun by zc-search {there or 'of an unknown version'}, here is "
-            f"{here['zc-search']}: install the same, for the scores to be comparable"
+            f"study {name!r} was begun by zc-search {there}, here is {here['zc-search']}: install "
+            "the same, for the scores to be comparable"
         )
     if begun_with.get("torch") != here["torch"]:
         message = "study %r was begun with torch %s, here is %s: scores agree to float tolerance"
