@@ -15,7 +15,7 @@ from zc_search.config import Config, parse_config
 from zc_search.ensemble import Ensemble
 from zc_search.errors import BenchmarkError, EnsembleError, ProxyError, StudyError
 from zc_search.proxies import Probe
-from zc_search.report.plan import bounds
+from zc_search.report.answer import bounds
 
 SMALL = """
 [study]

@@ -20,8 +20,8 @@ from zc_search.ensemble.scores import (
     rank_without_accuracies,
 )
 from zc_search.errors import BenchmarkError, EnsembleError
+from zc_search.report.answer import search_plan
 from zc_search.report.outputs import write_outputs
-from zc_search.report.plan import search_plan
 from zc_search.samplers import sampler_of
 from zc_search.scoring.scores_file import ScoresTable
 from zc_search.study import (

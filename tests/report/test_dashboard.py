@@ -24,10 +24,14 @@ from typer.testing import CliRunner
 from zc_search._utils.passwords import without_passwords
 from zc_search.cli.app import app
 from zc_search.errors import StudyError, ZcSearchError
-from zc_search.report.dashboard import dress_study
-from zc_search.report.dashboard.dress import END
-from zc_search.report.dashboard.serve import make_dashboard, open_source
-from zc_search.report.dashboard.storage import readable, readable_storage
+from zc_search.report.dashboard import (
+    END,
+    dress_study,
+    make_dashboard,
+    open_source,
+    readable,
+    readable_storage,
+)
 from zc_search.study import RECORD, TrialRecord, open_storage
 from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from browsers import Watched, browser
 
-from zc_search.report.dashboard.serve import make_dashboard, open_source
-from zc_search.report.dashboard.storage import readable_storage
+from zc_search.report.dashboard import make_dashboard, open_source, readable_storage
 from zc_search.study.record import SearchResult
 
 pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")

@@ -16,12 +16,12 @@ from zc_search.ensemble import learning_curve
 from zc_search.errors import StudyError, ZcSearchError
 from zc_search.report import load_result, plot_weights, write_report
 from zc_search.report.comparison import comparison_drawings
-from zc_search.report.drawings import (
+from zc_search.report.page import (
     Drawing,
-    held_out_or_none,
     run_drawings,
     write_pictures,
 )
+from zc_search.report.run import held_out_or_none
 
 
 @pytest.fixture(scope="module")

@@ -31,9 +31,9 @@ from zc_search.report import (
     plot_time,
     plot_weights,
 )
-from zc_search.report.drawings import run_drawings
+from zc_search.report.page import run_drawings
+from zc_search.report.run import Trials, as_trials
 from zc_search.report.style import accuracy_range, axis
-from zc_search.report.tables import Trials, as_trials
 from zc_search.spaces import Architecture
 from zc_search.spaces.nasbench201.drawing import dead_edges, describe_cell, draw_cell
 

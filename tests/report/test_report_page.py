@@ -22,7 +22,7 @@ from zc_search.report import render_report, style, write_report
 from zc_search.report.answer import answer, difference_of_ensembles, duration
 from zc_search.report.figures.search import plot_progress
 from zc_search.report.page import embed, figure_json, page_data
-from zc_search.report.tables import as_trials, plain
+from zc_search.report.run import as_trials, plain
 from zc_search.study.record import SearchResult
 
 ATTACK = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"

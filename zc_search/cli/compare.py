@@ -91,7 +91,7 @@ def compare(
     wrote = f"wrote {page} and its tables beside it after {time.perf_counter() - begun:.0f} s"
     if png:
         from zc_search.compare.figures import search_drawings
-        from zc_search.report.drawings import write_pictures
+        from zc_search.report.page import write_pictures
 
         files = write_pictures(search_drawings(outcomes), folder / "figures")
         wrote += f", {len(files)} pictures in {folder / 'figures'}"

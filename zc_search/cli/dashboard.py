@@ -40,8 +40,7 @@ def _serve(source: str, port: int, host: str) -> None:
     import ipaddress
     from contextlib import suppress
 
-    from zc_search.report.dashboard.serve import make_dashboard, open_source
-    from zc_search.report.dashboard.storage import readable_storage
+    from zc_search.report.dashboard import make_dashboard, open_source, readable_storage
 
     opened = open_source(source)
     for sentence in opened.notes:

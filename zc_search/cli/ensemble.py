@@ -306,7 +306,7 @@ def _write_curve(
 ) -> tuple[list[str], str | None]:
     """Write tables, page and picture; return their names, and why there is no picture if so."""
     from zc_search.report import plot_learning_curve
-    from zc_search.report.drawings import Drawing, write_pictures
+    from zc_search.report.page import Drawing, write_pictures
 
     figure = plot_learning_curve(draws)
     contents: dict[str, str | bytes] = {

@@ -30,13 +30,12 @@ def report(
     from zc_search.errors import StudyError
     from zc_search.report import compare_runs, load_result, write_report
     from zc_search.report.comparison import comparison_drawings
-    from zc_search.report.drawings import (
+    from zc_search.report.page import (
         Drawing,
-        held_out_or_none,
         run_drawings,
         write_pictures,
     )
-    from zc_search.report.run import stored_learning_curve
+    from zc_search.report.run import held_out_or_none, stored_learning_curve
 
     results = [load_result(run) for run in runs]
     drawings: list[Drawing]

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from zc_search.compare.outcomes import Outcomes
 from zc_search.errors import ReportError
 from zc_search.report import style
-from zc_search.report.drawings import Drawing
+from zc_search.report.page import Drawing
 
 CLOCKS = {
     "accuracies": "accuracies looked at",

@@ -1,20 +1,17 @@
 from .comparison import compare_runs
-from .figures.ensemble import (
+from .figures.accuracy import (
+    plot_kendall_tau,
     plot_learning_curve,
     plot_predicted_against_true,
+    plot_proxy_against_accuracy,
+    plot_rank_correlations,
     plot_residuals,
     plot_weights,
 )
 from .figures.front import plot_parallel_coordinates, plot_pareto
-from .figures.proxies import (
-    plot_kendall_tau,
-    plot_proxy_against_accuracy,
-    plot_rank_correlations,
-)
 from .figures.search import plot_distinct, plot_hypervolume, plot_progress, plot_time
 from .page import render_report, write_report
-from .predictions import held_out_predictions
-from .run import load_result
+from .run import held_out_predictions, load_result
 
 __all__ = [
     "compare_runs",

@@ -1,20 +1,73 @@
-"""The first thing a reader wants to know: which architecture, how good, how sure, at what price."""
+"""What is said of a search: the plan before it; then which architecture, how good, how sure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from zc_search.report.tables import Trials, as_trials
+from zc_search._utils.passwords import without_passwords
+from zc_search.config import Config
+from zc_search.report.run import Trials, as_trials
+from zc_search.samplers import advice
+from zc_search.study.record import Best, SearchResult
+from zc_search.study.run_folder import storage_url
 
 if TYPE_CHECKING:
-    from zc_search.study.record import Best, SearchResult
+    from zc_search.study import Objective
 
 _RANKED_BY = {"aggregate": "accuracy-free aggregate", "transferred": "ensemble of another data set"}
+
+# Before -------------------------------------------------------------------------------------------
+
+
+def search_plan(objective: Objective, folder: Path) -> dict[str, str]:
+    """Return what a search will do: objectives, space, images, sampler, storage, by matter."""
+    config, benchmark, space = objective.config, objective.benchmark, objective.space
+    active = {o.name: o.direction for o in config.active_objectives}
+    recorded = [p.name for p in objective.proxies if p.name not in active]
+    summed = " as one weighted sum" if config.study.sum_objectives else ""
+    count = "" if space.size is None else f" {space.size:,} architectures,"
+    channels, cells = config.space.channels, config.space.cells
+    width = "" if channels is None else f", {channels} channels, {cells} cells a stage"
+    plan = {
+        "space": f"{space.name},{count} for {config.dataset}{width}",
+        "objectives": ", ".join(f"{name} ({way})" for name, way in active.items()) + summed,
+        "recorded": ", ".join(recorded) or "nothing else",
+        "data": f"{config.data.batch_size} images from {config.data.source}, "
+        f"seed {config.data.seed}",
+        "benchmark": benchmark.provenance if benchmark else "none",
+        "sampler": f"{config.study.sampler}, seed {config.study.seed}, {bounds(config)}",
+        "storage": without_passwords(storage_url(config, folder)),
+    }
+    if limits := ", ".join(f"{k} {v:,g}" for k, v in config.constraints if v is not None):
+        plan["constraints"] = limits
+    if warning := advice(config.study.sampler, len(objective.directions)):
+        plan["warning"] = warning
+    if objective.about_images:
+        plan["images"] = " ".join(objective.about_images)
+    return plan
+
+
+def bounds(config: Config) -> str:
+    """Say when the search ends, and whether it looks at anything twice."""
+    study = config.study
+    further = {
+        "accuracies": study.max_accuracies,
+        "simulated seconds": study.max_simulated_seconds,
+        "seconds": study.timeout,
+    }
+    limits = [f"{study.n_trials:,} trials"]
+    limits += [f"{limit:,.9g} {what}" for what, limit in further.items() if limit is not None]
+    distinct = ", each function once" if study.distinct else ""
+    return ("at most " if len(limits) > 1 else "") + " or ".join(limits) + distinct
+
+
+# After --------------------------------------------------------------------------------------------
 
 
 class Fact(NamedTuple):
@@ -45,11 +98,13 @@ def answer(result: SearchResult, held_out: pd.DataFrame | None) -> Answer:
     trials, best = as_trials(result), result.best
     provenance = accuracy_provenance(result)
     caveats = [f"True accuracies: {provenance}"] if provenance else []
-    heading, architecture, summary = _without_prediction(result, trials)
+    architecture: str | None
     if best is not None:
         heading, architecture = "Best architecture by prediction", best.architecture
         summary = _predicted(best)
         caveats = [_in_sample(result, trials, held_out), *_regret(best, trials), *caveats]
+    else:
+        heading, architecture, summary = _without_prediction(result, trials)
     if architecture is None:
         reasons = trials.table.get("reason", pd.Series(dtype=str)).dropna().value_counts()
         caveats = [f"{count} trials: {reason}" for reason, count in reasons.items()]
@@ -90,10 +145,11 @@ def difference_of_ensembles(result: SearchResult) -> str | None:
 
 def duration(seconds: float) -> str:
     """Write a time for people: ``0.4 s``, ``92 s``, ``14 min``, ``3.2 h``."""
-    for limit, size, unit in ((10, 1, "s"), (120, 1, "s"), (7200, 60, "min")):
-        if seconds < limit:
-            return f"{seconds / size:.{1 if limit == 10 else 0}f} {unit}"
-    return f"{seconds / 3600:,.1f} h"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def _predicted(best: Best) -> str:
@@ -141,8 +197,10 @@ def _unchecked(result: SearchResult) -> str:
     if (result.folder / "training" / "notes.json").exists():
         return f"{worth}; what training the first few gave is among the notes."
     where = "on images of your own, " if result.config.data.generated else ""
-    advice = f"{where}`zc-search train` trains the first few against random ones."
-    return f"{worth} and nothing here was checked: {advice}"
+    return (
+        f"{worth} and nothing here was checked: {where}`zc-search train` trains the first few "
+        "against random ones."
+    )
 
 
 def _in_sample(result: SearchResult, trials: Trials, held_out: pd.DataFrame | None) -> str:
@@ -155,16 +213,13 @@ def _in_sample(result: SearchResult, trials: Trials, held_out: pd.DataFrame | No
         f"In-sample: this architecture is among {rows} that the ensemble was fitted to, so its "
         "true accuracy was known to the fit."
     )
-    if held_out is not None:
-        own = trials.table["architecture"] == best.architecture
-        keys = trials.table.loc[own, "function_key"]
-        unseen = held_out[held_out["how"] == "cross-validated"]
-        found = unseen[unseen["function_key"].isin(keys)]
-        if len(found):
-            text += (
-                f" Fitted without it, in cross-validation, the prediction was "
-                f"{found['predicted'].iloc[0]:.2f} %."
-            )
+    if held_out is None:
+        return text
+    own = trials.table["architecture"] == best.architecture
+    same = held_out["function_key"].isin(trials.table.loc[own, "function_key"])
+    unseen = held_out.loc[same & (held_out["how"] == "cross-validated"), "predicted"]
+    for predicted in unseen[:1]:
+        text += f" Fitted without it, in cross-validation, the prediction was {predicted:.2f} %."
     return text
 
 

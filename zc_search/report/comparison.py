@@ -18,11 +18,10 @@ from zc_search.config.settings import tables
 from zc_search.errors import ReportError
 from zc_search.report import style
 from zc_search.report.answer import accuracy_provenance, duration
-from zc_search.report.drawings import Drawing
-from zc_search.report.figures.proxies import get_kendall_info
+from zc_search.report.figures.accuracy import get_kendall_info
 from zc_search.report.figures.search import AGAINST, Against, choices, get_progress_info
-from zc_search.report.page import panel, render
-from zc_search.report.tables import as_trials
+from zc_search.report.page import Drawing, panel, render
+from zc_search.report.run import as_trials
 from zc_search.spaces.nasbench201.drawing import drawing_or_none
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ import torch
 from zc_search._utils.passwords import without_passwords
 from zc_search.report.dashboard import dress_study, is_installed
 from zc_search.report.page import write_report
-from zc_search.report.run import stored_learning_curve, versions
-from zc_search.report.tables import as_trials
+from zc_search.report.run import as_trials, stored_learning_curve, versions
 from zc_search.study import DATA, DEFINITIONS
 from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder
@@ -26,14 +25,12 @@ def write_outputs(result: SearchResult, study: optuna.Study, folder: RunFolder) 
     folder.write_table("trials.csv", result.trials)
     folder.write_table("pareto.csv", result.pareto)
     folder.write_table("ranking.csv", result.ranking)
-    manifest = make_manifest(result, study)
-    folder.write_json("manifest.json", manifest)
+    folder.write_json("manifest.json", make_manifest(result, study))
     page = folder.path / "report.html"
     if not result.config.output.report:
         page.unlink(missing_ok=True)  # of an earlier, shorter search
         return
-    curve = stored_learning_curve(folder.path)
-    write_report(result, page, learning_curve=curve, about=manifest)
+    write_report(result, page, learning_curve=stored_learning_curve(folder.path))
     if is_installed():
         try:
             dress_study(study, result)
@@ -44,7 +41,7 @@ def write_outputs(result: SearchResult, study: optuna.Study, folder: RunFolder) 
 
 def make_manifest(result: SearchResult, study: optuna.Study) -> dict[str, Any]:
     """Return what a run says of itself: how it was made, with what, and what came of it."""
-    config = result.config
+    config, spec = result.config, result.ensemble and result.ensemble.spec
     return {
         "command": [without_passwords(argument) for argument in sys.argv],
         "versions": versions(),
@@ -62,9 +59,7 @@ def make_manifest(result: SearchResult, study: optuna.Study) -> dict[str, Any]:
         "fingerprints": {"batch": study.user_attrs.get(DATA)},
         "definitions": study.user_attrs.get(DEFINITIONS),
         "benchmark": {"provenance": result.provenance, "optimum": result.optimum},
-        "directions": dict(result.ensemble.spec.directions)
-        if result.ensemble is not None and result.ensemble.spec is not None
-        else None,
+        "directions": dict(spec.directions) if spec else None,
         "trials": len(result.trials),
         "accuracies_looked_at": as_trials(result).looked_at,
         "seconds": dict(result.seconds),

@@ -172,17 +172,19 @@ def accuracy_range(accuracies: ArrayLike) -> tuple[float, float]:
     return (low, high) if low < high else (low - 0.5, high + 0.5)
 
 
-def accuracy_marker(
-    accuracies: ArrayLike, span: tuple[float, float], **more: Any
-) -> dict[str, Any]:
-    """Return a marker coloured by accuracy."""
+def accuracy_scale(accuracies: ArrayLike, span: tuple[float, float]) -> dict[str, Any]:
+    """Return the colours of a marker or line by accuracy."""
     low, high = span
-    ticks = np.linspace(low, high, 4).tolist()
+    return {"color": accuracies, "colorscale": ACCURACY_SCALE, "cmin": low, "cmax": high}
+
+
+def accuracy_marker(accuracies: ArrayLike, span: tuple[float, float]) -> dict[str, Any]:
+    """Return a marker coloured by accuracy, with its colour bar."""
+    ticks = np.linspace(*span, 4).tolist()
     texts = [f"{tick:.1f}" for tick in ticks]
     bar = colorbar("accuracy %")
     bar |= {"tickvals": ticks, "ticktext": [f"\N{LESS-THAN OR EQUAL TO} {texts[0]}", *texts[1:]]}
-    own = {"color": accuracies, "colorscale": ACCURACY_SCALE, "cmin": low, "cmax": high}
-    return own | {"line": OUTLINE, "colorbar": bar} | more
+    return accuracy_scale(accuracies, span) | {"line": OUTLINE, "colorbar": bar}
 
 
 def colorbar(title: str) -> dict[str, Any]:

@@ -393,7 +393,7 @@ def result_document(result: SearchResult) -> str:
     `zc_search.study.record.Best`; or null), ``notes`` and ``seconds``. NaN is null, an infinity its
     name.
     """
-    from zc_search.report.tables import plain
+    from zc_search.report.run import plain
 
     def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
         return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,21 +13,22 @@ from numpy.typing import NDArray
 from zc_search.ensemble.tables import flags
 from zc_search.errors import ReportError
 from zc_search.report import style
-from zc_search.report.tables import Floats, Trials, as_trials, finite_rows
+from zc_search.report.run import Floats, Source, Trials, as_trials, finite_rows
 from zc_search.samplers.portable.memory import Outcome
 from zc_search.samplers.portable.standing import Front
 
-if TYPE_CHECKING:
-    from zc_search.study.record import SearchResult
+_MARKS = {
+    "dominated": (7, "circle", 0.4),
+    "on the study's front": (9, "circle", 1.0),
+    "front of the axes shown": (11, "diamond", 1.0),
+}
+"""Size, symbol and opacity."""
 
 _ARROWS = {"maximize": "more is better", "minimize": "less is better"}
 
 
 def plot_pareto(
-    source: SearchResult | pd.DataFrame | Trials,
-    x: str | None = None,
-    y: str | None = None,
-    z: str | None = None,
+    source: Source, x: str | None = None, y: str | None = None, z: str | None = None
 ) -> go.Figure:
     """Plot two or three columns against each other, dominated architectures faint.
 
@@ -36,93 +37,87 @@ def plot_pareto(
         x: Column of the horizontal axis; the first objective unless named.
         y: Column of the vertical axis; the next objective, or else another column.
         z: Column of a third axis, if wanted.
-
-    Raises:
-        ReportError: No such column, fewer than two columns to choose from, or no trial with
-            finite values in the columns chosen.
     """
     trials = as_trials(source)
-    info = _get_pareto_info(trials, x, y, z)
-    names = np.array(trials.names(info.rows), dtype=object)
-    colors = trials.true(info.rows)
-    known = bool(np.isfinite(colors).any())
-    solid = z is not None
-
-    def trace(name: str, mask: NDArray[np.bool_], size: int, symbol: str, opacity: float) -> Any:
-        order = np.flatnonzero(mask)
-        order = order[np.argsort(info.values[order, 0], kind="stable")]
-        marker = {"size": size, "symbol": symbol, "opacity": opacity, "line": style.OUTLINE}
-        if known:
-            span = style.accuracy_range(trials.true(trials.distinct))
-            marker = style.accuracy_marker(colors[order], span) | marker
-            marker["showscale"] = name == "dominated"
-        joined = name.startswith("front") and not solid
-        shape = "vh" if trials.direction(info.axes[0]) == "maximize" else "hv"
-        hovered = [f"{a} %{{{k}:.5g}}" for k, a in zip("xyz", info.axes, strict=False)]
-        accuracy = ["accuracy %{marker.color:.2f} %"] if known else []
-        return (go.Scatter3d if solid else go.Scatter)(
-            **dict(zip("xyz", info.values[order].T, strict=False)),
-            name=name,
-            mode="lines+markers" if joined else "markers",
-            line={"color": style.VERMILION, "width": 1.5, "shape": shape} if joined else None,
-            marker=marker,
-            customdata=info.rows.index.to_numpy()[order],
-            hovertext=names[order],
-            hovertemplate="<br>".join(["%{hovertext}", *hovered, *accuracy]) + "<extra></extra>",
-        )
-
-    axes: dict[str, Any] = {}
-    for key, name, values in zip("xyz", info.axes, info.values.T, strict=False):
+    rows, axes = trials.scored, _axes(trials, x, y, z)
+    costs = trials.costs(axes, rows)
+    finite = finite_rows(costs)
+    if not finite.any():
+        raise ReportError(f"no feasible trial has finite values in {', '.join(axes)}")
+    rows, front = rows[finite], nondominated(costs[finite])
+    values = np.column_stack([trials.numbers(name, rows) for name in axes])
+    study, solid = study_front(trials, rows), z is not None
+    drawn: dict[str, Any] = {}
+    for key, name, column in zip("xyz", axes, values.T, strict=False):
         better = "" if solid else f", {_ARROWS[trials.direction(name)]}"
-        axes[f"{key}axis"] = {"title": {"text": style.label(name) + better}, **style.axis(values)}
+        drawn[f"{key}axis"] = {"title": {"text": style.label(name) + better}, **style.axis(column)}
     camera = {"camera": {"eye": {"x": 1.7, "y": 1.7, "z": 1.0}}}
-    labels = [style.label(name) for name in info.axes]
+    labels = [style.label(name) for name in axes]
     title = f"{', '.join(labels[:-1])} and {labels[-1]}"
+    known = bool(np.isfinite(trials.true(rows)).any())
+    colour = "Colour is the true accuracy." if known else "There are no accuracies to colour by."
     return style.figure(
         [
-            trace("dominated", ~info.front & ~info.study, 7, "circle", 0.4),
-            trace("on the study's front", info.study & ~info.front, 9, "circle", 1.0),
-            trace("front of the axes shown", info.front, 11, "diamond", 1.0),
+            _part(trials, rows, axes, values, "dominated", ~front & ~study),
+            _part(trials, rows, axes, values, "on the study's front", study & ~front),
+            _part(trials, rows, axes, values, "front of the axes shown", front),
         ],
         title=title,
-        alt=f"Scatter plot of {title} for {len(info.rows):,} distinct functions; "
-        f"{int(info.front.sum())} of them are on the front of these axes, {int(info.study.sum())} "
-        "on the front of all objectives of the study.",
-        caption=f"{len(info.rows):,} distinct functions. Diamonds are not dominated in the axes "
-        "shown; full circles are on the study's front over all its objectives; the rest is faint."
-        + (" Colour is the true accuracy." if known else " There are no accuracies to colour by.")
-        + f" {style.OUTSIDE}",
+        alt=f"Scatter plot of {title} for {len(rows):,} distinct functions; {int(front.sum())} of "
+        f"them are on the front of these axes, {int(study.sum())} on the front of all objectives "
+        "of the study.",
+        caption=f"{len(rows):,} distinct functions. Diamonds are not dominated in the axes shown; "
+        "full circles are on the study's front over all its objectives; the rest is faint. "
+        f"{colour} {style.OUTSIDE}",
         height=480,
-        **({"scene": camera | axes} if solid else {"scene": camera, **axes}),
+        **({"scene": camera | drawn} if solid else {"scene": camera, **drawn}),
     )
 
 
-class _Pareto(NamedTuple):
-    """Distinct architectures that have all `axes`; which are on their front, and on the study's."""
+def _part(
+    trials: Trials,
+    rows: pd.DataFrame,
+    axes: tuple[str, ...],
+    values: Floats,
+    name: str,
+    mask: NDArray[np.bool_],
+) -> go.Scatter | go.Scatter3d:
+    """Return the trace of some of the rows, whose `values` stand at the axes."""
+    order = np.flatnonzero(mask)
+    order = order[np.argsort(values[order, 0], kind="stable")]
+    colors, solid = trials.true(rows), len(axes) > 2
+    hover = [f"{axis} %{{{key}:.5g}}" for key, axis in zip("xyz", axes, strict=False)]
+    size, symbol, opacity = _MARKS[name]
+    marker = {"size": size, "symbol": symbol, "opacity": opacity, "line": style.OUTLINE}
+    if np.isfinite(colors).any():
+        span = style.accuracy_range(trials.true(trials.distinct))
+        marker = style.accuracy_marker(colors[order], span) | marker
+        marker["showscale"] = name == "dominated"
+        hover.append("accuracy %{marker.color:.2f} %")
+    line = None
+    if symbol == "diamond" and not solid:
+        shape = "vh" if trials.direction(axes[0]) == "maximize" else "hv"
+        line = {"color": style.VERMILION, "width": 1.5, "shape": shape}
+    return (go.Scatter3d if solid else go.Scatter)(
+        **dict(zip("xyz", values[order].T, strict=False)),
+        name=name,
+        mode="lines+markers" if line else "markers",
+        line=line,
+        marker=marker,
+        customdata=rows.index.to_numpy()[order],
+        hovertext=np.array(trials.names(rows), dtype=object)[order],
+        hovertemplate="<br>".join(["%{hovertext}", *hover]) + "<extra></extra>",
+    )
 
-    axes: tuple[str, ...]
-    rows: pd.DataFrame
-    values: Floats
-    front: NDArray[np.bool_]
-    study: NDArray[np.bool_]
 
-
-def _get_pareto_info(trials: Trials, x: str | None, y: str | None, z: str | None) -> _Pareto:
-    rows = trials.scored
+def _axes(trials: Trials, x: str | None, y: str | None, z: str | None) -> tuple[str, ...]:
     for name in (x, y, z):
         if name is not None and name not in trials.axes:
             if name in trials.table:
                 trials.numbers(name)
                 raise ReportError(f"column {name!r} has no finite value", given=name)
             raise ReportError.unknown("column", name, trials.axes)
-    axes = (*default_axes(trials, x, y), *([z] if z is not None else []))
-    costs = trials.costs(axes, rows)
-    finite = finite_rows(costs)
-    if not finite.any():
-        raise ReportError(f"no feasible trial has finite values in {', '.join(axes)}")
-    rows = rows[finite]
-    values = np.column_stack([trials.numbers(name, rows) for name in axes])
-    return _Pareto(axes, rows, values, nondominated(costs[finite]), study_front(trials, rows))
+    return (*default_axes(trials, x, y), *([z] if z is not None else []))
 
 
 def default_axes(trials: Trials, x: str | None = None, y: str | None = None) -> tuple[str, str]:
@@ -148,7 +143,7 @@ def study_front(trials: Trials, rows: pd.DataFrame) -> NDArray[np.bool_]:
     """Return which rows are on the study's front: as recorded, else of the objectives."""
     if "pareto" in rows:
         return flags(rows, "pareto", default=False)
-    names = tuple(name for name in trials.objectives if name in trials.table)
+    names = trials.optimised
     return nondominated(trials.costs(names, rows)) if names else np.zeros(len(rows), dtype=bool)
 
 
@@ -167,9 +162,7 @@ def nondominated(costs: Floats) -> NDArray[np.bool_]:
     return kept
 
 
-def plot_parallel_coordinates(
-    source: SearchResult | pd.DataFrame | Trials, columns: Sequence[str] | None = None
-) -> go.Figure:
+def plot_parallel_coordinates(source: Source, columns: Sequence[str] | None = None) -> go.Figure:
     """Plot all proxies side by side, one line an architecture, coloured by accuracy.
 
     Drag along an axis to see only the architectures within; drag a name to move its axis.
@@ -177,9 +170,6 @@ def plot_parallel_coordinates(
     Args:
         source: A result or a table of trials.
         columns: What to show; all objectives and proxies and the accuracy unless named.
-
-    Raises:
-        ReportError: No such column, or no architecture with finite values in all of them.
     """
     trials = as_trials(source)
     rows = trials.scored
@@ -196,22 +186,15 @@ def plot_parallel_coordinates(
     values, without = values[finite], int((~finite).sum())
     colors = trials.true(rows[finite])
     known = bool(np.isfinite(colors).any())
-    if not known:
-        colors = values[:, 0]
-    low, high = style.accuracy_range(colors)
+    colors = colors if known else values[:, 0]
+    dimensions = [
+        {"label": n} | _dimension(column) for n, column in zip(names, values.T, strict=True)
+    ]
+    line = style.accuracy_scale(colors, style.accuracy_range(colors))
+    bar = style.colorbar("accuracy %" if known else names[0])
     trace = go.Parcoords(
-        dimensions=[
-            {"label": name} | _get_dimension(column)
-            for name, column in zip(names, values.T, strict=True)
-        ],
-        line={
-            "color": colors,
-            "colorscale": style.ACCURACY_SCALE,
-            "cmin": low,
-            "cmax": high,
-            "showscale": True,
-            "colorbar": style.colorbar("accuracy %" if known else names[0]),
-        },
+        dimensions=dimensions,
+        line={**line, "showscale": True, "colorbar": bar},
         labelangle=-20,
         rangefont={"size": 1, "color": "rgba(0,0,0,0)"},  # the ticks say it already
     )
@@ -230,7 +213,7 @@ def plot_parallel_coordinates(
     )
 
 
-def _get_dimension(values: Floats) -> dict[str, Any]:
+def _dimension(values: Floats) -> dict[str, Any]:
     """Return values as they are drawn, with ticks that say what they were."""
     axis = style.axis(values)
     if axis["type"] == "log":

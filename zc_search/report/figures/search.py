@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,8 @@ from zc_search.ensemble.tables import flags
 from zc_search.errors import ReportError
 from zc_search.evaluation import best_so_far
 from zc_search.report import style
-from zc_search.report.hypervolume import SAMPLES, hypervolume
-from zc_search.report.tables import Floats, Trials, as_trials
-
-if TYPE_CHECKING:
-    from zc_search.study.record import SearchResult
+from zc_search.report.run import Floats, Source, Trials, as_trials, finite_rows
+from zc_search.study.record import SearchResult
 
 Against = Literal["trials", "accuracies", "simulated_seconds", "seconds"]
 
@@ -33,6 +30,14 @@ AGAINST: Mapping[Against, tuple[str, str]] = {
     "seconds": ("seconds, summed over trials", "trial seconds"),
 }
 """What progress may be shown against: the axis, and what a button says."""
+
+EXACT_UP_TO = 4
+"""Objectives up to which a hypervolume is exact; of 1,000 points in six it would take minutes."""
+
+SAMPLES = 2**15
+"""Points beyond, so that the standard error is less than 0.003 of the box."""
+
+# Progress -----------------------------------------------------------------------------------------
 
 
 def choices(workers: int) -> dict[Against, str]:
@@ -62,9 +67,7 @@ class ProgressInfo(NamedTuple):
 
 
 def plot_progress(
-    source: SearchResult | pd.DataFrame | Trials,
-    against: Against = "trials",
-    optimum: float | None = None,
+    source: Source, against: Against = "trials", optimum: float | None = None
 ) -> go.Figure:
     """Plot the best feasible accuracy so far; without accuracies, the first objective.
 
@@ -73,18 +76,10 @@ def plot_progress(
         against: ``trials``; ``accuracies``, distinct ones looked at; ``simulated_seconds``, what
             training each distinct architecture once would have taken; ``seconds``, of the trials.
         optimum: The best accuracy that the benchmark holds, drawn as a line.
-
-    Raises:
-        ReportError: An unknown `against`, no trial with a value, or no times.
     """
     trials = as_trials(source)
     info = get_progress_info(trials, against)
     steps, name, of_accuracy = info.steps, style.label(info.name), info.name == trials.metric
-    lines: dict[str, tuple[Any, Any, str, str, float]]
-    lines = {"best so far": (info.x[steps], info.best[steps], style.BLUE, "solid", 2.5)}
-    if optimum is not None and of_accuracy:
-        ends = (info.x[[0, -1]], [optimum, optimum], style.VERMILION, "dot", 1.5)
-        lines[f"best of the benchmark, {optimum:.2f}"] = ends
     points = style.points(
         info.x,
         info.value,
@@ -94,22 +89,25 @@ def plot_progress(
         name="each trial",
         marker={"size": 5, "color": style.GREY, "opacity": 0.5},
     )
+    traces = [points, _line("best so far", info.x[steps], info.best[steps], shape="hv")]
     # The worst cells are at 10 %, and what matters happens in the last percent.
-    low = float(np.quantile(info.value, 0.1 if info.maximize else 0))
-    high = float(np.quantile(info.value, 1 if info.maximize else 0.9))
-    high = max(high, optimum or high) if of_accuracy else high
+    low, high = np.quantile(info.value, [0.1, 1] if info.maximize else [0, 0.9]).tolist()
+    if optimum is not None and of_accuracy:
+        high = max(high, optimum)
+        title, ends = f"best of the benchmark, {optimum:.2f}", [optimum, optimum]
+        traces.append(_line(title, info.x[[0, -1]], ends, style.VERMILION, "dot", 1.5, shape="hv"))
     pad = 0.06 * (high - low) or 1.0
-    seen = info.name in trials.objectives or any(map(ensemble_file, trials.objectives))
-    caption = (
-        f"{name} of every feasible trial. "
-        + ("" if seen else "The search itself did not see it: it looked at proxies. ")
-        + "Values in the worst tenth may lie outside; double-click to see them."
-        if of_accuracy
-        else f"There are no accuracies: {name} is the first objective."
-    )
+    caption = f"There are no accuracies: {name} is the first objective."
+    if of_accuracy:
+        seen = info.name in trials.objectives or any(map(ensemble_file, trials.objectives))
+        caption = (
+            f"{name} of every feasible trial. "
+            + ("" if seen else "The search itself did not see it: it looked at proxies. ")
+            + "Values in the worst tenth may lie outside; double-click to see them."
+        )
     axis = AGAINST[against][0]
     return style.figure(
-        [points, *(_line(title, *drawn, shape="hv") for title, drawn in lines.items())],
+        traces,
         title="Best so far",
         alt=f"Best {name} so far against {axis}: {info.best[-1]:.4g} after {info.x[-1]:.4g}.",
         caption=caption,
@@ -133,36 +131,48 @@ def get_progress_info(trials: Trials, against: str = "trials") -> ProgressInfo:
     if "architecture" in table:
         first = ~table["architecture"].duplicated().to_numpy()
     if against == "trials":
-        x = np.arange(1, len(table) + 1, dtype=float)
+        spent: Any = np.ones(len(table))
     elif against == "accuracies":
-        x = np.cumsum(first & known).astype(float)
+        spent = first & known
     elif against == "simulated_seconds":
-        x = np.cumsum(np.where(first, np.nan_to_num(trials.numbers("train_seconds")), 0)) / 3600
+        spent = np.where(first, np.nan_to_num(trials.numbers("train_seconds")), 0)
     else:
-        x = np.cumsum(np.nan_to_num(trials.numbers("duration")))
+        spent = np.nan_to_num(trials.numbers("duration"))
+    x = np.cumsum(spent).astype(float) / (3600 if against == "simulated_seconds" else 1)
     maximize = trials.direction(name) == "maximize"
     best = best_so_far(value[has], maximize=maximize)
     return ProgressInfo(table[has], x[has], value[has], best, name, maximize)
 
 
-def plot_hypervolume(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
-    """Plot the dominated share of the objectives' box against trials.
+# Hypervolume --------------------------------------------------------------------------------------
+
+
+class Hypervolume(NamedTuple):
+    """The dominated share of the box between the worst and the best value of each objective.
+
+    `share`, within [0, 1], is after each of the trials `numbers` that have all `objectives`.
+    """
+
+    numbers: NDArray[np.int64]
+    share: Floats
+    objectives: tuple[str, ...]
+    exact: bool
+
+
+def plot_hypervolume(source: Source) -> go.Figure:
+    """Plot the dominated share of the objectives' box against trials (Zitzler and Thiele 1998).
 
     Exact to four objectives, sampled beyond; the caption says which.
-
-    Raises:
-        ReportError: No objective, or no trial with all of them.
     """
     info = hypervolume(as_trials(source))
-    end, hover = info.share[-1], "trial %{x}: %{y:.4f}"
-    how = "Computed exactly"
+    end, how, hover = info.share[-1], "Computed exactly", "trial %{x}: %{y:.4f}"
     if not info.exact:
         how = (
             f"Sampled with {SAMPLES:,} points, as {len(info.objectives)} objectives are too many "
             f"for exact values (standard error at the end {np.sqrt(end * (1 - end) / SAMPLES):.4f})"
         )
     return style.figure(
-        [_line("dominated share", info.numbers, info.share, style.BLUE, "solid", 2.5, hover, "hv")],
+        [_line("dominated share", info.numbers, info.share, hover=hover, shape="hv")],
         title="Hypervolume",
         alt=f"Hypervolume of {', '.join(info.objectives)} against trials: {end:.4f} of "
         f"the box at the end, {'exact' if info.exact else 'sampled'}.",
@@ -173,12 +183,79 @@ def plot_hypervolume(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
     )
 
 
-def plot_distinct(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
-    """Plot distinct architectures and functions against trials: what a sampler repeats.
+def hypervolume(trials: Trials) -> Hypervolume:
+    """Follow the hypervolume of the objectives over the trials.
 
-    Raises:
-        ReportError: The table is empty or names no architectures.
+    The reference point is the worst value of each objective among all trials, and each axis is
+    scaled by its best one: the share of two runs with different trials is not comparable.
     """
+    names, rows = trials.optimised, trials.feasible
+    if not names:
+        raise ReportError("the hypervolume needs objectives, and the table names none")
+    costs = trials.costs(names, rows)
+    finite = finite_rows(costs)
+    if not finite.any():
+        raise ReportError(f"no trial has all objectives: {', '.join(names)}")
+    costs = costs[finite]
+    low, span = costs.min(axis=0), np.ptp(costs, axis=0)
+    # An objective that never varies would flatten the box, so it is left out of it.
+    points = ((costs - low) / np.where(span > 0, span, 1))[:, span > 0]
+    numbers = rows["number"] if "number" in rows else rows.index.to_series()
+    exact = len(names) <= EXACT_UP_TO
+    share = exact_shares(points) if exact else sampled_shares(points)
+    return Hypervolume(numbers.to_numpy(np.int64)[finite], share, names, exact)
+
+
+def exact_shares(points: Floats) -> Floats:
+    """Return the volume dominated in the unit box after each point, all to be minimised.
+
+    The part not dominated yet is kept as disjoint boxes. A point takes away its corner of each box
+    that it reaches into, and what is left of such a box is cut into at most one box a dimension.
+    `points` are trials x objectives, within [0, 1]; 1 is the reference point.
+    """
+    count, dimensions = points.shape
+    shares = np.empty(count)
+    if not dimensions:
+        return np.ones(count)
+    low, high = np.zeros((1, dimensions)), np.ones((1, dimensions))
+    dominated = 0.0
+    for number, point in enumerate(points):
+        reached = (high > point).all(axis=1)
+        if reached.any():
+            bottom, top = low[reached], high[reached]
+            corner = np.maximum(bottom, point)
+            dominated += float(np.prod(top - corner, axis=1).sum())
+            lows, highs = [low[~reached]], [high[~reached]]
+            for axis in range(dimensions):
+                part = corner[:, axis] > bottom[:, axis]
+                new_low, new_high = bottom[part].copy(), top[part].copy()
+                new_low[:, :axis] = corner[part, :axis]
+                new_high[:, axis] = corner[part, axis]
+                lows.append(new_low)
+                highs.append(new_high)
+            low, high = np.concatenate(lows), np.concatenate(highs)
+        shares[number] = dominated
+    return shares
+
+
+def sampled_shares(points: Floats, samples: int = SAMPLES, seed: int = 0) -> Floats:
+    """Estimate `exact_shares` with points drawn uniformly in the box."""
+    waiting = np.random.default_rng(seed).random((points.shape[1], samples))
+    shares = np.ones(len(points))
+    for number, point in enumerate(points):
+        hit = np.arange(waiting.shape[1])
+        for column, value in zip(waiting, point, strict=True):  # few survive the first columns
+            hit = hit[column[hit] >= value]
+        waiting = np.delete(waiting, hit, axis=1)
+        shares[number] = 1 - waiting.shape[1] / samples
+    return shares
+
+
+# What was covered and spent -----------------------------------------------------------------------
+
+
+def plot_distinct(source: Source) -> go.Figure:
+    """Plot distinct architectures and functions against trials: what a sampler repeats."""
     table = as_trials(source).table
     names = {"architecture": "distinct architectures", "function_key": "distinct functions"}
     counts = {
@@ -189,12 +266,10 @@ def plot_distinct(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
     if not counts or table.empty:
         raise ReportError("no trial names an architecture")
     x = np.arange(1, len(table) + 1)
-    hover = "%{y} after %{x} trials"
+    looks = ((style.BLUE, "solid"), (style.ORANGE, "dash"))
     traces = [_line("every trial new", x[[0, -1]], x[[0, -1]], style.GREY, "dot", 1.5)]
-    for (name, count), color, dash in zip(
-        counts.items(), (style.BLUE, style.ORANGE), ("solid", "dash"), strict=False
-    ):
-        traces.append(_line(name, x, count, color, dash, hover=hover))
+    for (name, count), look in zip(counts.items(), looks, strict=False):
+        traces.append(_line(name, x, count, *look, hover="%{y} after %{x} trials"))
     counted = " and ".join(f"{count[-1]:,} {name}" for name, count in counts.items())
     return style.figure(
         traces,
@@ -207,13 +282,20 @@ def plot_distinct(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
     )
 
 
-def plot_time(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
-    """Plot where the time went, in seconds.
-
-    Raises:
-        ReportError: There are no times.
-    """
-    info = _get_time(source)
+def plot_time(source: Source) -> go.Figure:
+    """Plot where the time went, in seconds."""
+    trials, spent = as_trials(source), {}
+    for column, name in (("seconds_proxies", "proxies"), ("seconds_benchmark", "benchmark")):
+        if column in trials.table:
+            spent[name] = float(np.nansum(trials.numbers(column)))
+    if "duration" in trials.table:
+        rest = float(np.nansum(trials.numbers("duration"))) - sum(spent.values())
+        spent["waiting, sampler and storage"] = max(rest, 0.0)
+    stages = source.seconds if isinstance(source, SearchResult) else {}
+    spent |= {name: seconds for name, seconds in stages.items() if name != "search"}
+    if not spent or trials.table.empty:
+        raise ReportError("no trial has its times")
+    info = pd.Series(spent).sort_values(ascending=False)
     trace = go.Bar(
         x=info[::-1],
         y=info.index[::-1],
@@ -237,29 +319,14 @@ def plot_time(source: SearchResult | pd.DataFrame | Trials) -> go.Figure:
     )
 
 
-def _get_time(source: SearchResult | pd.DataFrame | Trials) -> pd.Series[float]:
-    trials = as_trials(source)
-    spent: dict[str, float] = {}
-    for column, name in (("seconds_proxies", "proxies"), ("seconds_benchmark", "benchmark")):
-        if column in trials.table:
-            spent[name] = float(np.nansum(trials.numbers(column)))
-    if "duration" in trials.table:
-        rest = float(np.nansum(trials.numbers("duration"))) - sum(spent.values())
-        spent["waiting, sampler and storage"] = max(rest, 0.0)
-    stages: Mapping[str, float] = getattr(source, "seconds", {})
-    spent |= {name: seconds for name, seconds in stages.items() if name != "search"}
-    if not spent or trials.table.empty:
-        raise ReportError("no trial has its times")
-    return pd.Series(spent).sort_values(ascending=False)
-
-
 def _line(
     name: str,
     x: Any,
     y: Any,
-    color: str,
-    dash: str,
+    color: str = style.BLUE,
+    dash: str = "solid",
     width: float = 2.5,
+    *,
     hover: str = "",
     shape: str = "linear",
 ) -> go.Scatter:
