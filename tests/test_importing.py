@@ -9,7 +9,7 @@ from zc_search._utils.plugins import import_here
 from zc_search.config import parse_config
 from zc_search.ensemble.models import make_model
 from zc_search.errors import ConfigError, DataError, EnsembleError, ProxyError
-from zc_search.images.arrays import read_dataset
+from zc_search.images.readers import read_dataset
 from zc_search.proxies import resolve_proxy
 from zc_search.samplers import find_sampler
 

@@ -25,7 +25,7 @@ from zc_search.deploy.training import train_run
 from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble
 from zc_search.errors import StudyError
 from zc_search.images import image_set
-from zc_search.images.arrays import read_digits
+from zc_search.images.readers import read_digits
 from zc_search.report.run import load_result
 from zc_search.scoring.scores_file import ScoresTable
 from zc_search.search import run_search

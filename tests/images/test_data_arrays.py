@@ -24,8 +24,7 @@ from zc_search.cli.app import app
 from zc_search.config import load_config, parse_config
 from zc_search.errors import ConfigError, DataError
 from zc_search.images import image_set, load_batch, official
-from zc_search.images.arrays import read_dataset, read_digits, read_npz
-from zc_search.images.huggingface import read_saved
+from zc_search.images.readers import read_dataset, read_digits, read_npz, read_saved
 from zc_search.scoring.request import batch_and_task, open_images
 from zc_search.scoring.scorer import score_architectures
 from zc_search.scoring.sweep import score_space

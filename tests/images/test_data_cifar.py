@@ -1,5 +1,4 @@
 import pickle
-import re
 import struct
 
 import numpy as np
@@ -135,23 +134,23 @@ def with_(**changes):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "held"),
+    "wrong",
     [
-        ([1, 2], "list of 2, NoneType and NoneType"),
-        ({b"labels": [1, 2]}, "dict of 1, NoneType and list of 2"),
-        (with_(data=np.zeros((30, 1024), np.uint8)), "a uint8 array (30, 1024) and"),
-        (with_(data=np.zeros(3072, np.uint8)), "a uint8 array (3072,) and"),
-        (with_(data=np.zeros((30, 3072), np.int8)), "a int8 array (30, 3072) and"),
-        (with_(labels=[0, 1]), "a uint8 array (30, 3072) and list of 2"),
-        (with_(labels=[10] * 30), "whole numbers from 0 to 9; it holds"),
-        (with_(labels=[-1] * 30), "whole numbers from 0 to 9; it holds"),
-        (with_(labels=[b"cat"] * 30), "list of 30"),
-        (with_(labels=np.zeros(30, np.uint8)), "and a uint8 array (30,)"),
+        [1, 2],
+        {b"labels": [1, 2]},
+        with_(data=np.zeros((30, 1024), np.uint8)),
+        with_(data=np.zeros(3072, np.uint8)),
+        with_(data=np.zeros((30, 3072), np.int8)),
+        with_(labels=[0, 1]),
+        with_(labels=[10] * 30),
+        with_(labels=[-1] * 30),
+        with_(labels=[b"cat"] * 30),
+        with_(labels=np.zeros(30, np.uint8)),
     ],
 )
-def test_content_that_is_not_cifar_10(folder, wrong, held):
+def test_content_that_is_not_cifar_10(folder, wrong):
     (folder / "data_batch_4").write_bytes(python2(wrong))
-    with pytest.raises(DataError, match=f"data_batch_4 must hold a dict.*{re.escape(held)}"):
+    with pytest.raises(DataError, match=r"data_batch_4 must hold a dict .* numbers from 0 to 9"):
         load_batch("cifar10", path=folder)
 
 

@@ -18,10 +18,8 @@ from PIL import Image, ImageOps
 
 from zc_search.errors import DataError
 from zc_search.images import image_set, load_batch, pictures
-from zc_search.images.arrays import read_npz
-from zc_search.images.folder import read_folder
-from zc_search.images.huggingface import read_saved
 from zc_search.images.pictures import as_array, fit_arrays, room_for, upright
+from zc_search.images.readers import read_folder, read_npz, read_saved
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 12, 12), dtype=np.uint8)
 LABELS = (0, 1) * 4
@@ -220,7 +218,7 @@ def test_a_damaged_offset_does_not_end_the_process(tmp_path: Path) -> None:
     offsets = struct.pack("<3i", 0, length, 2 * length)
     file.write_bytes(altered(file.read_bytes(), (offsets, 7, 127)))
     code = (
-        "import sys, pathlib, zc_search.images.huggingface as it\n"
+        "import sys, pathlib, zc_search.images.readers as it\n"
         "try:\n    it.read_saved(pathlib.Path(sys.argv[1]))\n"
         "except it.DataError as error:\n    print(error)"
     )

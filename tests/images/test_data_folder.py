@@ -12,8 +12,8 @@ from PIL import Image
 
 from zc_search.config import parse_config
 from zc_search.errors import DataError
-from zc_search.images.folder import read_folder
 from zc_search.images.pictures import as_array
+from zc_search.images.readers import read_folder
 from zc_search.scoring.request import batch_and_task, open_images
 
 
@@ -199,7 +199,7 @@ def test_class_names_with_odd_characters(tmp_path: Path) -> None:
         ),
         (
             lambda f: [save(f / c / f"{n}.png", n, (4, 4)) for c in "ab" for n in range(9)],
-            "are 4 pixels high or wide, but the networks halve them twice and need 8; "
+            "have 4 x 4 pixels, but the networks halve them twice and need 8; "
             "data.resolution = 8 or more enlarges them",
         ),
         (

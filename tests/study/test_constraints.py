@@ -143,7 +143,7 @@ def test_parameters_are_those_of_the_network_for_these_images(constrained: Searc
 
 
 def constrained_task():
-    from zc_search.images.arrays import read_digits
+    from zc_search.images.readers import read_digits
 
     return read_digits().task
 

@@ -44,7 +44,7 @@ class Batch:
             source: A name for where the images come from.
 
         Raises:
-            DataError: If a shape, type or value does not fit; says what was given and wanted.
+            DataError: A shape, type or value does not fit.
         """
         fits = isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point()
         if not fits or 0 in images.shape or len(images) < 2:
@@ -72,15 +72,11 @@ class Batch:
 
 
 def _refused(name: str, value: Any, wanted: str) -> DataError:
-    shown = (
-        f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-    )
-    return DataError(
-        f"{name} must be {wanted}, of at least 2 images, every size at least 1; given {shown}",
-        key=name,
-        given=shown,
-        allowed=(wanted,),
-    )
+    given = type(value).__name__
+    if isinstance(value, Tensor):
+        given = f"{value.dtype} {tuple(value.shape)}"
+    message = f"{name} must be {wanted}, of at least 2 images and no empty dimension; given {given}"
+    return DataError(message, key=name, given=given, allowed=(wanted,))
 
 
 def _fingerprint(images: Tensor, labels: Tensor, classes: int) -> str:

@@ -9,18 +9,11 @@ DatasetName = Literal["cifar10", "cifar10-valid", "cifar100", "ImageNet16-120"]
 
 
 class DatasetInfo(NamedTuple):
-    """What a network and a batch must know of a data set.
-
-    Attributes:
-        classes: Number of labels.
-        resolution: Height and width of its square images, in pixels.
-        mean: Mean of each RGB channel, images scaled to [0, 1].
-        std: Standard deviation of each RGB channel, images scaled to [0, 1].
-    """
+    """What a network and a batch must know of a data set."""
 
     classes: int
-    resolution: int
-    mean: tuple[float, float, float]
+    resolution: int  # height and width, in pixels
+    mean: tuple[float, float, float]  # of each RGB channel, images scaled to [0, 1]
     std: tuple[float, float, float]
 
 
@@ -67,17 +60,11 @@ def task_of(dataset: str | Task) -> Task:
 
 
 class Source(NamedTuple):
-    """Where images come from.
+    """Where images come from."""
 
-    Attributes:
-        path: What ``data.path`` has to be; None for a source that reads no file.
-        datasets: The benchmark's data sets that its batches serve; none for images of one's own.
-        generated: Whether it makes its images up, so that they have no classes of their own.
-    """
-
-    path: str | None = None
-    datasets: tuple[str, ...] = ()
-    generated: bool = False
+    path: str | None = None  # what `data.path` has to be; None where no file is read
+    datasets: tuple[str, ...] = ()  # of the benchmark, that its batches serve
+    generated: bool = False  # whether images are made up, so that they have no classes
 
 
 SOURCES: Mapping[str, Source] = {

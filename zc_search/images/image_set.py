@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 SMALLEST_SIDE = 8
 """Pixels below which the two halvings of a network leave nothing to convolve."""
 
-_UNEVEN = 3.0
-"""Times that the largest class may outnumber the smallest before it is worth a word."""
+_UNEVEN = 3.0  # times that the largest class may outnumber the smallest without a word
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,8 @@ class ImageSet:
     def split(self, validation: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the places of the images to train on and of those to judge by, ascending.
 
-        Of each class the same share is held out, at least one image, and which is random.
-
-        Args:
-            validation: The share, within (0, 1).
-            seed: Of the draw.
-
-        Raises:
-            DataError: A class has fewer than two images.
+        Of each class the same share, `validation`, is held out, at least one image; which, follows
+        from the seed. A class of one image is refused.
         """
         few = [name for name, count in self.counts.items() if count < 2]
         if few:
@@ -115,13 +108,7 @@ class ImageSet:
     def batch(self, size: int, seed: int, validation: float) -> "Batch":
         """Return the batch to score on: images to train on, classes as even as they allow.
 
-        Args:
-            size: Images.
-            seed: Of the choice and of what is held out.
-            validation: See `split`.
-
-        Raises:
-            DataError: There are too few images.
+        What is held out follows `split`; too few images are refused.
         """
         import torch
 
@@ -146,11 +133,9 @@ class ImageSet:
         tie = rng.permutation(len(self.class_names))[labels]
         chosen = rng.permutation(shuffled[np.lexsort((tie, turn))[:size]])
         mean, spread = self.statistics(training)
-        images = (self.pixels[chosen].astype(np.float32) - mean[:, None, None]) / spread[
-            :, None, None
-        ]
+        centred = self.pixels[chosen].astype(np.float32) - mean[:, None, None]
         return Batch.from_tensors(
-            torch.from_numpy(images),
+            torch.from_numpy(centred / spread[:, None, None]),
             torch.from_numpy(self.labels[chosen]),
             classes=len(self.class_names),
             source=self.name,
@@ -202,10 +187,8 @@ def printable(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     changed = [new for old, new in zip(names, shown, strict=True) if old != new]
     if not changed:
         return tuple(shown), ()
-    listed = ", ".join(map(repr, changed))
-    return tuple(shown), (
-        f"Class names that cannot be shown or told apart are written as {listed}.",
-    )
+    note = "Class names that cannot be shown or told apart are written as "
+    return tuple(shown), (f"{note}{', '.join(map(repr, changed))}.",)
 
 
 def image_set(

@@ -18,26 +18,15 @@ from zc_search.images.pictures import Format, reachable
 
 
 class Layout(NamedTuple):
-    """How a data set lies on disk, and where its archive is.
+    """How a data set lies on disk, and where its archive is."""
 
-    Attributes:
-        folder: That the official archive unpacks to.
-        files: With training images. Never test files: a test image must not have a say in the
-            choice of an architecture.
-        key: Of the labels in a file.
-        labels: Which there are; the first ones are used.
-        names: File with the names of the classes, and the key of their list in it.
-        url: Of the archive; None where it is not to be had without an account.
-        sha256: Of the archive.
-    """
-
-    folder: str
-    files: tuple[str, ...]
-    key: str
-    labels: range
-    names: tuple[str, str] | None = None
-    url: str | None = None
-    sha256: str | None = None
+    folder: str  # that the official archive unpacks to
+    files: tuple[str, ...]  # of training images: test images have no say in a choice
+    key: str  # of the labels in a file
+    labels: range  # which there are; the first ones are used
+    names: tuple[str, str] | None = None  # file with the names of the classes, and its key
+    url: str | None = None  # of the archive; None where it takes an account
+    sha256: str | None = None  # of the archive
 
 
 LAYOUTS = {
@@ -89,13 +78,14 @@ def _training_files(source: str, path: Path | None, layout: Layout) -> list[Path
                 files = [folder / name for name in layout.files if (folder / name).is_file()]
                 if files:
                     return files
+    given = None if path is None else str(path)
     fetched = f"; `zc-search data fetch {source}` fetches it" if layout.url else ""
     raise DataError(
-        f"source {source!r}: no training images, given data.path = {path and str(path)!r}; it must "
+        f"source {source!r}: no training images, given data.path = {given!r}; it must "
         f"be the folder {layout.folder!r} or its parent, and hold any of "
         f"{', '.join(layout.files)}{fetched}",
         key="data.path",
-        given=path and str(path),
+        given=given,
         allowed=(layout.folder,),
     )
 
@@ -115,8 +105,7 @@ def _read(file: Path, layout: Layout, side: int) -> tuple[NDArray[np.uint8], NDA
         return data, np.array(labels, np.int64)
     raise DataError(
         f"{file} must hold a dict with 'data', a uint8 array (N, {size}), and {layout.key!r}, a "
-        f"list of N whole numbers from {layout.labels[0]} to {layout.labels[-1]}; it holds "
-        f"{_kind(content)}, {_kind(data)} and {_kind(labels)}",
+        f"list of N whole numbers from {layout.labels[0]} to {layout.labels[-1]}",
         given=str(file),
     )
 
@@ -124,8 +113,7 @@ def _read(file: Path, layout: Layout, side: int) -> tuple[NDArray[np.uint8], NDA
 def _names(folder: Path, layout: Layout, classes: int) -> list[str]:
     """Return the names of the classes where a file says them, else numbers."""
     if layout.names is not None and (folder / layout.names[0]).is_file():
-        content = load_restricted(folder / layout.names[0], NUMPY_ARRAYS)
-        listed = _get(content, layout.names[1])
+        listed = _get(load_restricted(folder / layout.names[0], NUMPY_ARRAYS), layout.names[1])
         if isinstance(listed, list) and len(listed) == classes:
             texts = [name.decode("latin1") if isinstance(name, bytes) else name for name in listed]
             if all(isinstance(text, str) for text in texts):
@@ -138,28 +126,11 @@ def _get(content: object, key: str) -> object:
     return content.get(key, content.get(key.encode())) if isinstance(content, dict) else None
 
 
-def _kind(value: object) -> str:
-    """Describe a value by type and size; its content may be anything and very long."""
-    if isinstance(value, np.ndarray):
-        return f"a {value.dtype} array {value.shape}"
-    size = f" of {len(value)}" if isinstance(value, list | tuple | dict) else ""
-    return f"{type(value).__name__}{size}"
-
-
 def fetch(name: str, folder: str | Path, url: str | None = None) -> Path:
     """Download and unpack an official data set; what is there already is not loaded again.
 
-    Args:
-        name: ``cifar10`` or ``cifar100``.
-        folder: Where to; the archive stays beside what it holds.
-        url: A mirror; the archive must have the official checksum all the same.
-
-    Returns:
-        The official folder, as ``data.path`` takes it.
-
-    Raises:
-        DataError: Another name, no address, no answer, another checksum, or a folder that cannot
-            be written.
+    With `url`, a mirror, the archive must have the official checksum all the same. Returned is the
+    official folder, as ``data.path`` takes it; its archive stays beside it.
     """
     import pooch
 
@@ -168,15 +139,10 @@ def fetch(name: str, folder: str | Path, url: str | None = None) -> Path:
         raise DataError.unknown("data set to fetch", name, fetched)
     layout, folder = fetched[name], Path(folder).expanduser()
     address = url or str(layout.url)
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https", "ftp") or not parts.netloc:
-        raise DataError(
-            f"url: {address!r} is no address to fetch from; Allowed: one of http, https or ftp, "
-            f"such as {layout.url!r}",
-            key="url",
-            given=address,
-            allowed=("http", "https", "ftp"),
-        )
+    schemes, parts = ("http", "https", "ftp"), urlsplit(address)
+    if parts.scheme not in schemes or not parts.netloc:
+        message = f"url: {address!r} is no address to fetch from; Allowed: {', '.join(schemes)}"
+        raise DataError(message, key="url", given=address, allowed=schemes)
     members = [*layout.files, *(layout.names or ())[:1]]
     logger = pooch.get_logger()
     level = logger.level

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypedDict
+from statistics import median
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,18 +25,20 @@ Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 
 class Format(TypedDict, total=False):
-    """What images are brought to; keyword arguments of every reader.
+    """How images are read; keyword arguments of every reader.
 
     Attributes:
         resolution: Height and width in pixels; None, the default, for what suits the source.
         color: ``grey`` for one channel, ``rgb`` for three; None, the default, for what they are.
         fit: ``crop`` the middle after scaling the shorter side, the default; ``pad`` with black
             after scaling the longer one; or ``stretch`` both.
+        max_unreadable: Most files that may be unreadable, and are left out; by default 10.
     """
 
     resolution: int | None
     color: Color | None
     fit: Fit
+    max_unreadable: int
 
 
 LARGEST_SIDE = 64
@@ -45,7 +48,6 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 """What is decoded, whatever a file's name ends in: Pillow's rarer decoders meet no foreign file."""
 
 _MOST_BYTES = 8 * 2**30
-_NAMED = 3
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 
 
@@ -69,88 +71,84 @@ def reason(error: Exception) -> str:
     return "no image" if "cannot identify" in text else text[:80] or type(error).__name__
 
 
-# Many pictures ----------------------------------------------------------------------------------
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Return the first few names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
-class Look(NamedTuple):
-    """What the head of a picture says: its shorter side, and whether it is grey."""
-
-    side: int
-    grey: bool
+# Many pictures ------------------------------------------------------------------------------------
 
 
-class Pictures:
-    """Pictures that are opened one by one, by threads: Pillow lets them run.
+def read_pictures(
+    where: Path,
+    names: Sequence[str],
+    open_at: Callable[[int], Image.Image],
+    *,
+    by_first: bool = False,
+    draft: bool = False,
+    **how: Unpack[Format],
+) -> tuple[Pixels, NDArray[np.bool_], tuple[str, ...]]:
+    """Return pictures, (n, channels, side, side), which of them can be read, and notes.
 
-    Args:
-        where: What holds them, for messages.
-        names: What messages call each.
-        open_at: Opens the one at a place.
-        most: How many may be unreadable, and are left out.
+    By default they get the median of the shorter sides, at most 64 pixels, and are grey if all
+    are; with `by_first` the first one decides. With `draft` a JPEG is decoded no larger than
+    needed.
     """
 
-    def __init__(
-        self, where: str, names: Sequence[str], open_at: Callable[[int], Image.Image], most: int
-    ) -> None:
-        self._where, self._names, self._open, self._most = where, names, open_at, most
-        self.notes: tuple[str, ...] = ()
+    def look(place: int) -> tuple[int, bool]:
+        with open_at(place) as image:
+            return min(image.size), is_grey(image)
 
-    def looks(self) -> list[Look]:
-        """Return what the heads say of those that have a readable one."""
+    most = how.get("max_unreadable", 10)
+    looks = [found for found in _each(where, names, look, most)[0] if isinstance(found, tuple)]
+    if not looks:
+        raise DataError(f"{where} holds no images", given=str(where))
+    sides, greys = zip(*looks[: 1 if by_first else None], strict=True)
+    side = how.get("resolution") or min(round(median(sides)), LARGEST_SIDE)
+    color: Color = how.get("color") or ("grey" if all(greys) else "rgb")
+    pixels = room_for(len(names), side, color)
 
-        def look(place: int) -> Look:
-            with self._open(place) as image:
-                return Look(min(image.size), is_grey(image))
+    def read(place: int) -> None:
+        with open_at(place) as image:
+            if draft:
+                image.draft(image.mode, (side, side))
+            pixels[place] = as_array(upright(image), side, how.get("fit", "crop"), color)
 
-        return [found for found in self._each(look) if isinstance(found, Look)]
+    results, notes = _each(where, names, read, most)
+    readable = np.array([result is None for result in results], bool)
+    return (pixels if readable.all() else pixels[readable]), readable, notes
 
-    def read(
-        self, resolution: int, fit: Fit, color: Color, *, draft: bool = False
-    ) -> tuple[Pixels, NDArray[np.bool_]]:
-        """Return those that can be read, (n, channels, resolution, resolution), and which they are.
 
-        With ``draft`` a JPEG is decoded no larger than needed.
-        """
-        pixels = room_for(len(self._names), resolution, color)
+def _each(
+    where: Path, names: Sequence[str], task: Callable[[int], Any], most: int
+) -> tuple[list[Any], tuple[str, ...]]:
+    """Return what a task gives for each, by threads as Pillow lets them run; note what failed."""
 
-        def read(place: int) -> None:
-            with self._open(place) as image:
-                if draft:
-                    image.draft(image.mode, (resolution, resolution))
-                pixels[place] = as_array(upright(image), resolution, fit, color)
+    def attempt(place: int) -> object:
+        try:
+            return task(place)
+        except Exception as error:  # Pillow's decoders raise nearly anything
+            return error
 
-        readable = np.array([result is None for result in self._each(read)], bool)
-        return (pixels if readable.all() else pixels[readable]), readable
-
-    def _each(self, task: Callable[[int], Any]) -> list[Any]:
-        """Return what a task gives for each, or why it cannot; note or refuse what is broken."""
-
-        def attempt(place: int) -> object:
-            try:
-                return task(place)
-            except Exception as error:  # Pillow's decoders raise nearly anything
-                return error
-
-        with warnings.catch_warnings(), ThreadPoolExecutor(available_cores()) as pool:
-            warnings.simplefilter("ignore")  # of odd metadata
-            results = list(pool.map(attempt, range(len(self._names))))
-        broken = [
-            f"{name} ({reason(result)})"
-            for name, result in zip(self._names, results, strict=True)
-            if isinstance(result, Exception)
-        ]
-        more = f" and {len(broken) - _NAMED:,} more" if len(broken) > _NAMED else ""
-        counted = f"{len(broken):,} of {len(results):,} images"
-        listed = f"{', '.join(broken[:_NAMED])}{more}"
-        if len(broken) > self._most:
-            raise DataError(
-                f"{counted} in {self._where} cannot be read, and data.max_unreadable = "
-                f"{self._most} allows fewer: {listed}",
-                key="data.max_unreadable",
-                given=self._most,
-            )
-        self.notes = (f"{counted} cannot be read and are left out: {listed}.",) if broken else ()
-        return results
+    with warnings.catch_warnings(), ThreadPoolExecutor(available_cores()) as pool:
+        warnings.simplefilter("ignore")  # of odd metadata
+        results = list(pool.map(attempt, range(len(names))))
+    broken = [
+        f"{name} ({reason(result)})"
+        for name, result in zip(names, results, strict=True)
+        if isinstance(result, Exception)
+    ]
+    counted = f"{len(broken):,} of {len(results):,} images"
+    if len(broken) > most:
+        raise DataError(
+            f"{counted} in {where} cannot be read, and data.max_unreadable = {most} allows "
+            f"fewer: {listed(broken)}",
+            key="data.max_unreadable",
+            given=most,
+        )
+    notes = (f"{counted} cannot be read and are left out: {listed(broken)}.",) if broken else ()
+    return results, notes
 
 
 def room_for(count: int, resolution: int, color: Color) -> NDArray[np.uint8]:
@@ -166,7 +164,7 @@ def room_for(count: int, resolution: int, color: Color) -> NDArray[np.uint8]:
     return np.empty(shape, np.uint8)
 
 
-# One picture ------------------------------------------------------------------------------------
+# One picture --------------------------------------------------------------------------------------
 
 
 def is_grey(image: Image.Image) -> bool:
@@ -187,20 +185,15 @@ def as_array(image: Image.Image, resolution: int, fit: Fit, color: Color) -> NDA
 
     What is transparent is put on white; 16-bit greys keep their upper 8 bits.
     """
-    image = _plain(image, "L" if color == "grey" else "RGB")
-    array = np.asarray(_fitted(image, resolution, fit), np.uint8)
-    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-
-
-def _plain(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype("u1"))
-    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
-    if transparent:
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, image)
-    return image.convert(mode)
+    image = _fitted(image.convert("L" if color == "grey" else "RGB"), resolution, fit)
+    array = np.asarray(image, np.uint8)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 def _fitted(image: Image.Image, resolution: int, fit: Fit) -> Image.Image:
@@ -222,7 +215,7 @@ def _fitted(image: Image.Image, resolution: int, fit: Fit) -> Image.Image:
     return image.resize(size, bilinear).crop((left, top, left + resolution, top + resolution))
 
 
-# Arrays -----------------------------------------------------------------------------------------
+# Arrays -------------------------------------------------------------------------------------------
 
 
 def fit_arrays(pixels: Pixels, resolution: int, fit: Fit) -> Pixels:

@@ -1,5 +1,6 @@
 """Every source of images by name: read whole, or as one class-balanced, normalised batch."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
@@ -10,13 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zc_search.errors import DataError
-from zc_search.images.arrays import read_dataset, read_digits, read_npz
 from zc_search.images.datasets import DATASETS, SOURCES, DatasetInfo, DatasetName
-from zc_search.images.folder import read_folder
-from zc_search.images.huggingface import read_saved
 from zc_search.images.image_set import ImageSet
 from zc_search.images.official import LAYOUTS, read_official
 from zc_search.images.pictures import Format
+from zc_search.images.readers import read_dataset, read_digits, read_folder, read_npz, read_saved
 
 if TYPE_CHECKING:
     from zc_search.images.batch import Batch
@@ -32,21 +31,23 @@ _MIN_STD = 0.04
 _DRAWS_PER_PATCH = 50
 
 
-def read_images(
-    source: str,
-    path: str | Path | None = None,
-    *,
-    max_unreadable: int = 10,
-    **how: Unpack[Format],
-) -> ImageSet:
+_READERS: dict[str, Callable[..., ImageSet]] = {
+    "digits": read_digits,
+    "npz": read_npz,
+    "folder": read_folder,
+    "huggingface": read_saved,
+}
+
+
+def read_images(source: str, path: str | Path | None = None, **how: Unpack[Format]) -> ImageSet:
     """Read all images of a source.
 
     Args:
         source: A key of `SOURCES` that does not make its images up, or ``module:object``, a torch
             ``Dataset`` of the user's own.
         path: File or folder, for a source that reads one.
-        max_unreadable: Most files that may be unreadable, and are left out.
-        how: ``resolution``, ``color`` and ``fit``: what images are brought to.
+        how: ``resolution``, ``color`` and ``fit``: what images are brought to; and
+            ``max_unreadable``, by default 10: most files that may be unreadable and are left out.
 
     Raises:
         DataError: They are made up and have no classes, or cannot be read; says why.
@@ -54,9 +55,9 @@ def read_images(
     where = None if path is None else Path(path).expanduser()
     if ":" in source:
         return read_dataset(source, where, **how)
-    known = SOURCES.get(source)
-    if known is None:
+    if source not in SOURCES:
         raise DataError.unknown("image source", source, SOURCES, key="data.source")
+    known = SOURCES[source]
     if known.generated:
         raise DataError(
             f"data.source = {source!r} makes its images up, so there is nothing to learn from "
@@ -67,14 +68,9 @@ def read_images(
         )
     if source in LAYOUTS:
         return read_official(source, where, **how)
-    if source == "digits":
-        return read_digits(**how)
-    if where is None:
+    if known.path and where is None:
         raise DataError(f"data.source = {source!r} needs data.path: {known.path}", key="data.path")
-    if source == "npz":
-        return read_npz(where, **how)
-    reader = read_folder if source == "folder" else read_saved
-    return reader(where, max_unreadable=max_unreadable, **how)
+    return _READERS[source](where, **how)
 
 
 def load_batch(
@@ -100,7 +96,7 @@ def load_batch(
         path: Folder of the images, for a source that reads them.
 
     Raises:
-        DataError: If an argument is not allowed, or the images are missing or damaged.
+        DataError: An argument is not allowed, or the images are missing or damaged.
     """
     import torch
 
@@ -111,8 +107,8 @@ def load_batch(
     images = None if SOURCES[source].generated else read_images(source, path)
     if images is not None and len(images.class_names) < info.classes:
         raise DataError(
-            f"the files in {path} hold images of {len(images.class_names)} classes, not of all "
-            f"{info.classes} of {dataset}",
+            f"the files in {path} hold images of {len(images.class_names)} of the {info.classes} "
+            f"classes of {dataset}",
             key="data.path",
             given=str(path),
         )
@@ -137,22 +133,19 @@ def _check(source: str, dataset: str, batch_size: int, seed: int) -> None:
         raise DataError.unknown("image source", source, batches)
     if dataset not in DATASETS:
         raise DataError.unknown("dataset", dataset, DATASETS)
-    if dataset not in SOURCES[source].datasets:
+    allowed = SOURCES[source].datasets
+    if dataset not in allowed:
         raise DataError(
-            f"source {source!r} gives images and labels of {SOURCES[source].datasets[0]}, so "
-            f"dataset must be {' or '.join(SOURCES[source].datasets)}, given {dataset!r}; sources "
-            "'patches' and 'noise' follow any dataset",
+            f"source {source!r} gives images of {allowed[0]}, so dataset must be "
+            f"{' or '.join(allowed)}, given {dataset!r}; 'patches' and 'noise' follow any dataset",
             key="dataset",
             given=dataset,
-            allowed=SOURCES[source].datasets,
+            allowed=allowed,
         )
     for name, value, least in (("batch_size", batch_size, 2), ("seed", seed, 0)):
         if not isinstance(value, Integral) or value < least:
-            raise DataError(
-                f"{name} must be a whole number of at least {least}, given {value!r}",
-                key=name,
-                given=value,
-            )
+            message = f"{name} must be a whole number of at least {least}, given {value!r}"
+            raise DataError(message, key=name, given=value)
 
 
 def _normalise(pixels: NDArray[np.generic], info: DatasetInfo) -> NDArray[np.float32]:

@@ -1,0 +1,262 @@
+"""Images of one's own: NumPy files, torch data sets, folders, what Hugging Face's library saved."""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from zc_search._utils.plugins import load_plugin
+from zc_search.errors import DataError
+from zc_search.images.image_set import ImageSet, image_set, printable
+from zc_search.images.pictures import (
+    FORMATS,
+    Format,
+    as_array,
+    is_grey,
+    listed,
+    reachable,
+    read_pictures,
+    reason,
+)
+
+_IMAGES = ("images", "x_train", "train_images", "x")
+_LABELS = ("labels", "y_train", "train_labels", "y")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+
+# Arrays -------------------------------------------------------------------------------------------
+
+
+def read_npz(path: Path, **how: Unpack[Format]) -> ImageSet:
+    """Read a NumPy file with the arrays ``images`` and ``labels``.
+
+    Also understood are ``x_train`` and ``y_train``, ``train_images`` and ``train_labels``, ``x``
+    and ``y``, and the names of the classes as ``classes``. Objects are not unpickled.
+    """
+    with reachable(path):
+        if not path.is_file():
+            raise _no_such("file", path)
+    try:
+        with path.open("rb") as stream:  # as NumPy leaves it open where it is no archive
+            images, labels, names = _members(np.load(stream, allow_pickle=False))
+    except Exception as error:  # NumPy and zipfile raise nearly anything for a damaged archive
+        raise DataError(
+            f"{path} is no readable .npz file: {reason(error)}", given=str(path)
+        ) from error
+    return image_set(path.name, images, labels, names, **how)
+
+
+def _no_such(kind: str, path: Path) -> DataError:
+    return DataError(f"data.path = {str(path)!r} is no {kind}", key="data.path", given=str(path))
+
+
+def _members(file: Any) -> tuple[NDArray[Any], NDArray[Any], list[Any] | None]:
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise DataError("one array; images and labels together make an .npz")
+    images, labels = (next((k for k in known if k in file), None) for known in (_IMAGES, _LABELS))
+    if images is None or labels is None:
+        there = ", ".join(file.files) or "nothing"
+        raise ValueError(f"it has {there}; needed are 'images' and 'labels'")
+    names = file.get("classes")
+    if names is not None and names.ndim != 1:
+        raise ValueError(f"'classes' must hold names (N,), given {names.dtype} {names.shape}")
+    return file[images], file[labels], None if names is None else list(names)
+
+
+def read_digits(_: Path | None = None, **how: Unpack[Format]) -> ImageSet:
+    """Return the 1,797 handwritten digits that scikit-learn ships: 8 x 8 pixels, grey."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return image_set("digits", digits.images.astype(np.float32), digits.target, **how)
+
+
+def read_dataset(name: str, path: Path | None = None, **how: Unpack[Format]) -> ImageSet:
+    """Read a map-style torch data set of the user's own whole.
+
+    ``module:object`` has ``len()`` and gives pairs ``(image, label)``, or is a function that
+    returns such a one, called with `path` if there is one. An image is a tensor or array, or of
+    Pillow's; names of classes are taken from ``classes``. Tensors must be of one size.
+    """
+    dataset = load_plugin(name, "data.source", DataError)
+    try:
+        if isinstance(dataset, type) or not hasattr(dataset, "__getitem__"):
+            dataset = dataset() if path is None else dataset(path)
+        pairs = [dataset[place] for place in range(len(dataset))]
+        images, labels = zip(*((image, int(label)) for image, label in pairs), strict=True)
+        if all(isinstance(image, Image.Image) for image in images):
+            size = how.get("resolution") or min(images[0].size)
+            color = how.get("color") or ("grey" if all(map(is_grey, images)) else "rgb")
+            fit = how.get("fit", "crop")
+            images = tuple(as_array(image, size, fit, color) for image in images)
+        pixels = np.stack([np.asarray(image) for image in images])
+    except Exception as error:  # it is anybody's code
+        raise DataError(
+            f"data.source = {name!r} must give pairs (image, whole number) by len() and [place], "
+            f"images of one size: {type(error).__name__}: {error}",
+            key="data.source",
+            given=name,
+        ) from error
+    classes = getattr(dataset, "classes", None)
+    names = list(classes) if isinstance(classes, list | tuple) else None
+    return image_set(name, pixels, np.array(labels), names, **how)
+
+
+# Folders ------------------------------------------------------------------------------------------
+
+
+def read_folder(path: Path, **how: Unpack[Format]) -> ImageSet:
+    """Read every image below a folder; the sub-folder it lies in, at any depth, is its class.
+
+    Files whose names begin with a dot or have another suffix than an image's are passed over.
+    """
+    classes, without = _classes(path)
+    files = [file for found in classes.values() for file in found]
+    pixels, readable, notes = read_pictures(
+        path,
+        [str(file.relative_to(path)) for file in files],
+        lambda place: Image.open(files[place], formats=FORMATS),
+        draft=True,
+        **how,
+    )
+    labels = np.repeat(np.arange(len(classes)), [len(found) for found in classes.values()])
+    for label, name in enumerate(classes):
+        if not readable[labels == label].any():
+            raise DataError(f"no image of class {name!r} in {path} can be read", given=name)
+    names, odd = printable(list(classes))
+    return ImageSet(path.name, pixels, labels[readable], names, (*odd, *without, *notes))
+
+
+def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
+    """Return the images of each class by its folder's name, all sorted, and a note on the rest."""
+    with reachable(path):
+        if not path.is_dir():
+            raise _no_such("folder", path)
+        below = {
+            folder.name: _files_in(folder)
+            for folder in sorted(path.iterdir())
+            if folder.is_dir() and not folder.name.startswith(".")
+        }
+        beside = sum(_is_image(file) and file.is_file() for file in path.iterdir())
+    found = {name: list(filter(_is_image, files)) for name, files in below.items()}
+    classes = {name: files for name, files in found.items() if files}
+    if classes and {name.lower() for name in classes} <= _SPLITS:
+        best = next((name for name in classes if name.lower().startswith("train")), min(classes))
+        raise DataError(
+            f"the sub-folders of {path}, {', '.join(classes)}, are splits and not classes; "
+            f"set data.path = {str(path / best)!r}",
+            key="data.path",
+            given=str(path),
+            hint=str(path / best),
+        )
+    if len(classes) < 2:
+        raise DataError(
+            f"{path} has {len(classes)} sub-folders with images ({beside:,} images lie beside); it "
+            f"must hold one sub-folder a class, two or more, with images in {', '.join(_SUFFIXES)}",
+            key="data.path",
+            given=str(path),
+        )
+    without = {name: len(files) for name, files in below.items() if files and not found[name]}
+    shown = [
+        f"{name!r} ({count:,} files)"
+        for name, count in zip(printable(list(without))[0], without.values(), strict=True)
+    ]
+    note = (
+        f"Sub-folders without an image ending in {', '.join(_SUFFIXES)} are left out and are no "
+        f"classes: {listed(shown)}."
+    )
+    return classes, (note,) if without else ()
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files below a folder whose names do not begin with a dot, sorted."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    return sorted(
+        file
+        for place, _, names in os.walk(folder, onerror=fail)
+        for file in (Path(place, name) for name in names)
+        if not file.name.startswith(".") and file.is_file()
+    )
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
+
+
+# What `save_to_disk` of the package datasets wrote, read with pyarrow alone -----------------------
+
+
+def read_saved(path: Path, **how: Unpack[Format]) -> ImageSet:
+    """Read the images and labels of a data set that ``save_to_disk`` wrote.
+
+    Of several splits ``train`` is read. The column of the images is the one that holds encoded
+    images, the one of the labels is called ``label`` or is the only one with class names.
+    By default images get the first one's shorter side, at most 64 pixels, and are grey if it is.
+    """
+    with reachable(path):
+        folder = path / "train" if (path / "dataset_dict.json").is_file() else path
+        if not (folder / "state.json").is_file():
+            raise DataError(
+                f"{path} is no data set, or has no split 'train', that `save_to_disk` of the "
+                "package datasets wrote: it has no state.json",
+                key="data.path",
+                given=str(path),
+            )
+    try:
+        encoded, labels, names = _content(folder)
+    except DataError:
+        raise
+    except Exception as error:  # whatever a damaged file makes json and Arrow raise
+        raise DataError(f"{folder} cannot be read: {reason(error)}", given=str(folder)) from error
+
+    def open_at(place: int) -> Image.Image:
+        content = encoded[place]["bytes"]
+        if content is None:
+            raise ValueError("a file elsewhere, not in the data set")
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+
+    rows = [f"row {row:,}" for row in range(len(encoded))]
+    pixels, readable, notes = read_pictures(folder, rows, open_at, by_first=True, **how)
+    return image_set(path.name, pixels, labels[readable], names, notes=notes)
+
+
+def _content(folder: Path) -> tuple[list[Any], NDArray[Any], list[str] | None]:
+    """Return encoded images, labels, and the names of the classes where there are any.
+
+    Arrow stream files are named in ``state.json``; columns stand in ``dataset_info.json``.
+    """
+    info = json.loads((folder / "dataset_info.json").read_text("utf-8"))
+    features = {n: f if isinstance(f, dict) else {} for n, f in info["features"].items()}
+    kinds = {name: feature.get("_type") for name, feature in features.items()}
+    images = [name for name, kind in kinds.items() if kind == "Image"]
+    classes = [name for name, kind in kinds.items() if kind == "ClassLabel"]
+    label = "label" if "label" in kinds else classes[0] if classes else None
+    if not images or label is None:
+        raise DataError(
+            f"{folder} has the columns {', '.join(kinds) or 'nothing'}; one of images and one of "
+            "class labels are needed",
+            given=tuple(kinds),
+        )
+    encoded: list[Any] = []
+    labels: list[Any] = []
+    for entry in json.loads((folder / "state.json").read_text("utf-8"))["_data_files"]:
+        with pa.memory_map(str(folder / entry["filename"])) as source:
+            table = pa.ipc.open_stream(source).read_all()
+            table.validate(full=True)  # Arrow itself trusts whatever offset it reads
+            encoded += table[images[0]].to_pylist()
+            labels += table[label].to_pylist()
+    names = features[label].get("names")
+    if names is not None and not (
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+    ):
+        raise DataError(f"{folder} names its classes by {type(names).__name__}, not by a list")
+    return encoded, np.array(labels), names
