@@ -20,14 +20,13 @@ from zc_search.evaluation import (
     best_of_top_k,
     best_so_far,
     bootstrap_interval,
-    correlations,
     evaluate,
     finite_pairs,
     kendall_tau,
     pearson,
     precision_at_top,
     spearman,
-    table,
+    statistics,
     top_k_regret,
 )
 
@@ -220,7 +219,7 @@ def test_many_resamples_at_once_equal_one_by_one(ours: Callable, ties: bool, n: 
 def test_tau_of_more_points_than_fit_pairwise(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = sample(50, ties=True)
     expected = bootstrap_interval(kendall_tau, x, y, n=100)
-    monkeypatch.setattr(correlations, "_PAIRWISE", 10)
+    monkeypatch.setattr(statistics, "_PAIRWISE", 10)
     assert bootstrap_interval(kendall_tau, x, y, n=100) == pytest.approx(expected)
 
 
@@ -348,8 +347,8 @@ def test_a_proxys_row_does_not_depend_on_its_company(scores: pd.DataFrame) -> No
 def test_processes_find_the_same(scores: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     truth = scores.pop("truth")
     here = evaluate(scores, truth, n_bootstrap=20)
-    monkeypatch.setattr(table, "_WORTH_PROCESSES", 0)
-    monkeypatch.setattr(table, "available_cores", lambda: 2)
+    monkeypatch.setattr(statistics, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(statistics, "available_cores", lambda: 2)
     seen: list[tuple[int, int]] = []
     there = evaluate(
         scores, truth, n_bootstrap=20, n_jobs=None, on_proxy=lambda *now: seen.append(now)

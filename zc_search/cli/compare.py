@@ -10,7 +10,9 @@ from zc_search.cli.printing import clock, plain_console, progress_line
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Group
+    from rich.console import Console, Group
+
+    from zc_search.compare import Comparison, Outcomes
 
 _CAPTION = (
     "mean, sd: of the best at the end over the seeds, validation accuracy in percent. optimum: "
@@ -53,34 +55,17 @@ def compare(
     import optuna
 
     from zc_search._utils.files import write_atomically, writing
-    from zc_search.compare import compare as run
     from zc_search.compare import folder_of, load_comparison
     from zc_search.compare.page import render_searches
     from zc_search.errors import ZcSearchError
 
-    given = {
-        "seeds": seeds,
-        "accuracies": accuracies,
-        "datasets": dataset,
-        "scores": scores,
-        "workers": workers,
-    }
-    changes = {key: value for key, value in given.items() if value is not None}
+    given = (seeds, accuracies, dataset, scores, workers)
+    names = ("seeds", "accuracies", "datasets", "scores", "workers")
+    changes = {name: value for name, value in zip(names, given, strict=True) if value is not None}
     comparison = load_comparison(config, changes)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    console = plain_console()
-    begun = time.perf_counter()
-    already: int | None = None  # those of an earlier run took no time
-    with progress_line(console, "searches") as update:
-
-        def on_progress(done: int, total: int) -> None:
-            nonlocal already
-            already = done if already is None else already
-            seconds = (time.perf_counter() - begun) / max(1, done - already) * (total - done)
-            update(done, total, f"{clock(seconds)} left" if done > already else "starting")
-
-        outcomes = run(comparison, on_progress)
-    folder = folder_of(comparison)
+    console, begun, folder = plain_console(), time.perf_counter(), folder_of(comparison)
+    outcomes = _run(console, comparison)
     outcomes.write(folder)
     with writing(str(folder), ZcSearchError):
         page = write_atomically(folder / "report.html", render_searches(outcomes, comparison))
@@ -96,6 +81,22 @@ def compare(
         files = write_pictures(search_drawings(outcomes), folder / "figures")
         wrote += f", {len(files)} pictures in {folder / 'figures'}"
     console.print(wrote, soft_wrap=True)
+
+
+def _run(console: "Console", comparison: "Comparison") -> "Outcomes":
+    """Run what a comparison lacks, and say how long the rest takes."""
+    from zc_search.compare import compare as run
+
+    begun, already = time.perf_counter(), None
+    with progress_line(console, "searches") as update:
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal already
+            already = done if already is None else already  # those of an earlier run took no time
+            seconds = (time.perf_counter() - begun) / max(1, done - already) * (total - done)
+            update(done, total, f"{clock(seconds)} left" if done > already else "starting")
+
+        return run(comparison, on_progress)
 
 
 def _table(summary: "pd.DataFrame", dataset: str) -> "Group":

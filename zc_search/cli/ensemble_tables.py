@@ -51,7 +51,7 @@ def constants(ensemble: "Ensemble") -> Iterable[RenderableType]:
     definitions: Any = ensemble.metadata.get("definitions") or {}
     rows = []
     for scale in ensemble.features.proxies:
-        fields = scale.model_dump(exclude={"proxy", "kind"})
+        fields = scale.model_dump(exclude={"proxy", "kind"}, exclude_none=True)
         values = "; ".join(f"{name} {_numbers(value)}" for name, value in fields.items())
         definition = definitions.get(scale.proxy, "not recorded")
         rows.append((scale.proxy, scale.kind, values or "-", definition))

@@ -19,13 +19,7 @@ def compare(
 ) -> Outcomes:
     """Run what a comparison lacks of its searches, and put all of them into tables.
 
-    Args:
-        comparison: What is compared.
-        on_progress: Called with how many searches are done, and how many there are.
-
-    Raises:
-        ZcSearchError: An algorithm cannot be made, a process was killed, or the results' folder
-            cannot be written to.
+    `on_progress` is called with how many searches are done, and how many there are.
     """
     race = comparison.compare
     looks = looks_table(run_searches(comparison, on_progress))

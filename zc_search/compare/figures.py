@@ -76,16 +76,15 @@ def plot_trajectories(trajectories: pd.DataFrame, dataset: str, clock: str) -> g
 
 def _band(name: str, rows: pd.DataFrame, line: dict[str, str]) -> list[go.Scatter]:
     red, green, blue = (int(line["color"][at : at + 2], 16) for at in (1, 3, 5))
-    common = {"x": rows["at"], "legendgroup": name, "mode": "lines"}
-    line_of_edge = {"width": 0, "shape": "hv"}
-    edge = {**common, "line": line_of_edge, "hoverinfo": "skip", "showlegend": False}
+    common = {"x": rows["at"], "legendgroup": name, "mode": "lines", "line_shape": "hv"}
+    edge = {**common, "line_width": 0, "hoverinfo": "skip", "showlegend": False}
     fill = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},0.07)"}
-    median = {**common, "line": {**line, "width": 2.2, "shape": "hv"}, "name": name}
     hover = "%{y:.2f}<extra>" + name + "</extra>"
+    median = {"name": name, "line": line, "line_width": 2.2, "hovertemplate": hover}
     return [
         go.Scatter(y=rows["low"], **edge),
         go.Scatter(y=rows["high"], **fill, **edge),
-        go.Scatter(y=rows["median"], hovertemplate=hover, **median),
+        go.Scatter(y=rows["median"], **median, **common),
     ]
 
 

@@ -1,7 +1,6 @@
 """What came of the searches: every look, the best at the end, trajectories, tests and ranks."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from io import BytesIO
 from itertools import combinations
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata, wilcoxon
+from scipy.stats import wilcoxon
 
 from zc_search._utils.files import write_atomically, writing
 from zc_search.compare.run import Search, Unit, table_of
 from zc_search.errors import ZcSearchError
-from zc_search.spaces import all_architectures
+from zc_search.spaces import Architecture
 
 Floats = NDArray[np.float64]
 
@@ -95,7 +94,7 @@ def _looks(unit: Unit, found: Search) -> pd.DataFrame:
         "seed": unit.seed,
         "accuracies": count,
         "simulated_seconds": seconds,
-        "architecture": _names()[indices],
+        "architecture": [str(Architecture.from_index(int(index))) for index in indices],
         "seen": seen,
         "best": table.validation[chosen],
     }
@@ -111,15 +110,9 @@ def _best_so_far(seen: Floats) -> NDArray[np.int64]:
     return np.maximum.accumulate(np.where(better, np.arange(len(seen)), 0))
 
 
-@lru_cache(maxsize=1)
-def _names() -> NDArray[np.object_]:
-    return np.array([str(cell) for cell in all_architectures()], dtype=object)
-
-
 def final(looks: pd.DataFrame) -> pd.DataFrame:
     """Return the last row of each search."""
-    keys = ["dataset", "algorithm", "seed"]
-    return looks.drop_duplicates(keys, keep="last").reset_index(drop=True)
+    return looks.drop_duplicates(["dataset", "algorithm", "seed"], keep="last", ignore_index=True)
 
 
 def summarise(
@@ -157,8 +150,8 @@ def summarise(
             "high": high,
             "optimum": float(np.mean(best >= optimum - _ROUNDING)),
             "nearly": float(np.mean(best >= NEARLY * optimum)),
-            "nearly_accuracies": _median(accuracies),
-            "nearly_seconds": _median(seconds),
+            "nearly_accuracies": np.median(accuracies),
+            "nearly_seconds": np.median(seconds),
         }
         if "test" in ends:
             test = ends["test"].to_numpy(float)
@@ -167,7 +160,7 @@ def summarise(
             for mark in marks:
                 row[f"at {mark:g}{unit}"] = float(_best_at(searches, clock, [mark])[:, 0].mean())
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).replace(np.inf, np.nan)
 
 
 def trajectories(looks: pd.DataFrame) -> pd.DataFrame:
@@ -236,11 +229,6 @@ def _first(search: pd.DataFrame, accuracy: float) -> tuple[float, float]:
     return float(row["accuracies"]), float(row["simulated_seconds"])
 
 
-def _median(values: Sequence[float]) -> float:
-    middle = float(np.median(values))
-    return middle if np.isfinite(middle) else np.nan
-
-
 def _deviation(values: Floats) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else np.nan
 
@@ -296,10 +284,8 @@ def mean_ranks(ends: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for dataset, best in _wide(ends):
-        ranks = rankdata(-best.dropna().to_numpy(float).round(9), axis=1)
-        mean = ranks.mean(axis=0)
-        spread = ranks.std(axis=0, ddof=1) if len(ranks) > 1 else np.full(len(mean), np.nan)
-        errors = 1.96 * spread / np.sqrt(len(ranks))
+        ranks = best.dropna().round(9).rank(axis=1, ascending=False)
+        mean, errors = ranks.mean().to_numpy(), 1.96 * ranks.sem().to_numpy()
         columns = {
             "dataset": dataset,
             "algorithm": best.columns,

@@ -1,5 +1,6 @@
 """The page of a comparison of search algorithms: what they find, and for what price."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -12,8 +13,19 @@ from zc_search.report import style
 from zc_search.report.page import panel, render
 from zc_search.samplers import FLOW_AGGREGATE, gather
 
-_EPOCHS = 200
-_PUBLISHED_EPOCHS = 12
+_RULES = (
+    "An accuracy costs the training of one run over 200 epochs, in the seconds that the benchmark "
+    "measured; a cell looked at again costs nothing.",
+    "Published results of NAS-Bench-201 at 12,000 s (CIFAR-10: random search 90.93 with a standard "
+    "deviation of 0.36, regularized evolution 91.19 with 0.31) are of searches that trained for 12 "
+    "epochs and were guided by the accuracy after those, which the packaged table does not have. "
+    "12,000 s of such trainings are as many trainings as 200,000 s of 200 epochs.",
+    "Two cells that compute the same function count as one: no search looks at both, where it is "
+    "not set to distinct = false.",
+    "What predictors see of a cell's flow, width and noise of their models, and how far they trust "
+    "them, were chosen on these tables, mostly on CIFAR-10: on another benchmark they may do less "
+    "well.",
+)
 
 
 def render_searches(outcomes: Outcomes, comparison: Comparison) -> str:
@@ -107,56 +119,36 @@ def rules(comparison: Comparison) -> list[str]:
     """Return the rules of a comparison, those that matter most first."""
     race = comparison.compare
     tables = {dataset: table_of(dataset) for dataset in race.datasets}
-    test = any(table.test is not None for table in tables.values())
-    said = [
-        "A search sees validation accuracies and chooses by them; test accuracy is that of the "
-        "cell it chose, and nothing is chosen by it."
-        if test
-        else "A search sees validation accuracies and chooses by them; the packaged table has no "
-        "test accuracies.",
-        "A search sees the accuracy of one training run of a cell, drawn at random; what it chose "
-        "is reported with the mean of all runs."
+    test = "test accuracy is that of the cell it chose, and nothing is chosen by it."
+    if all(table.test is None for table in tables.values()):
+        test = "the packaged table has no test accuracies."
+    seen = (
+        "the accuracy of one training run of a cell, drawn at random; what it chose is reported "
+        "with the mean of all runs."
         if race.one_training
-        else "A search sees the mean accuracy of a cell's two or three training runs, which is "
-        "less noisy than the one run that training would give it.",
-        f"An accuracy costs the training of one run over {_EPOCHS} epochs, in the seconds that the "
-        "benchmark measured; a cell looked at again costs nothing.",
-        "Published results of NAS-Bench-201 at 12,000 s (CIFAR-10: random search 90.93 with a "
-        "standard deviation of 0.36, regularized evolution 91.19 with 0.31) are of searches that "
-        f"trained for {_PUBLISHED_EPOCHS} epochs and were guided by the accuracy after those, "
-        "which the packaged table does not have. 12,000 s of such trainings are as many "
-        f"trainings as {12_000 * _EPOCHS // _PUBLISHED_EPOCHS:,} s of {_EPOCHS} epochs.",
-        "Two cells that compute the same function count as one: no search looks at both, where "
-        "it is not set to distinct = false.",
-        "What predictors see of a cell's flow, width and noise of their models, and how far they "
-        "trust them, were chosen on these tables, mostly on CIFAR-10: on another benchmark they "
-        "may do less well.",
+        else "the mean accuracy of a cell's two or three training runs, which is less noisy than "
+        "the one run that training would give it."
+    )
+    return [
+        f"A search sees validation accuracies and chooses by them; {test}",
+        f"A search sees {seen}",
+        *_RULES,
+        *(text for dataset in race.datasets for text in _knowledge(comparison, dataset)),
+        *(f"{dataset}: {table.benchmark.provenance}" for dataset, table in tables.items()),
     ]
-    for dataset in race.datasets:
-        said += [
-            f"{label} on {dataset} {knows}"
-            for label, knows in _knowledge(comparison, dataset).items()
-        ]
-    said += [f"{dataset}: {table.benchmark.provenance}" for dataset, table in tables.items()]
-    return said
 
 
-def _knowledge(comparison: Comparison, dataset: str) -> dict[str, str]:
+def _knowledge(comparison: Comparison, dataset: str) -> Iterator[str]:
     """Say for each algorithm that knows something beforehand what that is."""
-    said = {}
     for algorithm in algorithms_of(comparison, dataset):
+        who = f"{algorithm.label} on {dataset}"
         scores = algorithm.options.get("scores")
         if algorithm.kind == ZERO_COST:
             among = ", ".join(algorithm.options.get("aggregate") or FLOW_AGGREGATE)
             source = f"the proxies in {scores}" if scores else f"{among}, which the string says"
-            said[algorithm.label] = f"looks at no accuracy and chooses by {source}."
+            yield f"{who} looks at no accuracy and chooses by {source}."
         elif algorithm.guided:
-            known = gather(
-                SPACE,
-                scores,
-                proxies=algorithm.options.get("proxies"),
-                among=algorithm.options.get("aggregate"),
-                cell=algorithm.options.get("cell", True),
-            )
-            said[algorithm.label] = f"knows {known.source}, before it looks at an accuracy."
-    return said
+            options = algorithm.options
+            wanted = {"proxies": options.get("proxies"), "among": options.get("aggregate")}
+            known = gather(SPACE, scores, cell=options.get("cell", True), **wanted)
+            yield f"{who} knows {known.source}, before it looks at an accuracy."

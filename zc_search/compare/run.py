@@ -38,21 +38,12 @@ _RULES = 1  # raised when what a search may do changes, so that old files are no
 _TRIALS = 20  # for each accuracy that a search may use up before it counts as stuck
 
 
-# One search ---------------------------------------------------------------------------------------
-
-
 class Algorithm(NamedTuple):
-    """An algorithm as a comparison's file describes it.
-
-    Attributes:
-        label: What it is called in the results.
-        kind: `ZERO_COST`, a key of `SAMPLERS`, or ``module:Class``.
-        options: Its options, and `scores` where it uses proxies and there are any.
-    """
+    """An algorithm of a comparison's file: its name in the results, what it is, its options."""
 
     label: str
-    kind: str
-    options: Mapping[str, Any]
+    kind: str  # `ZERO_COST`, a key of `SAMPLERS`, or ``module:Class``
+    options: Mapping[str, Any]  # with ``scores`` where it uses proxies and there are any
 
     @classmethod
     def of(cls, label: str, table: Mapping[str, Any], scores: str | None) -> "Algorithm":
@@ -76,13 +67,11 @@ class Algorithm(NamedTuple):
 
     def sampler(self, seed: int) -> BaseSampler:
         """Return the sampler of an algorithm that looks at accuracies."""
-        key = f"algorithms.{self.label}"
+        key, options = f"algorithms.{self.label}", dict(self.options)
         if self.kind not in SAMPLERS and ":" not in self.kind:
             allowed = (*SAMPLERS, ZERO_COST, "module:Class")
             raise ConfigError.unknown("sampler", self.kind, allowed, key=key)
-        options = {name: value for name, value in self.options.items() if name != "distinct"}
-        distinct = self.options.get("distinct", True)
-        keys = (key, key)
+        distinct, keys = options.pop("distinct", True), (key, key)
         return make_sampler(
             self.kind, options, seed, space=SPACE, distinct=distinct, resumable=False, keys=keys
         )
@@ -98,21 +87,13 @@ class Algorithm(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What training gave, one entry a cell, by `Architecture.index`.
-
-    Attributes:
-        benchmark: Where it comes from.
-        validation: Validation accuracy in percent, mean of all training seeds.
-        test: Test accuracy in percent, where the benchmark has it. Nothing is chosen by it.
-        seconds: Of training one seed.
-        optimum: The best validation accuracy.
-    """
+    """What training gave, one entry a cell, by `Architecture.index`."""
 
     benchmark: Benchmark
-    validation: Floats
-    test: Floats | None
-    seconds: Floats
-    optimum: float
+    validation: Floats  # in percent, mean of all training seeds
+    test: Floats | None  # likewise, where the benchmark has it; nothing is chosen by it
+    seconds: Floats  # of training one seed
+    optimum: float  # the best validation accuracy
 
     def one_training(self, index: int, rng: np.random.Generator) -> float:
         """Return the validation accuracy of one training seed, drawn at random, in percent."""
@@ -135,19 +116,12 @@ def table_of(dataset: str) -> Table:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search did.
+    """What a search did."""
 
-    Attributes:
-        looked: `Architecture.index` of each cell looked at, in order, none twice.
-        seen: The accuracy that it was told of each, in percent.
-        picked: What it chose without looking, if it looked at none.
-        seconds: How long it took, looking up included.
-    """
-
-    looked: list[int] = field(default_factory=list)
-    seen: list[float] = field(default_factory=list)
-    picked: int | None = None
-    seconds: float = 0.0
+    looked: list[int] = field(default_factory=list)  # `Architecture.index`, in order, none twice
+    seen: list[float] = field(default_factory=list)  # the accuracy that it was told of each
+    picked: int | None = None  # what it chose without looking, if it looked at none
+    seconds: float = 0.0  # how long it took, looking up included
 
     @classmethod
     def load(cls, path: Path) -> "Search | None":
@@ -188,9 +162,6 @@ def search(algorithm: Algorithm, race: Race, dataset: str, seed: int) -> Search:
     return Search(list(known), list(known.values()), seconds=seconds)
 
 
-# All of them --------------------------------------------------------------------------------------
-
-
 class Unit(NamedTuple):
     """One search to be run, and the path of its file."""
 
@@ -217,14 +188,12 @@ def algorithms_of(comparison: Comparison, dataset: str) -> list[Algorithm]:
 def plan(comparison: Comparison) -> Iterator[Unit]:
     """Yield every search of a comparison, all algorithms of one seed before the next seed."""
     race, folder = comparison.compare, folder_of(comparison) / "searches"
-    kinds = [
-        (algorithm, dataset, folder / _digest(algorithm, race, dataset))
-        for dataset in race.datasets
-        for algorithm in algorithms_of(comparison, dataset)
-    ]
+    kinds = [(a, dataset) for dataset in race.datasets for a in algorithms_of(comparison, dataset)]
+    conditions = [_conditions(algorithm, race, dataset) for algorithm, dataset in kinds]
+    digests = [sha256(text.encode()).hexdigest()[:16] for text in conditions]
     for seed in range(race.seeds):
-        for algorithm, dataset, place in kinds:
-            yield Unit(algorithm, dataset, seed, place / f"{seed}.json")
+        for kind, digest in zip(kinds, digests, strict=True):
+            yield Unit(*kind, seed, folder / digest / f"{seed}.json")
 
 
 def run_searches(
@@ -235,14 +204,14 @@ def run_searches(
     units = list(plan(comparison))
     found = {unit.path: Search.load(unit.path) for unit in units}
     missing = [unit for unit in units if found[unit.path] is None]
-    on_progress(len(units) - len(missing), len(units))
+    done = len(units) - len(missing)
+    on_progress(done, len(units))
     for unit in {unit.path.parent: unit for unit in missing}.values():
         with writing(str(unit.path.parent), ZcSearchError):
             unit.path.parent.mkdir(parents=True, exist_ok=True)
             conditions = _conditions(unit.algorithm, race, unit.dataset)
             write_atomically(unit.path.parent / "what.json", conditions + "\n")
     workers = min(race.workers or available_cores(), len(missing))
-    done = len(units) - len(missing)
     for unit, outcome in _run_all(missing, race, workers):
         found[unit.path], done = outcome, done + 1
         on_progress(done, len(units))
@@ -261,11 +230,11 @@ def _run_all(units: list[Unit], race: Race, workers: int) -> Iterator[tuple[Unit
             try:
                 yield unit, future.result()
             except WorkerDiedError as error:
+                label = unit.algorithm.label
                 raise StudyError(
-                    f"the process of {unit.algorithm.label!r} on {unit.dataset}, seed {unit.seed}, "
-                    "was killed, twice; the searches that had ended are kept, and the same command "
-                    "goes on with the others",
-                    given=unit.algorithm.label,
+                    f"the process of {label!r} on {unit.dataset}, seed {unit.seed}, was killed, "
+                    "twice; the same command goes on with what had not ended",
+                    given=label,
                 ) from error
 
 
@@ -274,10 +243,6 @@ def _run(unit: Unit, race: Race) -> Search:
     result = search(unit.algorithm, race, unit.dataset, unit.seed)
     write_atomically(unit.path, json.dumps(asdict(result)) + "\n")
     return result
-
-
-def _digest(algorithm: Algorithm, race: Race, dataset: str) -> str:
-    return sha256(_conditions(algorithm, race, dataset).encode()).hexdigest()[:16]
 
 
 def _conditions(algorithm: Algorithm, race: Race, dataset: str) -> str:

@@ -86,11 +86,7 @@ class Comparison(Section):
 def load_comparison(
     path: str | PathLike[str], changes: Mapping[str, Any] | None = None
 ) -> Comparison:
-    """Read a comparison's file.
-
-    Args:
-        path: The TOML file.
-        changes: Settings of its section ``compare`` that replace those of the file.
+    """Read a comparison's file (TOML), `changes` in place of settings of its section ``compare``.
 
     Raises:
         ConfigError: It cannot be read, is no TOML, or settings are wrong; all of them are listed.

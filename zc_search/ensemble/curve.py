@@ -69,26 +69,15 @@ def learning_curve(
     compare too. Baselines do not depend on model and features, and stand once, with these two
     columns missing.
 
-    Args:
-        table: Scores with accuracies; see `fit_ensemble`.
-        proxies: Columns to predict from.
-        sizes: Numbers of accuracies seen by each fit.
-        n_draws: Independent draws.
-        models: See `EnsembleSpec`.
-        feature_sets: See `EnsembleSpec`.
-        target: Column with the accuracy, in percent.
-        directions: See `EnsembleSpec`.
-        seed: Of the draws; the same seed gives every model and size the same order of rows.
-        n_jobs: Processes, with a thread each.
-        on_progress: Called with how many draws are judged, and of how many.
+    Takes scores with accuracies as `fit_ensemble` does; models, feature sets, target and directions
+    are those of `EnsembleSpec`. The same seed gives every model and size the same order of rows.
+    With `n_jobs` processes of a thread each; `on_progress` is called with how many draws are
+    judged, and of how many.
 
     Returns:
         One row a draw and predictor: ``model, feature_set, size, draw, predictor, fitted, judged,
         kendall_tau, spearman, top_k_regret``; the regret in percent accuracy, the best judged less
         the best among the top 10 predicted.
-
-    Raises:
-        EnsembleError: As for `fit_ensemble`, or fewer functions than asked for.
     """
     check_at_least(1, "n_draws", n_draws)
     specs = [
@@ -146,10 +135,8 @@ def compare_pareto(
                 f"{len(rest)} of {len(table)} to judge on; 3 are needed"
             )
         for fit_on, rows in (("pareto", front), ("random", random)):
-            one = judge_split(rows, rest, table, [spec]).drop(columns=["model", "feature_set"])
-            one.insert(0, "fit_on", fit_on)
-            one.insert(1, "draw", draw)
-            judged.append(one)
+            one = judge_split(rows, rest, table, [spec]).drop(columns="feature_set")
+            judged.append(one.rename(columns={"model": "fit_on"}).assign(fit_on=fit_on, draw=draw))
     return pd.concat(judged, ignore_index=True)
 
 
@@ -223,16 +210,12 @@ def curve_of(
     if sizes is None:
         functions = len(np.unique(function_keys(table)))
         sizes = [size for size in SIZES if size < functions]
+        known = f"{functions} functions with finite proxies and an accuracy"
         if not sizes:
-            raise EnsembleError(
-                f"{scores.path} has {functions} functions with finite proxies and an accuracy; a "
-                f"learning curve from {SIZES[0]} accuracies on needs more than {SIZES[0]}"
-            )
-        if left_out := [str(size) for size in SIZES if size >= functions]:
-            notes.append(
-                f"Left out {', '.join(left_out)} accuracies: there are {functions} functions, and "
-                "one at least must be left to judge."
-            )
+            message = f"{scores.path} has {known}; a learning curve needs more than {SIZES[0]}"
+            raise EnsembleError(message)
+        if left_out := ", ".join(str(size) for size in SIZES if size >= functions):
+            notes.append(f"Left out {left_out} accuracies: there are {known}, one left to judge.")
     curve = learning_curve(
         table,
         chosen,
@@ -263,7 +246,6 @@ def pareto_against_random(
     if judge_on is not None and not same_dataset(run.dataset, judge_on.dataset):
         raise EnsembleError(
             f"{run.path} is scored for {run.dataset}, and {judge_on.path} for {judge_on.dataset}: "
-            "the difference would be that of the data sets, not what the front costs; "
             f"--judge-on takes scores for {run.dataset} here"
         )
     trials, chosen, notes = _prepared(run, config, proxies)
@@ -292,13 +274,10 @@ def _prepared(
     benchmark = open_accuracies(scores, config, dataset)
     table = with_accuracies(scores.table, benchmark, config.benchmark.metric)
     usable = usable_rows(table, chosen, config.benchmark.metric)
-    notes = cautions(scores, benchmark)
-    rows = len(feasible(table))
+    notes, rows = cautions(scores, benchmark), len(feasible(table))
     if lost := rows - len(usable):
-        notes.append(
-            f"{lost} of {rows} rows of {scores.path.name} were left out: a proxy or the "
-            "accuracy is not finite there."
-        )
+        left_out = f"{lost} of {rows} rows of {scores.path.name} were left out"
+        notes.append(f"{left_out}: a proxy or the accuracy is not finite there.")
     return usable, chosen, notes
 
 

@@ -29,7 +29,6 @@ from zc_search.ensemble.tables import (
     Bounds,
     EnsembleSpec,
     FitOn,
-    Floats,
     check_model,
     clipped,
     feasible_architectures,
@@ -143,16 +142,13 @@ class Ensemble(BaseModel):
         """Predict the accuracy of each row by itself, in percent, on the table's index.
 
         Within `bounds`; NaN where a proxy is not finite.
-
-        Raises:
-            EnsembleError: A column is missing or holds no numbers.
         """
         predicted = clipped(self.score(table).to_numpy(), self.bounds)
         return pd.Series(predicted, index=table.index, name=f"predicted_{self.target}")
 
     def score(self, table: pd.DataFrame) -> pd.Series:
         """Return what `predict` clips to `bounds`: rows keep their order beyond them."""
-        scores = self._predict(self.features.matrix(table))
+        scores = self.predictor.predict(self.features.matrix(table))
         return pd.Series(scores, index=table.index, name="score")
 
     def predict_interval(self, table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
@@ -169,7 +165,7 @@ class Ensemble(BaseModel):
         """
         low, high = self.residual_interval(level)
         matrix = self.features.matrix(table)
-        predicted = self._predict(matrix)
+        predicted = self.predictor.predict(matrix)
         down = up = np.zeros(len(table))
         if isinstance(self.predictor, LinearPredictor):
             down, up = self.predictor.spread(matrix, float(norm.ppf((1 + level) / 2)))
@@ -205,11 +201,7 @@ class Ensemble(BaseModel):
         return known
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every constant as plain values, with a schema version and a checksum.
-
-        Raises:
-            EnsembleError: The model has no weights.
-        """
+        """Return every constant as plain values, with schema version and checksum, if it can."""
         self._linear("constants that a file could hold; use a model such as 'ridge' or 'gap'")
         # Through JSON once, so that tuples are lists on both sides of the checksum.
         plain = json.loads(json.dumps(self.model_dump(exclude_none=True), allow_nan=False))
@@ -246,8 +238,7 @@ class Ensemble(BaseModel):
     def save(self, path: str | Path) -> None:
         """Write TOML or JSON, by suffix; floats keep every bit, an older file is replaced at once.
 
-        Raises:
-            EnsembleError: A model without weights, another suffix, or no writable folder.
+        Not a model without weights, which no text can hold.
         """
         path, document = Path(path), self.to_dict()
         toml = check_suffix(path) == ".toml"
@@ -257,11 +248,7 @@ class Ensemble(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote; its predictions are the same to the last bit.
-
-        Raises:
-            EnsembleError: The file cannot be read, or as for `from_dict`.
-        """
+        """Read what `save` wrote; its predictions are the same to the last bit."""
         path = Path(path)
         suffix = check_suffix(path)
         # Not tomlkit: no comment is kept here, and it needs seconds for a large covariance.
@@ -281,11 +268,6 @@ class Ensemble(BaseModel):
         return isinstance(other, Ensemble) and dict(self) | _IN_NO_FILE == dict(other) | _IN_NO_FILE
 
     __hash__ = None  # type: ignore[assignment]
-
-    def _predict(self, matrix: Floats) -> Floats:
-        if isinstance(self.predictor, LinearPredictor):
-            return self.predictor.predict(matrix)
-        return self.predictor.predict(matrix, self.features.names)
 
     def _linear(self, what: str) -> LinearPredictor:
         if isinstance(self.predictor, FittedRegressor):
@@ -340,22 +322,14 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def ranking(ensemble: Ensemble, table: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
-    """Rank the distinct feasible architectures of a table by predicted accuracy.
+    """Rank the distinct feasible architectures of a table by predicted accuracy, the best first.
 
-    Args:
-        ensemble: Predicts.
-        table: Trials or scores; of rows with one ``architecture`` the first counts.
-        level: See `Ensemble.predict_interval`.
-
-    Returns:
-        Best predicted first, on the table's index: ``architecture`` where known; ``prediction``,
-        ``low``, ``high`` in percent; the ensemble's target in percent where known;
-        ``predicted_rank`` and, with a target, ``true_rank`` among these rows, 1 the best, tied
-        ones sharing the smaller number, missing where there is nothing to rank by; and
-        ``in_sample``, where it is known which architectures were fitted to.
-
-    Raises:
-        EnsembleError: As for `Ensemble.predict_interval`.
+    Of trials or scores with one ``architecture`` the first counts. On the table's index:
+    ``architecture`` where known; ``prediction``, ``low``, ``high`` as of
+    `Ensemble.predict_interval`; the target where known, in percent; ``predicted_rank`` and, with a
+    target, ``true_rank`` among these rows, 1 the best, tied ones sharing the smaller number,
+    missing where there is nothing to rank by; and ``in_sample``, where it is known what was fitted
+    to.
     """
     table = feasible_architectures(table)
     known, true = table.filter(["architecture"]), table.filter([ensemble.target])

@@ -35,66 +35,54 @@ def check_curve(**curve: tuple[float, ...]) -> None:
         raise ValueError(f"{x} and {y} must ascend")
 
 
-class _Clipped(BaseModel):
+class ValueScale(BaseModel):
+    """A proxy's own value, or its signed logarithm where its magnitudes span decades.
+
+    That is ``sign(v) · log((|v| + unit) / unit)``: linear near zero, logarithmic above the
+    magnitude ``unit``. Outliers are clipped to ``low`` and ``high``.
+    """
+
     model_config = RECORD
 
-    kind: str
+    kind: Literal["raw", "log"] = "raw"
     proxy: str
     low: float
     high: float
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
-        return self
-
-
-class RawScale(_Clipped):
-    """The proxy's own value, outliers clipped to ``low`` and ``high``, in the proxy's unit."""
-
-    kind: Literal["raw"] = "raw"
+    unit: Annotated[float, Field(gt=0)] | None = None
 
     @classmethod
     def fit(cls, proxy: str, values: Floats) -> Self:
-        """Take the bounds from finite training values."""
-        low, high = _fences(values)
-        return cls(proxy=proxy, low=low, high=high)
+        """Take the bounds from finite training values, and the scale from their magnitudes.
+
+        A logarithm where they differ tenfold from the 5% to the 95% quantile. Where both signs
+        occur, values near zero are small by chance, and the median takes the 5% quantile's place.
+        """
+        unit, known = None, values[values != 0]
+        if known.size:
+            both_signs = abs(np.sign(known).mean()) < 0.9
+            small, large = np.quantile(np.abs(known), [0.5 if both_signs else 0.05, 0.95])
+            unit = float(small) if large >= 10 * small else None
+        values = values if unit is None else _signed_log(values, unit)
+        lower, upper = np.quantile(values, [0.25, 0.75])
+        if lower == upper:
+            low, high = values.min(), values.max()
+        else:
+            low, high = lower - FENCE * (upper - lower), upper + FENCE * (upper - lower)
+        kind: Literal["raw", "log"] = "raw" if unit is None else "log"
+        return cls(kind=kind, proxy=proxy, low=float(low), high=float(high), unit=unit)
 
     def column(self, values: Floats) -> Floats:
         """Return the column; NaN stays NaN."""
+        values = values if self.unit is None else _signed_log(values, self.unit)
         return np.clip(values, self.low, self.high)
 
-
-class LogScale(_Clipped):
-    """``sign(v) · log((|v| + unit) / unit)``: linear near zero, logarithmic in the decades above.
-
-    The logarithm sets in at the magnitude ``unit``, and is clipped to ``low`` and ``high``.
-    """
-
-    kind: Literal["log"] = "log"
-    unit: Annotated[float, Field(gt=0)]
-
-    @classmethod
-    def fit(cls, proxy: str, values: Floats) -> "LogScale | RawScale":
-        """Fit, or return a `RawScale` where the magnitudes stay within one decade.
-
-        The decade is that from the 5% to the 95% quantile. Where both signs occur, values near
-        zero are small by chance, and the median takes the place of the 5% quantile.
-        """
-        known = values[values != 0]
-        if known.size == 0:
-            return RawScale.fit(proxy, values)
-        both_signs = abs(np.sign(known).mean()) < 0.9
-        small, large = np.quantile(np.abs(known), [0.5 if both_signs else 0.05, 0.95])
-        if large < 10 * small:
-            return RawScale.fit(proxy, values)
-        low, high = _fences(_signed_log(values, float(small)))
-        return cls(proxy=proxy, unit=float(small), low=low, high=high)
-
-    def column(self, values: Floats) -> Floats:
-        """Return the column; NaN stays NaN."""
-        return np.clip(_signed_log(values, self.unit), self.low, self.high)
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        if (self.kind == "log") != (self.unit is not None):
+            raise ValueError(f"kind {self.kind!r} with unit {self.unit}")
+        return self
 
 
 class RankScale(BaseModel):
@@ -132,15 +120,7 @@ class RankScale(BaseModel):
         return self
 
 
-Scale = RawScale | LogScale | RankScale
-
-
-def _fences(values: Floats) -> tuple[float, float]:
-    """Return the values beyond which one is far out; the extremes where the quartiles agree."""
-    lower, upper = np.quantile(values, [0.25, 0.75])
-    if lower == upper:
-        return float(values.min()), float(values.max())
-    return float(lower - FENCE * (upper - lower)), float(upper + FENCE * (upper - lower))
+Scale = ValueScale | RankScale
 
 
 def _signed_log(values: Floats, unit: float) -> Floats:
@@ -244,7 +224,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         for proxy in self.proxies:
             if proxy in (*FLOW_FEATURES, AGGREGATE):
                 raise EnsembleError(f"{proxy!r} is a feature's name, and no proxy can have it")
-        scale = RankScale if chosen.scale == "rank" else LogScale
+        scale = RankScale if chosen.scale == "rank" else ValueScale
         scales = tuple(scale.fit(proxy, numbers(table, proxy)) for proxy in self.proxies)
         self.constant_, self.duplicates_ = [], {}
         kept = self._kept({}, _plain(scales, table, structure=chosen.structure))

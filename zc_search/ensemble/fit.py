@@ -149,17 +149,10 @@ def held_out_predictions(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFram
     counts once, whatever its number of trials. Nothing is fitted but where the ensemble was read
     from a file: then it is fitted again as it was, in the same folds.
 
-    Args:
-        ensemble: As fitted to `table`, or as loaded from the file of that fit.
-        table: Proxies and ``ensemble.target``, as for `fit_ensemble`.
-
-    Returns:
-        ``true, predicted, low, high`` in percent, the last two a 90% interval, and ``how``:
-        ``cross-validated`` or ``not fitted to``; after ``number, architecture, function_key``
-        where the table has them; on the table's index.
-
-    Raises:
-        EnsembleError: Nothing could be held out.
+    The table is that of the fit, the ensemble its result or as loaded from the result's file.
+    Returns ``true, predicted, low, high`` in percent, the last two a 90% interval, and ``how``:
+    ``cross-validated`` or ``not fitted to``; after ``number, architecture, function_key`` where the
+    table has them; on the table's index. Raises `EnsembleError` if nothing could be held out.
     """
     spec = ensemble.spec or EnsembleSpec(
         ensemble.proxies, ensemble.target, ensemble.model, ensemble.feature_set

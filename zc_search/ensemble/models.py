@@ -65,9 +65,6 @@ def fit_pipeline(rows: pd.DataFrame, proxies: Sequence[str] | EnsembleSpec, **se
 
     Returns:
         A scikit-learn pipeline from a table of scores to percent accuracy.
-
-    Raises:
-        EnsembleError: As for `fit_ensemble`.
     """
     spec = spec_of(proxies, settings)
     features = Features(spec.proxies, spec.feature_set, spec.directions)
@@ -283,17 +280,15 @@ class Weight(BaseModel):
 class LinearPredictor(BaseModel):
     """``score = intercept + sum of weight · column``, then the link where the model has one.
 
-    Attributes:
-        covariance: Of the intercept and the weights: the lower triangle, the intercept first.
-        typical_variance: Of the score, the mean over the rows fitted to: what residuals of rows
-            held out hold already.
+    The covariance is that of the intercept and the weights, the intercept first; the typical
+    variance of the score is its mean over the rows fitted to, which their residuals hold already.
     """
 
     model_config = RECORD
 
     intercept: float
     weights: tuple[Weight, ...]
-    covariance: tuple[tuple[float, ...], ...]
+    covariance: tuple[tuple[float, ...], ...]  # its lower triangle
     typical_variance: float = 0.0
     link: Link | None = None
 
@@ -378,6 +373,7 @@ class FittedRegressor:
     """
 
     regressor: Any
+    names: list[str]
     importances: tuple[tuple[str, float, float], ...]
 
     @classmethod
@@ -402,14 +398,16 @@ class FittedRegressor:
         ]
         drops = np.concatenate(costs, axis=1)
         means, deviations = drops.mean(axis=1).tolist(), drops.std(axis=1).tolist()
-        return cls(pipeline["model"], tuple(zip(inputs, means, deviations, strict=True)))
+        importances = tuple(zip(inputs, means, deviations, strict=True))
+        return cls(pipeline["model"], features.names, importances)
 
-    def predict(self, matrix: Floats, names: list[str]) -> Floats:
+    def predict(self, matrix: Floats) -> Floats:
         """Return percent accuracy for rows of standardised columns; NaN where one is missing."""
-        predicted = np.full(len(matrix), np.nan)
+        columns = pd.DataFrame(matrix, columns=self.names)
         usable = np.isfinite(matrix).all(axis=1)
+        predicted = np.full(len(matrix), np.nan)
         if usable.any():
-            predicted[usable] = self.regressor.predict(pd.DataFrame(matrix[usable], columns=names))
+            predicted[usable] = self.regressor.predict(columns[usable])
         return predicted
 
 

@@ -41,9 +41,6 @@ ORDINARY = {"model": "linear", "features": "rank", "fit_on": "pareto"}
 """What is fitted in every search beside what its settings ask for: see `fit_trials`."""
 
 
-# Fits ---------------------------------------------------------------------------------------------
-
-
 def fit_scores(
     scores: ScoresTable,
     spec: EnsembleSpec,
@@ -176,9 +173,6 @@ def with_values(
     return tuple(name for name in proxies if name not in empty), notes
 
 
-# Accuracies ---------------------------------------------------------------------------------------
-
-
 def open_accuracies(scores: ScoresTable, config: Config, dataset: str | None = None) -> Benchmark:
     """Open the benchmark of accuracies, by default those on the data set scored for."""
     dataset, chosen = dataset or scores.dataset, config.benchmark
@@ -259,9 +253,6 @@ def draw_rows(keys: npt.NDArray[Any], size: int, seed: list[int]) -> npt.NDArray
     return drawn
 
 
-# What to know of them -----------------------------------------------------------------------------
-
-
 def cautions(scores: ScoresTable, benchmark: Benchmark) -> list[str]:
     """Say what else a user should know of scores beside the accuracies of a benchmark."""
     notes = []
@@ -313,9 +304,6 @@ def check_applicable(
         message = f"{what}; it has: {', '.join(proxies)}"
         raise EnsembleError(message, given=missing[0], allowed=proxies, hint=hint)
     return provenance_of(ensemble).differences(scores, ensemble.proxies)
-
-
-# Rankings -----------------------------------------------------------------------------------------
 
 
 class Applied(NamedTuple):

@@ -73,10 +73,6 @@ def aggregate(
 
     Returns:
         Scores on the table's index, at most 0; higher is better.
-
-    Raises:
-        EnsembleError: No proxy, a missing column or an unknown direction.
-        ArchitectureError: A text that is no architecture string.
     """
     if not proxies:
         raise EnsembleError("an aggregate needs at least one proxy, got none")
@@ -99,19 +95,10 @@ def aggregate(
 def aggregate_ranking(
     table: pd.DataFrame, proxies: Sequence[str], directions: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Rank the distinct feasible architectures of a table without any accuracy; see `aggregate`.
+    """Rank the distinct feasible architectures of a table without any accuracy, the best first.
 
-    Args:
-        table: Trials or scores; of rows with one ``architecture`` the first counts.
-        proxies: Columns to combine.
-        directions: See `aggregate`.
-
-    Returns:
-        Best first, on the table's index: ``architecture`` where known, ``aggregate``, which is no
-        percentage, and ``predicted_rank``.
-
-    Raises:
-        EnsembleError: As for `aggregate`.
+    On the table's index: ``architecture`` where known, of equal ones the first; ``aggregate``,
+    which is no percentage and for which see `aggregate`; and ``predicted_rank``.
     """
     table = feasible_architectures(table)
     return by_score(table, "aggregate", aggregate(table, proxies, directions))

@@ -16,9 +16,7 @@ from zc_search.errors import EvaluationError
 Array = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
-Statistic = Callable[[Array, Array], float]
-"""Takes scores and accuracies."""
-
+Statistic = Callable[[Array, Array], float]  # of scores and accuracies
 Kernel = Callable[[Array, Array, Positions], Array]
 """A statistic of many samples at once: scores, accuracies, and a row of positions each sample."""
 
@@ -35,10 +33,8 @@ def finite_pairs(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array, int]:
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.ndim != 1 or x.shape != y.shape:
-        raise EvaluationError(
-            f"scores and accuracies must be two flat sequences of one length, "
-            f"got shapes {x.shape} and {y.shape}"
-        )
+        flat = "scores and accuracies must be two flat sequences of one length"
+        raise EvaluationError(f"{flat}, got shapes {x.shape} and {y.shape}")
     keep = np.isfinite(x) & np.isfinite(y)
     return x[keep], y[keep], int(np.count_nonzero(~keep))
 
@@ -73,8 +69,7 @@ def _correlation(function: Callable[..., Any], x: ArrayLike, y: ArrayLike) -> fl
         return float(function(x, y).statistic)
 
 
-def kendall_rows(x: Array, y: Array, rows: Positions) -> Array:
-    """Return `kendall_tau` of every row of positions; there must be three pairs or more."""
+def _kendall_rows(x: Array, y: Array, rows: Positions) -> Array:
     if x.size > _PAIRWISE:
         return np.array([kendall_tau(x[row], y[row]) for row in rows])
     # A resample repeats point i w_i times, so its concordant less discordant pairs are w'Sw with
@@ -100,16 +95,6 @@ def _signs(values: Array) -> NDArray[np.float32]:
     return (column > values).astype(np.float32) - (column < values)
 
 
-def pearson_rows(x: Array, y: Array, rows: Positions) -> Array:
-    """Return `pearson` of every row of positions; there must be three pairs or more."""
-    return _row_correlation(x[rows], y[rows])
-
-
-def spearman_rows(x: Array, y: Array, rows: Positions) -> Array:
-    """Return `spearman` of every row of positions; there must be three pairs or more."""
-    return _row_correlation(stats.rankdata(x[rows], axis=1), stats.rankdata(y[rows], axis=1))
-
-
 def _row_correlation(x: Array, y: Array) -> Array:
     varies = (x.min(axis=1) < x.max(axis=1)) & (y.min(axis=1) < y.max(axis=1))
     products = (_normalised(x) * _normalised(y)).sum(axis=1)
@@ -125,9 +110,11 @@ def _normalised(values: Array) -> Array:
 
 
 _ROWWISE: Mapping[Statistic, Kernel] = {
-    kendall_tau: kendall_rows,
-    spearman: spearman_rows,
-    pearson: pearson_rows,
+    kendall_tau: _kendall_rows,
+    spearman: lambda x, y, rows: _row_correlation(
+        stats.rankdata(x[rows], axis=1), stats.rankdata(y[rows], axis=1)
+    ),
+    pearson: lambda x, y, rows: _row_correlation(x[rows], y[rows]),
 }
 
 
@@ -150,18 +137,8 @@ def bootstrap_interval(
 
     Pairs are drawn with replacement; resamples whose statistic is not finite are left out. The
     three correlations are computed for many resamples at once, any other callable one by one. NaN
-    for fewer than three finite pairs.
-
-    Args:
-        statistic: Takes scores and accuracies, returns a number.
-        x: Scores.
-        y: Accuracies.
-        n: Number of resamples.
-        level: Coverage aimed at, above 0 and below 1.
-        seed: Of the resampling; the same seed gives the same interval.
-
-    Raises:
-        EvaluationError: `n` or `level` out of range, or not two flat sequences of one length.
+    for fewer than three finite pairs. The same seed gives the same `n` resamples; `level` is the
+    coverage aimed at, above 0 and below 1.
     """
     x, y, _ = finite_pairs(x, y)
 
@@ -169,10 +146,10 @@ def bootstrap_interval(
         return np.array([statistic(x[row], y[row]) for row in rows])
 
     kernel = _ROWWISE.get(statistic, one_by_one)
-    return intervals({"": kernel}, x, y, n, level, seed)[""]
+    return _intervals({"": kernel}, x, y, n, level, seed)[""]
 
 
-def intervals(
+def _intervals(
     kernels: Mapping[str, Kernel], x: Array, y: Array, n: int, level: float, seed: int
 ) -> dict[str, Interval]:
     """Return the interval of each statistic of finite pairs, all from the same resamples."""
@@ -201,25 +178,17 @@ def precision_at_top(
 ) -> float:
     """Return which share of the k best scored are among the k most accurate.
 
-    In [0, 1]; a random choice has k/n. Whatever is as accurate as the k-th counts as among them;
-    ties in the score are broken at random, and the expected share is returned. NaN unless there
-    are more than k finite pairs.
-
-    Args:
-        scores: Larger is better.
-        accuracy: True accuracies.
-        k: How many to choose.
-        fraction: Instead of `k`, the share to choose, above 0 and below 1; at least one.
-
-    Raises:
-        EvaluationError: Both or neither of `k` and `fraction`, or one out of its range.
+    In [0, 1]; a random choice has k/n. Instead of `k` a `fraction` may be given, above 0 and below
+    1, at least one. Whatever is as accurate as the k-th counts as among them; ties in the score are
+    broken at random, and the expected share is returned. NaN unless there are more than k finite
+    pairs.
     """
     if (k is None) == (fraction is None):
         raise EvaluationError(f"give either k or fraction, got k={k!r} and fraction={fraction!r}")
     if fraction is not None and not 0 < fraction < 1:
         message = f"fraction={fraction!r} must be above 0 and below 1"
         raise EvaluationError(message, key="fraction", given=fraction)
-    return _of_whole(precision_rows, scores, accuracy, k, fraction=fraction)
+    return _of_whole(_precision_rows, scores, accuracy, k, fraction=fraction)
 
 
 def best_of_top_k(scores: ArrayLike, accuracy: ArrayLike, k: int) -> float:
@@ -227,16 +196,13 @@ def best_of_top_k(scores: ArrayLike, accuracy: ArrayLike, k: int) -> float:
 
     Ties in the score are broken at random, and the expected best is returned. NaN for fewer than
     k finite pairs.
-
-    Raises:
-        EvaluationError: `k` below 1.
     """
-    return _of_whole(best_rows, scores, accuracy, k)
+    return _of_whole(_best_rows, scores, accuracy, k)
 
 
 def top_k_regret(scores: ArrayLike, accuracy: ArrayLike, k: int) -> float:
     """Return by how much the best of all is more accurate than `best_of_top_k`; 0 is best."""
-    return _of_whole(regret_rows, scores, accuracy, k)
+    return _of_whole(_regret_rows, scores, accuracy, k)
 
 
 def _of_whole(
@@ -255,10 +221,9 @@ def _cut(values: Array, k: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return values > threshold, values == threshold
 
 
-def precision_rows(
+def _precision_rows(
     x: Array, y: Array, rows: Positions, *, k: int | None = None, fraction: float | None = None
 ) -> Array:
-    """Return `precision_at_top` of every row of positions."""
     if fraction is not None:
         k = max(1, round(fraction * x.size))
     if k is None or k >= x.size:
@@ -270,8 +235,7 @@ def precision_rows(
     return hits / k
 
 
-def best_rows(x: Array, y: Array, rows: Positions, *, k: int) -> Array:
-    """Return `best_of_top_k` of every row of positions."""
+def _best_rows(x: Array, y: Array, rows: Positions, *, k: int) -> Array:
     if k > x.size:
         return np.full(len(rows), np.nan)
     order = np.argsort(-y, kind="stable")
@@ -289,9 +253,8 @@ def best_rows(x: Array, y: Array, rows: Positions, *, k: int) -> Array:
     return best
 
 
-def regret_rows(x: Array, y: Array, rows: Positions, *, k: int) -> Array:
-    """Return `top_k_regret` of every row of positions."""
-    regret: Array = y[rows].max(axis=1) - best_rows(x, y, rows, k=k)
+def _regret_rows(x: Array, y: Array, rows: Positions, *, k: int) -> Array:
+    regret: Array = y[rows].max(axis=1) - _best_rows(x, y, rows, k=k)
     return regret
 
 
@@ -302,14 +265,12 @@ SUBSETS = {"all": 1.0, "better half": 0.5, "top 10 %": 0.1}
 """What `evaluate` looks at: the share of the architectures with the best true accuracy."""
 
 _STATISTICS: Mapping[str, Kernel] = {
-    "kendall_tau": kendall_rows,
-    "spearman": spearman_rows,
-    "pearson": pearson_rows,
-    "precision_top_10pct": partial(precision_rows, fraction=0.1),
-    "precision_top_64": partial(precision_rows, k=64),
-    "best_of_top_1": partial(best_rows, k=1),
-    "best_of_top_10": partial(best_rows, k=10),
-    "regret_top_10": partial(regret_rows, k=10),
+    **{statistic.__name__: kernel for statistic, kernel in _ROWWISE.items()},
+    "precision_top_10pct": partial(_precision_rows, fraction=0.1),
+    "precision_top_64": partial(_precision_rows, k=64),
+    "best_of_top_1": partial(_best_rows, k=1),
+    "best_of_top_10": partial(_best_rows, k=10),
+    "regret_top_10": partial(_regret_rows, k=10),
 }
 
 _SIGNS = {"maximize": 1, "minimize": -1}
@@ -358,19 +319,14 @@ def evaluate(
     from joblib import Parallel, delayed  # slow to import, and not everyone judges
 
     truth = accuracy if isinstance(accuracy, pd.Series) else pd.Series(dict(accuracy))
-    for what, keys in (
-        ("scores has the column", scores.columns),
-        ("scores lists", scores.index),
-        ("accuracy lists", truth.index),
-    ):
+    listed = {"scores has the column": scores.columns, "scores lists": scores.index}
+    for what, keys in (listed | {"accuracy lists": truth.index}).items():
         if keys.has_duplicates:
             again = keys[keys.duplicated()][0]
             raise EvaluationError(f"{what} {again!r} more than once: keep one of each", given=again)
     if len(scores) and not scores.index.isin(truth.index).any():
-        raise EvaluationError(
-            "scores and accuracy have no architecture in common: "
-            f"scores starts with {scores.index[0]!r}"
-        )
+        first = f"scores starts with {scores.index[0]!r}"
+        raise EvaluationError(f"scores and accuracy have no architecture in common: {first}")
     true = _numbers(truth.reindex(scores.index), "accuracy")
     columns = {str(name): _numbers(scores[name], str(name)) for name in scores}
     for name, direction in (directions or {}).items():
@@ -386,8 +342,7 @@ def evaluate(
     jobs = (delayed(_rows)(*job, true, n_bootstrap, level, seed) for job in columns.items())
     rows: list[dict[str, Any]] = []
     on_proxy(0, len(columns))
-    judged = Parallel(n_jobs, return_as="generator")(jobs)
-    for done, of_one in enumerate(judged, start=1):
+    for done, of_one in enumerate(Parallel(n_jobs, return_as="generator")(jobs), start=1):
         rows += of_one
         on_proxy(done, len(columns))
     return pd.DataFrame(rows)
@@ -416,18 +371,14 @@ def _rows(
     places = pd.Series(truth).where(np.isfinite(truth)).rank(method="min", ascending=False)
     known = places.count()
     for subset, share in SUBSETS.items():
-        whole = share == 1 or not known
-        inside = np.full(truth.shape, True) if whole else (places <= np.ceil(share * known))
+        inside = (places <= np.ceil(share * known)) | (share == 1 or not known)
         x, y, dropped = finite_pairs(values[inside], truth[inside])
-        row = {"proxy": proxy, "subset": subset, "baseline": proxy in BASELINES}
+        whole = np.arange(x.size)[None]
+        row: dict[str, Any] = {"proxy": proxy, "subset": subset, "baseline": proxy in BASELINES}
         row |= {"n": x.size, "dropped": dropped}
-        bounds = intervals(_STATISTICS, x, y, n, level, seed)
+        bounds = _intervals(_STATISTICS, x, y, n, level, seed)
         for name, kernel in _STATISTICS.items():
-            row[name] = (
-                float(kernel(x, y, np.arange(x.size)[None])[0])
-                if x.size >= FEWEST
-                else float("nan")
-            )
+            row[name] = np.nan if x.size < FEWEST else float(kernel(x, y, whole)[0])
             row[f"{name}_low"], row[f"{name}_high"] = bounds[name]
         rows.append(row)
     return rows
