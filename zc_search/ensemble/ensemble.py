@@ -51,9 +51,7 @@ class Ensemble(BaseModel):
     """Proxies turned into one predicted accuracy; made by `fit_ensemble` or `Ensemble.load`.
 
     Attributes:
-        model: Name of the model; see `EnsembleSpec`.
-        feature_set: Name of the feature set; see `EnsembleSpec`.
-        target: Column of the accuracies, in percent.
+        model: See `EnsembleSpec`; ``feature_set`` and ``target`` likewise.
         fit_on: Whether the rows are a Pareto front or all.
         rows: Distinct architectures that it was fitted to.
         features: From a table of scores to standardised columns.

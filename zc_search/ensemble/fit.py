@@ -105,7 +105,8 @@ def fit_ensemble(
         cross_validated=cross_validated or None,
     )
     if judge_on is not None:
-        options = (f" of {judge_on_name}", spec.n_bootstrap, spec.seed)
+        keys = function_keys(rows).tolist()
+        options = (f" of {judge_on_name}", keys, spec.n_bootstrap, spec.seed)
         unseen, _ = judge_unseen(ensemble, judge_on, spec.proxies, spec.directions, *options)
         ensemble = ensemble.model_copy(update={"unseen": unseen})
     said = _notes(ensemble, spec, pipeline["features"], rows, judged=judge_on is not None)
@@ -118,17 +119,20 @@ def judge_unseen(
     proxies: Sequence[str],
     directions: Mapping[str, str],
     where: str = "",
+    functions: Sequence[str] = (),
     n_bootstrap: int = 200,
     seed: int = 0,
 ) -> tuple[tuple[HeldOut, ...], list[str]]:
     """Judge an ensemble and its baselines on the rows that compute no function fitted to.
 
-    Or say why there are no figures. The aggregate is that of `proxies`.
+    Or say why there are no figures. The aggregate is that of `proxies`; `functions` are keys of
+    those fitted to, where the table's may be of the user's own making.
     """
     table = feasible_architectures(table[finite(table, proxies)]).reset_index(drop=True)
     if (seen := ensemble.in_sample(table)) is None:
         why = "The ensemble does not say which architectures it was fitted to, so there is no "
         return (), [why + "figure of how well it ranks others."]
+    seen |= np.isin(function_keys(table), functions)
     rest = table[~seen & finite(table, [ensemble.target])]
     if len(rest) < 3:  # no rank correlation
         few = f"{len(rest)} of the architectures with an accuracy were not fitted to, too few to "
