@@ -17,7 +17,7 @@ from zc_search.benchmarks.files import convert
 from zc_search.benchmarks.lookup import show_architecture
 from zc_search.config import parse_config
 from zc_search.errors import ArchitectureError, BenchmarkError, ConfigError
-from zc_search.spaces import SizeArchitecture, SizeSpace
+from zc_search.spaces import SizeArchitecture, make_space
 from zc_search.spaces.nats_sss.architecture import CHANNELS, STAGES
 
 BUDGETS = (1, 12, 90)
@@ -158,7 +158,7 @@ def test_a_search_with_accuracies(
     config = parse_config(SEARCH, [f"output.folder='{tmp_path}'"])
     result = zc_search.run_search(config)
     assert result.trials["architecture"].is_unique
-    space = SizeSpace(config.space.stage_channels)
+    space = make_space(config.space)
     assert all(SizeArchitecture.from_string(a) in space for a in result.trials["architecture"])
     assert result.best is not None
     assert result.best.out_of == 32_768

@@ -351,7 +351,7 @@ def test_shown_as_json_it_is_the_document(fitted: Path) -> None:
 def test_proxies_with_options_are_shown_as_they_are_written() -> None:
     from rich.console import Console
 
-    from zc_search.cli.ensemble_tables import constants
+    from zc_search.cli.ensemble import constants
     from zc_search.report.text import weights
 
     names = ["jacov[mode=eval]", "[bold]x"]

@@ -173,8 +173,8 @@ def test_a_file_is_named_as_a_benchmark(run, folder, tmp_path, monkeypatch):
     [
         (["15625"], "15625 is not in 0 to 15624"),
         (["|nor_conv_3x3~0|"], "not an architecture string"),
-        (["1,2,3,4,5,6"], "operations are 0 none, 1 skip_connect"),
-        (["1,2,3,4,5,6", "--codes", "mase"], "MASE writes a cell as six integers"),
+        (["1,2,3,4,5,6"], "integers (0 none, 1 skip_connect"),
+        (["1,2,3,4,5,6", "--codes", "mase"], "mase codes are six integers"),
         (["1", "--codes", "mas"], "--codes: unknown notation 'mas'; did you mean 'mase'"),
         (["1", "--seed", "first"], "--seed 'first': Allowed: a number such as 0 or 777, or random"),
         (["1", "--seed", "9"], "seed=9: on cifar10 it was trained with 2 seeds"),
@@ -206,7 +206,7 @@ def test_ask_says_where_a_split_is_not_known():
     with pytest.raises(BenchmarkError, match="unknown split 'test'; Allowed: val, train"):
         ask(benchmark, benchmark.architecture(0), split="test")
     answer = ask(benchmark, benchmark.architecture(0), split="valid")
-    assert list(answer.means) == ["val_accuracy"]
+    assert list(answer.metrics) == ["val_accuracy"]
     assert set(answer.seeds) <= {"0", "1", "2"}
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from zc_search.config import Config, ConfigWarning, Objective, load_config, parse_config
 from zc_search.errors import ConfigError
 from zc_search.spaces import PARAMETERS
-from zc_search.spaces.nasbench201.architecture import MASE_OPERATIONS
+from zc_search.spaces.nasbench201.architecture import NOTATIONS
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "mase.toml"
 SPACE = "search.search_space.nas_zero_cost.config"
@@ -113,14 +113,14 @@ def test_a_file_whose_every_key_has_a_meaning_raises_no_warning():
 
 def test_operations_stand_in_mases_order():
     order = ("none", "skip_connect", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
-    assert order == MASE_OPERATIONS
+    assert order == NOTATIONS["mase"]
 
 
 @given(st.permutations(range(5)), st.integers(1, 5))
 def test_partial_choices(codes: list[int], count: int):
     chosen = codes[:count]
     config = quietly(changed(space={"op_2_1": chosen}))
-    assert config.space.op_2_1 == tuple(MASE_OPERATIONS[code] for code in chosen)
+    assert config.space.op_2_1 == tuple(NOTATIONS["mase"][code] for code in chosen)
     assert len(config.space.op_3_2) == 5
 
 

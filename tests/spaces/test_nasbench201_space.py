@@ -82,7 +82,8 @@ def test_the_index_is_the_operations_read_as_a_number_in_base_five() -> None:
     ],
 )
 def test_the_codes_of_other_tools(ops: str, mase: tuple[int, ...], naslib: tuple[int, ...]) -> None:
-    assert Architecture.from_mase(list(mase)) == Architecture.from_naslib(naslib) == cell(*ops)
+    assert Architecture.from_codes(list(mase), "mase") == cell(*ops)
+    assert Architecture.from_codes(naslib, "naslib") == cell(*ops)
 
 
 @pytest.mark.parametrize(
@@ -107,9 +108,12 @@ def test_the_codes_of_other_tools(ops: str, mase: tuple[int, ...], naslib: tuple
         (lambda: Architecture.from_index(15_625), None, 15_625, "not in 0 to 15624"),
         (lambda: Architecture.from_index(-1), None, -1, "not in 0 to 15624"),
         (lambda: Architecture.from_index(1.0), None, 1.0, "not in 0 to 15624"),
-        (lambda: Architecture.from_mase([0, 1, 2, 3, 4]), None, (0, 1, 2, 3, 4), "2 nor_conv_3x3"),
-        (lambda: Architecture.from_naslib((0,) * 5 + (5,)), None, (0,) * 5 + (5,), "0 skip_connec"),
-        (lambda: Architecture.from_mase("012340"), None, tuple("012340"), "six integers"),
+        (lambda: Architecture.from_codes(range(5), "mase"), None, (0, 1, 2, 3, 4), "2 nor_conv_3"),
+        (
+            lambda: Architecture.from_codes((0,) * 5 + (5,), "naslib"),
+            *(None, (0,) * 5 + (5,), "0 skip_connect"),
+        ),
+        (lambda: Architecture.from_codes("012340"), None, tuple("012340"), "six integers"),
     ],
 )
 def test_what_is_no_architecture_is_refused(build, key, given, says: str) -> None:

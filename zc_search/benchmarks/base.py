@@ -119,11 +119,7 @@ class Benchmark(ABC):
         return opened(dataset) if self.path is None else opened(self.path, dataset)
 
     def index(self, architecture: AnyArchitecture | str) -> int:
-        """Return an architecture's number in the benchmark's own order, from 0.
-
-        Raises:
-            ArchitectureError: No architecture of this space, or one that is not in the table.
-        """
+        """Return an architecture's number in the benchmark's own order, from 0."""
         cell = self._parsed(architecture)
         row = self._rows.get(cell.index)
         if row is None:
@@ -200,9 +196,10 @@ class Benchmark(ABC):
         architecture = self._parsed(architecture)
         row, epochs = self.index(architecture), self._budget(epochs)
         names = self._seeds(row, epochs)
-        when = architecture, epochs, after
+        when = "of" if after is None else f"after {after} of"
+        of = f"of {architecture} on {self.dataset} {when} {epochs} epochs"
         if not names:
-            raise self._absent("training", *when)
+            raise BenchmarkError(f"{self.fingerprint} has no training {of}", given="training")
         if after is not None:
             self._check_curves(f"after={after}")
             if after not in range(1, epochs + 1):
@@ -216,7 +213,7 @@ class Benchmark(ABC):
         figures = {m: value for m, value in zip(shown, values, strict=True) if not isnan(value)}
         for metric in wanted or ():
             if metric not in figures:
-                raise self._absent(metric, *when)
+                raise BenchmarkError(f"{self.fingerprint} has no {metric} {of}", given=metric)
         seeds = len(names) if picked is None else 1
         return Result(architecture, self.dataset, self.split, epochs, seeds, picked, figures)
 
@@ -248,9 +245,6 @@ class Benchmark(ABC):
         """Return a metric of every architecture, mean of its seeds, in the benchmark's order.
 
         It is read-only. An architecture that was not trained has NaN.
-
-        Raises:
-            BenchmarkError: A metric or budget that the benchmark does not hold.
         """
         column = self._column(self._metric(metric), self._budget(epochs))
         if not np.isfinite(column).any():
@@ -259,11 +253,7 @@ class Benchmark(ABC):
         return column
 
     def split_metrics(self, split: str) -> tuple[str, ...]:
-        """Return the metrics of one split: ``train``, ``val``, ``valtest``, or ``x-valid``.
-
-        Raises:
-            BenchmarkError: A split that the benchmark does not have; those that it has.
-        """
+        """Return the metrics of one split: ``train``, ``val``, ``valtest``, or ``x-valid``."""
         known = dict.fromkeys(metric.partition("_")[0] for metric in self.metrics)
         splits = {name: name for name in known if name in _SPLITS} | dict(self._judged)
         own = splits.get("val" if split == "valid" else split)
@@ -272,11 +262,7 @@ class Benchmark(ABC):
         return tuple(name for name in self.metrics if name.startswith(f"{own}_"))
 
     def rank(self, architecture: AnyArchitecture | str, metric: str = "val_accuracy") -> int:
-        """Return an architecture's place among all: 1 is best, ties share the better place.
-
-        Raises:
-            BenchmarkError: A metric that the benchmark does not hold, or not of this architecture.
-        """
+        """Return an architecture's place among all: 1 is best, ties share the better place."""
         values = self._ascending(metric)
         own = values[self.index(architecture)]
         if np.isnan(own):
@@ -287,11 +273,7 @@ class Benchmark(ABC):
         return 1 + int(np.count_nonzero(values > own))
 
     def best(self, metric: str = "val_accuracy") -> tuple[AnyArchitecture, float]:
-        """Return the architecture that is best in a metric (of ties the first), and its figure.
-
-        Raises:
-            BenchmarkError: A metric that the benchmark does not hold.
-        """
+        """Return the architecture that is best in a metric (of ties the first), and its figure."""
         at = int(np.nanargmax(self._ascending(metric)))
         return self.architecture(at), float(self.column(metric)[at])
 
@@ -351,24 +333,10 @@ class Benchmark(ABC):
 
     def _check_curves(self, asked: str) -> None:
         if not self.has_curves:
-            raise BenchmarkError(
-                f"{asked}: {self.name} has no learning curves here{self.elsewhere}"
-            )
+            message = f"{asked}: {self.name} has no learning curves here{self.elsewhere}"
+            raise BenchmarkError(message)
 
     def _lacks(self, metric: str) -> BenchmarkError:
-        return BenchmarkError(
-            f"{self.fingerprint} does not hold {metric} on {self.dataset}; it has "
-            f"{', '.join(self.metrics)}{self.elsewhere}",
-            given=metric,
-            allowed=self.metrics,
-        )
-
-    def _absent(
-        self, what: str, architecture: AnyArchitecture, epochs: int, after: int | None
-    ) -> BenchmarkError:
-        when = "of" if after is None else f"after {after} of"
-        return BenchmarkError(
-            f"{self.fingerprint} has no {what} of {architecture} on {self.dataset} {when} "
-            f"{epochs} epochs",
-            given=what,
-        )
+        held = f"it has {', '.join(self.metrics)}{self.elsewhere}"
+        message = f"{self.fingerprint} does not hold {metric} on {self.dataset}; {held}"
+        return BenchmarkError(message, given=metric, allowed=self.metrics)

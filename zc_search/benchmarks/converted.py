@@ -51,9 +51,9 @@ _NATS_SEED = 888
 
 
 class _Origin(NamedTuple):
-    """Where in a table a metric stands: data set of the training, and one of its figures."""
+    """Where in a table a metric stands."""
 
-    trained: str
+    trained: str  # data set of the training
     figure: str
     per_epoch: bool = False
 

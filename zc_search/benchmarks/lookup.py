@@ -2,16 +2,15 @@
 
 import re
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from zc_search.benchmarks.base import Benchmark, Result
 from zc_search.benchmarks.catalogue import SOURCES, Source, folders
 from zc_search.benchmarks.packaged import PackagedNASBench201
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.images.datasets import DATASETS
-from zc_search.spaces import OPERATIONS, AnyArchitecture, Architecture, read_architecture
-
-Notation = Literal["benchmark", "mase", "naslib"]
+from zc_search.spaces import AnyArchitecture, Architecture, read_architecture
 
 _CODES = re.compile(r"[\[(]?\s*(\d+(?:\s*[, ]\s*\d+){5})\s*[\])]?")
 _LONGEST = 4000  # characters; Python reads numbers of no more digits
@@ -23,21 +22,22 @@ _TRAINED_WITH = (
 """Every training, whether of 12 or of 200 epochs (Dong and Yang 2020, table 1)."""
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True)
+class Answer:
     """What a benchmark knows of an architecture."""
 
     architecture: AnyArchitecture
-    number: int  # its place in the benchmark's own order
+    index: int  # its place in the benchmark's own order
     epochs: int  # of the training
     after: int | None  # epochs after which it was looked at; None for the end
     split: str
-    means: dict[str, float]  # by metric, over the seeds; none where one seed was asked for
+    metrics: dict[str, float]  # by metric, over the seeds; none where one seed was asked for
     seeds: dict[str, dict[str, float]]  # by the name of the training seed, and metric
     ranks: dict[str, int]  # among all, 1 being best; at the end of the longest training's mean only
 
 
 def find_architecture(
-    benchmark: Benchmark, text: str, notation: Notation = "benchmark"
+    benchmark: Benchmark, text: str, notation: str = "benchmark"
 ) -> AnyArchitecture:
     """Read an architecture: any space's string, a number in the benchmark's order, or six codes.
 
@@ -52,15 +52,7 @@ def find_architecture(
     codes = _CODES.fullmatch(text)
     if codes is None:
         return read_architecture(text)
-    numbers = tuple(int(code) for code in re.findall(r"\d+", codes[1]))
-    if notation == "mase":
-        return Architecture.from_mase(numbers)
-    if notation == "naslib":
-        return Architecture.from_naslib(numbers)
-    if max(numbers) >= len(OPERATIONS):
-        meaning = ", ".join(f"{code} {name}" for code, name in enumerate(OPERATIONS))
-        raise ArchitectureError(f"{text!r}: operations are {meaning}")
-    return Architecture(tuple(OPERATIONS[code] for code in numbers))
+    return Architecture.from_codes([*map(int, re.findall(r"\d+", codes[1]))], notation)
 
 
 def space_of(text: str) -> str:
@@ -125,8 +117,8 @@ def show_architecture(
         if metric in mean:
             facts[name] = f"{mean[metric]:.6g} million"
     if isinstance(architecture, Architecture):
-        config = network_config(architecture, benchmark.dataset)
-        facts["network"] = ", ".join(f"{k} {v}" for k, v in config.items() if k != "arch_str")
+        classes = DATASETS[benchmark.dataset].classes  # type: ignore[index]
+        facts["network"] = f"name infer.tiny, C 16, N 5, num_classes {classes}"
         facts["trained with"] = _TRAINED_WITH
     return rows, facts | {"source": benchmark.provenance}
 
@@ -138,13 +130,6 @@ def _row(result: Result) -> dict[str, str]:
         row[f"{split} %, loss"] = ", ".join(f"{v:.2f}" for v in shown if v is not None)
     latency = result.get("latency_seconds")
     return row | {"ms": "" if latency is None else f"{latency * 1000:.1f}"}
-
-
-def network_config(architecture: Architecture, dataset: str) -> dict[str, str | int]:
-    """Return a network's configuration as the benchmark's ``get_net_config`` gives it."""
-    classes = DATASETS[dataset].classes  # type: ignore[index]
-    text = str(architecture)
-    return {"name": "infer.tiny", "C": 16, "N": 5, "arch_str": text, "num_classes": classes}
 
 
 def list_all() -> list[dict[str, Any]]:

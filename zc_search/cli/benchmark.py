@@ -49,13 +49,8 @@ def list_benchmarks(
 
 @benchmark_app.command()
 def convert(
-    file: Annotated[
-        Path | None,
-        typer.Argument(help="As its authors hand it out; by default one in third_party."),
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option("--to", help="The table; by default it lies beside FILE.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="By default one in third_party.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The table; by default beside FILE.")] = None,
 ) -> None:
     """Convert a benchmark's file once, so that it opens at once from then on.
 
@@ -90,21 +85,15 @@ def convert(
 @benchmark_app.command()
 def show(arch: Arch, benchmark: BenchmarkName = None, codes: Codes = "benchmark") -> None:
     """Show everything known of an architecture: all data sets, 12 and 200 epochs, the network."""
-    from rich import box
-    from rich.table import Table
-
     from zc_search.benchmarks.lookup import show_architecture
+    from zc_search.report.text import table
 
     console = plain_console()
     opened, architecture = look_up(arch, benchmark, "cifar10", codes)
     rows, facts = show_architecture(opened, architecture)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for at, heading in enumerate(rows[0]):
-        table.add_column(heading, justify="left" if at == 0 else "right")
-    for row in rows:
-        table.add_row(*row.values())
+    columns = [(heading, "right" if at else "left") for at, heading in enumerate(rows[0])]
     console.print(str(architecture), soft_wrap=True)
-    console.print(table)
+    console.print(table("", columns, [row.values() for row in rows]))
     for key, value in facts.items():
         console.print(f"{key}: {value}", soft_wrap=True)
 
@@ -121,9 +110,9 @@ def architectures(benchmark: BenchmarkName = None) -> None:
 def weights(
     arch: Arch,
     folder: Annotated[Path, typer.Argument(help="With 000000-FULL.pth and so on.")],
-    to: Annotated[Path, typer.Option("--to", help="File of torch that gets the state dict.")],
+    to: Annotated[Path, typer.Option(help="File of torch that gets the state dict.")],
     dataset: Annotated[str, typer.Option("--dataset", "-d")] = "cifar10",
-    seed: Annotated[int, typer.Option("--seed", help="Of the training.")] = 777,
+    seed: Annotated[int, typer.Option(help="Of the training.")] = 777,
     epochs: Annotated[int, typer.Option("--epochs", "-e", help="12 or 200.")] = 200,
     codes: Codes = "benchmark",
 ) -> None:

@@ -12,9 +12,7 @@ cache_app = typer.Typer(
     help="Show or clear the scores that are kept for other searches.",
 )
 
-Folder = Annotated[
-    str, typer.Option("--folder", help="Of the cache, if it is not the user's: proxies.cache.")
-]
+Folder = Annotated[str, typer.Option(help="Of the cache, if it is not the user's: proxies.cache.")]
 
 
 @cache_app.command()

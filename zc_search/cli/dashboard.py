@@ -6,16 +6,9 @@ import typer
 
 
 def dashboard(
-    source: Annotated[
-        str, typer.Argument(metavar="RUN|URL", help="Folder of a run, or an Optuna storage.")
-    ],
-    port: Annotated[
-        int,
-        typer.Option("--port", min=0, max=65535, help="If it is taken, the next free one is used."),
-    ] = 8080,
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; this machine alone by default.")
-    ] = "127.0.0.1",
+    source: Annotated[str, typer.Argument(metavar="RUN|URL", help="A run, or an Optuna storage.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Or the next free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="By default this machine alone.")] = "127.0.0.1",
 ) -> None:
     """Show a study in Optuna's dashboard, until Ctrl-C.
 

@@ -18,10 +18,8 @@ data_app = typer.Typer(
 @data_app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="cifar10 or cifar100.", show_default=False)],
-    to: Annotated[Path, typer.Option("--to", help="Folder to unpack into.")] = Path("data"),
-    url: Annotated[
-        str | None, typer.Option("--url", help="A mirror; the checksum must be the official one.")
-    ] = None,
+    to: Annotated[Path, typer.Option(help="Folder to unpack into.")] = Path("data"),
+    url: Annotated[str | None, typer.Option(help="A mirror of the official archive.")] = None,
 ) -> None:
     """Download an official data set, check it and unpack it."""
     from zc_search.images.official import fetch as fetch_archive

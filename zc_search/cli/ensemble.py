@@ -1,6 +1,8 @@
 """``zc-search ensemble``: proxies turned into one predicted accuracy, without a search."""
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zc_search._utils.cores import available_cores
-from zc_search._utils.files import write_atomically, writing
-from zc_search.cli.printing import plain_console
+from zc_search._utils.files import writing
+from zc_search.cli.printing import names_in, plain_console, save
 from zc_search.cli.search import Config, Settings
 from zc_search.errors import EnsembleError, ZcSearchError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.table import Table as Grid
 
     from zc_search.ensemble import Ensemble
 
@@ -28,44 +31,20 @@ ensemble_app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Source = Annotated[
-    Path,
-    typer.Argument(help="A run's folder, or what `zc-search score` wrote.", show_default=False),
-]
+Source = Annotated[Path, typer.Argument(help="A run or a scores file.", show_default=False)]
 File = Annotated[Path, typer.Argument(help="An ensemble.toml or .json.", show_default=False)]
-Proxies = Annotated[
-    str | None, typer.Option("--proxies", help="Only these, such as snip,zico; by default all.")
-]
-Dataset = Annotated[
-    str | None, typer.Option("--dataset", help="Whose accuracies; by default the scores' own.")
-]
-JudgeOn = Annotated[
-    Path | None,
-    typer.Option("--judge-on", help="Scores of architectures to judge on, if not fitted to."),
-]
-FitOn = Annotated[str | None, typer.Option("--fit-on", help="pareto (a run's front) or all.")]
-Model = Annotated[
-    str | None, typer.Option("--model", help='linear, ridge, gap, gp, or "module:Class".')
-]
-Features = Annotated[
-    str | None, typer.Option("--features", help="Such as rank or rank+structure+aggregate.")
-]
-Accuracies = Annotated[
-    int | None,
-    typer.Option("--accuracies", help="Look at so many only, drawn at random; judge on others."),
-]
-Sizes = Annotated[
-    str | None, typer.Option("--accuracies", help="Such as 25,100,400; by default 10 to 800.")
-]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")]
-Number = Annotated[int, typer.Option("--draws", min=1, help="Random draws of each.")]
+Proxies = Annotated[str | None, typer.Option(help="Only these, such as snip,zico; by default all.")]
+Dataset = Annotated[str | None, typer.Option(help="Whose accuracies; by default the scores' own.")]
+JudgeOn = Annotated[Path | None, typer.Option(help="Scores to judge on, if not fitted to.")]
+FitOn = Annotated[str | None, typer.Option(help="pareto (a run's front) or all.")]
+Model = Annotated[str | None, typer.Option(help='linear, ridge, gap, gp, or "module:Class".')]
+Features = Annotated[str | None, typer.Option(help="Such as rank or rank+structure+aggregate.")]
+Accuracies = Annotated[int | None, typer.Option(help="Draw so many, judge on others.")]
+Sizes = Annotated[str | None, typer.Option(help="Such as 25,100,400; by default 10 to 800.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
+Number = Annotated[int, typer.Option(min=1, help="Random draws of each.")]
 Table = Annotated[Path | None, typer.Option("--out", "-o", help="Write it all to this CSV file.")]
-WriteConfig = Annotated[
-    Path | None,
-    typer.Option(
-        "--write-config", help="Copy this search file to --to, with the prediction to maximize."
-    ),
-]
+WriteConfig = Annotated[Path | None, typer.Option(help="Copy this search file to --to.")]
 
 
 @ensemble_app.command()
@@ -103,7 +82,7 @@ def fit(
     overrides = [f"ensemble.{key}={value}" for key, value in given.items() if value is not None]
     scores = ScoresTable.read(source)
     chosen = settings_for(scores, config, (*(settings or ()), *overrides))
-    console, names = plain_console(), _names(proxies)
+    console, names = plain_console(), names_in(proxies)
     with console.status("fitting"):
         fitted = fit_request(scores, chosen, names, accuracies, seed, dataset, judge_on)
     _print(console, fitted, HEAVIEST)
@@ -128,8 +107,6 @@ def show(
     if as_json:
         typer.echo(json.dumps(loaded.to_dict(), indent=2))
         return
-    from zc_search.cli.ensemble_tables import constants
-
     console = plain_console()
     _print(console, loaded, None)
     for table in constants(loaded):
@@ -140,16 +117,14 @@ def show(
 @ensemble_app.command()
 def apply(
     file: File,
-    source: Annotated[
-        Path | None, typer.Argument(help="A run's folder, or what `zc-search score` wrote.")
-    ] = None,
+    source: Annotated[Path | None, typer.Argument(help="A run or a scores file.")] = None,
     out: Table = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many of the first to print.")] = 10,
+    top: Annotated[int, typer.Option(min=1, help="How many of the first to print.")] = 10,
     truth: Annotated[
         bool, typer.Option("--truth/--no-truth", help="Look up true accuracies too.")
     ] = True,
     write_config: WriteConfig = None,
-    to: Annotated[Path | None, typer.Option("--to", help="The new search file.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The new search file.")] = None,
 ) -> None:
     """Predict the accuracy of every architecture of a scores file or run, with its interval.
 
@@ -176,7 +151,8 @@ def apply(
         console.print()
         text.notes(console, applied.notes)
         if out is not None:
-            _write_table(console, out, applied.ranking)
+            save(out, applied.ranking.to_csv(index=False))
+            console.print(f"wrote {out}", soft_wrap=True)
     if write_config is not None and to is not None:
         text.notes(console, _write_search_file(loaded, file, write_config, to))
         console.print(f"wrote {to}; next: zc-search --config {to}")
@@ -188,17 +164,13 @@ def curve(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables and figure.")] = Path(
         "curve"
     ),
-    models: Annotated[
-        str | None, typer.Option("--models", help="Such as ridge,gap or module:Class.")
-    ] = None,
+    models: Annotated[str | None, typer.Option(help="Such as ridge,gap or module:Class.")] = None,
     features: Features = None,
     proxies: Proxies = None,
     accuracies: Sizes = None,
     draws: Number = 20,
     seed: Seed = 0,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; by default one a core.")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="By default one a core.")] = None,
     dataset: Dataset = None,
     config: Config = None,
     settings: Settings = None,
@@ -219,9 +191,9 @@ def curve(
         judged, notes = curve_of(
             scores,
             chosen,
-            proxies=_names(proxies),
-            models=_names(models),
-            feature_sets=_names(features),
+            proxies=names_in(proxies),
+            models=names_in(models),
+            feature_sets=names_in(features),
             dataset=dataset,
             sizes=_sizes(accuracies),
             n_draws=draws,
@@ -230,10 +202,10 @@ def curve(
             on_progress=lambda done, total: status.update(f"judged {done} of {total} draws"),
         )
     summary = summarise(judged)
-    written, why_no_picture = _write_curve(judged, summary, out)
+    written = _write_curve(judged, summary, out)
     console.print(text.curve(summary))
     console.print()
-    text.notes(console, filter(None, (*notes, why_no_picture)))
+    text.notes(console, notes)
     console.print(f"wrote {', '.join(written)} in {out}")
 
 
@@ -259,33 +231,20 @@ def compare(
     other = None if judge_on is None else ScoresTable.read(judge_on)
     console = plain_console()
     with console.status("judging"):
-        judged, notes = pareto_against_random(trials, chosen, _names(proxies), other, draws, seed)
+        judged, notes = pareto_against_random(trials, chosen, names_in(proxies), other, draws, seed)
     console.print(text.comparison(summarise(judged)))
     console.print()
     text.notes(console, notes)
     if out is not None:
-        _write_table(console, out, judged)
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    """Split an option at its commas; None where it is not given."""
-    if text is None:
-        return None
-    from zc_search.proxies.catalogue import split_names
-
-    if names := tuple(split_names(text)):
-        return names
-    raise EnsembleError(f"{text!r} names none; names are separated by commas: snip,zico")
+        save(out, judged.to_csv(index=False))
+        console.print(f"wrote {out}", soft_wrap=True)
 
 
 def _sizes(text: str | None) -> list[int] | None:
     if text is None:
         return None
-    try:
-        sizes = [int(part) for part in text.split(",")]
-    except ValueError:
-        sizes = []
-    if not sizes or sorted(set(sizes)) != sizes:
+    sizes = [int(part) if part.strip().isdecimal() else -1 for part in text.split(",")]
+    if sizes[0] < 0 or sorted(set(sizes)) != sizes:
         raise EnsembleError(
             f"--accuracies {text!r}: Allowed: whole numbers, ascending, such as 25,100,400",
             key="--accuracies",
@@ -294,46 +253,33 @@ def _sizes(text: str | None) -> list[int] | None:
     return sizes
 
 
-def _write_table(console: "Console", path: Path, table: "pd.DataFrame") -> None:
-    """Write a table as CSV, numbers with all their digits."""
-    with writing(str(path), EnsembleError):
-        write_atomically(path, table.to_csv(index=False))
-    console.print(f"wrote {path}", soft_wrap=True)
-
-
-def _write_curve(
-    draws: "pd.DataFrame", summary: "pd.DataFrame", folder: Path
-) -> tuple[list[str], str | None]:
-    """Write tables, page and picture; return their names, and why there is no picture if so."""
+def _write_curve(draws: "pd.DataFrame", summary: "pd.DataFrame", folder: Path) -> list[str]:
+    """Write tables, page and picture; return their names."""
     from zc_search.report import plot_learning_curve
     from zc_search.report.page import Drawing, write_pictures
 
     figure = plot_learning_curve(draws)
-    contents: dict[str, str | bytes] = {
-        "draws.csv": draws.to_csv(index=False),
-        "draws.parquet": draws.to_parquet(),
-        "summary.csv": summary.to_csv(index=False),
-        "curve.html": figure.to_html(include_plotlyjs=True, config={"displaylogo": False}),
-    }
     with writing(str(folder), EnsembleError):
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            write_atomically(folder / name, content)
-    drawing = Drawing("curve", "Learning curve", {"": lambda: figure})
-    try:
-        pictures = write_pictures([drawing], folder)
-    except ZcSearchError as error:  # a picture is a luxury, the page shows the same
-        return list(contents), f"No picture: {error}"
-    return [*contents, *(path.name for path in pictures)], None
+        draws.to_csv(folder / "draws.csv", index=False)
+        draws.to_parquet(folder / "draws.parquet")
+        summary.to_csv(folder / "summary.csv", index=False)
+        figure.write_html(folder / "curve.html", config={"displaylogo": False})
+    written = ["draws.csv", "draws.parquet", "summary.csv", "curve.html"]
+    with suppress(ZcSearchError):  # a picture is a luxury, the page shows the same
+        pictures = write_pictures(
+            [Drawing("curve", "Learning curve", {"": lambda: figure})], folder
+        )
+        written += [path.name for path in pictures]
+    return written
 
 
 def _write_search_file(
     ensemble: "Ensemble", file: Path | str, search: Path, target: Path
 ) -> list[str]:
-    """Copy a search file, the prediction in place of its objectives, the comments kept.
+    """Copy a search file, comments kept, its one objective the prediction, the others recorded.
 
-    The objectives so far are recorded only (their scale becomes 0), and what the ensemble needs
-    is computed. Returns what a user should know.
+    Returns what a user should know.
     """
     import tomlkit
 
@@ -354,34 +300,30 @@ def _write_search_file(
     document: Any = tomlkit.parse(search.read_text(encoding="utf-8-sig"))
     if "search" in document:  # MASE's layout has no place for it
         document = tomlkit.parse(config_to_toml(config))
-    document.setdefault("objectives", tomlkit.table())
-    # By place, as a name in the file may be an alias.
-    for key, old in zip(list(document["objectives"]), config.objectives, strict=True):
+    objectives = document["objectives"]
+    for key, old in zip(list(objectives), config.objectives, strict=True):  # which may be an alias
         if old.scale:
             recorded = tomlkit.inline_table().append("direction", str(old.direction))
-            document["objectives"][key] = recorded.append("scale", 0)
-    document["objectives"][f"{ENSEMBLE}{file}"] = tomlkit.item("maximize").comment(
-        f"predicted {ensemble.target}, fitted on {fitted or 'unknown'}"
-    )
-    if missing := [name for name in ensemble.proxies if name not in config.proxies_to_compute]:
-        proxies = document.setdefault("proxies", tomlkit.table())
-        proxies.setdefault("compute", list(config.proxies.compute)).extend(missing)
-    study = document.setdefault("study", tomlkit.table())
-    study["name"] = f"{config.study.name}-ensemble"
-    if config.study.sum_objectives:
-        study["sum_objectives"] = False
+            objectives[key] = recorded.append("scale", 0)
+    objectives[f"{ENSEMBLE}{file}"] = "maximize"
+    lacking = [name for name in ensemble.proxies if name not in config.proxies_to_compute]
+    compute = document.setdefault("proxies", {}).setdefault("compute", [*config.proxies.compute])
+    compute.extend(lacking)
+    study = document.setdefault("study", {})
+    study.update(name=f"{config.study.name}-ensemble", sum_objectives=False)
     text = tomlkit.dumps(document)
     parse_config(text, source=str(target))
-    with writing(str(target), EnsembleError):
-        write_atomically(target, text)
+    save(target, text)
     return notes
 
 
+# Tables -------------------------------------------------------------------------------------------
+
+
 def _print(console: "Console", fitted: "Ensemble", most: int | None) -> None:
-    from zc_search.cli.ensemble_tables import facts
     from zc_search.report import text
 
-    console.print(facts(fitted))
+    console.print(_facts(fitted))
     console.print()
     console.print(text.weights(fitted, most))
     for rows in (fitted.quality, fitted.unseen_quality):
@@ -390,3 +332,66 @@ def _print(console: "Console", fitted: "Ensemble", most: int | None) -> None:
             console.print(text.quality(rows))
     console.print()
     text.notes(console, fitted.notes)
+
+
+def _facts(ensemble: "Ensemble") -> "Grid":
+    """Return what an ensemble is and what it was fitted to, a line each."""
+    from zc_search.report.text import listed
+
+    known: dict[str, Any] = {k: v for k, v in ensemble.metadata.items() if k != "definitions"}
+    scores, drawn = known.pop("scores", None), known.pop("accuracies_drawn", None)
+    chosen = "the Pareto front" if ensemble.fit_on == "pareto" else "all that were usable"
+    if isinstance(drawn, dict):
+        chosen = f"drawn at random with seed {drawn.get('seed')}"
+    lines: dict[str, object] = {
+        "model": f"{ensemble.model}, features {ensemble.feature_set}",
+        "fitted to": f"{ensemble.rows} architectures, {chosen}",
+        "target": f"{ensemble.target}, {known.pop('dataset', 'data set not recorded')}",
+        **{key.replace("_", "-"): value for key, value in known.items()},
+    }
+    if isinstance(scores, dict):
+        pairs = [f"{key} {str(value)[:12]}" for key, value in scores.items() if key != "name"]
+        lines["scores"] = f"{scores.get('name', 'unnamed')}: {', '.join(pairs)}"
+    if ensemble.bounds is not None:
+        lines["clipped"] = "predictions to {:g} to {:g} %".format(*ensemble.bounds)
+    lines["off by"] = (
+        f"{ensemble.residuals[0]:+.2f} to {ensemble.residuals[-1]:+.2f} percentage points (true "
+        f"less predicted), {'held out' if ensemble.residuals_held_out else 'in-sample'}"
+    )
+    if link := getattr(ensemble.predictor, "link", None):
+        lines["link"] = (
+            f"{link.unit}: {link.scores[0]:.3g} to {link.scores[-1]:.3g} is "
+            f"{link.accuracies[0]:.4g} to {link.accuracies[-1]:.4g} % by {len(link.scores)} knots"
+        )
+    return listed(lines)
+
+
+def constants(ensemble: "Ensemble") -> "Iterator[RenderableType]":
+    """Yield tables of every constant of the features: proxies' scales, then the columns."""
+    from zc_search.report.text import table
+
+    definitions: Any = ensemble.metadata.get("definitions") or {}
+    rows = []
+    for scale in ensemble.features.proxies:
+        fields = scale.model_dump(exclude={"proxy", "kind"}, exclude_none=True)
+        values = "; ".join(f"{name} {_numbers(value)}" for name, value in fields.items())
+        definition = definitions.get(scale.proxy, "not recorded")
+        rows.append((scale.proxy, scale.kind, values or "-", definition))
+    yield table(
+        "Proxies: the scale that each is put on, fitted to the training rows",
+        [("proxy", "fold"), ("scale", "left"), ("constants", "fold"), ("definition", "fold")],
+        rows,
+    )
+    yield table(
+        "Columns of the model: (value - mean) / scale",
+        [("feature", "fold"), ("mean", "right"), ("scale", "right")],
+        [(c.name, f"{c.mean:.6g}", f"{c.scale:.6g}") for c in ensemble.features.columns],
+    )
+
+
+def _numbers(value: object) -> str:
+    if isinstance(value, tuple | list) and value:
+        if len(value) > 6:
+            return f"{len(value)} from {value[0]:.5g} to {value[-1]:.5g}"
+        return " ".join(map(_numbers, value))
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zc_search.cli.printing import plain_console
+from zc_search.cli.printing import plain_console, save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,24 +22,12 @@ _CAPTION = (
 
 def evaluate(
     scores: Annotated[Path, typer.Argument(help="What `zc-search score` wrote.")],
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", help="Whose accuracies; by default the scores' own.")
-    ] = None,
-    metric: Annotated[
-        str, typer.Option("--metric", help="Which accuracy of the benchmark.")
-    ] = "val_accuracy",
-    proxies: Annotated[
-        str | None, typer.Option("--proxies", help="Only these and params, flops: snip,zico.")
-    ] = None,
-    bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="Resamples an interval; 0 for no intervals.")
-    ] = 1000,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write everything to this file.")
-    ] = None,
-    csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="Write the whole table to this file.")
-    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="By default the scores' own.")] = None,
+    metric: Annotated[str, typer.Option(help="Which accuracy of the benchmark.")] = "val_accuracy",
+    proxies: Annotated[str | None, typer.Option(help="Only these, such as snip,zico.")] = None,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples an interval, or 0.")] = 1000,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write it all here.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the table here.")] = None,
 ) -> None:
     """Judge each proxy by what training gave: over the whole space, its better half, its top 10 %.
 
@@ -60,12 +48,12 @@ def evaluate(
             on_proxy=lambda done, total: status.update(f"judged {done} of {total} proxies"),
         )
     if csv_file is not None:
-        _write(csv_file, judged.to_csv(index=False))
+        save(csv_file, judged.to_csv(index=False))
     if json_file is not None:
         # What is not a number is null.
         rows = json.loads(judged.to_json(orient="records", double_precision=15))
         document = {"scores": str(scores), **of, "n_bootstrap": bootstrap, "rows": rows}
-        _write(json_file, json.dumps(document | {"about": said}, indent=2) + "\n")
+        save(json_file, json.dumps(document | {"about": said}, indent=2) + "\n")
 
     for subset in judged["subset"].unique():
         console.print(_subset_table(judged[judged["subset"] == subset], of["dataset"]))
@@ -130,22 +118,10 @@ def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Group":
         [("proxy", "fold"), *((heading, "right") for heading in headings)],
         (
             (
-                row["proxy"],
-                f"{row['n']:,}",
-                interval(row, "kendall_tau"),
-                decimal(row["spearman"]),
-                decimal(row["precision_top_10pct"]),
-                decimal(row["precision_top_64"]),
-                percent(row["best_of_top_10"]),
+                *(row["proxy"], f"{row['n']:,}", interval(row, "kendall_tau")),
+                *map(decimal, (row["spearman"], row["precision_top_10pct"])),
+                *(decimal(row["precision_top_64"]), percent(row["best_of_top_10"])),
             )
             for row in rows.sort_values("kendall_tau", ascending=False).to_dict("records")
         ),
     )
-
-
-def _write(path: Path, text: str) -> None:
-    from zc_search._utils.files import write_atomically, writing
-    from zc_search.errors import ZcSearchError
-
-    with writing(str(path), ZcSearchError):
-        write_atomically(path, text)

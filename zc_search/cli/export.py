@@ -11,19 +11,9 @@ from zc_search.cli.search import Config, Settings, config_or_starter
 
 
 def export(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN|ARCHITECTURE",
-            help="A run's folder, for its best network, or an architecture string.",
-            show_default=False,
-        ),
-    ],
-    to: Annotated[Path, typer.Option("--to", help="Folder to write; a new or an empty one.")],
-    architecture: Annotated[
-        str | None,
-        typer.Option("--architecture", help="Of a run: this one instead of the best."),
-    ] = None,
+    what: Annotated[str, typer.Argument(metavar="RUN|ARCHITECTURE", show_default=False)],
+    to: Annotated[Path, typer.Option(help="Folder to write; a new or an empty one.")],
+    architecture: Annotated[str | None, typer.Option(help="Of a run, not the best.")] = None,
     config: Config = None,
     settings: Settings = None,
     onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write ONNX too.")] = True,

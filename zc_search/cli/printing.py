@@ -1,10 +1,14 @@
-"""What commands print with: a console that takes text as it is, tables, and progress."""
+"""What commands print and write with: a console that takes text as it is, progress, files."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from zc_search._utils.files import write_atomically, writing
+from zc_search.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,45 +26,41 @@ def plain_console() -> "Console":
 
 @contextmanager
 def progress_line(console: "Console", what: str, every: float = 60.0) -> Iterator[Update]:
-    """Yield what shows progress: a bar in a terminal, elsewhere a line a minute, and the last.
+    """Yield what shows progress: a bar in a terminal, elsewhere a line a minute, and the last."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    Args:
-        console: Where it is drawn.
-        what: Is being done, such as ``scoring``.
-        every: Seconds between two lines.
-    """
+    columns = BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.fields[status]}")
+    bar = Progress(TextColumn(what), *columns, console=console, disable=not console.is_terminal)
+    task = bar.add_task(what, total=None, status="")
     printed = -every
 
     def show(done: int, total: int, status: str) -> None:
         nonlocal printed
-        update(done, total, status)
+        bar.update(task, completed=done, total=total, status=status)
         if not console.is_terminal and (time.monotonic() - printed >= every or done == total):
             printed = time.monotonic()
             line = f"{what}: {done:,} of {total:,}"
             console.print(f"{line}, {status}" if status else line, soft_wrap=True)
 
-    with counting_bar(console, what) as update:
+    with bar:
         yield show
 
 
-@contextmanager
-def counting_bar(console: "Console", what: str) -> Iterator[Update]:
-    """Yield what moves a bar; without a terminal it does nothing."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+def save(path: Path, content: str) -> None:
+    """Write a file that the user named, or say why not."""
+    with writing(str(path), UsageError):
+        write_atomically(path, content)
 
-    bar = Progress(
-        TextColumn(what),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[status]}"),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task(what, total=None, status="")
-    with bar:
-        yield lambda done, total, status: bar.update(
-            task, completed=done, total=total, status=status
-        )
+
+def names_in(option: str | None) -> tuple[str, ...] | None:
+    """Split an option at its commas; None where it is not given."""
+    if option is None:
+        return None
+    from zc_search.proxies.catalogue import split_names
+
+    if names := tuple(split_names(option)):
+        return names
+    raise UsageError(f"{option!r} names none; names are separated by commas: snip,zico")
 
 
 def clock(seconds: float) -> str:

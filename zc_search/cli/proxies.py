@@ -20,10 +20,7 @@ _COSTS = {
 
 
 def proxies(
-    name: Annotated[
-        str | None,
-        typer.Argument(help="Explain this one; module:function explains one of your own."),
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="Explain it; or module:function.")] = None,
 ) -> None:
     """List the proxies, or explain one."""
     console = plain_console()

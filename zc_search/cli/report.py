@@ -8,19 +8,14 @@ import typer
 
 
 def report(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(help="Folder of a run, such as runs/search; several are compared."),
-    ],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs; several are compared.")],
     out: Annotated[
         Path | None,
         typer.Option(
             "--out", "-o", help="HTML file; by default RUN/report.html, or comparison.html."
         ),
     ] = None,
-    png: Annotated[
-        Path | None, typer.Option("--png", help="Write the figures as pictures to this folder too.")
-    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Folder of pictures, if wanted.")] = None,
 ) -> None:
     """Write the report of a run anew, or compare several runs on one page.
 

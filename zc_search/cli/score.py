@@ -32,26 +32,14 @@ def score(
     everything: Annotated[
         bool, typer.Option("--all", help="Score every architecture of the space.")
     ] = False,
-    sample: Annotated[
-        int | None, typer.Option("--sample", min=1, help="Score as many, drawn at random.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the sample.")] = 0,
-    file: Annotated[
-        Path | None,
-        typer.Option("--file", help="Score those of a file: one a line, or a CSV's column."),
-    ] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Score so many, at random.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
+    file: Annotated[Path | None, typer.Option(help="A text or CSV of architectures.")] = None,
     config: Config = None,
     settings: Settings = None,
-    proxies: Annotated[
-        str | None,
-        typer.Option("--proxies", help="Compute these instead of the configuration's: snip,zico."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; by default one a core.")
-    ] = None,
-    dask: Annotated[
-        str | None, typer.Option("--dask", help="Use the Dask cluster with this scheduler address.")
-    ] = None,
+    proxies: Annotated[str | None, typer.Option(help="Instead of the file's: snip,zico.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="By default one a core.")] = None,
+    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
 ) -> None:
     """Score the whole space, a sample of it or a list of architectures.
 

@@ -15,25 +15,12 @@ if TYPE_CHECKING:
 
 def train(
     run: Annotated[Path, typer.Argument(help="Folder of a finished search.", show_default=False)],
-    top: Annotated[
-        int, typer.Option("--top", min=1, help="How many of the first; as many at random.")
-    ] = 5,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            "--epochs", min=1, help="By default the run's training.epochs.", show_default=False
-        ),
-    ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each.")] = 1,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            "--device", help="cpu, cuda, cuda:N or auto; by default the run's.", show_default=False
-        ),
-    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many of the first; as many at random.")] = 5,
+    epochs: Annotated[int | None, typer.Option(min=1, help="By default the run's.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 1,
+    device: Annotated[str | None, typer.Option(help="By default the run's.")] = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Replace a setting: --set training.learning_rate=0.05."),
+        list[str] | None, typer.Option("--set", help="Such as training.learning_rate=0.05.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Set earlier trainings aside.")] = False,
 ) -> None:
@@ -72,34 +59,20 @@ def _status(step: "Step") -> str:
 
 
 def _print(console: "Console", outcome: "Outcome") -> None:
-    from rich.text import Text
+    from zc_search.report.text import listed, notes, table
 
-    from zc_search.report.text import notes, table
-
-    def lasting(heading: str, text: str) -> None:
-        console.print(Text(heading, "bold").append(text, "default"), soft_wrap=True)
-
-    def shown(value: object) -> str:
-        return f"{value:.2f}".replace("nan", "") if isinstance(value, float) else str(value)
-
-    headings = {
-        "group": "",
-        "mean": "mean",
-        "standard_error": "\N{PLUS-MINUS SIGN}",
-        "lowest": "lowest",
-        "highest": "highest",
-        "architectures": "architectures",
-    }
-    columns = [(text, "right" if text else "left") for text in headings.values()]
-    rows = outcome.groups[[*headings]].map(shown).to_numpy().tolist()
+    names = ["group", "mean", "standard_error", "lowest", "highest", "architectures"]
+    shown = {"group": "", "standard_error": "\N{PLUS-MINUS SIGN}"}
+    columns = [(shown.get(name, name), "right" if name != "group" else "left") for name in names]
+    rows = outcome.groups[names].round(2).astype(str).replace("nan", "").to_numpy().tolist()
     console.print(table("Validation accuracy, %", columns, rows))
     console.print()
     notes(console, outcome.notes)
     console.print()
+    lines: dict[str, object] = {}
     if not outcome.ranking.empty:
-        console.print(Text("first of the updated ranking", "bold"))
-        for text in str(outcome.ranking["architecture"].iloc[0]).replace("+", "+\n").splitlines():
-            console.print(Text(f"  {text}"), soft_wrap=True)
-    lasting("everything in  ", f"{outcome.folder}/")
+        lines["first of the updated ranking"] = str(outcome.ranking["architecture"].iloc[0])
+    lines["everything in"] = f"{outcome.folder}/"
     if outcome.results["architecture"].str.startswith("|").all():  # others are not exported
-        lasting("next           ", f"zc-search export {outcome.folder.parent} --to DIR")
+        lines["next"] = f"zc-search export {outcome.folder.parent} --to DIR"
+    console.print(listed(lines))

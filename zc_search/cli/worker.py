@@ -15,30 +15,20 @@ if TYPE_CHECKING:
 
 def worker(
     storage: Annotated[
-        str | None,
-        typer.Option(
-            "--storage",
-            help="Where the study is: postgresql+psycopg://..., grpc://host:13000, FILE.journal. "
-            "By default $ZC_SEARCH_STORAGE, which keeps a password off the command line.",
-        ),
+        str | None, typer.Option(help="URL, FILE.journal; or $ZC_SEARCH_STORAGE.")
     ] = None,
-    study: Annotated[str, typer.Option("--study", help="Its name.")] = "search",
-    workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Processes that score architectures.")
-    ] = 1,
-    device: Annotated[
-        str | None, typer.Option("--device", help="Compute here instead: cpu, cuda, cuda:1.")
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of the images on this machine.")
-    ] = None,
+    study: Annotated[str, typer.Option(help="Its name.")] = "search",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that score architectures.")] = 1,
+    device: Annotated[str | None, typer.Option(help="Compute here: cpu, cuda, cuda:1.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Where the images are here.")] = None,
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Load the code that the study names.")
     ] = False,
 ) -> None:
     """Work on a study until it has its trials; start as many as you like, anywhere.
 
-    The settings are those of the study. The process that began it writes the tables.
+    The settings are those of the study. The process that began it writes the tables. The
+    environment keeps a storage's password off the command line.
     """
     address = storage or os.environ.get("ZC_SEARCH_STORAGE")
     if not address:

@@ -36,8 +36,7 @@ def load_config(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Con
         overrides: Settings that replace those of the file, such as ``study.n_trials=20``.
 
     Raises:
-        ConfigError: The file cannot be read or is no TOML, or settings are wrong; the message
-            lists all of them.
+        ConfigError: What is wrong, all of it.
 
     Warns:
         ConfigWarning: Once, naming all keys of a MASE file that have no meaning here.
@@ -51,13 +50,7 @@ def parse_config(
     *,
     source: str = "configuration",
 ) -> Config:
-    """Validate a configuration given as TOML text or as nested mappings, as `load_config` does.
-
-    Args:
-        text: The configuration.
-        overrides: Settings that replace those of `text`.
-        source: What messages call the configuration.
-    """
+    """Read a configuration given as TOML text or as nested mappings, as `load_config` does."""
     return _build(text, overrides, source)
 
 
@@ -263,12 +256,9 @@ def _problems(detail: ErrorDetails, model: type[BaseModel]) -> Sequence[ConfigEr
             return [ConfigError("missing; Allowed: at least one")]
         case kind:
             said = re.sub(r"^Input should (be )?", "", detail["msg"])
-            said = re.sub(r"(greater|less) than or equal to", _bound, said)
+            said = said.replace("greater than or equal to", "at least")
+            said = said.replace("less than or equal to", "at most")
             return [wrong(given, _WORDS.get(kind, said))]
-
-
-def _bound(comparison: re.Match[str]) -> str:
-    return "at least" if comparison[1] == "greater" else "at most"
 
 
 def _unknown(location: Location, root: type[BaseModel]) -> ConfigError:

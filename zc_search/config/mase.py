@@ -16,7 +16,7 @@ from zc_search.errors import ConfigError
 from zc_search.images.datasets import DATASETS
 from zc_search.proxies.catalogue import default_direction
 from zc_search.spaces import PARAMETERS
-from zc_search.spaces.nasbench201.architecture import MASE_OPERATIONS
+from zc_search.spaces.nasbench201.architecture import NOTATIONS
 
 _SPACE: Location = ("search", "search_space", "nas_zero_cost", "config")
 _STRATEGY: Location = ("search", "strategy")
@@ -33,6 +33,8 @@ _RENAMED = {
 }
 _PROXIES = {"jacob_cov": "jacov"}
 _DIRECTIONS = ("maximize", "minimize")
+_OPERATIONS = NOTATIONS["mase"]
+_MEANINGS = [f"{code} ({name})" for code, name in enumerate(_OPERATIONS)]
 _AROUND: dict[Location, tuple[str, ...]] = {
     ("search",): ("search_space", "strategy", "sw_runner"),
     ("search", "search_space"): ("name", "nas_zero_cost"),
@@ -46,36 +48,26 @@ _AROUND: dict[Location, tuple[str, ...]] = {
 
 
 @dataclass
-class Translation:
-    """What a file says in this project's terms, one in MASE's layout among them.
+class _Translation:
+    """What a file in MASE's layout says in this project's terms."""
 
-    Attributes:
-        settings: What `Config` is validated from.
-        origins: The key in the file of each setting, for messages.
-        ignored: Keys without a meaning here, with the reason where it is not plain.
-        problems: Keys that cannot be translated.
-    """
-
-    settings: dict[str, Any] = field(default_factory=dict)
-    origins: dict[str, str] = field(default_factory=dict)
-    ignored: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)  # what `Config` is validated from
+    origins: dict[str, str] = field(default_factory=dict)  # the key in the file of each setting
+    ignored: list[str] = field(default_factory=list)  # keys without a meaning here, and the reason
     problems: list[ConfigError] = field(default_factory=list)
 
     def put(self, section: str, key: str, value: Any, origin: Location) -> None:
-        """Set a key to a value that the file gives at ``origin``."""
         self.settings.setdefault(section, {})[key] = value
         self.origins[f"{section}.{key}"] = dotted(origin)
 
     def ignore(self, origin: Location, reason: str = "") -> None:
-        """List a key without a meaning."""
         self.ignored.append(dotted(origin) + (f" ({reason})" if reason else ""))
 
     def fail(self, origin: Location, problem: ConfigError) -> None:
-        """List a wrong key."""
         self.problems.append(problem.at(dotted(origin)))
 
     def table(self, raw: Mapping[str, Any], location: Location) -> Mapping[str, Any]:
-        """Return the table at ``location`` in the file, empty if there is none."""
+        """Return the table at a location in the file, empty if there is none."""
         table = raw
         for depth, part in enumerate(location, 1):
             value = table.get(str(part), {})
@@ -86,12 +78,12 @@ class Translation:
         return table
 
 
-def translate(raw: Mapping[str, Any]) -> Translation:
+def translate(raw: Mapping[str, Any]) -> _Translation:
     """Translate a file in MASE's layout."""
-    result = Translation()
+    result = _Translation()
+    setup = result.table(raw, _SETUP)
     _basics(result, raw)
     _space(result, result.table(raw, _SPACE))
-    setup = result.table(raw, _SETUP)
     _setup(result, setup)
     _runner(result, result.table(raw, _RUNNER))
     _metrics(result, result.table(raw, _METRICS), setup)
@@ -99,7 +91,7 @@ def translate(raw: Mapping[str, Any]) -> Translation:
     return result
 
 
-def _basics(result: Translation, raw: Mapping[str, Any]) -> None:
+def _basics(result: _Translation, raw: Mapping[str, Any]) -> None:
     for key, value in raw.items():
         match key:
             case "search":
@@ -118,7 +110,7 @@ def _basics(result: Translation, raw: Mapping[str, Any]) -> None:
                 result.ignore((key,))
 
 
-def _space(result: Translation, table: Mapping[str, Any]) -> None:
+def _space(result: _Translation, table: Mapping[str, Any]) -> None:
     if not table:
         allowed = "a table with dataset, C, N and op_1_0 to op_3_2"
         result.fail(_SPACE, ConfigError(f"missing; Allowed: {allowed}", allowed=(allowed,)))
@@ -126,7 +118,14 @@ def _space(result: Translation, table: Mapping[str, Any]) -> None:
     single: dict[str, Any] = {"dataset": "cifar10"}
     for key, value in table.items():
         if key in PARAMETERS:
-            _operations(result, key, value)
+            codes = value if isinstance(value, list) else [value]
+            unknown = [c for c in codes if type(c) is not int or c not in range(len(_MEANINGS))]
+            if unknown:
+                problem = ConfigError.unknown("operation", unknown[0], _MEANINGS)
+                result.fail((*_SPACE, key), problem)
+            else:
+                operations = [_OPERATIONS[code] for code in codes]
+                result.put("space", key, operations, (*_SPACE, key))
         elif key not in (*_SINGLE, "op_0_0"):  # op_0_0 is the input node, not an edge
             result.fail((*_SPACE, key), unknown_key(key, (*_SINGLE, *PARAMETERS)))
         elif isinstance(value, list) and len(value) != 1:
@@ -147,17 +146,7 @@ def _space(result: Translation, table: Mapping[str, Any]) -> None:
             result.ignore((*_SPACE, edge), "missing, so every operation is tried")
 
 
-def _operations(result: Translation, edge: str, value: Any) -> None:
-    codes = value if isinstance(value, list) else [value]
-    unknown = [c for c in codes if type(c) is not int or not 0 <= c < len(MASE_OPERATIONS)]
-    if unknown:
-        meanings = [f"{code} ({name})" for code, name in enumerate(MASE_OPERATIONS)]
-        result.fail((*_SPACE, edge), ConfigError.unknown("operation", unknown[0], meanings))
-    else:
-        result.put("space", edge, [MASE_OPERATIONS[code] for code in codes], (*_SPACE, edge))
-
-
-def _setup(result: Translation, table: Mapping[str, Any]) -> None:
+def _setup(result: _Translation, table: Mapping[str, Any]) -> None:
     for key, value in table.items():
         origin = (*_SETUP, key)
         if key in _RENAMED:
@@ -173,7 +162,7 @@ def _setup(result: Translation, table: Mapping[str, Any]) -> None:
             result.fail(origin, unknown_key(key, (*_RENAMED, "sampler", "direction")))
 
 
-def _runner(result: Translation, table: Mapping[str, Any]) -> None:
+def _runner(result: _Translation, table: Mapping[str, Any]) -> None:
     for key, value in table.items():
         origin = (*_RUNNER, key)
         if key == "metrics":
@@ -187,7 +176,7 @@ def _runner(result: Translation, table: Mapping[str, Any]) -> None:
             result.fail(origin, unknown_key(key, ("metrics", "data_loader", "num_samples")))
 
 
-def _metrics(result: Translation, table: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
+def _metrics(result: _Translation, table: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
     """Translate the objectives, keeping what MASE optimises.
 
     MASE optimises ``scale * value``, or the sum of these in one direction, so a negative scale
@@ -221,7 +210,7 @@ def _metrics(result: Translation, table: Mapping[str, Any], setup: Mapping[str, 
         result.put("objectives", name, objective, origin)
 
 
-def _surroundings(result: Translation, raw: Mapping[str, Any]) -> None:
+def _surroundings(result: _Translation, raw: Mapping[str, Any]) -> None:
     """List what lies around the tables that are translated, but for what is true here anyway."""
     strategy = result.table(raw, _STRATEGY)
     name = strategy.get("name", "optuna")

@@ -28,7 +28,7 @@ from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, check_options, insta
 from zc_search.spaces import PARAMETERS, SPACES
 from zc_search.spaces.nasbench101.architecture import VertexOperation
 from zc_search.spaces.nasbench201.architecture import Operation
-from zc_search.spaces.nats_sss.architecture import CHANNELS, STAGES
+from zc_search.spaces.nats_sss.architecture import CHANNELS
 
 if TYPE_CHECKING:
     SpaceName = str
@@ -286,11 +286,6 @@ class Space(Section):
     def choices(self) -> dict[str, tuple[str, ...]]:
         """The operations of each edge of NAS-Bench-201, in the order of the architecture string."""
         return {edge: getattr(self, edge) for edge in PARAMETERS}
-
-    @property
-    def stage_channels(self) -> dict[str, tuple[int, ...]]:
-        """The channels of each stage of the size space."""
-        return {stage: getattr(self, stage) for stage in STAGES}
 
 
 class Data(Section):

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import tomlkit
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from zc_search._utils.passwords import stripped
 from zc_search.config.metrics import METRIC_DIRECTIONS
@@ -45,26 +45,15 @@ def _name(value: Any) -> str:
     return value if ensemble_file(value) else objective_name(value)
 
 
-def _scale(value: float) -> float:
-    if value < 0:
-        allowed = "a number of at least 0 (to turn an objective round, change its direction)"
-        raise wrong(value, allowed)
-    return value
-
-
 class Objective(Section):
-    """A figure that the search optimises.
+    """A figure that the search optimises: a proxy, a metric, or a prediction (`ENSEMBLE`).
 
-    Attributes:
-        name: A proxy, a metric of the benchmark, or an ensemble's prediction (`ENSEMBLE`).
-        direction: Which way is better.
-        scale: Weight in a sum of objectives; without a sum only 0 differs from the others.
-            An objective of scale 0 is recorded and not optimised.
+    The scale is its weight in a sum of objectives; one of scale 0 is recorded and not optimised.
     """
 
     name: Annotated[str, BeforeValidator(_name)]
     direction: Direction = Field(default="default", validate_default=True)
-    scale: Annotated[float, AfterValidator(_scale)] = 1.0
+    scale: float = Field(default=1.0, ge=0)
 
     @field_validator("direction", mode="before")
     @classmethod
@@ -142,13 +131,11 @@ class Config(Section):
             return ensemble
         return ensemble.model_copy(update={"features": "rank+aggregate"})
 
-    # Of the last section, so that it sees whichever of the others are right in themselves.
-    @field_validator("output", mode="before")
-    @classmethod
-    def _sections_agree(cls, value: Any, info: ValidationInfo) -> Any:
-        if problems := [*_contradictions(**info.data)]:
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        if problems := [*_contradictions(self)]:
             raise ConfigError.of("sections", problems)
-        return value
+        return self
 
     @property
     def active_objectives(self) -> tuple[Objective, ...]:
@@ -158,7 +145,12 @@ class Config(Section):
     @property
     def proxies_to_compute(self) -> tuple[str, ...]:
         """Every proxy to be recorded: the objectives of any scale first, each name once."""
-        return _computed(self.objectives, self.proxies, self.constraints)
+        names = [
+            objective.name
+            for objective in self.objectives
+            if objective.name not in METRIC_DIRECTIONS and not ensemble_file(objective.name)
+        ]
+        return tuple(dict.fromkeys((*names, *self.proxies.compute, *self.constraints.limits)))
 
     @property
     def data_decides(self) -> bool:
@@ -173,66 +165,40 @@ class Config(Section):
         return self.data.source if self.data.path is None else Path(self.data.path).name
 
 
-def _computed(
-    objectives: tuple[Objective, ...], proxies: Proxies, constraints: Constraints
-) -> tuple[str, ...]:
-    names = [
-        objective.name
-        for objective in objectives
-        if objective.name not in METRIC_DIRECTIONS and not ensemble_file(objective.name)
-    ]
-    return tuple(dict.fromkeys((*names, *proxies.compute, *constraints.limits)))
-
-
-def _contradictions(
-    study: Study | None = None,
-    space: Space | None = None,
-    data: Data | None = None,
-    proxies: Proxies | None = None,
-    benchmark: Benchmark | None = None,
-    constraints: Constraints | None = None,
-    objectives: tuple[Objective, ...] | None = None,
-    ensemble: Ensemble | None = None,
-    **_: Section,
-) -> Iterator[ConfigError]:
-    """Find where sections do not agree; None is one that is wrong in itself."""
-    table = benchmark.name if benchmark and benchmark.name != "none" else None
-    if table and space and table != space.name:
-        reason = f"knows no architectures of space.name = {space.name!r}"
-        yield _refused("benchmark.name", table, reason, space.name, "none")
-    if table and data and not data.generated and data.source not in BENCHMARKED:
-        reason = f"knows no accuracies on images of data.source = {data.source!r}"
-        yield _refused("benchmark.name", table, reason, "none")
-    if table and ensemble and ensemble.from_ is not None:
-        reason = f"is for a search without accuracies, but benchmark.name = {table!r}"
-        allowed = ("benchmark.name = 'none'", "`zc-search ensemble apply`")
-        yield _refused("ensemble.from", ensemble.from_, reason, *allowed)
-    if benchmark and data and space and (table or data.generated):
-        for key in ("resolution", "color"):
-            if (given := getattr(data, key)) is not None:
-                reason = (
-                    f"is given, but networks are built for the images of space.dataset = "
-                    f"{space.dataset!r}, unless images are read and benchmark.name = 'none'"
-                )
-                yield _refused(f"data.{key}", given, reason, "absent")
-    if benchmark and table is None:
-        for key in ("max_accuracies", "max_simulated_seconds") if study else ():
-            if (given := getattr(study, key)) is not None:
+def _contradictions(config: Config) -> Iterator[ConfigError]:
+    table, space, data, ensemble = config.benchmark.name, config.space, config.data, config.ensemble
+    if table == "none":
+        for key in ("max_accuracies", "max_simulated_seconds"):
+            if (given := getattr(config.study, key)) is not None:
                 reason = "counts accuracies, but benchmark.name = 'none' has none"
                 yield _refused(f"study.{key}", given, reason, "absent")
-        for name in (o.name for o in objectives or () if o.name in METRIC_DIRECTIONS):
+        for name in (o.name for o in config.objectives if o.name in METRIC_DIRECTIONS):
             reason = "is a metric of a benchmark, but benchmark.name = 'none'"
             yield _refused(f"objectives.{name}", name, reason, "proxies")
-    parts = ensemble.features.split("+") if ensemble else []
-    if ensemble and space and space.name != "nasbench201" and "structure" in parts:
+    else:
+        if table != space.name:
+            reason = f"knows no architectures of space.name = {space.name!r}"
+            yield _refused("benchmark.name", table, reason, space.name, "none")
+        if not data.generated and data.source not in BENCHMARKED:
+            reason = f"knows no accuracies on images of data.source = {data.source!r}"
+            yield _refused("benchmark.name", table, reason, "none")
+        if ensemble.from_ is not None:
+            reason = f"is for a search without accuracies, but benchmark.name = {table!r}"
+            allowed = ("benchmark.name = 'none'", "`zc-search ensemble apply`")
+            yield _refused("ensemble.from", ensemble.from_, reason, *allowed)
+    for key in ("resolution", "color"):
+        if (given := getattr(data, key)) is not None and not config.data_decides:
+            reason = (
+                f"is given, but networks are built for the images of space.dataset = "
+                f"{space.dataset!r}, unless images are read and benchmark.name = 'none'"
+            )
+            yield _refused(f"data.{key}", given, reason, "absent")
+    if space.name != "nasbench201" and "structure" in ensemble.features.split("+"):
         reason = f"has features of cells, but space.name = {space.name!r}"
         yield _refused("ensemble.features", ensemble.features, reason, "without +structure")
-    if ensemble and ensemble.proxies and proxies and constraints and objectives:
-        computed = _computed(objectives, proxies, constraints)
-        for proxy in ensemble.proxies:
-            if proxy not in computed:
-                key = "ensemble.proxies"
-                yield ConfigError.unknown("computed proxy", proxy, computed, key=key)
+    for proxy in ensemble.proxies or ():
+        if proxy not in (computed := config.proxies_to_compute):
+            yield ConfigError.unknown("computed proxy", proxy, computed, key="ensemble.proxies")
 
 
 def _refused(key: str, given: Any, reason: str, *allowed: str) -> ConfigError:
@@ -272,11 +238,7 @@ def starter() -> str:
 def config_to_toml(config: Config, template: str = "") -> str:
     """Write every setting that is not absent; ``parse_config`` reads an equal `Config` from it.
 
-    Args:
-        config: What to write.
-        template: A configuration whose comments and order are to be kept, such as the file
-            that `config` was loaded from. One in MASE's layout has no keys in common and is
-            left aside.
+    The comments and order of a template are kept, but for one in MASE's layout.
     """
     document = tomlkit.parse(template)
     if "search" in document:
@@ -322,14 +284,14 @@ def config_differences(old: Config, new: Config) -> list[str]:
     """Return a line for each key that differs, with both values, but for those in `RESUMABLE`."""
     before, after = _flat(old), _flat(new)
     lines = [
-        f"{key}: {_shown(before.get(key))} before, {_shown(after.get(key))} now"
+        f"{key}: {before.get(key, 'absent')!r} before, {after.get(key, 'absent')!r} now"
         for key in dict.fromkeys((*before, *after))
         if before.get(key) != after.get(key)
     ]
     # Optuna stores an objective's values by position, so the order is part of a study.
-    orders = [[objective.name for objective in config.objectives] for config in (old, new)]
-    if orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]):
-        lines.append(f"objectives: order {', '.join(orders[0])} before, {', '.join(orders[1])} now")
+    first, second = ([o.name for o in config.objectives] for config in (old, new))
+    if first != second and sorted(first) == sorted(second):
+        lines.append(f"objectives: order {', '.join(first)} before, {', '.join(second)} now")
     return lines
 
 
@@ -369,7 +331,3 @@ def _flat(config: Config) -> dict[str, Any]:
         for key, value in table.items()
         if section not in RESUMABLE and f"{section}.{key}" not in RESUMABLE
     }
-
-
-def _shown(value: Any) -> str:
-    return "absent" if value is None else repr(value)

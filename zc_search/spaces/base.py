@@ -111,9 +111,7 @@ P = TypeVar("P", bound=ProductArchitecture)
 
 
 class SearchSpace(ABC, Generic[A]):
-    """The architectures that a search may visit.
-
-    What a space has no answer to is None: its size, an architecture's structure, its drawing.
+    """The architectures that a search may visit; what a space has no answer to is None.
 
     Attributes:
         name: As in a configuration, and in the architectures' ``space``.
@@ -138,19 +136,11 @@ class SearchSpace(ABC, Generic[A]):
 
     @abstractmethod
     def architecture(self, parameters: Mapping[str, Any]) -> A:
-        """Return the architecture that a trial's parameters name; it may be infeasible.
-
-        Raises:
-            ArchitectureError: A parameter is missing, or has no such value.
-        """
+        """Return the architecture that a trial's parameters name; it may be infeasible."""
 
     @abstractmethod
     def parameters(self, architecture: A) -> dict[str, Any]:
-        """Return parameters that name an architecture.
-
-        Raises:
-            ArchitectureError: It is not in this space.
-        """
+        """Return parameters that name an architecture."""
 
     @abstractmethod
     def __contains__(self, architecture: object) -> bool: ...
@@ -172,11 +162,7 @@ class SearchSpace(ABC, Generic[A]):
         )
 
     def neighbours(self, architecture: A) -> Iterator[A]:
-        """Yield the architectures that differ in the value of one parameter.
-
-        Raises:
-            ArchitectureError: `architecture` itself is not in this space.
-        """
+        """Yield the architectures that differ in the value of one parameter."""
         here = self.parameters(architecture)
         for name, values in self.choices.items():
             for value in values:
@@ -319,11 +305,7 @@ def space_written(text: object) -> type[AnySpace] | None:
 
 
 def read_architecture(text: str) -> AnyArchitecture:
-    """Read the text form of an architecture; its form says of which space it is.
-
-    Raises:
-        ArchitectureError: A text that is no architecture.
-    """
+    """Read the text form of an architecture; its form says of which space it is."""
     if space := space_written(text):
         architecture: AnyArchitecture = space.kind.from_string(text)
         return architecture

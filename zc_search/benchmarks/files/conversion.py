@@ -45,17 +45,10 @@ class Conversion(NamedTuple):
 def convert(
     file: Path, out: Path | None = None, on_progress: OnProgress = lambda *_: None
 ) -> Conversion:
-    """Convert a benchmark's file; nothing in it is run.
+    """Convert a benchmark's file, under its authors' name; nothing in it is run.
 
-    Args:
-        file: As its authors hand it out, under their name.
-        out: The table, an ``.arrow`` file; by default beside `file`, with the digits of its name.
-            The curves lie beside the table.
-        on_progress: Told of bytes, of a folder of files.
-
-    Raises:
-        BenchmarkError: It is not what its name says, its md5 differs, it is damaged, cannot be
-            read or asks for more than data, or nothing can be written.
+    The table is an ``.arrow`` file, by default beside `file`; the curves lie beside the table.
+    Progress is in bytes, of a folder in files.
     """
     source = source_of(file)
     table = out or file.with_name(table_name(file.name))

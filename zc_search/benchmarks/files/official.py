@@ -37,11 +37,7 @@ _BUDGETS = {12: "less", 200: "full"}
 
 
 def load_official(path: str | Path) -> dict[str, Any]:
-    """Load a file of torch that may hold nothing but plain values, numbers and tensors.
-
-    Raises:
-        BenchmarkError: There is no such file, or it is damaged or asks for another type.
-    """
+    """Load a file of torch that may hold nothing but plain values, numbers and tensors."""
     path = Path(path)
     if not path.is_file():
         raise BenchmarkError(f"{str(path)!r}: there is no such file")
@@ -65,12 +61,7 @@ def load_official(path: str | Path) -> dict[str, Any]:
 
 
 def open_api(path: str | Path, *, verbose: bool = False) -> "NASBench201API":
-    """Return the benchmark's own API on a file that has been checked and safely loaded.
-
-    Raises:
-        BenchmarkError: The package is not installed, the file is missing, its md5 is not the one in
-            its name, or see `load_official`.
-    """
+    """Return the benchmark's own API on a file that has been checked and safely loaded."""
     try:
         from nas_201_api import NASBench201API
     except ImportError:
@@ -91,18 +82,9 @@ def open_api(path: str | Path, *, verbose: bool = False) -> "NASBench201API":
 def trained_network(
     folder: str | Path, index: int, dataset: str = "cifar10", seed: int = 777, epochs: int = 200
 ) -> nn.Module:
-    """Return the network of an architecture as a training left it.
+    """Return the network of an architecture as a training of 12 or 200 epochs left it.
 
-    Args:
-        folder: With ``000000-FULL.pth`` and so on.
-        index: The architecture's number in the benchmark's own order (`Benchmark.index`).
-        dataset: What was trained on, in the benchmark's names.
-        seed: Of the training: 777, 888 or 999.
-        epochs: 12 or 200.
-
-    Raises:
-        BenchmarkError: No such file, training or budget, or a file without weights, that is
-            damaged or asks for more than data.
+    The folder holds ``000000-FULL.pth`` and so on; the index is the benchmark's own number.
     """
     if epochs not in _BUDGETS:
         raise BenchmarkError(f"epochs={epochs!r}: trainings are of 12 or 200 epochs")

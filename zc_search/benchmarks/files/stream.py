@@ -127,10 +127,6 @@ class PickleStream:
         """Yield the items of the dict that the next pickle, itself a dict, has at `key`.
 
         What else it holds is in `rest` afterwards; what came before this dict, from the start.
-
-        Raises:
-            BenchmarkError: It names something that is not allowed, is cut short, or no pickle.
-            ForgottenError: See ``forget``.
         """
         try:
             yield from self._run(key)

@@ -39,11 +39,7 @@ class About(NamedTuple):
 
 
 class ConvertedTable:
-    """A converted benchmark, opened: a table with some columns of numbers.
-
-    Raises:
-        BenchmarkError: There is no such file, or it is none that zc-search converted.
-    """
+    """A converted benchmark, opened: a table with some columns of numbers."""
 
     def __init__(self, path: Path, numbers: Iterable[str]) -> None:
         import pyarrow as pa

@@ -69,12 +69,9 @@ def trials_of(budget: int, state: Mapping[str, Any], text: object) -> Iterator[T
             result = state["all_results"][dataset, seed]
             epochs = result["epochs"]
             if type(epochs) is not int or epochs != budget or not 1 <= epochs <= _LONGEST:
-                of = (
-                    f"{epochs} epochs"
-                    if type(epochs) is int
-                    else f"a {type(epochs).__name__} of epochs"
+                raise BenchmarkError(
+                    f"a training of {epochs!r:.40} epochs is listed under {budget}"
                 )
-                raise BenchmarkError(f"a training of {of} is listed under {budget}")
             curves = _curves_of(result, epochs)
             yield Trial(DATASETS.index(dataset), epochs, seed, _ends(result, curves), curves)
 

@@ -139,11 +139,12 @@ def _sum(terms: Sequence[_Term], labels: Mapping[int, int]) -> str:
 
 _NONE, _SKIP, _CONV1, _CONV3, _POOL = OPERATIONS
 
-MASE_OPERATIONS = (_NONE, _SKIP, _CONV3, _CONV1, _POOL)
-"""Meaning of MASE's integers 0 to 4; note that the convolutions stand in another order."""
-
-NASLIB_OPERATIONS = (_SKIP, _NONE, _CONV3, _CONV1, _POOL)
-"""Meaning of NASLib's integers 0 to 4."""
+NOTATIONS: Mapping[str, tuple[str, ...]] = {
+    "benchmark": OPERATIONS,
+    "mase": (_NONE, _SKIP, _CONV3, _CONV1, _POOL),
+    "naslib": (_SKIP, _NONE, _CONV3, _CONV1, _POOL),
+}
+"""What the integers 0 to 4 mean to whom; note the order of the convolutions."""
 
 _STRING = re.compile(
     r"\|([^|~]+)~0\|\+\|([^|~]+)~0\|([^|~]+)~1\|\+\|([^|~]+)~0\|([^|~]+)~1\|([^|~]+)~2\|"
@@ -207,16 +208,20 @@ class Architecture(ProductArchitecture):
         return f"{codes[:1]}|{codes[1:3]}|{codes[3:]}"
 
     @classmethod
-    def from_mase(cls, codes: Sequence[int]) -> Self:
-        """Read MASE's six integers, in the order of the architecture string."""
-        return cls(_decode(codes, MASE_OPERATIONS, "MASE"))
+    def from_codes(cls, codes: Sequence[int], notation: str = "benchmark") -> Self:
+        """Read six integers of one of `NOTATIONS`, in the order of the architecture string.
 
-    @classmethod
-    def from_naslib(cls, codes: Sequence[int]) -> Self:
-        """Read NASLib's tuple, edges by source: (1,2) (1,3) (1,4) (2,3) (2,4) (3,4)."""
-        operations = _decode(codes, NASLIB_OPERATIONS, "NASLib")
-        by_edge = dict(zip(sorted(EDGES, key=itemgetter(1)), operations, strict=True))
-        return cls(tuple(by_edge[edge] for edge in EDGES))
+        NASLib's edges are by source instead: (1,2) (1,3) (1,4) (2,3) (2,4) (3,4).
+        """
+        codes, operations = tuple(codes), NOTATIONS[notation]
+        whole = all(isinstance(code, Integral) and not isinstance(code, bool) for code in codes)
+        if len(codes) != len(EDGES) or not whole or not set(codes) <= set(range(len(operations))):
+            meaning = ", ".join(f"{code} {name}" for code, name in enumerate(operations))
+            message = f"{notation} codes are six integers ({meaning}), got {codes!r}"
+            raise ArchitectureError(message, given=codes)
+        order = sorted(EDGES, key=itemgetter(1)) if notation == "naslib" else EDGES
+        named = dict(zip(order, (operations[code] for code in codes), strict=True))
+        return cls(tuple(named[edge] for edge in EDGES))
 
     # What the cell computes -------------------------------------------------------------------
 
@@ -262,17 +267,6 @@ class Architecture(ProductArchitecture):
 def all_architectures() -> Iterator[Architecture]:
     """Yield all 15,625 cells in the order of `Architecture.index`."""
     return map(Architecture, product(OPERATIONS, repeat=len(EDGES)))
-
-
-def _decode(codes: Sequence[int], operations: Sequence[str], notation: str) -> tuple[str, ...]:
-    codes = tuple(codes)
-    whole = all(isinstance(code, Integral) and not isinstance(code, bool) for code in codes)
-    if len(codes) != len(EDGES) or not whole or not set(codes) <= set(range(len(operations))):
-        meaning = ", ".join(f"{code} {name}" for code, name in enumerate(operations))
-        raise ArchitectureError(
-            f"{notation} writes a cell as six integers ({meaning}), got {codes!r}", given=codes
-        )
-    return tuple(operations[code] for code in codes)
 
 
 def _function_key(ops: Sequence[str]) -> str:

@@ -81,9 +81,6 @@ def draw_cell(architecture: Architecture | str) -> CellDrawing:
     Edges are named by operation; those without influence on the output are faint: ``none``, and
     what hangs on a node that the input does not reach or that does not reach the output. On a
     page, the variables ``--cell-ink`` and ``--cell-paper`` set its colours.
-
-    Raises:
-        ArchitectureError: A string that names no architecture.
     """
     cell = Architecture.from_string(str(architecture))
     parts, dead = [], dead_edges(cell)

@@ -44,9 +44,8 @@ class Signal(NamedTuple):
 def flow_features(architectures: Iterable[str]) -> pd.DataFrame:
     """Describe each cell by what its output is made of.
 
-    Signals of two convolutions are taken as uncorrelated, so that their energies add; copies of
-    one signal that meet add their amplitudes. Columns, all float and all zero for a cell without a
-    live path:
+    Signals of two convolutions are taken as uncorrelated: their energies add; copies of one signal
+    that meet add their amplitudes. Columns, all zero for a cell without a live path:
 
     - ``flow depth``, ``flow 3x3 depth``, ``flow deepest``: convolutions that the output has passed
       and 3x3 convolutions among them, weighted by energy; the former for its deepest summand.
@@ -59,12 +58,6 @@ def flow_features(architectures: Iterable[str]) -> pd.DataFrame:
       live paths that hold skips alone; no convolution; that one beside skips.
     - ``fewest convolutions``, ``fewest pools``, ``most 3x3``: on a live path.
     - ``live 1x1``, ``live 3x3``: convolutions on live paths.
-
-    Returns:
-        One row for each string, in their order, on a fresh index.
-
-    Raises:
-        ArchitectureError: A text that is no architecture string.
     """
     rows = [_row(text) for text in architectures]
     return pd.DataFrame(np.reshape(rows, (-1, len(FLOW_FEATURES))), columns=list(FLOW_FEATURES))
