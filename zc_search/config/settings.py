@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import tomlkit
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from zc_search._utils.passwords import stripped
 from zc_search.config.metrics import METRIC_DIRECTIONS
@@ -131,11 +131,13 @@ class Config(Section):
             return ensemble
         return ensemble.model_copy(update={"features": "rank+aggregate"})
 
-    @model_validator(mode="after")
-    def _sections_agree(self) -> Self:
-        if problems := [*_contradictions(self)]:
+    # Of the last section, so that it sees whichever of the others are right in themselves.
+    @field_validator("output", mode="before")
+    @classmethod
+    def _sections_agree(cls, value: Any, info: ValidationInfo) -> Any:
+        if problems := [*_contradictions(**info.data)]:
             raise ConfigError.of("sections", problems)
-        return self
+        return value
 
     @property
     def active_objectives(self) -> tuple[Objective, ...]:
@@ -145,12 +147,7 @@ class Config(Section):
     @property
     def proxies_to_compute(self) -> tuple[str, ...]:
         """Every proxy to be recorded: the objectives of any scale first, each name once."""
-        names = [
-            objective.name
-            for objective in self.objectives
-            if objective.name not in METRIC_DIRECTIONS and not ensemble_file(objective.name)
-        ]
-        return tuple(dict.fromkeys((*names, *self.proxies.compute, *self.constraints.limits)))
+        return _computed(self.objectives, self.proxies, self.constraints)
 
     @property
     def data_decides(self) -> bool:
@@ -165,40 +162,66 @@ class Config(Section):
         return self.data.source if self.data.path is None else Path(self.data.path).name
 
 
-def _contradictions(config: Config) -> Iterator[ConfigError]:
-    table, space, data, ensemble = config.benchmark.name, config.space, config.data, config.ensemble
-    if table == "none":
-        for key in ("max_accuracies", "max_simulated_seconds"):
-            if (given := getattr(config.study, key)) is not None:
+def _computed(
+    objectives: tuple[Objective, ...], proxies: Proxies, constraints: Constraints
+) -> tuple[str, ...]:
+    names = [
+        objective.name
+        for objective in objectives
+        if objective.name not in METRIC_DIRECTIONS and not ensemble_file(objective.name)
+    ]
+    return tuple(dict.fromkeys((*names, *proxies.compute, *constraints.limits)))
+
+
+def _contradictions(
+    study: Study | None = None,
+    space: Space | None = None,
+    data: Data | None = None,
+    proxies: Proxies | None = None,
+    benchmark: Benchmark | None = None,
+    constraints: Constraints | None = None,
+    objectives: tuple[Objective, ...] | None = None,
+    ensemble: Ensemble | None = None,
+    **_: Section,
+) -> Iterator[ConfigError]:
+    """Find where sections do not agree; None is one that is wrong in itself."""
+    table = benchmark.name if benchmark and benchmark.name != "none" else None
+    if table and space and table != space.name:
+        reason = f"knows no architectures of space.name = {space.name!r}"
+        yield _refused("benchmark.name", table, reason, space.name, "none")
+    if table and data and not data.generated and data.source not in BENCHMARKED:
+        reason = f"knows no accuracies on images of data.source = {data.source!r}"
+        yield _refused("benchmark.name", table, reason, "none")
+    if table and ensemble and ensemble.from_ is not None:
+        reason = f"is for a search without accuracies, but benchmark.name = {table!r}"
+        allowed = ("benchmark.name = 'none'", "`zc-search ensemble apply`")
+        yield _refused("ensemble.from", ensemble.from_, reason, *allowed)
+    if benchmark and data and space and (table or data.generated):
+        for key in ("resolution", "color"):
+            if (given := getattr(data, key)) is not None:
+                reason = (
+                    f"is given, but networks are built for the images of space.dataset = "
+                    f"{space.dataset!r}, unless images are read and benchmark.name = 'none'"
+                )
+                yield _refused(f"data.{key}", given, reason, "absent")
+    if benchmark and table is None:
+        for key in ("max_accuracies", "max_simulated_seconds") if study else ():
+            if (given := getattr(study, key)) is not None:
                 reason = "counts accuracies, but benchmark.name = 'none' has none"
                 yield _refused(f"study.{key}", given, reason, "absent")
-        for name in (o.name for o in config.objectives if o.name in METRIC_DIRECTIONS):
+        for name in (o.name for o in objectives or () if o.name in METRIC_DIRECTIONS):
             reason = "is a metric of a benchmark, but benchmark.name = 'none'"
             yield _refused(f"objectives.{name}", name, reason, "proxies")
-    else:
-        if table != space.name:
-            reason = f"knows no architectures of space.name = {space.name!r}"
-            yield _refused("benchmark.name", table, reason, space.name, "none")
-        if not data.generated and data.source not in BENCHMARKED:
-            reason = f"knows no accuracies on images of data.source = {data.source!r}"
-            yield _refused("benchmark.name", table, reason, "none")
-        if ensemble.from_ is not None:
-            reason = f"is for a search without accuracies, but benchmark.name = {table!r}"
-            allowed = ("benchmark.name = 'none'", "`zc-search ensemble apply`")
-            yield _refused("ensemble.from", ensemble.from_, reason, *allowed)
-    for key in ("resolution", "color"):
-        if (given := getattr(data, key)) is not None and not config.data_decides:
-            reason = (
-                f"is given, but networks are built for the images of space.dataset = "
-                f"{space.dataset!r}, unless images are read and benchmark.name = 'none'"
-            )
-            yield _refused(f"data.{key}", given, reason, "absent")
-    if space.name != "nasbench201" and "structure" in ensemble.features.split("+"):
+    parts = ensemble.features.split("+") if ensemble else []
+    if ensemble and space and space.name != "nasbench201" and "structure" in parts:
         reason = f"has features of cells, but space.name = {space.name!r}"
         yield _refused("ensemble.features", ensemble.features, reason, "without +structure")
-    for proxy in ensemble.proxies or ():
-        if proxy not in (computed := config.proxies_to_compute):
-            yield ConfigError.unknown("computed proxy", proxy, computed, key="ensemble.proxies")
+    if ensemble and ensemble.proxies and proxies and constraints and objectives:
+        computed = _computed(objectives, proxies, constraints)
+        for proxy in ensemble.proxies:
+            if proxy not in computed:
+                key = "ensemble.proxies"
+                yield ConfigError.unknown("computed proxy", proxy, computed, key=key)
 
 
 def _refused(key: str, given: Any, reason: str, *allowed: str) -> ConfigError:
@@ -284,7 +307,7 @@ def config_differences(old: Config, new: Config) -> list[str]:
     """Return a line for each key that differs, with both values, but for those in `RESUMABLE`."""
     before, after = _flat(old), _flat(new)
     lines = [
-        f"{key}: {before.get(key, 'absent')!r} before, {after.get(key, 'absent')!r} now"
+        f"{key}: {_shown(before.get(key))} before, {_shown(after.get(key))} now"
         for key in dict.fromkeys((*before, *after))
         if before.get(key) != after.get(key)
     ]
@@ -331,3 +354,7 @@ def _flat(config: Config) -> dict[str, Any]:
         for key, value in table.items()
         if section not in RESUMABLE and f"{section}.{key}" not in RESUMABLE
     }
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else repr(value)
