@@ -31,6 +31,7 @@ from zc_search.errors import (
     EnsembleError,
     ScoresError,
     StudyError,
+    UsageError,
     ZcSearchError,
 )
 from zc_search.proxies.catalogue import CATALOGUE
@@ -1011,7 +1012,7 @@ def test_a_wrong_option_of_curve_is_named(
 
 def test_files_that_cannot_be_written_are_named(scores: Path, fitted: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(EnsembleError, match=r"cannot be written \(Not a directory\)"):
+    with pytest.raises(UsageError, match=r"cannot be written \(Not a directory\)"):
         invoke("apply", fitted, scores, "--out", tmp_path / "file" / "r.csv")
     with pytest.raises(EnsembleError, match=r"file.*: cannot be written \(File exists\)"):
         invoke(
@@ -1030,7 +1031,7 @@ def test_what_to_apply_to_must_be_said(fitted: Path, tmp_path: Path) -> None:
     there.touch()
     with pytest.raises(EnsembleError, match=r"there.toml is there already; name another"):
         invoke("apply", fitted, "--write-config", search, "--to", there)
-    with pytest.raises(EnsembleError, match=r"new.toml.*: cannot be written \(No such file"):
+    with pytest.raises(UsageError, match=r"new.toml.*: cannot be written \(No such file"):
         invoke("apply", fitted, "--write-config", search, "--to", tmp_path / "no" / "new.toml")
     with pytest.raises(ConfigError, match=r"serch.toml: no such file; did you mean"):
         invoke("apply", fitted, "--write-config", tmp_path / "serch.toml", "--to", tmp_path / "n")

@@ -133,7 +133,7 @@ def test_no_process_loads_torch(path: Path, tmp_path: Path) -> None:
     paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     code = (
         "import sys; from zc_search.evaluation import statistics; statistics._WORTH_PROCESSES = 0\n"
-        "table.available_cores = lambda: 2\n"
+        "statistics.available_cores = lambda: 2\n"
         "from zc_search.cli import main; sys.argv[0] = 'zc-search'; main()\n"
     )
     arguments = [sys.executable, "-c", code, "evaluate", str(path), "--bootstrap=5"]
