@@ -3,7 +3,10 @@
 import json
 import subprocess
 import sys
+from collections import Counter
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pandas as pd
@@ -349,3 +352,21 @@ def test_a_search_without_anything_feasible_says_so(tmp_path: Path) -> None:
 def test_the_plan_says_when_the_search_ends(overrides: tuple[str, ...], said: str) -> None:
     config = parse_config(SMALL, ["study.sampler='random'", "study.n_trials=12", *overrides])
     assert f"random, seed {config.study.seed}, {bounds(config)}".endswith(said)
+
+
+def test_a_search_opens_its_benchmark_and_fits_the_held_out_folds_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: Counter[str] = Counter()
+    for name in ("zc_search.benchmarks.find_table", "zc_search.ensemble.fit.cross_validate"):
+        module, _, function = name.rpartition(".")
+        real = getattr(import_module(module), function)
+
+        def counting(*args: Any, name: str = name, real: Any = real, **options: Any) -> Any:
+            calls[name.rpartition(".")[2]] += 1
+            return real(*args, **options)
+
+        monkeypatch.setattr(name, counting)
+    result = zc_search.run_search(configured(tmp_path, "output.report=true"))
+    ensembles = [e for e in (result.ensemble, result.pareto_ensemble) if e is not None]
+    assert calls == {"find_table": 1, "cross_validate": len(ensembles)}

@@ -3,14 +3,16 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import replace
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from platform import node
 
 import pandas as pd
 from optuna import Study
 
+from zc_search._utils.files import writing
+from zc_search.benchmarks import Benchmark
 from zc_search.config import Config, config_to_toml, public
 from zc_search.ensemble import Ensemble, ranking
 from zc_search.ensemble.scores import (
@@ -19,7 +21,7 @@ from zc_search.ensemble.scores import (
     nothing_feasible,
     rank_without_accuracies,
 )
-from zc_search.errors import BenchmarkError, EnsembleError
+from zc_search.errors import BenchmarkError, EnsembleError, StudyError
 from zc_search.report.answer import search_plan
 from zc_search.report.outputs import write_outputs
 from zc_search.samplers import sampler_of
@@ -56,73 +58,60 @@ def run_search(
         on_progress: Called after each trial.
 
     Returns:
-        What was found; also written to ``<output.folder>/<study.name>/``.
+        What was found; also written to ``<output.folder>/<study.name>/``, on Ctrl-C too.
 
     Raises:
         ZcSearchError: Something in the configuration cannot be had; nothing was computed yet.
-        KeyboardInterrupt: After the tables have been written.
     """
     start = time.perf_counter()
     objective = Objective(config)
     sampler = sampler_of(config, objective.space)
     folder = RunFolder(run_path(config))
-    with ExitStack() as stack:
-        stack.enter_context(folder.locked())
-        stack.enter_context(folder.writing())
+    with folder.locked(), writing(str(folder.path), StudyError):
         aside = folder.set_aside() if fresh else None
-        stack.enter_context(folder.logging())  # of this run, not of the earlier one
-        if aside:
-            logger.info("earlier run moved to %s", aside)
-        if fresh and config.study.storage:
-            kept = set_aside(config.study.name, config.study.storage, config.study.patience)
-            if kept:
+        with folder.logging():  # of this run, not of the earlier one
+            if aside:
+                logger.info("earlier run moved to %s", aside)
+            storage, name = config.study.storage, config.study.name
+            if fresh and storage and (kept := set_aside(name, storage, config.study.patience)):
                 logger.info("earlier study kept as %s", kept)
-        study = open_study(objective, storage_url(config, folder.path), sampler)
-        folder.write_text("config.toml", config_to_toml(public(config)))
-        on_plan(search_plan(objective, folder.path))
-        begun = time.perf_counter()
-        seconds = {"set-up": begun - start}
-        progress = Progress(config.study.n_trials)
-        for _, record in recorded(study):
-            progress.count(record)
-        on_progress(progress)
-
-        def on_trial(number: int, record: TrialRecord) -> None:
-            logger.info("trial %d: %s", number, record)
-            progress.count(record)
-            progress.seconds = time.perf_counter() - begun
+            study = open_study(objective, storage_url(config, folder.path), sampler)
+            folder.write_text("config.toml", config_to_toml(public(config)))
+            on_plan(search_plan(objective, folder.path))
+            begun = time.perf_counter()
+            conclude = partial(_conclude, folder, study, objective, start, begun)
+            progress = Progress(config.study.n_trials)
+            for _, record in recorded(study):
+                progress.count(record)
             on_progress(progress)
 
-        # Who has the lock of this folder can work on the study once only.
-        name = f"{node()}:{folder.path.resolve()}" if config.study.storage else "main"
-        interrupted = None
-        try:
-            run_trials(study, objective, on_trial, name=name)
-        except KeyboardInterrupt as interrupt:
-            interrupted = interrupt
-        seconds["search"] = time.perf_counter() - begun
-        result = _conclude(folder, study, objective, seconds)
-        if interrupted is not None:
-            raise interrupted
-        return result
+            def on_trial(number: int, record: TrialRecord) -> None:
+                logger.info("trial %d: %s", number, record)
+                progress.count(record)
+                progress.seconds = time.perf_counter() - begun
+                on_progress(progress)
+
+            # Who has the lock of this folder can work on the study once only.
+            worker = f"{node()}:{folder.path.resolve()}" if storage else "main"
+            try:
+                run_trials(study, objective, on_trial, name=worker)
+            except KeyboardInterrupt:
+                conclude()
+                raise
+            return conclude()
 
 
 def _conclude(
-    folder: RunFolder, study: Study, objective: Objective, seconds: Mapping[str, float]
+    folder: RunFolder, study: Study, objective: Objective, start: float, begun: float
 ) -> SearchResult:
     """Fit the ensembles to what the study holds, and write everything down."""
-    start = time.perf_counter()
+    ended = time.perf_counter()
     config, benchmark, trials = objective.config, objective.benchmark, trials_table(study)
-    ensemble = on_pareto = optimum = None
+    ensemble = on_pareto = optimum = best = None
     ranked = pd.DataFrame()
-    scores = ScoresTable.of_trials(
-        config,
-        folder.path,
-        trials,
-        {p.name: p.direction for p in objective.proxies},
-        objective.definitions,
-        study.user_attrs.get(DATA),
-    )
+    directions = {p.name: p.direction for p in objective.proxies}
+    known = directions, objective.definitions, study.user_attrs.get(DATA)
+    scores = ScoresTable.of_trials(config, folder.path, trials, *known)
     if benchmark is None:
         ranked, notes = rank_without_accuracies(scores)
     elif trials.empty or not trials["feasible"].any():
@@ -133,11 +122,12 @@ def _conclude(
             on_pareto, _ = fit_trials(scores, benchmark, pareto=True)
             if on_pareto is not None and on_pareto.fit_on != "pareto":  # too few are on the front
                 on_pareto = None
-    if ensemble is not None:
-        ranked = ranking(ensemble, trials)
     if benchmark is not None:
         with suppress(BenchmarkError):  # it does not say
             optimum = benchmark.best(config.benchmark.metric)[1]
+        if ensemble is not None:
+            ranked = ranking(ensemble, trials)
+            best = _best(ranked, benchmark, config.benchmark.metric)
     notes += missing_values(study)
     notes += _save(ensemble, folder.path / "ensemble.toml")
     _save(on_pareto, folder.path / "ensemble-pareto.toml")
@@ -148,9 +138,13 @@ def _conclude(
         pareto=pareto_table(trials, config),
         ensemble=ensemble,
         ranking=ranked,
-        best=_best(ranked, objective) if ensemble is not None else None,
+        best=best,
         notes=tuple(notes),
-        seconds={**seconds, "ensemble": time.perf_counter() - start},
+        seconds={
+            "set-up": begun - start,
+            "search": ended - begun,
+            "ensemble": time.perf_counter() - ended,
+        },
         provenance=benchmark.provenance if benchmark else "",
         optimum=optimum,
         pareto_ensemble=on_pareto,
@@ -162,31 +156,29 @@ def _conclude(
 def _save(ensemble: Ensemble | None, path: Path) -> list[str]:
     """Write an ensemble in place of that of an earlier end of this run; say why there is none."""
     notes = []
-    if ensemble is not None:
-        try:
+    try:
+        if ensemble is not None:
             ensemble.save(path)
-        except EnsembleError as error:  # a regressor of scikit-learn's has no weights to write
-            notes.append(f"No {path.name}: {error}")
-    if ensemble is None or notes:
-        path.unlink(missing_ok=True)
+            return []
+    except EnsembleError as error:  # a regressor of scikit-learn's has no weights to write
+        notes = [f"No {path.name}: {error}"]
+    path.unlink(missing_ok=True)
     return notes
 
 
-def _best(ranked: pd.DataFrame, objective: Objective) -> Best | None:
+def _best(ranked: pd.DataFrame, benchmark: Benchmark, metric: str) -> Best | None:
     """Return the first of the ranking, with what the benchmark knows of it."""
     if ranked.empty:
         return None
     row = ranked.iloc[0]
-    best = Best(
-        architecture=str(row["architecture"]),
+    architecture = str(row["architecture"])
+    return Best(
+        architecture=architecture,
         predicted=float(row["prediction"]),
         low=float(row["low"]),
         high=float(row["high"]),
+        true=benchmark.query(architecture)[metric],
+        rank=benchmark.rank(architecture, metric),
+        out_of=len(benchmark),
         in_sample=bool(row.get("in_sample", False)),
     )
-    if (benchmark := objective.benchmark) is None:
-        return best
-    metric = objective.config.benchmark.metric
-    true = benchmark.query(best.architecture)[metric]
-    rank = benchmark.rank(best.architecture, metric)
-    return replace(best, true=true, rank=rank, out_of=len(benchmark))

@@ -72,8 +72,7 @@ def search(
 
     more = [] if workers is None else [f"study.workers={workers}"]
     chosen = load_config(config, [*(settings or ()), *more])
-    # Only now, so that a wrong setting is said at once.
-    import optuna
+    import optuna  # only now, so that a wrong setting is said at once
     from rich.console import Console
 
     from zc_search.report.text import TerminalListener, logged_to, print_result, result_document
@@ -86,12 +85,11 @@ def search(
         help_run(chosen)
         return
     out, err = Console(), Console(stderr=True)
-    plan = err if as_json else out
     with logged_to(err, verbose=verbose):
         if quiet:
             result = run_search(chosen, fresh=fresh)
         else:
-            with TerminalListener(plan, err) as shown:
+            with TerminalListener(err if as_json else out, err) as shown:
                 result = run_search(
                     chosen, fresh=fresh, on_plan=shown.planned, on_progress=shown.progressed
                 )

@@ -29,11 +29,7 @@ def key_of(space: AnySpace) -> Callable[[Mapping[str, Any]], str]:
 
 
 def function_key(params: Mapping[str, Any]) -> str:
-    """Return a text that is the same for all NAS-Bench-201 cells that compute the same function.
-
-    Args:
-        params: The operation of each edge, as a trial holds them.
-    """
+    """Return a text that is the same for all NAS-Bench-201 cells that compute the same function."""
     return _function_key(tuple(params[edge] for edge in PARAMETERS))
 
 
@@ -84,15 +80,9 @@ def make_sampler(
         options: Keyword arguments of the class.
         seed: Seed of the study.
         space: The search space; by default all cells.
-        distinct: Whether a function that the study has seen is never suggested again; those of
-            this project never do.
-        resumable: Whether a study goes on exactly where it was cut off; else the class is used
-            as it is.
-        keys: The settings of the name and of the options, for errors.
-
-    Raises:
-        ConfigError: No such sampler, options that it does not take, or what guides it cannot be
-            had.
+        distinct: Whether no function is suggested twice; those of this project never do.
+        resumable: Whether a study goes on exactly where it was cut off.
+        keys: The settings of the name and of the options, for the ConfigError of a wrong one.
     """
     space = space or CellSpace()
     kind = find_sampler(name, keys[0])

@@ -106,12 +106,9 @@ def predictor_guided(
 class Model(NamedTuple):
     """A model, and how a search listens to it."""
 
-    make: Callable[[int], Any]
-    """Returns an unfitted regressor for a seed."""
-    kappa: float
-    """How many deviations a search credits its mean with."""
-    copies: int = 20
-    """Resamples that its uncertainty is taken from, where it does not say it itself."""
+    make: Callable[[int], Any]  # an unfitted regressor for a seed
+    kappa: float  # how many deviations a search credits its mean with
+    copies: int = 20  # resamples that its uncertainty is taken from, if it does not say it itself
 
 
 def _process(seed: int) -> Any:
@@ -135,15 +132,7 @@ chosen on the benchmark's tables, once for all data sets."""
 
 
 def find_model(name: str) -> Model:
-    """Return a model.
-
-    Args:
-        name: A key of `MODELS`, or ``module:Class`` of a scikit-learn regressor that needs no
-            argument.
-
-    Raises:
-        ZcSearchError: No such model.
-    """
+    """Return a model: one of `MODELS`, or ``module:Class`` of a scikit-learn regressor."""
     if name in MODELS:
         return MODELS[name]
     if ":" not in name:
@@ -158,7 +147,5 @@ def _try_out(name: str, model: Model, known: Knowledge, values: int) -> None:
     try:
         model.make(0).fit(rows, np.arange(len(rows), dtype=float)).predict(rows)
     except Exception as error:  # anybody's code
-        raise ZcSearchError(
-            f"model {name!r} cannot be fitted to the first {values} accuracies: {error}; a larger "
-            "startup gives it more"
-        ) from error
+        message = f"model {name!r} cannot be fitted to the first {values} accuracies: {error}"
+        raise ZcSearchError(f"{message}; a larger startup gives it more") from error

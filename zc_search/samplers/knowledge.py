@@ -29,10 +29,9 @@ FLOW_AGGREGATE: dict[str, Direction] = {
 }
 """What to aggregate where no proxy is known: features of the flow, from the cell's string alone.
 
-The features were chosen with accuracies on CIFAR-10 (see `FLOW_FEATURES`), and these four of them
-from few combinations, so that figures of NAS-Bench-201 are optimistic for them.
+They were chosen with accuracies on CIFAR-10 (see `FLOW_FEATURES`): figures of NAS-Bench-201 are
+optimistic for them.
 """
-
 
 _NO_SCORES = "there are no scores; name a file with scores = ..."
 
@@ -44,10 +43,8 @@ class Knowledge(NamedTuple):
     features: Floats
     """Candidates x features: the flow of the signal and proxies have equal weight, and two
     candidates drawn at random have a mean squared distance of 2."""
-    prior: Floats
-    """How promising each is, more being better."""
-    source: str
-    """Where the prior and the features come from, in a few words."""
+    prior: Floats  # how promising each is, more being better
+    source: str  # where prior and features come from, in a few words
 
 
 def gather(
@@ -71,9 +68,8 @@ def gather(
         cell: Whether features of the cell's flow (`flow_features`) are features too.
 
     Raises:
-        ScoresError: The file cannot be read, or has none of these cells.
-        ZcSearchError: Another space, a column that the file does not have, or nothing to make
-            features from.
+        ZcSearchError: Another space, a file that cannot be read or has none of these cells or
+            columns, or nothing to make features from.
     """
     if not isinstance(space, CellSpace):
         raise ZcSearchError(
@@ -152,9 +148,6 @@ def zero_cost(
         scores: See `gather`; only cells in the file are drawn.
         aggregate: See ``among`` of `gather`; the ranks are those among the cells drawn.
 
-    Raises:
-        ZcSearchError: See `gather`.
-        ValueError: No candidate.
     """
     at_least(1, candidates=candidates)
     if scores is None:
@@ -170,8 +163,8 @@ def zero_cost(
 
 
 def _drawn(seed: int, size: int, count: int) -> list[int]:
-    rng = np.random.default_rng(seed)
-    return sorted(rng.choice(size, size=min(count, size), replace=False).tolist())
+    drawn = np.random.default_rng(seed).choice(size, size=min(count, size), replace=False)
+    return sorted(drawn.tolist())
 
 
 def read_scores(path: str) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -222,8 +215,7 @@ def _worth(table: pd.DataFrame, among: Sequence[str], known: Mapping[str, str]) 
 def _ranks(values: Floats) -> Floats:
     """Return ranks in (0, 1]; what is not finite shares the worst."""
     known = np.where(np.isfinite(values), values, -np.inf)
-    ranks: Floats = rankdata(known) / len(known)
-    return ranks
+    return np.asarray(rankdata(known) / len(known))
 
 
 def _joined(groups: Sequence[Floats]) -> Floats:
@@ -236,5 +228,4 @@ def _joined(groups: Sequence[Floats]) -> Floats:
             scaled.append(standard / np.sqrt(varied.shape[1]))
     if not scaled:
         raise ZcSearchError("every feature of the candidates is constant")
-    joined: Floats = np.hstack(scaled) / np.sqrt(len(scaled))
-    return joined
+    return np.asarray(np.hstack(scaled) / np.sqrt(len(scaled)))

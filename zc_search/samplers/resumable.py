@@ -23,11 +23,8 @@ class ResumableSampler(BaseSampler):
     not been. Parameters that are sampled one by one have a seed each, so that it does not matter
     either which of them had been stored before the cut; asked for once more, another one.
 
-    Args:
-        make: Returns a sampler for a seed.
-        seed: Seed of the study.
-        one_space: Whether any of these samplers may infer the search space for all of them. It
-            reads each trial once then, where a new one would read all of them for each trial.
+    `make` returns a sampler for a seed. Where `one_space` allows it, one of them infers the search
+    space for all; a new one would read all trials for each trial.
     """
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int, *, one_space: bool) -> None:
@@ -98,12 +95,8 @@ class NumberedQMCSampler(QMCSampler):
 
     Optuna's counts in the study how many points it gave, so that one is lost with a process that
     is killed before it has stored it, and two workers may be given the same; and its first trial is
-    at random, since it learns the search space from it.
-
-    Args:
-        space: The search space.
-        options: Of Optuna's. By default the sequence is scrambled, as without it all seeds begin
-            with the first choice of every parameter.
+    at random, since it learns the search space from it. By default the sequence is scrambled, as
+    without it all seeds begin with the first choice of every parameter.
     """
 
     def __init__(self, space: Mapping[str, BaseDistribution], **options: Any) -> None:

@@ -132,13 +132,10 @@ class Scorer:
             of_string = [p for p in self.proxies if p.counts_dead_edges]
             self._known[written] = self._score(architecture, of_string)
         shared, own = self._known[key], self._known[written]
-        return Scores(
-            architecture,
-            # In the order in which the proxies were asked for.
-            {p.name: (own if p.counts_dead_edges else shared).values[p.name] for p in self.proxies},
-            {**shared.failures, **own.failures},
-            time.perf_counter() - start,
-        )
+        known = {**shared.values, **own.values}
+        values = {p.name: known[p.name] for p in self.proxies}  # in the order asked for
+        failures = {**shared.failures, **own.failures}
+        return Scores(architecture, values, failures, time.perf_counter() - start)
 
     def knows(self, architecture: AnyArchitecture) -> bool:
         """Whether scoring an architecture would compute nothing."""
@@ -172,8 +169,7 @@ class Scorer:
                 values[name] += value / len(self._seeds)
         fresh = {
             self._cached_as[p.name]: values[p.name]
-            for p in proxies
-            # What is missing because something went wrong is not kept.
+            for p in proxies  # what is missing because something went wrong is not kept
             if p.name in self._cached_as
             and failures.get(p.name) in (None, not_finite(values[p.name]))
         }
@@ -201,11 +197,7 @@ def torch_device(name: str) -> torch.device:
 
 
 def is_cacheable(proxy: Proxy) -> bool:
-    """Whether a proxy's value is the same the next time.
-
-    Of a user's own proxy the digest of its function is known, and not what else it calls; a time
-    is measured anew.
-    """
+    """Whether a value is the same the next time: not a time, nor what a user's function calls."""
     own = proxy.function.__module__.partition(".")[0] == __name__.partition(".")[0]
     return own and "latency" not in proxy.needs
 
@@ -262,9 +254,8 @@ def _scalar(value: object, device: torch.device) -> Tensor:
 
 def _reason(error: Exception, images: int) -> str:
     # On a CPU, torch says that memory ran out in a RuntimeError as any other.
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(s in str(error).lower() for s in _OUT_OF_MEMORY)
-    ):
+    said = isinstance(error, RuntimeError) and any(s in str(error).lower() for s in _OUT_OF_MEMORY)
+    if said or isinstance(error, MemoryError | torch.OutOfMemoryError):
         return f"out of memory with {images} images; a smaller data.batch_size may do"
     return f"{type(error).__name__}: {error}"
 

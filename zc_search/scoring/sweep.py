@@ -235,11 +235,10 @@ def finished(
             reasons = [reason for s in scores for reason in s.failures.values()]
             deaths = deaths + 1 if any(map(worker_died, reasons)) else 0
             if deaths == _DEADLY:
-                raise ScoresError(
-                    f"{_DEADLY} architectures in succession killed their worker, the last is "
-                    f"{job.group[0]} ({reasons[0]}); if the machine runs out of memory, take fewer "
-                    "workers or a smaller data.batch_size. What is done is kept"
-                )
+                hint = "take fewer workers or a smaller data.batch_size; what is done is kept"
+                last = f"the last is {job.group[0]} ({reasons[0]})"
+                message = f"{_DEADLY} architectures in succession killed their worker, {last}"
+                raise ScoresError(f"{message}; {hint}", hint=hint)
             yield job, scores
             if following := job.next(scores):
                 queue.appendleft(following)
@@ -251,10 +250,8 @@ def _outcome(job: Job, future: Future[list[Scores]], scorer: Scorer) -> list[Sco
     except ZcSearchError:
         raise
     except (CancelledError, OSError, BrokenExecutor) as error:
-        raise ScoresError(
-            f"the workers are gone ({type(error).__name__}); what is done is kept, and the same "
-            "command goes on from here"
-        ) from error
+        message = f"the workers are gone ({type(error).__name__})"
+        raise ScoresError(f"{message}; the same command goes on from here") from error
     except Exception as error:  # one job must not cost the work on all the others
         reason = f"{type(error).__name__}: {error}"
         return [without_values(scorer, a, reason) for a in job.now]

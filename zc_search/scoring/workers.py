@@ -103,11 +103,7 @@ class Crew:
             thread.join()
 
     def submit(
-        self,
-        function: Callable[..., Any],
-        *args: Any,
-        timeout: float | None = None,
-        tries: int = 2,
+        self, function: Callable[..., Any], *args: Any, timeout: float | None = None, tries: int = 2
     ) -> Future[Any]:
         """Hand out a task: an importable function, which may `note` how far it is.
 

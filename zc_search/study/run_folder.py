@@ -64,21 +64,6 @@ class RunFolder:
             yield
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Turn what keeps a file of the run from being written into a sentence."""
-        try:
-            yield
-        except BrokenPipeError:  # the terminal's, not the folder's
-            raise
-        except OSError as error:
-            what = error.filename or str(self.path)
-            message = (
-                f"output.folder: cannot write {what!r} ({error.strerror or error}); the trials "
-                "that were told are kept, and the same command writes the rest"
-            )
-            raise StudyError(message, key="output.folder", given=str(what)) from error
-
-    @contextmanager
     def logging(self) -> Iterator[None]:
         """Write the log of zc-search to ``run.log`` as well."""
         handler = _RunLog(self.path / "run.log", encoding="utf-8")

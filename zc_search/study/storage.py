@@ -175,12 +175,9 @@ def open_storage(address: str, patience: float = 0.0, *, create: bool = True) ->
 
     Args:
         address: An SQLAlchemy URL, ``journal:///path`` or the path of a ``.journal`` or ``.log``
-            file, or ``grpc://host:port`` of Optuna's gRPC proxy.
+            file, or ``grpc://host:port`` of Optuna's gRPC proxy; no error shows its password.
         patience: Seconds for which a storage that was there may be away before a call fails.
         create: Whether files and tables may be created; else they must be there.
-
-    Raises:
-        StudyError: There is no such storage, or it cannot be reached; without its password.
     """
     try:
         storage = _connect(address) if create else _connect_existing(address)

@@ -41,12 +41,7 @@ def run_trials(
     that is as many before it as may be in hand. So what a sampler knows when it draws a trial does
     not depend on which worker was faster, nor on where an earlier run was cut off. Other processes
     may work on the study at the same time; trials that one of them leaves behind are taken up.
-
-    Args:
-        study: The study.
-        objective: What is asked of each architecture; its settings say how many.
-        on_trial: Called after each trial, those of others included.
-        name: See `Presence`.
+    `on_trial` is called after each trial, those of others included; for `name` see `Presence`.
     """
     objective.catch_up(study)
     config = objective.config
@@ -126,9 +121,8 @@ class Queue:
                 self._begin(trial)
             if self._in_hand:
                 return True
-            if is_stopped(self._study) or not self._left(self._most):
-                return False
-            if not self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            if is_stopped(self._study) or not self._left(self._most) or not running:
                 return False
             time.sleep(_PAUSE)
 
@@ -182,11 +176,10 @@ class Queue:
             return None
         key, scorer = architecture.function_key, self._objective.scorer
         job = self._jobs.pop(str(architecture), None)
-        if job is None and not scorer.knows(architecture):
-            job = self._submit((architecture,), self._objective.known(key))
         self._functions.discard(key)
-        if job is None:
+        if job is None and scorer.knows(architecture):
             return scorer.score(architecture)
+        job = job or self._submit((architecture,), self._objective.known(key))
         (scores,) = job.result()
         self._objective.remember(scores)
         return scores

@@ -53,10 +53,7 @@ def join_study(
     theirs, begun_with = _settings(storage, name)
     _refuse_other_version(name, begun_with)
     if own is None and not allow_code and (code := custom_code(theirs)):
-        message = (
-            f"study {name!r} names code, and a study from elsewhere loads none: "
-            f"{', '.join(code)}; if you trust it, add --allow-code"
-        )
+        message = f"study {name!r} names code: {', '.join(code)}; if you trust it, add --allow-code"
         raise StudyError(message, key="--allow-code", given=code)
     objective = Objective(_settled(own or theirs, local or Local()))
     sampler = sampler_of(objective.config, objective.space)

@@ -87,11 +87,8 @@ class RegularizedEvolutionSampler(RememberingSampler[Population]):
             given = f"{warmup=}" if warmup else f"{moves=}"
             raise ValueError(f"{given} needs a score to choose by")
         super().__init__(search_space, key, seed)
-        self._population_size = population_size
-        self._tournament_size = tournament_size
-        self._score = score
-        self._warmup = warmup
-        self._moves = moves
+        self._population_size, self._tournament_size = population_size, tournament_size
+        self._score, self._warmup, self._moves = score, warmup, moves
 
     def _new_memory(self, study: Study, space: Space) -> Population:
         return Population(study, space, self._key, self._population_size)

@@ -32,8 +32,7 @@ def draw_value(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
     """Draw one value of a distribution."""
     if isinstance(distribution, FloatDistribution | IntDistribution) and distribution.log:
         return _draw_log(distribution, rng)
-    count = _count(distribution)
-    if count is not None:
+    if (count := _count(distribution)) is not None:
         return _value(distribution, int(rng.integers(count)))
     return float(rng.uniform(distribution.low, distribution.high))  # type: ignore[attr-defined]
 
@@ -47,10 +46,8 @@ def neighbours(
     equally likely to change, however many values they have. Every other category and every other
     value of a short range is yielded, once; of a long or continuous range a sample.
     """
-    here = {name: params[name] for name in space}
-    names = list(space)
-    for place in rng.permutation(len(names)):
-        name = names[place]
+    here, names = {name: params[name] for name in space}, list(space)
+    for name in (names[place] for place in rng.permutation(len(names))):
         for value in _others(space[name], here[name], rng):
             yield {**here, name: value}
 
@@ -73,10 +70,8 @@ def contains(space: Space, params: Mapping[str, Any]) -> bool:
 
 
 def _fits(distribution: BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
     if not isinstance(distribution, IntDistribution | FloatDistribution):
-        return False
+        return value in getattr(distribution, "choices", ())
     return isinstance(value, int | float) and bool(distribution.low <= value <= distribution.high)
 
 
@@ -106,14 +101,10 @@ def _count(distribution: BaseDistribution) -> int | None:
 
 
 def _value(distribution: BaseDistribution, place: int) -> Any:
-    match distribution:
-        case CategoricalDistribution():
-            return distribution.choices[place]
-        case IntDistribution():
-            return distribution.low + place * distribution.step
-        case FloatDistribution():
-            step = distribution.step or 0.0
-            return min(distribution.low + place * step, distribution.high)
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[place]
+    step = distribution.step or 0  # type: ignore[attr-defined]
+    return min(distribution.low + place * step, distribution.high)  # type: ignore[attr-defined]
 
 
 def _draw_log(

@@ -15,8 +15,6 @@ from .moves import Params, Space, contains
 
 Floats = NDArray[np.float64]
 
-ACQUISITIONS = ("ucb", "thompson")
-
 _REFIT = 2**32 - 3  # no trial has this number
 
 
@@ -130,14 +128,10 @@ class PredictorGuidedSampler(RememberingSampler[Evidence]):
         self._candidates = [dict(params) for params in candidates]
         self._features = np.asarray(features, dtype=np.float64)
         self._prior = None if prior is None else np.asarray(prior, dtype=np.float64)
-        self._make_regressor = make_regressor
-        self._acquisition = acquisition
-        self._kappa = kappa
-        self._copies = copies
-        self._startup = startup
-        self._startup_share = startup_share
+        self._make_regressor, self._target = make_regressor, target
+        self._acquisition, self._kappa, self._copies = acquisition, kappa, copies
+        self._startup, self._startup_share = startup, startup_share
         self._refit_every = refit_every
-        self._target = target
         self._check()
 
     def _check(self) -> None:
@@ -148,10 +142,8 @@ class PredictorGuidedSampler(RememberingSampler[Evidence]):
             )
         if self._prior is not None and self._prior.shape != (count,):
             raise ValueError(f"prior of shape {self._prior.shape}: Allowed: {count} numbers")
-        if self._acquisition not in ACQUISITIONS:
-            raise ValueError(
-                f"acquisition={self._acquisition!r}: Allowed: {', '.join(ACQUISITIONS)}"
-            )
+        if self._acquisition not in ("ucb", "thompson"):
+            raise ValueError(f"acquisition={self._acquisition!r}: Allowed: ucb, thompson")
         if not 0 < self._startup_share <= 1:
             raise ValueError(f"startup_share={self._startup_share!r}: Allowed: above 0, at most 1")
         at_least(0, kappa=self._kappa)
@@ -221,7 +213,5 @@ class PredictorGuidedSampler(RememberingSampler[Evidence]):
 
     def _acquire(self, memory: Evidence, rng: np.random.Generator) -> Floats:
         if self._acquisition == "thompson":
-            drawn: Floats = memory.predictions[int(rng.integers(len(memory.predictions)))]
-            return drawn
-        optimistic: Floats = memory.predictions.mean(axis=0) + self._kappa * memory.spread
-        return optimistic
+            return np.asarray(memory.predictions[int(rng.integers(len(memory.predictions)))])
+        return np.asarray(memory.predictions.mean(axis=0) + self._kappa * memory.spread)
