@@ -1,6 +1,7 @@
 """What came of the searches: every look, the best at the end, trajectories, tests and ranks."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from io import BytesIO
 from itertools import combinations
 from pathlib import Path
@@ -83,7 +84,7 @@ def _looks(unit: Unit, found: Search) -> pd.DataFrame:
     table = table_of(unit.dataset)
     if found.picked is None:
         indices, seen = np.array(found.looked), np.array(found.seen)
-        chosen = indices[_best_so_far(seen)]
+        chosen = indices[[seen[:count].argmax() for count in range(1, len(seen) + 1)]]
         count, seconds = np.arange(1, len(indices) + 1), np.cumsum(table.seconds[indices])
     else:
         indices = chosen = np.array([found.picked])
@@ -94,7 +95,7 @@ def _looks(unit: Unit, found: Search) -> pd.DataFrame:
         "seed": unit.seed,
         "accuracies": count,
         "simulated_seconds": seconds,
-        "architecture": [str(Architecture.from_index(int(index))) for index in indices],
+        "architecture": [_name(int(index)) for index in indices],
         "seen": seen,
         "best": table.validation[chosen],
     }
@@ -103,11 +104,9 @@ def _looks(unit: Unit, found: Search) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _best_so_far(seen: Floats) -> NDArray[np.int64]:
-    """Return for each look the place of the first best one up to it."""
-    best = np.maximum.accumulate(seen)
-    better = np.concatenate([[True], seen[1:] > best[:-1]])
-    return np.maximum.accumulate(np.where(better, np.arange(len(seen)), 0))
+@cache
+def _name(index: int) -> str:
+    return str(Architecture.from_index(index))
 
 
 def final(looks: pd.DataFrame) -> pd.DataFrame:

@@ -89,21 +89,19 @@ def answer(summary: pd.DataFrame, dataset: str) -> str:
 def shown_summary(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Return a data set's results as a reader wants them: texts, the best mean first."""
     own = summary[summary["dataset"] == dataset].sort_values("mean", ascending=False)
-    shown = pd.DataFrame(index=own["algorithm"])
-    shown["looked at"] = [f"{n:.0f}" for n in own["accuracies"]]
+    own = own.set_index("algorithm")
+    shares = (100 * own[["optimum", "nearly"]]).map("{:.0f} %".format)
+    middle = own[["median", "low", "high"]].itertuples(index=False)
+    shown = own[["accuracies"]].map("{:.0f}".format).set_axis(["looked at"], axis=1)
     shown["mean"] = _with_deviations(own["mean"], own["sd"])
-    shown["median [middle half]"] = [
-        f"{median:.2f} [{low:.2f}, {high:.2f}]"
-        for median, low, high in own[["median", "low", "high"]].itertuples(index=False)
-    ]
+    shown["median [middle half]"] = [f"{m:.2f} [{low:.2f}, {high:.2f}]" for m, low, high in middle]
     if "test_mean" in own:
         shown["test"] = _with_deviations(own["test_mean"], own["test_sd"])
-    shown["optimum"] = [f"{100 * share:.0f} %" for share in own["optimum"]]
-    shown["99.9 % of it"] = [f"{100 * share:.0f} %" for share in own["nearly"]]
-    shown["after accuracies"] = own["nearly_accuracies"].map("{:,.0f}".format).to_list()
-    shown["after seconds"] = own["nearly_seconds"].map("{:,.0f}".format).to_list()
+    shown[["optimum", "99.9 % of it"]] = shares
+    shown["after accuracies"] = own["nearly_accuracies"].map("{:,.0f}".format)
+    shown["after seconds"] = own["nearly_seconds"].map("{:,.0f}".format)
     for column in own.columns[own.columns.str.startswith("at ")]:
-        shown[column] = own[column].map("{:.2f}".format).to_list()
+        shown[column] = own[column].map("{:.2f}".format)
     return shown.replace("nan", "\N{EN DASH}")
 
 
