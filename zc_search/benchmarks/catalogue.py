@@ -170,10 +170,8 @@ def open_benchmark(
 ) -> Benchmark:
     """Open a tabular benchmark.
 
-    Without a path a converted table is taken if there is one (in ``$ZC_SEARCH_THIRD_PARTY``, or in
-    the user's data folder, else in ``third_party``; of `SOURCES` the first), else the packaged one;
-    `Benchmark.provenance` says which. The first call reads the packaged table, which takes a tenth
-    of a second; the next ones find it in memory.
+    Without a path a converted table is taken if there is one (see `folders`), else the packaged
+    one; `Benchmark.provenance` says which.
 
     >>> benchmark = open_benchmark()
     >>> architecture, accuracy = benchmark.best("val_accuracy")
@@ -204,17 +202,10 @@ def open_benchmark(
 
 def _at(path: Path, name: str) -> tuple[Source, Path]:
     """Return the benchmark and the table that a path means."""
-    if not is_there(path):
-        raise BenchmarkError(
-            f"path={str(path)!r}: there is no such file. Leave path out to take the packaged table"
-        )
     source = source_of(path)
     if name not in (source.name, source.space):
-        raise BenchmarkError(
-            f"path={str(path)!r} holds {source.title}, which is no benchmark of {name!r}; "
-            f"Allowed: name {source.space!r}",
-            allowed=(source.space, source.name),
-        )
+        message = f"path={str(path)!r} holds {source.title}, which is no benchmark of {name!r}"
+        raise BenchmarkError(message, given=name, allowed=(source.space, source.name))
     table = path if path.suffix == ".arrow" else path.with_name(table_name(path.name))
     if not table.is_file():
         hint = f"zc-search benchmark convert {path}"

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zc_search._utils.cores import available_cores
-from zc_search._utils.files import writing
 from zc_search.cli.printing import names_in, plain_console, save
 from zc_search.cli.search import Config, Settings
 from zc_search.errors import EnsembleError, ZcSearchError
@@ -60,9 +58,9 @@ def fit(
     seed: Seed = 0,
     dataset: Dataset = None,
     judge_on: JudgeOn = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Where to write it: .toml or .json.")
-    ] = Path("ensemble.toml"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .toml or .json.")] = Path(
+        "ensemble.toml"
+    ),
 ) -> None:
     """Fit an ensemble to the accuracies of a run's trials or of a scores file.
 
@@ -96,9 +94,7 @@ def fit(
 @ensemble_app.command()
 def show(
     file: File,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the whole document as JSON.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show everything in an ensemble: what it was fitted to, weights, constants, quality."""
     from zc_search.ensemble import Ensemble
@@ -120,9 +116,7 @@ def apply(
     source: Annotated[Path | None, typer.Argument(help="A run or a scores file.")] = None,
     out: Table = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the first to print.")] = 10,
-    truth: Annotated[
-        bool, typer.Option("--truth/--no-truth", help="Look up true accuracies too.")
-    ] = True,
+    truth: Annotated[bool, typer.Option("--truth/--no-truth", help="Look accuracies up.")] = True,
     write_config: WriteConfig = None,
     to: Annotated[Path | None, typer.Option(help="The new search file.")] = None,
 ) -> None:
@@ -202,7 +196,7 @@ def curve(
             on_progress=lambda done, total: status.update(f"judged {done} of {total} draws"),
         )
     summary = summarise(judged)
-    written = _write_curve(judged, summary, out)
+    written = _write_curve(judged, summary, out, notes := [*notes])
     console.print(text.curve(summary))
     console.print()
     text.notes(console, notes)
@@ -253,8 +247,11 @@ def _sizes(text: str | None) -> list[int] | None:
     return sizes
 
 
-def _write_curve(draws: "pd.DataFrame", summary: "pd.DataFrame", folder: Path) -> list[str]:
-    """Write tables, page and picture; return their names."""
+def _write_curve(
+    draws: "pd.DataFrame", summary: "pd.DataFrame", folder: Path, notes: list[str]
+) -> list[str]:
+    """Write tables, page and picture, and return their names; without a picture note why."""
+    from zc_search._utils.files import writing
     from zc_search.report import plot_learning_curve
     from zc_search.report.page import Drawing, write_pictures
 
@@ -266,12 +263,12 @@ def _write_curve(draws: "pd.DataFrame", summary: "pd.DataFrame", folder: Path) -
         summary.to_csv(folder / "summary.csv", index=False)
         figure.write_html(folder / "curve.html", config={"displaylogo": False})
     written = ["draws.csv", "draws.parquet", "summary.csv", "curve.html"]
-    with suppress(ZcSearchError):  # a picture is a luxury, the page shows the same
-        pictures = write_pictures(
-            [Drawing("curve", "Learning curve", {"": lambda: figure})], folder
-        )
-        written += [path.name for path in pictures]
-    return written
+    drawing = Drawing("curve", "Learning curve", {"": lambda: figure})
+    try:
+        return [*written, *(path.name for path in write_pictures([drawing], folder))]
+    except ZcSearchError as error:  # a picture is a luxury, the page shows the same
+        notes.append(f"No picture: {error}")
+        return written
 
 
 def _write_search_file(

@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zc_search._utils.files import write_atomically, writing
 from zc_search.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ def progress_line(console: "Console", what: str, every: float = 60.0) -> Iterato
 
 def save(path: Path, content: str) -> None:
     """Write a file that the user named, or say why not."""
+    from zc_search._utils.files import write_atomically, writing
+
     with writing(str(path), UsageError):
         write_atomically(path, content)
 

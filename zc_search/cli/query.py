@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 Arch = Annotated[str, typer.Argument(help="Its string, its number, or six codes: 3,3,4,1,3,1.")]
 BenchmarkName = Annotated[str | None, typer.Option("--benchmark", "-b", help="Name or table.")]
-Dataset = Annotated[
-    str, typer.Option("--dataset", "-d", help="cifar10, cifar10-valid, cifar100, ImageNet16-120.")
-]
+Dataset = Annotated[str, typer.Option("--dataset", "-d", help="Such as cifar10 or ImageNet16-120.")]
 Codes = Annotated[str, typer.Option(help="What six numbers mean: benchmark, mase or naslib.")]
 
 
@@ -28,11 +26,9 @@ def query(
     arch: Arch,
     benchmark: BenchmarkName = None,
     dataset: Dataset = "cifar10",
-    split: Annotated[
-        str | None, typer.Option("--split", "-s", help="Only train, val, test, or x-test.")
-    ] = None,
+    split: Annotated[str | None, typer.Option("--split", "-s", help="Such as test.")] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", "-e", help="Of the training; by default the longest.")
+        int | None, typer.Option("--epochs", "-e", help="By default the longest.")
     ] = None,
     seed: Annotated[str | None, typer.Option(help="0, 1, 2, or 777, 888, or random.")] = None,
     after: Annotated[int | None, typer.Option(min=1, help="Look after so many epochs.")] = None,

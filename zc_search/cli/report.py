@@ -9,12 +9,7 @@ import typer
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs; several are compared.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", help="HTML file; by default RUN/report.html, or comparison.html."
-        ),
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The HTML file.")] = None,
     png: Annotated[Path | None, typer.Option(help="Folder of pictures, if wanted.")] = None,
 ) -> None:
     """Write the report of a run anew, or compare several runs on one page.

@@ -26,12 +26,10 @@ _PATIENCE = 30  # seconds, for the scheduler to answer and for the first worker 
 
 
 def score(
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Parquet file; it is gone on with if it is there.")
-    ] = Path("scores.parquet"),
-    everything: Annotated[
-        bool, typer.Option("--all", help="Score every architecture of the space.")
-    ] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file.")] = Path(
+        "scores.parquet"
+    ),
+    everything: Annotated[bool, typer.Option("--all", help="Score the whole space.")] = False,
     sample: Annotated[int | None, typer.Option(min=1, help="Score so many, at random.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
     file: Annotated[Path | None, typer.Option(help="A text or CSV of architectures.")] = None,

@@ -20,7 +20,7 @@ def train(
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 1,
     device: Annotated[str | None, typer.Option(help="By default the run's.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Such as training.learning_rate=0.05.")
+        list[str] | None, typer.Option("--set", help="Set training.KEY=value.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Set earlier trainings aside.")] = False,
 ) -> None:

@@ -14,16 +14,12 @@ if TYPE_CHECKING:
 
 
 def worker(
-    storage: Annotated[
-        str | None, typer.Option(help="URL, FILE.journal; or $ZC_SEARCH_STORAGE.")
-    ] = None,
+    storage: Annotated[str | None, typer.Option(help="Or $ZC_SEARCH_STORAGE.")] = None,
     study: Annotated[str, typer.Option(help="Its name.")] = "search",
     workers: Annotated[int, typer.Option(min=1, help="Processes that score architectures.")] = 1,
     device: Annotated[str | None, typer.Option(help="Compute here: cpu, cuda, cuda:1.")] = None,
     images: Annotated[Path | None, typer.Option(help="Where the images are here.")] = None,
-    allow_code: Annotated[
-        bool, typer.Option("--allow-code", help="Load the code that the study names.")
-    ] = False,
+    allow_code: Annotated[bool, typer.Option("--allow-code", help="Load its code.")] = False,
 ) -> None:
     """Work on a study until it has its trials; start as many as you like, anywhere.
 

@@ -117,7 +117,6 @@ class SearchSpace(ABC, Generic[A]):
         name: As in a configuration, and in the architectures' ``space``.
         kind: The class of its architectures, with ``is_written`` and ``from_string``.
         example: An architecture's text, for messages.
-        folder: The package whose module ``network`` has its ``build_network``.
         settings: The keys of ``[space]`` that not every space has, with their defaults.
         choices: The parameters of an Optuna trial, each with the values it may take.
     """
@@ -125,7 +124,6 @@ class SearchSpace(ABC, Generic[A]):
     name: ClassVar[str]
     kind: ClassVar[type[Any]]
     example: ClassVar[str]
-    folder: ClassVar[str]
     settings: ClassVar[Mapping[str, Any]]
     choices: Mapping[str, tuple[Any, ...]]
 
@@ -193,7 +191,7 @@ class SearchSpace(ABC, Generic[A]):
     @classmethod
     def _part(cls, name: str) -> Any:
         # By name and late: a network needs torch, features need pandas, and a space neither.
-        return import_module(f"{cls.folder}.{name}")
+        return import_module(f"{cls.__module__.rpartition('.')[0]}.{name}")
 
 
 AnySpace = SearchSpace[Any]

@@ -44,17 +44,12 @@ def reading(path: Path) -> Iterator[None]:
 
 
 class Archive:
-    """A benchmark file, or a folder of them.
-
-    Attributes:
-        strings: ``meta_archs``; complete when the last entry has been read.
-        size: What `Entry.done` counts up to.
-    """
+    """A benchmark file, or a folder of them; `size` is what `Entry.done` counts up to."""
 
     def __init__(self, path: Path, *, forget: bool = True) -> None:
         self.path = path
         self.forget = forget
-        self.strings: list[str] = []
+        self.strings: list[str] = []  # complete when the last entry has been read
         with reading(path):
             self.size = path.stat().st_size
             self._files = sorted(path.glob("[0-9]*.pickle.pbz2")) if path.is_dir() else []
@@ -67,10 +62,7 @@ class Archive:
                 )
 
     def check_md5(self, on_progress: Callable[[int], None] = lambda done: None) -> str | None:
-        """Compare the file's md5 with the digits at the end of its name, and return it.
-
-        It is None where the name has no digits, and for a folder.
-        """
+        """Return the file's md5 if its name has digits of it, and refuse one that differs."""
         named = _CHECKSUM.search(self.path.name)
         if self._files or named is None:
             return None

@@ -18,7 +18,6 @@ from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
@@ -100,6 +99,8 @@ def _records(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, int]]:
 
 def masked_crc32c(content: bytes) -> int:
     """Return the checksum of TFRecord files: CRC32C, rotated, plus a constant."""
+    import google_crc32c  # whoever reads a table does not need it
+
     crc: int = google_crc32c.value(content)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 

@@ -115,21 +115,18 @@ def _keys(name: str, epochs: int) -> tuple[str, ...]:
 
 
 class TrialTable(ConvertedTable):
-    """A converted file of trainings.
-
-    Attributes:
-        order: `Architecture.index` of each architecture, in the benchmark's own order.
-        seeds: The names of all training seeds, ascending: 777, 888, 999.
-    """
+    """A converted file of trainings."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, (*KEYS, *FIGURES))
+        # Ascending: 777, 888, 999.
         self.seeds: list[int] = np.unique(self.column("seed")).tolist()
         self._trained: dict[tuple[str, int], NDArray[np.bool_]] = {}
 
     def _check(self) -> None:
         if ORDER not in self.metadata:
             raise BenchmarkError(f"{self.path} is no table of NAS-Bench-201 or NATS-Bench")
+        # `Architecture.index` of each, in the benchmark's own order.
         self.order = np.frombuffer(self.metadata[ORDER], "<i4").astype(np.int64)
         keys = self.column("dataset").astype(np.int64) * 10_000 + self.column("epochs")
         if (np.diff(keys) < 0).any() or not np.isin(keys // 10_000, range(len(DATASETS))).all():

@@ -292,7 +292,6 @@ class CellSpace(ProductSpace[Architecture]):
     name: ClassVar[str] = "nasbench201"
     kind = Architecture
     example = _EXAMPLE
-    folder = "zc_search.spaces.nasbench201"
     settings: ClassVar = {"channels": 16, "cells": 5, **_CHOICES}
     everything: ClassVar = _CHOICES
     parameter = "edge"

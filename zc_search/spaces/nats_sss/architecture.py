@@ -79,7 +79,6 @@ class SizeSpace(ProductSpace[SizeArchitecture]):
     name: ClassVar[str] = "nats_sss"
     kind = SizeArchitecture
     example = _EXAMPLE
-    folder = "zc_search.spaces.nats_sss"
     settings: ClassVar = _CHOICES
     everything: ClassVar = _CHOICES
     parameter = "stage"
