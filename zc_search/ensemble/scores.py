@@ -77,8 +77,8 @@ def fit_trials(
     """
     config, table = trials.config, trials.table
     proxies, notes = with_values(config.ensemble.proxies or trials.proxies, table, "ensemble")
-    spec = spec_from(config, proxies, **(ORDINARY if pareto else {}))
     try:
+        spec = spec_from(config, proxies, **(ORDINARY if pareto else {}))
         rows, fit_on, _ = tables.select_rows(table, spec)
         others = tables.distinct(table) if fit_on == "pareto" else None
         about, name = about_accuracies(benchmark, rows), f"{trials.path.name}, beside its front"
