@@ -13,7 +13,7 @@ from zc_search._utils.optuna_private import (
     is_stopped,
     stoppable,
 )
-from zc_search.samplers.resumable import NumberedQMCSampler
+from zc_search.samplers.catalogue import NumberedQMCSampler
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
