@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from importlib import import_module
@@ -57,10 +58,9 @@ class Proxy(Declaration):
         """As `Declaration.definition`; of a user's own proxy with a digest of its source."""
         if self.place:
             return super().definition
-        try:
+        digest = "unknown"
+        with suppress(OSError, TypeError):  # made by exec, or not in Python
             digest = sha256(inspect.getsource(self.function).encode()).hexdigest()[:12]
-        except (OSError, TypeError):  # made by exec, or not in Python
-            digest = "unknown"
         return f"{self.name}, source {digest}"
 
     @property

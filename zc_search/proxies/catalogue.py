@@ -7,6 +7,7 @@ A name may carry options in brackets, where more than one definition is in use:
 import ast
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import entry_points
@@ -26,8 +27,10 @@ ENTRY_POINT_GROUP = "zc_search.proxies"
 """Where an installed package announces proxies of its own."""
 
 _WITH_OPTIONS = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
-_TRUTH: Mapping[str, OptionValue | str] = {"true": True, "false": False}
-_MODES: Mapping[str, OptionValue | str] = {"train": "train", "eval": "eval"}
+_CHOICES: Mapping[type, Mapping[str, OptionValue | str]] = {
+    bool: {"true": True, "false": False},
+    str: {"train": "train", "eval": "eval"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +77,14 @@ class Declaration:
                 raise ValueError(f"{self.name} has no options, but {key!r} is given")
             if key not in allowed:
                 raise ValueError(unknown_name(f"option of {self.name}", key, allowed))
-            default = self.defaults.get(key, "train")
-            what = f"{key} of {self.name}"
-            if not isinstance(default, str | bool):
+            default, what = self.defaults.get(key, "train"), f"{key} of {self.name}"
+            if isinstance(default, bool | str):
+                choices = _CHOICES[type(default)]
+                if text not in choices:
+                    raise ValueError(unknown_name(what, text, choices))
+                values[key] = choices[text]
+            else:
                 values[key] = _number(what, text, default)
-                continue
-            choices = _TRUTH if isinstance(default, bool) else _MODES
-            if text not in choices:
-                raise ValueError(unknown_name(what, text, choices))
-            values[key] = choices[text]
         return values
 
 
@@ -210,19 +212,16 @@ def split_options(name: str) -> tuple[str, dict[str, str]]:
     for part in match[2].split(","):
         key, equals, value = (text.strip() for text in part.partition("="))
         if not (key and equals and value) or key in options:
-            raise ValueError(
-                f"{name!r}: {part.strip()!r} is no option; "
-                "Allowed: each option once, as in jacov[constant=1e-3,mode=eval]"
-            )
+            message = "Allowed: each option once, as in jacov[constant=1e-3,mode=eval]"
+            raise ValueError(f"{name!r}: {part.strip()!r} is no option; {message}")
         options[key] = value
     return match[1].strip(), options
 
 
 def _number(what: str, text: str, default: float) -> float:
-    try:
+    number = float("nan")
+    with suppress(ValueError):
         number = float(text)
-    except ValueError:
-        number = float("nan")
     if number != default and not 0 < number < float("inf"):
         raise ValueError(f"{what}: {text!r} is given; Allowed: a number above 0")
     return number

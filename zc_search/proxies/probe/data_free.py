@@ -30,8 +30,9 @@ class SynapticFlow(Measurement[dict[str, Tensor]]):
         with subject.mode(training=False, graph=True), _without_ceilings(subject.network):
             tensors = {name: p.double().abs() for name, p in subject.constants.items()}
             for name, buffer in subject.network.named_buffers():
-                kind = torch.float64 if buffer.is_floating_point() else buffer.dtype
-                tensors[name] = buffer.to(kind, copy=True)
+                tensors[name] = (
+                    buffer.clone().double() if buffer.is_floating_point() else buffer.clone()
+                )
             tensors |= _identities(subject, tensors)
             of_layers = {layer: tensors[name].requires_grad_() for layer, name in weights.items()}
             ones = torch.ones_like(subject.images[:1], dtype=torch.float64)
@@ -58,12 +59,11 @@ def _identities(subject: Subject, tensors: Mapping[str, Tensor]) -> dict[str, Te
     neutral: dict[str, Tensor] = {}
     for name, norm in passes.modules_of(subject.network, passes.NORMS).items():
         prefix = f"{name}." if name else ""
-        shape = (norm.num_features,)
         # One that keeps no statistics of its own uses these too, if it is given them.
         values = {"running_mean": 0.0, "running_var": 1.0 - norm.eps}
         values |= {k: v for k, v in (("weight", 1.0), ("bias", 0.0)) if prefix + k in tensors}
-        for key, value in values.items():
-            neutral[prefix + key] = subject.images.new_full(shape, value, dtype=torch.float64)
+        like = subject.images.new_ones(norm.num_features, dtype=torch.float64)
+        neutral |= {prefix + key: like * value for key, value in values.items()}
     return neutral
 
 
@@ -136,16 +136,13 @@ def _normal(like: Tensor, random: torch.Generator) -> Tensor:
 
 
 class MultiplyAdds(Measurement[int]):
-    """Multiply-accumulate operations of convolutions and matrix products, for one image.
-
-    A network that leaves out what does not reach its output has a method
-    ``multiply_adds(height, width)``, which is asked; any other is run once.
-    """
+    """Multiply-accumulate operations of convolutions and matrix products, for one image."""
 
     cost = 0.0
 
     def measure(self) -> int:
         subject = self.subject
+        # A network that leaves out what does not reach its output is asked; others are run.
         known = getattr(subject.network, "multiply_adds", None)
         if callable(known):
             return int(known(*subject.images.shape[-2:]))

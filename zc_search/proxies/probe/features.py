@@ -33,11 +33,8 @@ class Logits(Shared[Tensor]):
 
 
 def log_determinant(matrix: Tensor) -> Tensor:
-    """Logarithm of the size of a symmetric matrix's determinant, -inf if it is singular.
-
-    Singular, as far as its type can tell: the smallest of N eigenvalues is in size at most N eps
-    times the largest.
-    """
+    """Logarithm of the size of a symmetric matrix's determinant, -inf if it is singular."""
+    # As far as its type can tell: the smallest of N eigenvalues is at most N eps times the largest.
     eigenvalues = torch.linalg.eigvalsh(matrix).abs()
     rounding = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps
     singular = eigenvalues.amin() <= rounding * eigenvalues.amax()
@@ -153,11 +150,8 @@ class _OfActivations(Shared[T], Generic[T, C]):
         """Refuse a network of whose activations nothing was seen, such as one of functions."""
         if not self._called:
             names = [kind.__name__ for kind in ACTIVATIONS]
-            raise ProxyError(
-                "no activation of the network is a module that splits at zero; "
-                f"Allowed: {', '.join(names)}",
-                allowed=names,
-            )
+            message = "no activation of the network is a module that splits at zero; Allowed: "
+            raise ProxyError(message + ", ".join(names), allowed=names)
         return self._counted
 
 
@@ -227,8 +221,7 @@ class SmallestEigenvalues(Shared[Tensor]):
     def _add(self, maps: Tensor) -> None:
         # Centred channels span positions - 1 dimensions; with more channels the eigenvalue is 0,
         # which a single 0 has too.
-        width, positions = maps.shape
-        regular = width < positions
+        regular = len(maps) < maps.shape[1]
         self._matrices.append(_correlations(maps) if regular else maps.new_zeros(1, 1))
 
     def result(self, run: SharedPass) -> Tensor:
@@ -242,10 +235,7 @@ class SmallestEigenvalues(Shared[Tensor]):
 
 
 class SampledEigenvalues(SmallestEigenvalues):
-    """The same from a sample of 8 channels a layer, each times channels / 8.
-
-    The sample is the same for layers of one width.
-    """
+    """The same from a sample of 8 channels a layer, alike for layers of one width, x C / 8."""
 
     cost = 0.3
 
@@ -284,10 +274,9 @@ class _OfBlocks(Shared[Tensor], Generic[B]):
             self._begun[name] = self.begin(given)
 
     def _leave(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
-        if name in self._begun:
-            begun = self._begun.pop(name)
-            if output.dim() == 4:
-                self.end(begun, output)
+        begun = self._begun.pop(name, None)
+        if begun is not None and output.dim() == 4:
+            self.end(begun, output)
 
     def begin(self, given: Tensor) -> B:
         raise NotImplementedError
@@ -349,13 +338,12 @@ class BlockJacobianNorms(_OfBlocks[_End]):
             signs = torch.empty(after).bernoulli_(generator=self._generator).mul_(2).sub_(1)
             self._signs[after] = signs.to(self._like, memory_format=torch.channels_last)
         signs = self._signs[after]
-        back = None
+        back = signs.new_zeros(before)
         if output_edge is not None and given_edge is not None:
-            (back,) = torch.autograd.grad(
+            (found,) = torch.autograd.grad(
                 output_edge, given_edge, signs, retain_graph=True, allow_unused=True
             )
-        if back is None:
-            back = signs.new_zeros(before)
+            back = back if found is None else found
         matrix = _by_position(_folded(back, after)).T @ _by_position(signs)
         norm: Tensor = torch.linalg.matrix_norm(matrix.double() / signs[:, 0].numel(), 2)
         if back.shape == signs.shape:
@@ -412,10 +400,7 @@ def primary_blocks(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def blocks_before(network: nn.Module) -> dict[str, int]:
-    """Return how many primary blocks come before each module in network order, by its name.
-
-    A block does not come before the modules inside it.
-    """
+    """Return how many primary blocks come before each module, by name; not the one it is in."""
     blocks = [f"{name}." for name in primary_blocks(network)]
     before: dict[str, int] = {}
     begun = 0

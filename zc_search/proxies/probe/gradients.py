@@ -9,13 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from zc_search.proxies.probe import passes
 from zc_search.proxies.probe.features import blocks_before
-from zc_search.proxies.probe.passes import (
-    Measurement,
-    Shared,
-    SharedPass,
-    peculiarity,
-    require_rows,
-)
+from zc_search.proxies.probe.passes import Measurement, Shared, SharedPass, require_rows
 
 
 class InputJacobian(Shared[Tensor]):
@@ -56,7 +50,7 @@ class GradientCurvature(Shared[Tensor]):
         self._scale = run.subject.images.new_ones((), requires_grad=True)
         self._scaled: set[Tensor] = set()
         layers = passes.modules_of(run.subject.network, passes.WEIGHTED)
-        apart = {layer.weight for layer in layers.values() if peculiarity(layer)}
+        apart = {layer.weight for layer in layers.values() if passes.peculiarity(layer)}
         scalable = {name: m for name, m in layers.items() if m.weight not in apart}
         run.observe(scalable, self._scale_weight)
         run.observe_kinds((nn.BatchNorm2d,), self._normalise)
@@ -73,7 +67,7 @@ class GradientCurvature(Shared[Tensor]):
     @staticmethod
     def _normalise(_: str, norm: nn.Module, given: Tensor, __: Tensor) -> Tensor | None:
         """Replace a batch normalisation's output by one that is cheap to differentiate twice."""
-        if not norm.training or peculiarity(norm):
+        if not norm.training or passes.peculiarity(norm):
             return None
         return _normalised(given, cast(nn.BatchNorm2d, norm))
 

@@ -72,11 +72,7 @@ class Subject:
 
     @contextmanager
     def mode(self, *, graph: bool, training: bool = True) -> Iterator[None]:
-        """Put everything that a pass depends on in a known state, and back as it was.
-
-        The network is in training or evaluation mode, autograd records or not whatever mode the
-        caller is in, and what the network draws follows the seed.
-        """
+        """Put modes, autograd and random state in a known state, and all back as it was."""
         before = [(module, module.training) for module in self.network.modules()]
         buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
         self.network.train(training)
@@ -120,12 +116,10 @@ class Subject:
             yield
 
     def call(self, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        """Return the network's output with other parameters and with buffers thrown away.
-
-        The images are a copy, since some networks normalise their input in place.
-        """
+        """Return the network's output with other parameters and with buffers thrown away."""
         buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
-        output = functional_call(self.network, {**parameters, **buffers}, (images.clone(),))
+        copy = images.clone()  # which some networks normalise in place
+        output = functional_call(self.network, {**parameters, **buffers}, (copy,))
         if not isinstance(output, Tensor):
             raise _wrong_output(f"a {type(output).__name__}")
         return output
@@ -207,10 +201,7 @@ def modules_of(network: nn.Module, kinds: tuple[type[M], ...]) -> dict[str, M]:
 
 
 def weight_names(network: nn.Module) -> dict[str, str]:
-    """Return the name of each convolution's and linear layer's weight, by layer.
-
-    Of layers that share one weight only the first is there. One that is computed is refused.
-    """
+    """Return the name of each convolution's and linear layer's weight, by its first layer."""
     parameters = {id(parameter): name for name, parameter in network.named_parameters()}
     layers: dict[str, str] = {}
     for layer, module in modules_of(network, WEIGHTED).items():
@@ -336,11 +327,7 @@ class Backward:
 
 
 class SharedPass:
-    """A pass while it runs.
-
-    With `copying`, outputs are copied that the backward pass looks at. That takes time, and is
-    needed for networks that change them in place.
-    """
+    """A pass while it runs."""
 
     images: Tensor
     logits: Tensor
@@ -348,7 +335,7 @@ class SharedPass:
 
     def __init__(self, subject: Subject, *, copying: bool) -> None:
         self.subject = subject
-        self.copying = copying
+        self.copying = copying  # what the backward pass looks at, and the network may change
         self.backward = Backward()
         self.observers = ExitStack()
 

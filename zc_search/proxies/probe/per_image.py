@@ -34,8 +34,8 @@ class PerImage(Measurement[T]):
     measured: T
 
     def scalar(self, logits: Tensor) -> Tensor:
-        """Return what is differentiated, a sum over the images."""
-        raise NotImplementedError
+        """Return what is differentiated, a sum over the images; by default that of all logits."""
+        return logits.sum()
 
     def add(self, name: str, gradients: Tensor) -> None:
         """Take in each image's gradient by a layer's weight, N x weights."""
@@ -108,18 +108,14 @@ class TangentKernel(PerImage[Tensor]):
         count = len(subject.images)
         self.measured = subject.images.new_zeros(count, count, dtype=torch.float64)
 
-    def scalar(self, logits: Tensor) -> Tensor:
-        return logits.sum()
-
     def add(self, name: str, gradients: Tensor) -> None:
         self.measured.add_(gradients @ gradients.T)
 
 
 class _Backward:
-    """Each image's gradient by each weight, in a backward pass.
+    """Each image's gradient by each weight: at once, or summed up where it is used again.
 
     Its hooks become part of the graph, so it must not know anything that holds on to the graph.
-    A weight that is used once is handed on at once; one used again only when all is summed.
     """
 
     def __init__(self) -> None:
@@ -152,10 +148,8 @@ class _Backward:
             gradients = _weight_gradients(module, given, gradient)
             if self._uses[weight] == 1:
                 self._part.add(self._names[weight], gradients)
-            elif weight in self._sums:
-                self._sums[weight] += gradients
             else:
-                self._sums[weight] = gradients
+                self._sums[weight] = gradients + self._sums.get(weight, 0)
 
         return on_gradient
 
@@ -165,23 +159,19 @@ def refuse_hidden_weights(subject: Subject, called: Iterable[str]) -> None:
     layers = passes.modules_of(subject.network, passes.WEIGHTED)
     known = {layers[name].weight for name in called if name in layers}
     uncalled = {k: w for k, w in subject.weights.items() if layers[k].weight not in known}
-    if not uncalled:
-        return
-    with subject.mode(graph=True):  # dead layers, as a rule, which have no gradient
-        logits = subject.call(subject.parameters, subject.images[:2])
-        found = passes.gradients(logits.square().sum(), uncalled)
-    for name, gradient in found.items():
-        if gradient.any():
-            raise ProxyError(
-                f"the weight of layer {name!r} is used without calling the layer", given=name
-            )
+    if uncalled:  # dead layers, as a rule, which have no gradient
+        with subject.mode(graph=True):
+            logits = subject.call(subject.parameters, subject.images[:2])
+            found = passes.gradients(logits.square().sum(), uncalled)
+        if used := [name for name, gradient in found.items() if gradient.any()]:
+            message = f"the weight of layer {used[0]!r} is used without calling the layer"
+            raise ProxyError(message, given=used[0])
 
 
 def with_constant_statistics(norm: _BatchNorm, given: Tensor) -> Tensor:
     """Normalise as the layer does, without a gradient through the statistics."""
-    if _fixed(norm):
-        mean, variance = norm.running_mean, norm.running_var
-    else:
+    mean, variance = norm.running_mean, norm.running_var
+    if not _fixed(norm):
         _, mean, inverse_std = _normalised(norm, given.detach())
         variance = inverse_std.pow(-2) - norm.eps
     return F.batch_norm(given, mean, variance, norm.weight, norm.bias, eps=norm.eps)
@@ -192,10 +182,8 @@ def _fixed(norm: _BatchNorm) -> bool:
 
 
 def _normalised(norm: _BatchNorm, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the input by the batch's statistics, with their mean and inverse deviation.
-
-    The normalisation's own kernel finds them several times faster than torch.var_mean.
-    """
+    """Return the input by the batch's statistics, with their mean and inverse deviation."""
+    # The normalisation's own kernel finds them several times faster than torch.var_mean.
     return torch.native_batch_norm(given, None, None, None, None, True, 0.0, norm.eps)
 
 
