@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 
 from zc_search.errors import DataError
 from zc_search.images.datasets import Task
-from zc_search.images.pictures import Format, Pixels, fit_arrays, to_color
+from zc_search.images.pictures import Format, Pixels, fit_arrays, to_color, wrong
 
 if TYPE_CHECKING:
     from zc_search.images.batch import Batch
 
-SMALLEST_SIDE = 8
-"""Pixels below which the two halvings of a network leave nothing to convolve."""
-
+_SMALLEST_SIDE = 8  # below which the two halvings of a network leave nothing to convolve
 _UNEVEN = 3.0  # times that the largest class may outnumber the smallest without a word
 
 
@@ -42,25 +40,24 @@ class ImageSet:
     def __post_init__(self) -> None:
         height, width = self.pixels.shape[2:]
         if len(set(self.class_names)) < max(2, len(self.class_names)):
+            there = ", ".join(map(repr, self.class_names)) or "none"
+            message = "a network needs two or more to tell apart, each of a name of its own"
             raise DataError(
-                f"{self.name} has the classes {', '.join(map(repr, self.class_names)) or 'none'}; "
-                "a network needs two or more to tell apart, each of a name of its own",
-                given=self.class_names,
+                f"{self.name} has the classes {there}; {message}", given=self.class_names
             )
-        if min(height, width) < SMALLEST_SIDE:
-            raise DataError(
+        if min(height, width) < _SMALLEST_SIDE:
+            raise wrong(
+                "data.resolution",
+                min(height, width),
                 f"the images of {self.name} have {height} x {width} pixels, but the networks halve "
-                f"them twice and need {SMALLEST_SIDE}; data.resolution = {SMALLEST_SIDE} or more "
+                f"them twice and need {_SMALLEST_SIDE}; data.resolution = {_SMALLEST_SIDE} or more "
                 "enlarges them",
-                key="data.resolution",
-                given=min(height, width),
             )
 
     @property
     def task(self) -> Task:
         """What a network for these images is built for."""
-        _, channels, height, width = self.pixels.shape
-        return Task(self.name, len(self.class_names), channels, height, width)
+        return Task(self.name, len(self.class_names), *self.pixels.shape[1:])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -76,11 +73,9 @@ class ImageSet:
         """
         few = [name for name, count in self.counts.items() if count < 2]
         if few:
-            raise DataError(
-                f"{self.name}: class {few[0]!r} has {self.counts[few[0]]} readable images; at "
-                "least 2 are needed, one to train on and one to judge by",
-                given=few[0],
-            )
+            there = f"class {few[0]!r} has {self.counts[few[0]]} readable images"
+            message = "at least 2 are needed, one to train on and one to judge by"
+            raise DataError(f"{self.name}: {there}; {message}", given=few[0])
         rng = np.random.default_rng([seed, 1])
         held_out = np.zeros(len(self.labels), bool)
         for label in range(len(self.class_names)):
@@ -90,10 +85,7 @@ class ImageSet:
         return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
     def statistics(self, places: NDArray[np.int64]) -> tuple[NDArray[np.float32], ...]:
-        """Return the mean and standard deviation of each channel of some images, (channels,).
-
-        A channel that is constant has a standard deviation of 1, so that it can be divided by.
-        """
+        """Return each channel's mean and standard deviation, 1 of a constant one, (channels,)."""
         count, total, squares = 0, np.zeros(1), np.zeros(1)
         for part in np.array_split(places, max(1, len(places) // 256)):
             values = self.pixels[part].astype(np.float64)
@@ -116,12 +108,11 @@ class ImageSet:
 
         training, _ = self.split(validation, seed)
         if len(training) < size:
-            raise DataError(
-                f"{self.name} has {len(self.labels)} images, {len(training)} of them to train on: "
-                f"fewer than data.batch_size = {size}; add images, or set a smaller batch_size",
-                key="data.batch_size",
-                given=size,
+            there = f"{len(self.labels)} images, {len(training)} of them to train on"
+            message = (
+                f"fewer than data.batch_size = {size}; add images, or set a smaller batch_size"
             )
+            raise wrong("data.batch_size", size, f"{self.name} has {there}: {message}")
         rng = np.random.default_rng([seed, 2])
         # Each class's images in random order; then first ones before second ones, and so on.
         shuffled = rng.permutation(training)
@@ -147,12 +138,9 @@ class ImageSet:
         for label in np.unique(labels):
             wanted, there = np.flatnonzero(labels == label), np.flatnonzero(self.labels == label)
             if len(there) < len(wanted):
-                raise DataError(
-                    f"{self.name} holds {len(there)} images of class {label}, but a batch of "
-                    f"{len(labels)} needs {len(wanted)}; set a smaller data.batch_size",
-                    key="data.batch_size",
-                    given=len(labels),
-                )
+                message = f"{self.name} holds {len(there)} images of class {label}, but a batch of "
+                message += f"{len(labels)} needs {len(wanted)}; set a smaller data.batch_size"
+                raise wrong("data.batch_size", len(labels), message)
             chosen[wanted] = rng.choice(there, size=len(wanted), replace=False)
         return chosen
 
@@ -231,11 +219,8 @@ def _pixels(name: str, images: NDArray[Any]) -> Pixels:
         images = images[..., :3].transpose(0, 3, 1, 2)
     numbers = images.dtype.kind in "uifb" and images.ndim == 4 and 0 not in images.shape
     if not numbers or images.shape[1] not in (1, 3):
-        raise DataError(
-            f"the images of {name} must be numbers (N, H, W), (N, H, W, C) or (N, C, H, W) with C "
-            f"of 1 or 3, given {given}",
-            given=given,
-        )
+        wanted = "numbers (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1 or 3"
+        raise DataError(f"the images of {name} must be {wanted}, given {given}", given=given)
     if images.dtype.kind == "f":
         floats = images.astype(np.float32)
         if not np.isfinite(floats).all():
@@ -255,18 +240,16 @@ def _labels(
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.dtype.kind not in "uiUS" or labels.shape != (count,):
-        raise DataError(
-            f"the labels of {name} must be {count:,} whole numbers or names ({count},), given "
-            f"{labels.dtype} {labels.shape}",
-            given=f"{labels.dtype} {labels.shape}",
-        )
+        wanted, given = f"whole numbers or names ({count},)", f"{labels.dtype} {labels.shape}"
+        message = f"the labels of {name} must be {count:,} {wanted}, given {given}"
+        raise DataError(message, given=given)
     present, numbers = np.unique(labels, return_inverse=True)
     called: Sequence[object] = list(present)
     if class_names is not None and labels.dtype.kind in "ui":
         if present[0] < 0 or present[-1] >= len(class_names):
+            there = f"go from {present[0]} to {present[-1]}"
             raise DataError(
-                f"the labels of {name} go from {present[0]} to {present[-1]}, but it names "
-                f"{len(class_names)} classes"
+                f"the labels of {name} {there}, but {len(class_names)} classes have names"
             )
         called = [class_names[label] for label in present]
     return numbers.astype(np.int64), tuple(map(_text, called))

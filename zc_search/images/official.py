@@ -14,7 +14,7 @@ from zc_search._utils.pickles import NUMPY_ARRAYS, load_restricted
 from zc_search.errors import DataError
 from zc_search.images.datasets import DATASETS
 from zc_search.images.image_set import ImageSet, image_set
-from zc_search.images.pictures import Format, reachable
+from zc_search.images.pictures import Format, reachable, wrong
 
 
 class Layout(NamedTuple):
@@ -156,15 +156,11 @@ def fetch(name: str, folder: str | Path, url: str | None = None) -> Path:
             processor=pooch.Untar([f"{layout.folder}/{member}" for member in members], "."),
         )
     except OSError as error:  # requests' errors are of this kind too
-        raise DataError(
-            f"{name} cannot be fetched from {address}: {error}", key="url", given=address
-        ) from error
+        message = f"{name} cannot be fetched from {address}: {error}"
+        raise wrong("url", address, message) from error
     except ValueError as error:  # of pooch, where the checksum is another
-        raise DataError(
-            f"{address} is not the official archive: its SHA-256 is not {layout.sha256}",
-            key="url",
-            given=address,
-        ) from error
+        message = f"{address} is not the official archive: its SHA-256 is not {layout.sha256}"
+        raise wrong("url", address, message) from error
     finally:
         logger.setLevel(level)
     return folder / layout.folder

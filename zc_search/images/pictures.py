@@ -57,12 +57,17 @@ def reachable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(
-            f"data.path = {str(path)!r}: {error.filename or path} cannot be read: "
-            f"{error.strerror}; check its permissions and those of the folders above it",
-            key="data.path",
-            given=str(path),
+        message = f"{error.filename or path} cannot be read: {error.strerror}"
+        raise wrong(
+            "data.path",
+            path,
+            f"data.path = {str(path)!r}: {message}; check its permissions and those above it",
         ) from error
+
+
+def wrong(key: str, given: object, message: str) -> DataError:
+    """Return the error of a setting."""
+    return DataError(message, key=key, given=str(given) if isinstance(given, Path) else given)
 
 
 def reason(error: Exception) -> str:
@@ -141,12 +146,8 @@ def _each(
     ]
     counted = f"{len(broken):,} of {len(results):,} images"
     if len(broken) > most:
-        raise DataError(
-            f"{counted} in {where} cannot be read, and data.max_unreadable = {most} allows "
-            f"fewer: {listed(broken)}",
-            key="data.max_unreadable",
-            given=most,
-        )
+        message = f"cannot be read, and data.max_unreadable = {most} allows fewer: {listed(broken)}"
+        raise wrong("data.max_unreadable", most, f"{counted} in {where} {message}")
     notes = (f"{counted} cannot be read and are left out: {listed(broken)}.",) if broken else ()
     return results, notes
 
@@ -155,12 +156,11 @@ def room_for(count: int, resolution: int, color: Color) -> NDArray[np.uint8]:
     """Return an array to write images to, (count, channels, resolution, resolution)."""
     shape = (count, 1 if color == "grey" else 3, resolution, resolution)
     if (size := prod(shape)) > _MOST_BYTES:
-        raise DataError(
-            f"{count:,} images of {resolution} x {resolution} pixels need {size / 2**30:.0f} GiB "
-            "of memory; set a smaller data.resolution",
-            key="data.resolution",
-            given=resolution,
+        needed = (
+            f"{count:,} images of {resolution} x {resolution} pixels need {size / 2**30:.0f} GiB"
         )
+        message = f"{needed} of memory; set a smaller data.resolution"
+        raise wrong("data.resolution", resolution, message)
     return np.empty(shape, np.uint8)
 
 
@@ -219,10 +219,7 @@ def _fitted(image: Image.Image, resolution: int, fit: Fit) -> Image.Image:
 
 
 def fit_arrays(pixels: Pixels, resolution: int, fit: Fit) -> Pixels:
-    """Bring arrays (N, channels, H, W) to a resolution, each channel for itself.
-
-    Values keep their type and unit, as any number of channels and any range of floats may come.
-    """
+    """Bring arrays (N, channels, H, W) to a resolution; values keep their type and unit."""
     count, channels = pixels.shape[:2]
     if pixels.shape[2:] == (resolution, resolution):
         return pixels

@@ -23,6 +23,7 @@ from zc_search.images.pictures import (
     reachable,
     read_pictures,
     reason,
+    wrong,
 )
 
 _IMAGES = ("images", "x_train", "train_images", "x")
@@ -41,7 +42,7 @@ def read_npz(path: Path, **how: Unpack[Format]) -> ImageSet:
     """
     with reachable(path):
         if not path.is_file():
-            raise _no_such("file", path)
+            raise wrong("data.path", path, f"data.path = {str(path)!r} is no file")
     try:
         with path.open("rb") as stream:  # as NumPy leaves it open where it is no archive
             images, labels, names = _members(np.load(stream, allow_pickle=False))
@@ -50,10 +51,6 @@ def read_npz(path: Path, **how: Unpack[Format]) -> ImageSet:
             f"{path} is no readable .npz file: {reason(error)}", given=str(path)
         ) from error
     return image_set(path.name, images, labels, names, **how)
-
-
-def _no_such(kind: str, path: Path) -> DataError:
-    return DataError(f"data.path = {str(path)!r} is no {kind}", key="data.path", given=str(path))
 
 
 def _members(file: Any) -> tuple[NDArray[Any], NDArray[Any], list[Any] | None]:
@@ -97,12 +94,9 @@ def read_dataset(name: str, path: Path | None = None, **how: Unpack[Format]) -> 
             images = tuple(as_array(image, size, fit, color) for image in images)
         pixels = np.stack([np.asarray(image) for image in images])
     except Exception as error:  # it is anybody's code
-        raise DataError(
-            f"data.source = {name!r} must give pairs (image, whole number) by len() and [place], "
-            f"images of one size: {type(error).__name__}: {error}",
-            key="data.source",
-            given=name,
-        ) from error
+        wanted = "pairs (image, whole number) by len() and [place], images of one size"
+        message = f"data.source = {name!r} must give {wanted}: {type(error).__name__}: {error}"
+        raise wrong("data.source", name, message) from error
     classes = getattr(dataset, "classes", None)
     names = list(classes) if isinstance(classes, list | tuple) else None
     return image_set(name, pixels, np.array(labels), names, **how)
@@ -137,7 +131,7 @@ def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
     """Return the images of each class by its folder's name, all sorted, and a note on the rest."""
     with reachable(path):
         if not path.is_dir():
-            raise _no_such("folder", path)
+            raise wrong("data.path", path, f"data.path = {str(path)!r} is no folder")
         below = {
             folder.name: _files_in(folder)
             for folder in sorted(path.iterdir())
@@ -156,21 +150,16 @@ def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
             hint=str(path / best),
         )
     if len(classes) < 2:
-        raise DataError(
-            f"{path} has {len(classes)} sub-folders with images ({beside:,} images lie beside); it "
-            f"must hold one sub-folder a class, two or more, with images in {', '.join(_SUFFIXES)}",
-            key="data.path",
-            given=str(path),
-        )
+        message = f"{len(classes)} sub-folders with images ({beside:,} images lie beside)"
+        wanted = f"one sub-folder a class, two or more, with images in {', '.join(_SUFFIXES)}"
+        raise wrong("data.path", path, f"{path} has {message}; it must hold {wanted}")
     without = {name: len(files) for name, files in below.items() if files and not found[name]}
     shown = [
         f"{name!r} ({count:,} files)"
         for name, count in zip(printable(list(without))[0], without.values(), strict=True)
     ]
-    note = (
-        f"Sub-folders without an image ending in {', '.join(_SUFFIXES)} are left out and are no "
-        f"classes: {listed(shown)}."
-    )
+    note = f"Sub-folders without an image ending in {', '.join(_SUFFIXES)} are left out and are no "
+    note += f"classes: {listed(shown)}."
     return classes, (note,) if without else ()
 
 
@@ -205,12 +194,8 @@ def read_saved(path: Path, **how: Unpack[Format]) -> ImageSet:
     with reachable(path):
         folder = path / "train" if (path / "dataset_dict.json").is_file() else path
         if not (folder / "state.json").is_file():
-            raise DataError(
-                f"{path} is no data set, or has no split 'train', that `save_to_disk` of the "
-                "package datasets wrote: it has no state.json",
-                key="data.path",
-                given=str(path),
-            )
+            message = "is no data set, or has no split 'train', that `save_to_disk` of the package"
+            raise wrong("data.path", path, f"{path} {message} datasets wrote: it has no state.json")
     try:
         encoded, labels, names = _content(folder)
     except DataError:
@@ -241,11 +226,9 @@ def _content(folder: Path) -> tuple[list[Any], NDArray[Any], list[str] | None]:
     classes = [name for name, kind in kinds.items() if kind == "ClassLabel"]
     label = "label" if "label" in kinds else classes[0] if classes else None
     if not images or label is None:
-        raise DataError(
-            f"{folder} has the columns {', '.join(kinds) or 'nothing'}; one of images and one of "
-            "class labels are needed",
-            given=tuple(kinds),
-        )
+        columns = ", ".join(kinds) or "nothing"
+        needed = "one of images and one of class labels are needed"
+        raise DataError(f"{folder} has the columns {columns}; {needed}", given=tuple(kinds))
     encoded: list[Any] = []
     labels: list[Any] = []
     for entry in json.loads((folder / "state.json").read_text("utf-8"))["_data_files"]:
@@ -255,8 +238,6 @@ def _content(folder: Path) -> tuple[list[Any], NDArray[Any], list[str] | None]:
             encoded += table[images[0]].to_pylist()
             labels += table[label].to_pylist()
     names = features[label].get("names")
-    if names is not None and not (
-        isinstance(names, list) and all(isinstance(name, str) for name in names)
-    ):
+    if names is not None and not isinstance(names, list):
         raise DataError(f"{folder} names its classes by {type(names).__name__}, not by a list")
     return encoded, np.array(labels), names

@@ -14,7 +14,7 @@ from zc_search.errors import DataError
 from zc_search.images.datasets import DATASETS, SOURCES, DatasetInfo, DatasetName
 from zc_search.images.image_set import ImageSet
 from zc_search.images.official import LAYOUTS, read_official
-from zc_search.images.pictures import Format
+from zc_search.images.pictures import Format, wrong
 from zc_search.images.readers import read_dataset, read_digits, read_folder, read_npz, read_saved
 
 if TYPE_CHECKING:
@@ -106,12 +106,8 @@ def load_batch(
     info = DATASETS[cast("DatasetName", dataset)]
     images = None if SOURCES[source].generated else read_images(source, path)
     if images is not None and len(images.class_names) < info.classes:
-        raise DataError(
-            f"the files in {path} hold images of {len(images.class_names)} of the {info.classes} "
-            f"classes of {dataset}",
-            key="data.path",
-            given=str(path),
-        )
+        there = f"{len(images.class_names)} of the {info.classes} classes of {dataset}"
+        raise wrong("data.path", str(path), f"the files in {path} hold images of {there}")
     rng = np.random.default_rng(seed)
     classes = rng.permutation(info.classes)  # which classes lead is random
     labels = rng.permutation(np.resize(classes, int(batch_size))).astype(np.int64)
@@ -145,7 +141,7 @@ def _check(source: str, dataset: str, batch_size: int, seed: int) -> None:
     for name, value, least in (("batch_size", batch_size, 2), ("seed", seed, 0)):
         if not isinstance(value, Integral) or value < least:
             message = f"{name} must be a whole number of at least {least}, given {value!r}"
-            raise DataError(message, key=name, given=value)
+            raise wrong(name, value, message)
 
 
 def _normalise(pixels: NDArray[np.generic], info: DatasetInfo) -> NDArray[np.float32]:
@@ -156,10 +152,7 @@ def _normalise(pixels: NDArray[np.generic], info: DatasetInfo) -> NDArray[np.flo
 
 
 def _patches(count: int, side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return patches at distinct places of two photographs, at scales 1, 1/2 and 1/4.
-
-    Proxies rank architectures on them as well as on CIFAR-10 images.
-    """
+    """Return patches at distinct places of two photographs, at scales 1, 1/2 and 1/4."""
     levels = _levels()
     patches: dict[tuple[int, int, int], NDArray[np.uint8]] = {}
     for _ in range(_DRAWS_PER_PATCH * count):
@@ -171,12 +164,8 @@ def _patches(count: int, side: int, rng: np.random.Generator) -> NDArray[np.uint
             patches[level, top, left] = patch
         if len(patches) == count:
             return np.stack(list(patches.values())).transpose(0, 3, 1, 2)
-    raise DataError(
-        f"batch_size={count} is more distinct patches than the photographs of source 'patches' "
-        f"give; {len(patches)} were found",
-        key="batch_size",
-        given=count,
-    )
+    message = "is more distinct patches than the photographs of source 'patches' give"
+    raise wrong("batch_size", count, f"batch_size={count} {message}; {len(patches)} were found")
 
 
 @lru_cache(maxsize=1)
