@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from zc_search.deploy import export
 from zc_search.deploy.export import (
     Subject,
     export_network,
-    load_module,
+    load_network,
     multiply_adds,
     subject_of_cell,
 )
@@ -64,9 +65,8 @@ def exported_module(folder: Path, cell: Architecture, task: Task, cells: int = 1
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
             torch.nn.init.uniform_(module.bias, -0.5, 0.5)
-    theirs = load_module(folder / "network.py").Network()
-    theirs.load_state_dict(exported_weights(ours.state_dict(), cell))
-    return ours.eval(), theirs.eval(), source
+    theirs = load_network(folder, exported_weights(ours.state_dict(), cell))
+    return ours.eval(), theirs, source
 
 
 @given(index=st.integers(0, 15_624))
@@ -126,8 +126,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_formats_agree_on_any_number_of_images(folder: Path) -> None:
-    network = load_module(folder / "network.py").Network().eval()
-    network.load_state_dict(load_file(folder / "weights.safetensors"))
+    network = load_network(folder, load_file(folder / "weights.safetensors"))
     program = torch.export.load(folder / "network.pt2").module()
     session = onnxruntime.InferenceSession(folder / "network.onnx")
     onnx.checker.check_model(onnx.load(folder / "network.onnx"))
@@ -187,7 +186,7 @@ def test_odd_class_names_stay_text(tmp_path: Path) -> None:
     task = Task("any", 4, 1, 8, 8)
     source = network_source(subject(Architecture.from_string(CELL), task, names=names))
     (tmp_path / "network.py").write_text(source)
-    assert list(load_module(tmp_path / "network.py").CLASSES) == names
+    assert list(runpy.run_path(str(tmp_path / "network.py"))["CLASSES"]) == names
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:

@@ -1,15 +1,15 @@
-"""`export_network`: a folder with a network in every format, each checked, and its model card."""
+"""A folder with a network in every format, each checked, and its model card."""
 
 import importlib.util
 import io
 import logging
 import runpy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zc_search._utils.files import write_atomically, writing
-from zc_search.deploy.card import model_card
 from zc_search.deploy.source import exported_weights, network_source
 from zc_search.deploy.subject import Subject, subject_of_cell, subject_of_run
 from zc_search.errors import StudyError
 from zc_search.images.datasets import Task
-from zc_search.spaces.nasbench201.drawing import draw_cell
+from zc_search.spaces.nasbench201.drawing import describe_cell, draw_cell
 from zc_search.spaces.nasbench201.network import build_network
 
 __all__ = ["Exported", "Subject", "export_network", "subject_of_cell", "subject_of_run"]
@@ -74,9 +73,12 @@ def missing(*packages: str) -> tuple[str, ...]:
     return tuple(name for name in packages if importlib.util.find_spec(name) is None)
 
 
-def load_module(path: Path) -> Any:
-    """Run a generated module from its file, under no name that another could have."""
-    return SimpleNamespace(**runpy.run_path(str(path), run_name="zc_search_exported"))
+def load_network(folder: Path, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return the network of a generated module, run from its file under no name of another's."""
+    module = runpy.run_path(str(folder / "network.py"), run_name="zc_search_exported")
+    network: nn.Module = module["Network"]()
+    network.load_state_dict(weights)
+    return network.eval()
 
 
 def multiply_adds(network: nn.Module, task: Task) -> int:
@@ -105,9 +107,7 @@ def _write(subject: Subject, folder: Path, onnx: bool) -> dict[str, float]:
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     write_atomically(folder / "weights.safetensors", save(plain))
     # What is exported is what the reader gets: the module in the file, not ours.
-    network = load_module(folder / "network.py").Network()
-    network.load_state_dict(weights)
-    network.eval()
+    network = load_network(folder, weights)
     write_program(network, task, folder / "network.pt2")
     if onnx:
         write_onnx(network, task, folder / "network.onnx")
@@ -127,11 +127,7 @@ def _write(subject: Subject, folder: Path, onnx: bool) -> dict[str, float]:
 def write_program(network: nn.Module, task: Task, path: Path) -> None:
     """Write a network as a `torch.export` program that takes any number of images."""
     with _quiet():
-        program = torch.export.export(
-            network,
-            (_images(task, 2),),
-            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-        )
+        program = torch.export.export(network, (_images(task, 2),), dynamic_shapes=_any_number())
     content = io.BytesIO()
     torch.export.save(program, content)
     write_atomically(path, content.getvalue())
@@ -145,7 +141,7 @@ def write_onnx(network: nn.Module, task: Task, path: Path) -> None:
             (_images(task, 2),),
             input_names=["images"],
             output_names=["logits"],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            dynamic_shapes=_any_number(),
             dynamo=True,
             verbose=False,
         )
@@ -157,12 +153,11 @@ def write_onnx(network: nn.Module, task: Task, path: Path) -> None:
 def largest_differences(network: nn.Module, task: Task, folder: Path) -> dict[str, float]:
     """Compare every format in a folder with a network, on batches of one and of five images."""
     found: dict[str, float] = {}
-    for count in (1, 5):
-        images = _images(task, count)
+    for images in (_images(task, 1), _images(task, 5)):
         with torch.no_grad():
             expected = network(images).numpy()
+        scale = max(float(np.abs(expected).max()), 1e-6)
         for name, logits in _outputs(folder, images).items():
-            scale = max(float(np.abs(expected).max()), 1e-6)
             difference = float(np.abs(logits - expected).max()) / scale
             found[name] = max(found.get(name, 0.0), difference)
     for name, difference in found.items():
@@ -177,13 +172,12 @@ def largest_differences(network: nn.Module, task: Task, folder: Path) -> dict[st
 def _outputs(folder: Path, images: Tensor) -> dict[str, Any]:
     from safetensors.torch import load_file
 
-    network = load_module(folder / "network.py").Network()
-    network.load_state_dict(load_file(str(folder / "weights.safetensors")))
+    network = load_network(folder, load_file(folder / "weights.safetensors"))
     program = torch.export.load(str(folder / "network.pt2"))
     with torch.no_grad():
         outputs: dict[str, Any] = {
             "network.pt2": program.module()(images).numpy(),
-            "network.py": network.eval()(images).numpy(),
+            "network.py": network(images).numpy(),
         }
     if (folder / "network.onnx").exists():
         import onnxruntime
@@ -208,6 +202,74 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+def _any_number() -> dict[str, dict[int, Any]]:
+    return {"images": {0: torch.export.Dim("batch")}}
+
+
 def _images(task: Task, count: int) -> Tensor:
     generator = torch.Generator().manual_seed(count)
     return torch.randn(count, task.channels, task.height, task.width, generator=generator)
+
+
+# The model card -----------------------------------------------------------------------------------
+
+
+def model_card(
+    subject: Subject, costs: Mapping[str, float], differences: Mapping[str, float]
+) -> str:
+    """Return the model card as Markdown, given params and flops in millions."""
+    task = subject.task
+    more = len(subject.class_names) - 20
+    shown = ", ".join(subject.class_names[:20]) + (f" and {more} more" if more > 0 else "")
+    facts = {
+        "Images": f"{task.channels} x {task.height} x {task.width}, values {subject.values}, "
+        "normalised by MEAN and STD of network.py",
+        "Classes": f"{task.classes}: {shown}",
+        "Parameters": f"{costs['params']:.4g} million",
+        "FLOPs": f"{costs['flops']:.4g} million multiply-adds an image",
+        **subject.known,
+    }
+    facts.setdefault("Reached", "not trained")
+    rows = "\n".join(f"| {key} | {_escaped(value)} |" for key, value in facts.items())
+    checks = "\n".join(
+        f"- `{name}`: largest difference {value:.1e} of the largest output"
+        for name, value in differences.items()
+    )
+    weights = "The weights are trained."
+    if subject.weights is None:
+        weights = "**The weights are random**: the network was not trained"
+        weights += "." if subject.config.data.generated else "; `zc-search train` does it."
+    return f"""# A network for {_escaped(task.name)}
+
+![The cell: {describe_cell(subject.architecture)}](cell.svg)
+
+`{subject.architecture}`
+
+Cells a stage: {subject.cells}. Channels of the first of three stages: {subject.channels}. {weights}
+
+| | |
+|---|---|
+{rows}
+
+## Loading it
+
+```python
+import network, safetensors.torch
+model = network.Network().eval()
+model.load_state_dict(safetensors.torch.load_file("weights.safetensors"))
+```
+
+## Checked
+
+All files compute what the network does, on one image and on five:
+
+{checks}
+
+Written by zc-search {version("zc-search")}.
+"""
+
+
+def _escaped(text: str) -> str:
+    """Keep what a table of Markdown would read otherwise."""
+    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return escaped.replace("`", "\\`").replace("\n", " ")

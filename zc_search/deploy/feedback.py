@@ -125,8 +125,7 @@ def verdict(groups: pd.DataFrame) -> str | None:
     if not {CHOSEN, RANDOM} <= set(rows.index):
         return None
     chosen, other = rows.loc[[CHOSEN, RANDOM], "mean"]
-    error = math.hypot(*rows.loc[[CHOSEN, RANDOM], "standard_error"])
-    gain = chosen - other
+    error, gain = math.hypot(*rows.loc[[CHOSEN, RANDOM], "standard_error"]), chosen - other
     said = (
         f"The chosen reach {chosen:.2f} % on average, as many random ones {other:.2f} %: a "
         f"difference of {gain:+.2f} points"

@@ -40,13 +40,9 @@ class Examples:
         device: str | torch.device,
     ) -> Self:
         """Take some images of a set; what normalises them comes from those trained on alone."""
-        mean, spread = images.statistics(trained_on)
-        return cls(
-            torch.from_numpy(np.ascontiguousarray(images.pixels[places])).to(device),
-            torch.from_numpy(images.labels[places]).to(device),
-            torch.from_numpy(mean).to(device),
-            torch.from_numpy(spread).to(device),
-        )
+        pixels = np.ascontiguousarray(images.pixels[places])
+        arrays = (pixels, images.labels[places], *images.statistics(trained_on))
+        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -78,8 +74,7 @@ def train_network(
         Validation accuracy in percent after each epoch, the last being the one that counts: the
         best one would have been chosen on the images that it is judged by.
     """
-    device = training.labels.device
-    network.to(device)
+    network.to(training.labels.device)
     optimizer = torch.optim.SGD(
         network.parameters(),
         lr=recipe.learning_rate,
@@ -87,12 +82,15 @@ def train_network(
         weight_decay=recipe.weight_decay,
         nesterov=True,
     )
-    reached = _restore(checkpoint, network, optimizer, device)
+    reached = _restore(checkpoint, network, optimizer)
     for epoch in range(len(reached), recipe.epochs):
         _epoch(network, optimizer, training, recipe, epoch, seed)
         reached.append(accuracy(network, validation))
         if checkpoint is not None:
-            _keep(checkpoint, network, optimizer, reached)
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            content = io.BytesIO()
+            torch.save(state | {"reached": reached}, content)
+            write_atomically(checkpoint, content.getvalue())
         on_epoch(epoch + 1, reached[-1])
     return reached
 
@@ -168,26 +166,14 @@ def _precision(device: torch.device) -> Any:
     return nullcontext()
 
 
-def _keep(
-    checkpoint: Path, network: nn.Module, optimizer: torch.optim.Optimizer, reached: list[float]
-) -> None:
-    content = io.BytesIO()
-    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save(state | {"reached": reached}, content)
-    write_atomically(checkpoint, content.getvalue())
-
-
 def _restore(
-    checkpoint: Path | None,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    device: torch.device,
+    checkpoint: Path | None, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> list[float]:
     """Return the accuracies so far; none where there is no checkpoint or it is of no use."""
     if checkpoint is None or not checkpoint.exists():
         return []
     try:
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         return [float(value) for value in state["reached"]]

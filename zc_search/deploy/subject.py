@@ -141,13 +141,9 @@ def _predicted(row: Mapping[str, Any], count: int) -> str:
 def _reached(mine: pd.DataFrame, means: pd.Series, text: str) -> str:
     """Say what the exported weights reached, which are of the best training of several."""
     epochs, trainings = int(mine["epochs"].max()), len(mine)
+    of = f"the best of {trainings} trainings, {means[text]:.2f} % on average"
     said = f"{mine['accuracy'].max():.2f} % of the validation images after {epochs} "
-    said += f"epoch{'s' * (epochs != 1)}, "
-    said += (
-        "one training"
-        if trainings == 1
-        else f"the best of {trainings} trainings, {means[text]:.2f} % on average"
-    )
+    said += f"epoch{'s' * (epochs != 1)}, {of if trainings > 1 else 'one training'}"
     if first := len(means) > 1 and means.index[0] == text:
         said += f"; the best of the {len(means)} networks trained"
     if first or trainings > 1:

@@ -52,11 +52,16 @@ def compare_runs(results: Sequence[SearchResult]) -> str:
         names=names,
         rows=get_comparison(results),
         differences=get_differences(results),
-        cells=[_drawn(r.best.architecture) if r.best else "" for r in results],
+        cells=[_cell(r.best.architecture) if r.best else "" for r in results],
         provenance=dict.fromkeys(filter(None, map(accuracy_provenance, results))),
         same_data=len(datasets) == 1,
         panels=[panel(drawing) for drawing in comparison_drawings(results)],
     )
+
+
+def _cell(architecture: str) -> str:
+    drawing = drawing_or_none(architecture)
+    return architecture if drawing is None else Markup(drawing)  # noqa: S704  our drawing
 
 
 def run_names(results: Sequence[SearchResult]) -> list[str]:
@@ -68,11 +73,6 @@ def run_names(results: Sequence[SearchResult]) -> list[str]:
         f"{name} ({place})" if names.count(name) > 1 else name
         for place, name in enumerate(names, 1)
     ]
-
-
-def _drawn(architecture: str) -> str:
-    drawing = drawing_or_none(architecture)
-    return architecture if drawing is None else Markup(drawing)  # noqa: S704
 
 
 def get_comparison(results: Sequence[SearchResult]) -> pd.DataFrame:
@@ -98,12 +98,11 @@ def _summary(result: SearchResult) -> dict[str, str]:
         if np.isfinite(reached).any():
             summary["best feasible accuracy looked at"] = f"{np.nanmax(reached):.2f} %"
     if best is not None:
-        summary["predicted for the best"] = (
-            f"{best.predicted:.2f} % ({best.low:.2f} to {best.high:.2f})"
-        )
+        interval = f"({best.low:.2f} to {best.high:.2f})"
+        summary["predicted for the best"] = f"{best.predicted:.2f} % {interval}"
         if best.true is not None:
             summary["its true accuracy"] = f"{best.true:.2f} %"
-        if best.rank is not None and best.out_of is not None:
+        if best.rank is not None:
             summary["its place"] = f"{best.rank:,} of {best.out_of:,}"
     if "duration" in table:
         summary["time of the trials"] = duration(float(np.nansum(trials.numbers("duration"))))
@@ -126,11 +125,8 @@ def get_differences(results: Sequence[SearchResult]) -> pd.DataFrame:
 
 def comparison_drawings(results: Sequence[SearchResult]) -> list[Drawing]:
     """Return the figures of a comparison, in their order."""
-    workers = max(result.config.study.workers for result in results)
-    progress = {
-        label: partial(plot_compared_progress, results, key)
-        for key, label in choices(workers).items()
-    }
+    labels = choices(max(result.config.study.workers for result in results)).items()
+    progress = {label: partial(plot_compared_progress, results, key) for key, label in labels}
     tau, quality = partial(plot_compared_tau, results), partial(plot_compared_quality, results)
     return [
         Drawing("progress", "Best so far", progress),
@@ -177,9 +173,8 @@ def plot_compared_progress(
 
 def plot_compared_tau(results: Sequence[SearchResult]) -> go.Figure:
     """Plot Kendall's tau of each proxy with the true accuracy, in each run."""
-    nothing = "no run has true accuracies"
-    found = _by_run(results, lambda r: get_kendall_info(as_trials(r)).set_index("proxy"), nothing)
-    order = pd.concat(found.values()).groupby("proxy")["kendall_tau"].mean().sort_values()
+    found = _by_run(results, _get_tau, "no run has true accuracies")
+    order = pd.concat(found.values()).groupby("name")["kendall_tau"].mean().sort_values()
     return _intervals(
         found,
         list(order.index),
@@ -197,7 +192,7 @@ def plot_compared_quality(results: Sequence[SearchResult]) -> go.Figure:
     found = _by_run(results, _get_quality, nothing)
     return _intervals(
         found,
-        list(dict.fromkeys(pd.concat(found.values()).index))[::-1],
+        list(dict.fromkeys(pd.concat(found.values())["name"]))[::-1],
         title="How well they rank, held out",
         alt="Held-out Kendall's tau",
         caption="Kendall's tau on folds that were held out, with 90 % intervals. Runs were "
@@ -206,13 +201,15 @@ def plot_compared_quality(results: Sequence[SearchResult]) -> go.Figure:
     )
 
 
+def _get_tau(result: SearchResult) -> pd.DataFrame:
+    return get_kendall_info(as_trials(result)).rename(columns={"proxy": "name"})
+
+
 def _get_quality(result: SearchResult) -> pd.DataFrame:
-    """Return ``kendall_tau, low, high`` of the ensemble and its baselines."""
     if result.ensemble is None or result.ensemble.quality.empty:
         raise ReportError("there is no ensemble that was judged")
-    named = {"kendall_tau_low": "low", "kendall_tau_high": "high"}
-    quality = result.ensemble.quality.dropna(subset=["kendall_tau"])
-    return quality.rename(columns=named).set_index("predictor")
+    named = {"predictor": "name", "kendall_tau_low": "low", "kendall_tau_high": "high"}
+    return result.ensemble.quality.dropna(subset=["kendall_tau"]).rename(columns=named)
 
 
 def _by_run(
@@ -231,25 +228,23 @@ def _by_run(
 def _intervals(
     found: Mapping[str, pd.DataFrame], order: list[str], *, alt: str, x: str, **said: Any
 ) -> go.Figure:
-    """Plot ``kendall_tau, low, high`` of each run, a row an index, the first of `order` lowest."""
+    """Plot ``name, kendall_tau, low, high`` of each run, the first of `order` lowest."""
     values = [
-        f"{name}: " + ", ".join(f"{k} {v:+.2f}" for k, v in table["kendall_tau"].items())
-        for name, table in found.items()
+        f"{run}: " + ", ".join(f"{r.name} {r.kendall_tau:+.2f}" for r in rows.itertuples())
+        for run, rows in found.items()
     ]
-    traces = []
-    for place, (name, table) in enumerate(found.items()):
-        color, symbol = style.line(place)["color"], _SYMBOLS[place % len(_SYMBOLS)]
-        marker = {"size": 9, "color": color, "symbol": symbol}
-        group = {"orientation": "h", "offsetgroup": str(place)}
-        traces.append(
-            style.interval_marks(table, "kendall_tau", table.index, marker, name=name, **group)
-        )
+    parts = {
+        run: (rows, style.line(place)["color"], _SYMBOLS[place % len(_SYMBOLS)])
+        for place, (run, rows) in enumerate(found.items())
+    }
+    traces = style.interval_marks(parts, "kendall_tau", "name")
+    for place, trace in enumerate(traces):
+        trace.update(orientation="h", offsetgroup=str(place))
     return style.figure(
         traces,
         alt=f"{alt}: {'; '.join(values)}.",
         **said,
         height=120 + 36 * len(order),
-        xaxis={"title": {"text": x}},
-        yaxis=style.rows(order),
+        **style.rows(x, order),
         scattermode="group",
     )

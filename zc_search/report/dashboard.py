@@ -173,10 +173,8 @@ def readable_storage(storage: BaseStorage) -> BaseStorage:
 def readable(record: TrialRecord) -> dict[str, Any]:
     """Return what is known of a trial by name: cell, accuracies and proxies, of six digits each."""
     parts: dict[str, Any] = {"cell": compact(record.architecture)}
-    if record.infeasible is not None:
-        parts["infeasible"] = record.infeasible
-    if record.repeat_of is not None:
-        parts["repeat of"] = record.repeat_of
+    exceptions = {"infeasible": record.infeasible, "repeat of": record.repeat_of}
+    parts |= {name: value for name, value in exceptions.items() if value is not None}
     for name, value in {**record.benchmark, **record.proxies}.items():
         parts[name] = float(f"{value:.6g}") if math.isfinite(value) else str(value)
     return parts | {"architecture": record.architecture}

@@ -237,14 +237,11 @@ def render(template: str, *, data: Mapping[str, Any], **values: Any) -> str:
     def asset(name: str) -> Markup:
         return Markup(loader.get_source(environment, name)[0])  # noqa: S704  our own file
 
-    colours = {
-        "templates": {"light": style.LIGHT, "dark": style.DARK},
-        "brighter": style.BRIGHTER,
-    }
+    templates = {"light": style.LIGHT, "dark": style.DARK}
     return environment.get_template(template).render(
         asset=asset,
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),  # noqa: S704  a library
-        data=embed({**colours, **data}),
+        data=embed({"templates": templates, "brighter": style.BRIGHTER, **data}),
         version=version("zc-search"),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **values,
@@ -261,8 +258,8 @@ def panel(drawing: Drawing) -> dict[str, Any]:
     try:
         made = drawing.figures()
     except ReportError as error:
-        message = f"{error}."
-        message = message[:1].upper() + message[1:]
+        message = str(error)
+        message = f"{message[:1].upper()}{message[1:]}."
         return shown | {"title": drawing.title, "message": message, "specs": {}}
     specs = {label: figure_json(figure) for label, figure in made.items()}
     layout = next(iter(made.values())).layout
@@ -286,8 +283,8 @@ def figure_json(made: go.Figure) -> dict[str, Any]:
     layout["height"] -= saved
     for trace in spec["data"]:
         if "customdata" in trace:
-            for key in ("hovertext", "hovertemplate"):
-                trace.pop(key, None)
+            trace.pop("hovertext", None)
+            trace.pop("hovertemplate", None)
     shown: dict[str, Any] = json.loads(to_json_plotly({"data": spec["data"], "layout": layout}))
     return shown
 
@@ -306,23 +303,33 @@ def embed(value: Any) -> Markup:
 def page_data(trials: Trials, name: str) -> dict[str, Any]:
     """Return what the page's script needs to know of the trials."""
     table, distinct = trials.table, trials.distinct
+    groups = dict.fromkeys(trials.proxies, "Other proxies")
+    groups |= dict.fromkeys(trials.objectives, "Objectives")
     cells = table["architecture"].astype(str) if "architecture" in table else pd.Series(dtype=str)
     return {
         "name": name,
         "rows": len(table),
-        "columns": [_column(table[column]) for column in table.columns],
+        "columns": [
+            {
+                "name": str(name),
+                "kind": _kind(column),
+                "scored": name not in BOOKKEEPING,
+                "values": [plain(value) for value in column.tolist()],
+            }
+            for name, column in table.items()
+        ],
         "short": [compact(cell) for cell in cells],
         "dead": [_dead(cell) for cell in cells],
         "operations": NAMES,
         "metric": trials.metric,
-        "objectives": [n for n in trials.objectives if n in table],
+        "objectives": list(trials.optimised),
         "distinct": distinct.index.tolist(),
         "front": distinct.index[study_front(trials, distinct)].tolist(),
         "axes": {
             axis: {
                 "label": style.label(axis),
                 "direction": trials.direction(axis),
-                "group": _group(trials, axis),
+                "group": groups.get(axis, "What training gave"),
                 "axis": style.axis(trials.numbers(axis, distinct)),
             }
             for axis in trials.axes
@@ -330,25 +337,11 @@ def page_data(trials: Trials, name: str) -> dict[str, Any]:
     }
 
 
-def _group(trials: Trials, axis: str) -> str:
-    if axis in trials.objectives:
-        return "Objectives"
-    return "Other proxies" if axis in trials.proxies else "What training gave"
-
-
-def _column(column: pd.Series) -> dict[str, Any]:
+def _kind(column: pd.Series) -> str:
     if pd.api.types.is_bool_dtype(column):
-        kind = "flag"
-    elif pd.api.types.is_numeric_dtype(column) or not column.notna().any():
-        kind = "number"
-    else:
-        kind = "text"
-    return {
-        "name": str(column.name),
-        "kind": kind,
-        "scored": column.name not in BOOKKEEPING,
-        "values": [plain(value) for value in column.tolist()],
-    }
+        return "flag"
+    numeric = pd.api.types.is_numeric_dtype(column) or not column.notna().any()
+    return "number" if numeric else "text"
 
 
 def _dead(cell: str) -> int:

@@ -173,18 +173,17 @@ def accuracy_range(accuracies: ArrayLike) -> tuple[float, float]:
 
 
 def accuracy_scale(accuracies: ArrayLike, span: tuple[float, float]) -> dict[str, Any]:
-    """Return the colours of a marker or line by accuracy."""
+    """Return the colours of markers or a line by accuracy."""
     low, high = span
     return {"color": accuracies, "colorscale": ACCURACY_SCALE, "cmin": low, "cmax": high}
 
 
-def accuracy_marker(accuracies: ArrayLike, span: tuple[float, float]) -> dict[str, Any]:
-    """Return a marker coloured by accuracy, with its colour bar."""
+def accuracy_bar(span: tuple[float, float]) -> dict[str, Any]:
+    """Return the colour bar of an `accuracy_scale`."""
     ticks = np.linspace(*span, 4).tolist()
     texts = [f"{tick:.1f}" for tick in ticks]
-    bar = colorbar("accuracy %")
-    bar |= {"tickvals": ticks, "ticktext": [f"\N{LESS-THAN OR EQUAL TO} {texts[0]}", *texts[1:]]}
-    return accuracy_scale(accuracies, span) | {"line": OUTLINE, "colorbar": bar}
+    texts[0] = f"\N{LESS-THAN OR EQUAL TO} {texts[0]}"
+    return colorbar("accuracy %") | {"tickvals": ticks, "ticktext": texts}
 
 
 def colorbar(title: str) -> dict[str, Any]:
@@ -215,27 +214,27 @@ def points(
 
 
 def interval_marks(
-    table: pd.DataFrame, x: str, y: Iterable[str], marker: dict[str, Any], **more: Any
-) -> go.Scatter:
-    """Return a mark a row at column `x`, with a bar from column ``low`` to ``high``."""
-    ends = {"array": table["high"] - table[x], "arrayminus": table[x] - table["low"]}
-    bars = {"type": "data", "symmetric": False, **ends, "thickness": 1.5, "width": 0}
-    hover = {"hovertemplate": "%{y}: %{x:.3f}<extra></extra>"}
-    own = {"mode": "markers", "marker": marker, "error_x": bars, **hover}
-    return go.Scatter(x=table[x], y=list(y), **own | more)
-
-
-def parted_marks(
     parts: Mapping[str, tuple[pd.DataFrame, str, str]], x: str, y: str
 ) -> list[go.Scatter]:
-    """Return `interval_marks` of the rows of each part, in its colour and with its symbol."""
+    """Return a mark a row of each part at column `x`, with a bar from ``low`` to ``high``.
+
+    A part is a table, its colour and its symbol.
+    """
     return [
-        interval_marks(
-            table,
-            x,
-            table[y],
-            {"size": 10, "color": color, "symbol": symbol},
+        go.Scatter(
+            x=table[x],
+            y=table[y],
+            mode="markers",
             name=name,
+            marker={"size": 10, "color": color, "symbol": symbol},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": table["high"] - table[x],
+                "arrayminus": table[x] - table["low"],
+                "thickness": 1.5,
+                "width": 0,
+            },
             text=[f"{row.low:.3f} to {row.high:.3f}" for row in table.itertuples()],
             hovertemplate="%{y}: %{x:.3f} (%{text})<extra></extra>",
         )
@@ -244,6 +243,7 @@ def parted_marks(
     ]
 
 
-def rows(order: Iterable[str]) -> dict[str, Any]:
-    """Return a vertical axis of names, the first at the bottom."""
-    return {"categoryorder": "array", "categoryarray": list(order), "ticksuffix": " "}
+def rows(x: str, order: Iterable[str], **xaxis: Any) -> dict[str, Any]:
+    """Return the axes of a figure with a row a name, the first at the bottom, and `x` along it."""
+    names = {"categoryorder": "array", "categoryarray": list(order), "ticksuffix": " "}
+    return {"xaxis": {"title": {"text": x}, **xaxis}, "yaxis": names}

@@ -159,18 +159,16 @@ def ranked(rows: pd.DataFrame, target: str, top: int) -> Group:
     first, known = rows.head(top), target in rows
     columns = [("rank", "right"), ("cell", "left"), ("predicted %", "right")]
     columns += [("90 % interval", "right"), *[("true %", "right"), ("true rank", "right")] * known]
-    cells = []
-    for row in first.to_dict("records"):
-        star = " *" if row.get("in_sample") is True else ""
-        cells.append(
-            [
-                f"{row['predicted_rank']:,}",
-                f"{compact(row['architecture'])}{star}",
-                percent(row["prediction"]),
-                f"{row['low']:.2f} to {row['high']:.2f}",
-                *([percent(row[target]), f"{row['true_rank']:,}"] if known else []),
-            ]
-        )
+    cells = [
+        [
+            f"{row['predicted_rank']:,}",
+            compact(row["architecture"]) + " *" * (row.get("in_sample") is True),
+            percent(row["prediction"]),
+            f"{row['low']:.2f} to {row['high']:.2f}",
+            *([percent(row[target]), f"{row['true_rank']:,}"] if known else []),
+        ]
+        for row in first.to_dict("records")
+    ]
     below = legend(first["architecture"])
     if bool(first.get("in_sample", pd.Series(dtype=bool)).any()):
         below += "; * in-sample: fitted to it, or to one that computes the same function"
@@ -385,21 +383,17 @@ def logged_to(console: Console, *, verbose: bool) -> Iterator[None]:
 
 
 def result_document(result: SearchResult) -> str:
-    """Return a result as one JSON document: everything that is printed, for machines.
+    """Return a result as one JSON document: all that is printed, NaN as null, infinities by name.
 
-    Its keys: ``study``, ``folder``, ``report`` (or null), ``trials``, ``feasible``, ``functions``,
-    ``pareto`` (a row an architecture, as in ``pareto.csv``), ``ensemble`` (``model``,
-    ``fit_on``, ``rows``, ``unit``, ``weights``, ``quality``; or null), ``best`` (see
-    `zc_search.study.record.Best`; or null), ``notes`` and ``seconds``. NaN is null, an infinity its
-    name.
+    ``pareto`` has the rows of ``pareto.csv``; ``report``, ``ensemble`` and ``best`` may be null.
     """
     from zc_search.report.run import plain
 
+    def row(values: Mapping[Any, Any]) -> dict[str, Any]:
+        return {str(name): plain(value) for name, value in values.items()}
+
     def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-        return [
-            {str(name): plain(value) for name, value in row.items()}
-            for row in frame.to_dict(orient="records")
-        ]
+        return [row(record) for record in frame.to_dict("records")]
 
     trials, ensemble, best = result.trials, result.ensemble, result.best
     report = result.folder / "report.html"
@@ -413,15 +407,12 @@ def result_document(result: SearchResult) -> str:
         "pareto": rows(result.pareto),
         "ensemble": ensemble
         and {
-            "model": ensemble.model,
-            "fit_on": ensemble.fit_on,
-            "rows": ensemble.rows,
-            "unit": ensemble.unit,
+            **{name: getattr(ensemble, name) for name in ("model", "fit_on", "rows", "unit")},
             "weights": rows(ensemble.weights),
             "quality": rows(ensemble.quality),
         },
-        "best": best and {name: plain(value) for name, value in vars(best).items()},
+        "best": best and row(vars(best)),
         "notes": list(result.notes),
-        "seconds": {stage: plain(seconds) for stage, seconds in result.seconds.items()},
+        "seconds": row(result.seconds),
     }
     return json.dumps(document, indent=2, allow_nan=False)

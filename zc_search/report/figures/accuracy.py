@@ -78,14 +78,13 @@ def plot_kendall_tau(source: Source) -> go.Figure:
             "computed without an accuracy."
         )
     return style.figure(
-        style.parted_marks(parts, "kendall_tau", "proxy"),
+        style.interval_marks(parts, "kendall_tau", "proxy"),
         title="Kendall's tau with the true accuracy",
         alt=f"Kendall's tau with the true accuracy: {listed}.",
         caption=f"Over {int(info['n'].iloc[-1]):,} distinct functions of this search, which are no "
         f"random sample; bars hold {100 * LEVEL:.0f} % of bootstrap resamples. {unseen}",
         height=110 + 30 * len(info),
-        xaxis={"title": {"text": "Kendall's tau"}, "zeroline": True},
-        yaxis=style.rows(info["proxy"]),
+        **style.rows("Kendall's tau", info["proxy"], zeroline=True),
     )
 
 
@@ -117,8 +116,7 @@ def plot_rank_correlations(source: Source, columns: Sequence[str] | None = None)
     names, matrix = _get_rank_correlations(as_trials(source), columns)
     many = len(names) > MANY
     texts = [["" if np.isnan(value) else f"{value:.2f}" for value in row] for row in matrix]
-    if many:
-        texts = [[text.replace("0.", ".", 1) for text in row] for row in texts]
+    texts = [[text.replace("0.", ".", 1) for text in row] for row in texts] if many else texts
     trace = go.Heatmap(
         x=names,
         y=names,
@@ -208,13 +206,12 @@ def plot_weights(source: SearchResult | Ensemble | pd.DataFrame) -> go.Figure:
             caption += f" {', '.join(beyond)} reach beyond the axis; double-click shows all."
     listed = ", ".join(f"{r.feature} {getattr(r, value):+.3g}" for r in info[::-1].itertuples())
     return style.figure(
-        style.parted_marks(parts, value, "feature"),
+        style.interval_marks(parts, value, "feature"),
         title="Weights" if linear else "Importance of the features",
         alt=f"{value.capitalize()}s of the ensemble: {listed}.",
         caption=caption,
         height=120 + 30 * len(info),
-        xaxis={"title": {"text": value}, "zeroline": True, "range": shown},
-        yaxis=style.rows(info["feature"]),
+        **style.rows(value, info["feature"], zeroline=True, range=shown),
     )
 
 

@@ -91,8 +91,8 @@ def _part(
     marker = {"size": size, "symbol": symbol, "opacity": opacity, "line": style.OUTLINE}
     if np.isfinite(colors).any():
         span = style.accuracy_range(trials.true(trials.distinct))
-        marker = style.accuracy_marker(colors[order], span) | marker
-        marker["showscale"] = name == "dominated"
+        marker |= style.accuracy_scale(colors[order], span)
+        marker |= {"colorbar": style.accuracy_bar(span), "showscale": name == "dominated"}
         hover.append("accuracy %{marker.color:.2f} %")
     line = None
     if symbol == "diamond" and not solid:
@@ -216,16 +216,13 @@ def plot_parallel_coordinates(source: Source, columns: Sequence[str] | None = No
 def _dimension(values: Floats) -> dict[str, Any]:
     """Return values as they are drawn, with ticks that say what they were."""
     axis = style.axis(values)
-    if axis["type"] == "log":
-        drawn = np.log10(values)
-        ticks = np.linspace(drawn.min(), drawn.max(), 5)
-        return {"values": drawn, "tickvals": ticks, "ticktext": [_brief(10**t) for t in ticks]}
-    if "range" not in axis:
+    log = axis["type"] == "log"
+    if not log and "range" not in axis:
         return {"values": values}
-    low, high = axis["range"]
-    drawn = np.clip(values, low, high)
+    low, high = axis.get("range", (-np.inf, np.inf))
+    drawn = np.log10(values) if log else np.clip(values, low, high)
     ticks = np.linspace(drawn.min(), drawn.max(), 5)
-    text = [_brief(tick) for tick in ticks]
+    text = [_brief(10**tick if log else tick) for tick in ticks]
     text[0] = f"\N{LESS-THAN OR EQUAL TO} {text[0]}" if values.min() < low else text[0]
     text[-1] = f"\N{GREATER-THAN OR EQUAL TO} {text[-1]}" if values.max() > high else text[-1]
     return {"values": drawn, "tickvals": ticks, "ticktext": text}
