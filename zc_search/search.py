@@ -23,7 +23,8 @@ from zc_search.ensemble.scores import (
 )
 from zc_search.errors import BenchmarkError, EnsembleError, StudyError
 from zc_search.report.answer import search_plan
-from zc_search.report.outputs import write_outputs
+from zc_search.report.dashboard import dress_if_installed
+from zc_search.report.page import write_outputs
 from zc_search.samplers import sampler_of
 from zc_search.scoring.scores_file import ScoresTable
 from zc_search.study import (
@@ -149,7 +150,9 @@ def _conclude(
         optimum=optimum,
         pareto_ensemble=on_pareto,
     )
-    write_outputs(result, study, folder)
+    write_outputs(result, study.user_attrs, folder)
+    if config.output.report:
+        dress_if_installed(study, result)
     return result
 
 

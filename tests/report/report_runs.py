@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
 
 from zc_search.config import config_to_toml, parse_config
 from zc_search.ensemble import fit_ensemble, ranking
 from zc_search.report.figures.front import nondominated
-from zc_search.report.outputs import write_outputs
+from zc_search.report.page import write_outputs
 from zc_search.spaces import Architecture
 from zc_search.study.record import Best, SearchResult
 from zc_search.study.run_folder import RunFolder
@@ -144,5 +143,5 @@ def written(result: SearchResult, path: Path, *, report: bool = False) -> Path:
     folder.write_text("config.toml", config_to_toml(result.config))
     if result.ensemble is not None:
         result.ensemble.save(path / "ensemble.toml")
-    write_outputs(replace(result, folder=path), optuna.create_study(), folder)
+    write_outputs(replace(result, folder=path), {}, folder)
     return path

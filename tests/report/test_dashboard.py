@@ -18,7 +18,7 @@ from typing import Any
 
 import optuna
 import pytest
-from report_runs import made_up_run, written
+from report_runs import made_up_run
 from typer.testing import CliRunner
 
 from zc_search._utils.passwords import without_passwords
@@ -26,6 +26,7 @@ from zc_search.cli.app import app
 from zc_search.errors import StudyError, ZcSearchError
 from zc_search.report.dashboard import (
     END,
+    dress_if_installed,
     dress_study,
     make_dashboard,
     open_source,
@@ -125,10 +126,9 @@ def test_a_run_does_not_end_over_its_note(
     def refuse(study: optuna.Study, result: SearchResult) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("zc_search.report.outputs.dress_study", refuse)
-    written(made_up_run(20), tmp_path / "run", report=True)
+    monkeypatch.setattr("zc_search.report.dashboard.dress_study", refuse)
+    dress_if_installed(optuna.create_study(), made_up_run(20, folder=tmp_path))
     assert "no note and figures for Optuna's dashboard: the disk is full" in caplog.text
-    assert (tmp_path / "run" / "report.html").exists()
 
 
 @pytest.mark.parametrize(

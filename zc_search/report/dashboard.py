@@ -54,6 +54,15 @@ def is_installed() -> bool:
     return find_spec("optuna_dashboard") is not None
 
 
+def dress_if_installed(study: optuna.Study, result: SearchResult) -> None:
+    """Give a study its note and figures, or say why not: all that counts is written elsewhere."""
+    if is_installed():
+        try:
+            dress_study(study, result)
+        except (OSError, optuna.exceptions.StorageInternalError) as error:
+            logger.warning("no note and figures for Optuna's dashboard: %s", error)
+
+
 def dress_study(study: optuna.Study, result: SearchResult) -> None:
     """Give a study its note and figures, or renew them; needs ``optuna-dashboard``.
 

@@ -49,10 +49,20 @@ from zc_search.report.figures.search import (
     plot_progress,
     plot_time,
 )
-from zc_search.report.run import BOOKKEEPING, Trials, about_run, as_trials, held_out_or_none, plain
+from zc_search.report.run import (
+    BOOKKEEPING,
+    Trials,
+    about_run,
+    as_trials,
+    held_out_or_none,
+    make_manifest,
+    plain,
+    stored_learning_curve,
+)
 from zc_search.spaces import Architecture, compact, legend
 from zc_search.spaces.nasbench201.drawing import NAMES, dead_edges, drawing_or_none
 from zc_search.study.record import SearchResult
+from zc_search.study.run_folder import RunFolder
 
 Draw = Callable[[], go.Figure]
 Layout = Literal["wide", "half", "small"]
@@ -173,7 +183,23 @@ def write_pictures(drawings: Iterable[Drawing], folder: str | Path) -> list[Path
     return [spec["path"] for spec in specs]
 
 
-# The page -----------------------------------------------------------------------------------------
+# The page and the tables --------------------------------------------------------------------------
+
+
+def write_outputs(result: SearchResult, study: Mapping[str, Any], folder: RunFolder) -> None:
+    """Write all tables of a run, its manifest and, if it is to have one, its report.
+
+    `study` has the attributes of the study, for the manifest.
+    """
+    folder.write_table("trials.csv", result.trials)
+    folder.write_table("pareto.csv", result.pareto)
+    folder.write_table("ranking.csv", result.ranking)
+    folder.write_json("manifest.json", make_manifest(result, study))
+    page = folder.path / "report.html"
+    if result.config.output.report:
+        write_report(result, page, learning_curve=stored_learning_curve(folder.path))
+    else:
+        page.unlink(missing_ok=True)  # of an earlier, shorter search
 
 
 def write_report(

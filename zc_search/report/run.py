@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import platform
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from pandas.errors import EmptyDataError
 
 from zc_search import ensemble as ensembles
+from zc_search._utils.passwords import without_passwords
 from zc_search.config import load_config
 from zc_search.config.metrics import METRICS
 from zc_search.ensemble import Ensemble
@@ -26,6 +28,7 @@ from zc_search.ensemble.tables import distinct, flags
 from zc_search.errors import EnsembleError, ReportError, StudyError
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, Direction
 from zc_search.spaces import compact
+from zc_search.study import DATA, DEFINITIONS
 from zc_search.study.record import Best, SearchResult
 
 Floats = NDArray[np.float64]
@@ -166,6 +169,37 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def make_manifest(result: SearchResult, study: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run says of itself, with what the attributes of its study say."""
+    import torch  # slow, and whoever reads a run needs none
+
+    config, spec = result.config, result.ensemble and result.ensemble.spec
+    return {
+        "command": [without_passwords(argument) for argument in sys.argv],
+        "versions": versions(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "threads": torch.get_num_threads(),
+        },
+        "seeds": {
+            "study": config.study.seed,
+            "data": config.data.seed,
+            "weights": config.proxies.seed,
+            "ensemble": config.ensemble.seed,
+        },
+        "fingerprints": {"batch": study.get(DATA)},
+        "definitions": study.get(DEFINITIONS),
+        "benchmark": {"provenance": result.provenance, "optimum": result.optimum},
+        "directions": dict(spec.directions) if spec else None,
+        "trials": len(result.trials),
+        "accuracies_looked_at": as_trials(result).looked_at,
+        "seconds": dict(result.seconds),
+        "best": asdict(result.best) if result.best else None,
+        "notes": list(result.notes),
+    }
 
 
 # What was held out --------------------------------------------------------------------------------
