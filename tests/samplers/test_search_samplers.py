@@ -172,7 +172,16 @@ def go_on(
 
 
 @pytest.mark.parametrize("distinct", [False, True])
-@pytest.mark.parametrize("name", ["random", "tpe", "nsgaii", "nsgaiii", "qmc", "brute_force", "gp"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "random",
+        "tpe",
+        "qmc",
+        "brute_force",
+        *(pytest.param(name, marks=pytest.mark.thorough) for name in ("nsgaii", "nsgaiii", "gp")),
+    ],
+)
 def test_a_study_killed_before_any_write_goes_on_as_if_it_had_not_been(
     name: str, distinct: bool
 ) -> None:

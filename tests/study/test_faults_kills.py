@@ -77,6 +77,7 @@ def search_file(kills: int) -> str:
     )
 
 
+@pytest.mark.thorough
 def test_a_search_killed_again_and_again_is_the_undisturbed_one(
     tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:

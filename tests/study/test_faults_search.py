@@ -58,7 +58,10 @@ def configured(folder: Path, *overrides: str, **study: object) -> Config:
 # Signals -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough)],
+)
 def test_who_is_stopped_writes_the_tables_and_says_how_to_go_on(
     tmp_path: Path, number: int, code: int
 ) -> None:
@@ -119,6 +122,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("left", [0, 2_000_000], ids=["for the study", "for the tables"])
+@pytest.mark.thorough
 def test_a_full_disk_is_said_and_what_is_told_is_kept(disk: Path, left: int) -> None:
     config = configured(disk, "output.report=true", n_trials=4)
     ballast = disk / "ballast"
@@ -245,6 +249,7 @@ def test_what_waiting_does_not_cure_is_said_at_once(nap: list[float]) -> None:
     assert nap == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seconds", [0.3, pytest.param(10.0, marks=pytest.mark.slow)])
 def test_a_journal_whose_folder_goes_away_and_comes_back(tmp_path: Path, seconds: float) -> None:
     there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
@@ -265,6 +270,7 @@ def test_a_journal_whose_folder_goes_away_and_comes_back(tmp_path: Path, seconds
     assert trials["architecture"].equals(whole["architecture"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seconds", [0.3, pytest.param(10.0, marks=pytest.mark.slow)])
 def test_a_database_that_another_program_keeps_locked(tmp_path: Path, seconds: float) -> None:
     config = configured(tmp_path / "runs", n_trials=6)

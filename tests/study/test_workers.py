@@ -337,6 +337,7 @@ def in_a_worker(probe: Probe) -> float:
     return float(multiprocessing.parent_process() is not None)
 
 
+@pytest.mark.thorough
 def test_isomorphs_are_scored_by_workers_too(tmp_path: Path) -> None:
     """There a proxy that hangs can be given up, and nothing else waits for it."""
     config = parse_config(
