@@ -1,6 +1,6 @@
 """Errors a user can act on: what was wrong, what was given, what is allowed, what was meant."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Self
 
@@ -131,3 +131,25 @@ def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> str:
     close = nearest(str(given), allowed)
     hint = f"; did you mean {close!r}?" if close else ";"
     return f"unknown {kind} {given!r}{hint} Allowed: {', '.join(allowed) or 'none'}"
+
+
+Location = tuple[str | int, ...]
+"""A key of a search file, from the outside in: ``("space", "op_1_0", 2)``."""
+
+
+def dotted(location: Location) -> str:
+    """Write a location as users do.
+
+    >>> dotted(("space", "op_1_0", 2))
+    'space.op_1_0[2]'
+    """
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).removeprefix(".")
+
+
+def unknown_key(key: str, allowed: Sequence[str], kind: str = "key", home: str = "") -> ConfigError:
+    """Say that ``key`` is unknown, and what was meant, or in which section it is right."""
+    close = nearest(key, allowed)
+    hint = f"it belongs in [{home}]. " if home else f"did you mean {close!r}? " if close else ""
+    message = f"unknown {kind}; {hint}Allowed: {', '.join(allowed)}"
+    return ConfigError(message, given=key, allowed=allowed, hint=home or close)

@@ -18,10 +18,7 @@ from pydantic_core import ErrorDetails
 
 from zc_search.config.sections import wrong
 from zc_search.config.settings import Config, Objective
-from zc_search.errors import ConfigError, nearest
-
-Location = tuple[str | int, ...]
-"""A key, from the outside in: ``("space", "op_1_0", 2)``."""
+from zc_search.errors import ConfigError, Location, dotted, nearest, unknown_key
 
 
 class ConfigWarning(UserWarning):
@@ -193,24 +190,6 @@ def problems(
         where = dotted(_location(detail["loc"], settings))
         found += [p.at(_origin(p.key or where, origins or {})) for p in _problems(detail, model)]
     return found
-
-
-def dotted(location: Location) -> str:
-    """Write a location as users do.
-
-    >>> dotted(("space", "op_1_0", 2))
-    'space.op_1_0[2]'
-    """
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return "".join(parts).removeprefix(".")
-
-
-def unknown_key(key: str, allowed: Sequence[str], kind: str = "key", home: str = "") -> ConfigError:
-    """Say that ``key`` is unknown, and what was meant, or in which section it is right."""
-    close = nearest(key, allowed)
-    hint = f"it belongs in [{home}]. " if home else f"did you mean {close!r}? " if close else ""
-    message = f"unknown {kind}; {hint}Allowed: {', '.join(allowed)}"
-    return ConfigError(message, given=key, allowed=allowed, hint=home or close)
 
 
 def find(model: type[BaseModel], location: Location) -> tuple[type[BaseModel], FieldInfo | None]:

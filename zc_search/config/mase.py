@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zc_search.config.loading import Location, dotted, unknown_key
 from zc_search.config.metrics import METRIC_DIRECTIONS, canonical
 from zc_search.config.sections import wrong
-from zc_search.errors import ConfigError
+from zc_search.errors import ConfigError, Location, dotted, unknown_key
 from zc_search.images.datasets import DATASETS
 from zc_search.proxies.catalogue import default_direction
 from zc_search.spaces import PARAMETERS
