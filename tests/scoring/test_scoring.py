@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -497,3 +498,24 @@ def test_images_of_a_single_network_are_checked() -> None:
     images, labels = tensors()
     with pytest.raises(DataError, match="labels"):
         score_network(perceptron(), ["snip"], images, labels[:5])
+
+
+@pytest.mark.parametrize("default", [{"dtype": torch.float64}, {"device": "meta"}])
+def test_scores_are_those_of_float32_on_the_cpu_whatever_torchs_defaults(
+    default: dict[str, Any],
+) -> None:
+    names = [name for name in PROXIES if name != "latency"]
+    expected = score_architectures([DENSE], names, data="noise", batch_size=8, **SMALL)
+    try:
+        torch.set_default_dtype(default.get("dtype", torch.float32))
+        torch.set_default_device(default.get("device"))
+        network = build_network(DENSE, **SMALL)
+        found = score_architectures([DENSE], names, data="noise", batch_size=8, **SMALL)
+        assert torch.get_default_dtype() == default.get("dtype", torch.float32)
+        assert torch.get_default_device().type == default.get("device", "cpu")
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    weights = {(p.dtype, p.device.type) for p in network.parameters()}
+    assert weights == {(torch.float32, "cpu")}

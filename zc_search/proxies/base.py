@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zc_search._utils.plugins import load_plugin
+from zc_search._utils.torch_defaults import usual_defaults
 from zc_search.errors import ProxyError
 from zc_search.proxies.catalogue import (
     CATALOGUE,
@@ -21,6 +22,7 @@ from zc_search.proxies.catalogue import (
     OptionValue,
     split_options,
 )
+from zc_search.proxies.probe.guest import entertained
 from zc_search.proxies.probe.probe import Probe as Probe
 from zc_search.proxies.probe.probe import cost_class
 
@@ -45,9 +47,14 @@ class Proxy(Declaration):
     options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
 
     def __call__(self, probe: Probe) -> Scalar:
-        """Score the probed network."""
+        """Score the probed network; a user's own function gets copies, and leaves no trace."""
         measured = probe if self.training else probe.evaluating
-        return self.function(measured, **{**self.defaults, **self.options})
+        options = {**self.defaults, **self.options}
+        with usual_defaults():
+            if self.place:
+                return self.function(measured, **options)
+            with entertained(measured, self.name) as guest:
+                return self.function(guest, **options)
 
     def __reduce__(self) -> tuple[Callable[[str], "Proxy"], tuple[str]]:
         """Travel to another process by name: the decorated function's own name leads here."""

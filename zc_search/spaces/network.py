@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from zc_search._utils.torch_defaults import usual_defaults
 from zc_search.images.datasets import DatasetName, Task, task_of
 from zc_search.spaces.base import SPACES, AnyArchitecture
 
@@ -49,16 +50,18 @@ def build_network(
     space = SPACES.get(getattr(arch, "space", ""))
     if space is None:
         raise TypeError(f"no architecture: {arch!r}")
-    network: nn.Module = space.build(arch, task, seed, channels=channels, cells=cells)
+    with usual_defaults():
+        network: nn.Module = space.build(arch, task, seed, channels=channels, cells=cells)
     return network
 
 
 def initialised(make: Callable[[], N], seed: int, parts: Mapping[str, str] | None = None) -> N:
     """Return a network with weights drawn by `initialise` alone, PyTorch's own not drawn at all."""
-    with torch.device("meta"):
-        network = make()
-    network.to_empty(device="cpu")
-    initialise(network, seed, parts or {})
+    with usual_defaults():
+        with torch.device("meta"):
+            network = make()
+        network.to_empty(device="cpu")
+        initialise(network, seed, parts or {})
     return network
 
 

@@ -83,7 +83,7 @@ class Subject:
                 torch.set_grad_enabled(graph),
                 torch.autocast(self.images.device.type, enabled=False),
                 self._eager(),
-                self._random(),
+                self.random(),
             ):
                 yield
         finally:
@@ -104,7 +104,7 @@ class Subject:
         return nullcontext()
 
     @contextmanager
-    def _random(self) -> Iterator[None]:
+    def random(self) -> Iterator[None]:
         """Seed the generators of the CPU and of the network's own GPUs."""
         tensors = (*self.network.parameters(), *self.network.buffers())
         gpus = sorted({t.device.index or 0 for t in tensors if t.device.type == "cuda"})

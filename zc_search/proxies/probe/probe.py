@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from zc_search._utils.torch_defaults import usual_defaults
 from zc_search.errors import ProxyError
 from zc_search.proxies.catalogue import Cost
 from zc_search.proxies.probe import data_free, features, gradients, per_image
@@ -103,7 +104,7 @@ class Probe(Subject):
     def measure(self, name: str) -> object:
         """Return a measurement, made now with all planned ones of its pass if it was not yet."""
         if name not in self._measured:
-            with torch.inference_mode(False):
+            with torch.inference_mode(False), usual_defaults():
                 self._measured |= self._together_or_alone(name)
         return self._measured[name]
 

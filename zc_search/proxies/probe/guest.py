@@ -1,0 +1,76 @@
+"""A probe for code that is not ours, which may ruin whatever it is given."""
+
+import copy
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from zc_search.errors import ProxyError
+from zc_search.proxies.probe.probe import Probe
+
+_SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "default device": (torch.get_default_device, torch.set_default_device),
+    "number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+}
+_RANDOM: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
+    (random.getstate, random.setstate),
+    (np.random.get_state, np.random.set_state),
+)
+
+
+class Guest(Probe):
+    """A probe with copies of another's network, batch and measurements, made when first read."""
+
+    def __init__(self, host: Probe) -> None:
+        super().__init__(
+            host.network, host.images, host.labels, (), host.seed, training=host.training
+        )
+        self._host = host
+        del self.network, self.images, self.labels
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("network", "images", "labels"):
+            raise AttributeError(name)
+        try:
+            setattr(self, name, copy.deepcopy(getattr(self._host, name)))
+        except Exception as error:  # such as a layer that keeps a tensor with its graph
+            message = f"the {name} cannot be copied for a proxy that may change it: {error}"
+            raise ProxyError(message, given=name) from error
+        return self.__dict__[name]
+
+    @cached_property
+    def evaluating(self) -> Probe:
+        return Guest(self._host.evaluating)
+
+    def measure(self, name: str) -> object:
+        return copy.deepcopy(self._host.measure(name))
+
+
+@contextmanager
+def entertained(host: Probe, name: str) -> Iterator[Guest]:
+    """Give a proxy a guest of a probe; undo, and say once, what it does to torch's settings.
+
+    Random numbers are seeded as for measurements, and the states of all generators put back.
+    """
+    settings = {what: get() for what, (get, _) in _SETTINGS.items()}
+    states = [get() for get, _ in _RANDOM]
+    try:
+        with host.random():
+            yield Guest(host)
+    finally:
+        for state, (_, put_back) in zip(states, _RANDOM, strict=True):
+            put_back(state)
+        changed = [what for what, (get, _) in _SETTINGS.items() if get() != settings[what]]
+        for what in changed:
+            _SETTINGS[what][1](settings[what])
+        if changed:  # Python shows a warning of one text once
+            message = f"proxy {name!r} changed torch's {', '.join(changed)}, which is put back"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
