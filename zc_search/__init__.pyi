@@ -10,7 +10,7 @@ from .scoring.sweep import score_space
 from .search import run_search
 from .spaces import Architecture, ModelSpec, SizeArchitecture, read_architecture
 from .spaces.network import build_network
-from .study import Objective
+from .study import Objective, conclude
 from .study.record import SearchResult
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "SizeArchitecture",
     "ZcSearchError",
     "build_network",
+    "conclude",
     "evaluate",
     "fit_ensemble",
     "load_config",

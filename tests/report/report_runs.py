@@ -141,7 +141,5 @@ def written(result: SearchResult, path: Path, *, report: bool = False) -> Path:
         output = result.config.output.model_copy(update={"report": False})
         result = replace(result, config=result.config.model_copy(update={"output": output}))
     folder.write_text("config.toml", config_to_toml(result.config))
-    if result.ensemble is not None:
-        result.ensemble.save(path / "ensemble.toml")
-    write_outputs(replace(result, folder=path), {}, folder)
+    write_outputs(replace(result, folder=path), folder)
     return path

@@ -17,7 +17,7 @@ from zc_search.proxies import resolve_proxies
 from zc_search.search import run_search
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
-from zc_search.study.objective import broken, violations
+from zc_search.study.constraints import broken, violations
 from zc_search.study.record import SearchResult
 
 SEARCH = {

@@ -221,6 +221,7 @@ class Study(Section):
     storage: str | None = Field(default=None, min_length=1)
     patience: float = Field(default=60.0, ge=0)
     workers: Count = 1
+    attributes: bool = False
     sum_objectives: bool = False
 
 

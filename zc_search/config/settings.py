@@ -237,6 +237,7 @@ RESUMABLE = (
     "study.max_simulated_seconds",
     "study.timeout",
     "study.workers",
+    "study.attributes",
     "study.patience",
     "proxies.device",
     "proxies.timeout",

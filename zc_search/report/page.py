@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -22,8 +22,10 @@ from plotly.offline import get_plotlyjs
 
 from zc_search._utils.files import write_atomically, writing
 from zc_search._utils.passwords import without_passwords
-from zc_search.config import config_to_toml
-from zc_search.errors import ArchitectureError, ReportError, StudyError
+from zc_search.config import config_to_toml, parse_config, public
+from zc_search.config.settings import tables
+from zc_search.ensemble import Ensemble
+from zc_search.errors import ArchitectureError, EnsembleError, ReportError, StudyError
 from zc_search.report import style
 from zc_search.report.answer import answer, difference_of_ensembles
 from zc_search.report.figures.accuracy import (
@@ -186,20 +188,46 @@ def write_pictures(drawings: Iterable[Drawing], folder: str | Path) -> list[Path
 # The page and the tables --------------------------------------------------------------------------
 
 
-def write_outputs(result: SearchResult, study: Mapping[str, Any], folder: RunFolder) -> None:
-    """Write all tables of a run, its manifest and, if it is to have one, its report.
+def write_run(result: SearchResult, path: Path) -> SearchResult:
+    """Write a result, from whichever study, as a run to the folder of this path; return it."""
+    settings = tables(result.config)
+    settings["study"] |= {"name": path.resolve().name, "n_trials": max(1, len(result.trials))}
+    settings["output"]["folder"] = str(path.parent)
+    config = parse_config(settings, source=str(path))
+    folder = RunFolder(path)
+    with folder.locked(), writing(str(path), StudyError):
+        folder.write_text("config.toml", config_to_toml(public(config)))
+        return write_outputs(replace(result, config=config, folder=path), folder)
 
-    `study` has the attributes of the study, for the manifest.
-    """
+
+def write_outputs(result: SearchResult, folder: RunFolder) -> SearchResult:
+    """Write all that a run came to, with a report if it is to have one; return what was written."""
+    notes = _save(result.ensemble, folder.path / "ensemble.toml")
+    _save(result.pareto_ensemble, folder.path / "ensemble-pareto.toml")
+    result = replace(result, notes=(*result.notes, *notes))
     folder.write_table("trials.csv", result.trials)
     folder.write_table("pareto.csv", result.pareto)
     folder.write_table("ranking.csv", result.ranking)
-    folder.write_json("manifest.json", make_manifest(result, study))
+    folder.write_json("manifest.json", make_manifest(result))
     page = folder.path / "report.html"
     if result.config.output.report:
         write_report(result, page, learning_curve=stored_learning_curve(folder.path))
     else:
         page.unlink(missing_ok=True)  # of an earlier, shorter search
+    return result
+
+
+def _save(ensemble: Ensemble | None, path: Path) -> list[str]:
+    """Write an ensemble in place of that of an earlier end of this run; say why there is none."""
+    notes = []
+    try:
+        if ensemble is not None:
+            ensemble.save(path)
+            return []
+    except EnsembleError as error:  # a regressor of scikit-learn's has no weights to write
+        notes = [f"No {path.name}: {error}"]
+    path.unlink(missing_ok=True)
+    return notes
 
 
 def write_report(

@@ -70,7 +70,9 @@ def load_result(folder: str | Path) -> SearchResult:
     folder = Path(folder)
     manifest = read_manifest(folder)
     config = load_config(folder / "config.toml")
-    tables = {n: read_table(folder / f"{n}.csv") for n in ("trials", "pareto", "ranking")}
+    tables: dict[str, Any] = {
+        n: read_table(folder / f"{n}.csv") for n in ("trials", "pareto", "ranking")
+    }
     best, benchmark = manifest.get("best"), manifest.get("benchmark") or {}
     known = {field.name for field in fields(Best)}
     ensemble, on_pareto = (
@@ -171,8 +173,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def make_manifest(result: SearchResult, study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run says of itself, with what the attributes of its study say."""
+def make_manifest(result: SearchResult) -> dict[str, Any]:
+    """Return what a run says of itself."""
     import torch  # slow, and whoever reads a run needs none
 
     config, spec = result.config, result.ensemble and result.ensemble.spec
@@ -190,8 +192,8 @@ def make_manifest(result: SearchResult, study: Mapping[str, Any]) -> dict[str, A
             "weights": config.proxies.seed,
             "ensemble": config.ensemble.seed,
         },
-        "fingerprints": {"batch": study.get(DATA)},
-        "definitions": study.get(DEFINITIONS),
+        "fingerprints": {"batch": result.about_study.get(DATA)},
+        "definitions": result.about_study.get(DEFINITIONS),
         "benchmark": {"provenance": result.provenance, "optimum": result.optimum},
         "directions": dict(spec.directions) if spec else None,
         "trials": len(result.trials),

@@ -1,4 +1,6 @@
-from .objective import Objective, broken
+from .conclusion import conclude
+from .constraints import broken
+from .objective import Objective
 from .record import (
     DATA,
     DEFINITIONS,
@@ -20,6 +22,7 @@ __all__ = [
     "OnTrial",
     "TrialRecord",
     "broken",
+    "conclude",
     "finished_trials",
     "missing_values",
     "open_storage",

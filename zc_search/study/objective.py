@@ -2,28 +2,31 @@
 
 import math
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from os import PathLike
+from threading import Lock, RLock
+from typing import Any, Self
+from weakref import ref
 
 import optuna
-import pandas as pd
 from optuna.study import Study
 from optuna.trial import Trial
 
 from zc_search.benchmarks import Benchmark, open_benchmark
-from zc_search.config import METRIC_DIRECTIONS, Config, Constraints, ensemble_file
+from zc_search.config import METRIC_DIRECTIONS, Config, load_config, parse_config
 from zc_search.ensemble.models import make_model
 from zc_search.ensemble.scores import load_transferred
-from zc_search.errors import BenchmarkError, ConfigError
-from zc_search.proxies import Proxy, resolve_proxies
+from zc_search.errors import BenchmarkError
+from zc_search.images.datasets import BENCHMARKED, GENERATED
+from zc_search.proxies import resolve_proxies
 from zc_search.proxies.catalogue import Direction
 from zc_search.scoring.cache import open_cache
 from zc_search.scoring.request import batch_and_task
 from zc_search.scoring.scorer import Scorer, Scores
-from zc_search.scoring.scores_file import Provenance
-from zc_search.spaces import AnyArchitecture, Architecture, make_space, read_architecture
+from zc_search.spaces import SPACES, AnyArchitecture, make_space, read_architecture
+from zc_search.study.constraints import broken, check_constraints, violations
+from zc_search.study.predictions import load_ensembles, with_predictions
 from zc_search.study.record import (
     ACCURACIES,
     DATA,
@@ -36,99 +39,7 @@ from zc_search.study.record import (
     frozen,
     recorded,
 )
-
-if TYPE_CHECKING:  # scikit-learn takes a second to start, in every worker
-    from zc_search.ensemble import Ensemble
-
-_UNITS = {"max_params": "M parameters", "max_flops": "M multiply-adds", "max_latency_ms": "ms"}
-
-
-def violations(constraints: Constraints, proxies: Mapping[str, float]) -> dict[str, float]:
-    """Return by constraint how far an architecture is beyond it, as a share of the limit.
-
-    At or below 0 it is kept; where the cost is not known it is 1. Shares, so that those of
-    several constraints can be added up, as NSGA-II does.
-    """
-    beyond = {
-        name: proxies.get(proxy, math.nan) / limit - 1
-        for proxy, (name, limit) in constraints.limits.items()
-    }
-    return {name: share if math.isfinite(share) else 1.0 for name, share in beyond.items()}
-
-
-def broken(constraints: Constraints, proxies: Mapping[str, float]) -> str | None:
-    """Say which constraints an architecture breaks; None if it keeps them all."""
-    beyond = violations(constraints, proxies)
-    sentences = (
-        f"{proxies.get(proxy, math.nan):.4g} {_UNITS[name]}, above {name} = {limit:g}"
-        for proxy, (name, limit) in constraints.limits.items()
-        if beyond[name] > 0
-    )
-    return "; ".join(sentences) or None
-
-
-def check_constraints(config: Config, scorer: Scorer) -> None:
-    """Raise a ConfigError if not even the cheapest cell keeps a limit of parameters or FLOPs.
-
-    Only in the space of NAS-Bench-201 cells is it known which cell that is: on each edge what has
-    no weights, if that is allowed. Elsewhere, and for latency, the search itself will tell.
-    """
-    limits = config.constraints.limits
-    if not {"params", "flops"} & limits.keys() or config.space.name != "nasbench201":
-        return
-    order = ("skip_connect", "avg_pool_3x3", "none", "nor_conv_1x1", "nor_conv_3x3")
-    cheapest = Architecture(
-        tuple(min(allowed, key=order.index) for allowed in config.space.choices.values())
-    )
-    costs = scorer.fresh(resolve_proxies(("params", "flops"))).score(cheapest).values
-    for proxy, (name, limit) in limits.items():
-        if costs.get(proxy, 0.0) > limit:
-            key = f"constraints.{name}"
-            message = (
-                f"{key}: no architecture satisfies it: the limit is {limit:g} {_UNITS[name]}, and "
-                f"the smallest network of this space has {costs[proxy]:.4g}; allow more, or set a "
-                "smaller space.channels or space.cells"
-            )
-            raise ConfigError(message, key=key, given=limit)
-
-
-class PredictionWarning(UserWarning):
-    """A proxy may not mean to a study what it meant to the ensemble that it optimises."""
-
-
-def load_ensembles(config: Config, proxies: Sequence[Proxy]) -> "dict[str, Ensemble]":
-    """Load the ensembles whose predictions are objectives, by the objective's name.
-
-    An EnsembleError is raised for one of proxies that are not computed or have another definition
-    now, or with features of cells for another search space.
-    """
-    from zc_search.ensemble import Ensemble
-    from zc_search.ensemble.scores import check_applicable
-
-    files = {o.name: file for o in config.objectives if (file := ensemble_file(o.name))}
-    ensembles = {name: Ensemble.load(file) for name, file in files.items()}
-    definitions = {p.name: p.definition for p in proxies}
-    scores = Provenance(config.study.name, {}, definitions)
-    for name, ensemble in ensembles.items():
-        where = f"objective {name!r}: proxies.compute"
-        for note in check_applicable(ensemble, config.space.name, [*definitions], scores, where):
-            warnings.warn(note, PredictionWarning, stacklevel=2)
-    return ensembles
-
-
-def with_predictions(record: TrialRecord, ensembles: "Mapping[str, Ensemble]") -> TrialRecord:
-    """Return a record with the predictions, in percent, among its proxies."""
-    if record.infeasible is not None or not ensembles:
-        return record
-    row = pd.DataFrame([{**record.proxies, "architecture": record.architecture}])
-    proxies, failures = dict(record.proxies), dict(record.failures)
-    for name, ensemble in ensembles.items():
-        proxies[name] = float(ensemble.predict(row).iloc[0])
-        if not math.isfinite(proxies[name]):
-            lacking = [p for p in ensemble.proxies if not math.isfinite(record.proxies[p])]
-            failures[name] = f"not finite: {', '.join(lacking)}"
-    return replace(record, proxies=proxies, failures=failures)
-
+from zc_search.study.storage import adopt
 
 FEASIBLE = "feasible"
 """The name of the constraint: 0 for a feasible trial, 1 for one without objective values."""
@@ -137,17 +48,33 @@ FEASIBLE = "feasible"
 class Objective:
     """What a search asks of an architecture: proxies, accuracy, constraints and predictions.
 
-    >>> objective = Objective(load_config("search.toml"))  # doctest: +SKIP
+    It is called by any study of Optuna's, in any number of threads or, pickled, processes. What
+    is known of a trial is its user attribute ``zc_search``, a `TrialRecord`; each proxy and each
+    figure of the benchmark that is finite is one more, by its name.
+
+    >>> objective = Objective("nasbench201", {"meco": "maximize", "params": "minimize"})
+    >>> objective.directions
+    ['maximize', 'minimize']
     >>> study = optuna.create_study(directions=objective.directions)  # doctest: +SKIP
-    >>> study.set_metric_names(objective.metric_names)  # doctest: +SKIP
-    >>> study.optimize(objective, n_trials=50)  # doctest: +SKIP
+    >>> study.optimize(objective, n_trials=50, n_jobs=2)  # doctest: +SKIP
 
     Args:
-        config: The search's; its sections ``study`` and ``output`` are of no matter here, but
-            for `sum_objectives`.
-        benchmark: What training gave; by default what `config` names is opened.
+        space: A search space's name or its section ``[space]``; or a whole configuration, beside
+            which nothing but a benchmark may be given.
+        objectives: The section ``[objectives]``, or names, each with its usual direction.
+        dataset: What networks are built for, as ``space.dataset``.
+        data: A source of images, or the section ``[data]``.
+        batch_size: Images that a network is scored on.
+        seed: Of images, weights and folds; the sampler has its own.
+        device: Where to compute.
+        proxies: Names of proxies to record besides the objectives, or the section ``[proxies]``.
+        constraints: The section ``[constraints]``.
+        benchmark: A benchmark's name, its section ``[benchmark]``, or one that is open; by default
+            the space's own, unless images are read that it knows nothing of.
+        sections: Other sections of a search file, such as ``ensemble={"model": "ridge"}``.
 
     Attributes:
+        config: All settings; of ``study`` and ``output`` only ``study.sum_objectives`` matters.
         space: Where architectures come from.
         proxies, scorer: What is computed, and what computes it.
         benchmark: Says what training gave; None without one.
@@ -156,14 +83,29 @@ class Objective:
         clock: What was spent of the study's budgets.
 
     Raises:
-        ZcSearchError: Something in the configuration cannot be had; nothing is computed yet.
+        ConfigError: Settings that are wrong, by their keys in a search file.
+        ZcSearchError: Something in the settings cannot be had; nothing is computed yet.
     """
 
-    def __init__(self, config: Config, *, benchmark: Benchmark | None = None) -> None:
+    def __init__(
+        self,
+        space: str | Mapping[str, Any] | Config = "nasbench201",
+        objectives: Sequence[str] | Mapping[str, Any] = (),
+        *,
+        benchmark: str | Mapping[str, Any] | Benchmark | None = None,
+        **settings: Any,
+    ) -> None:
+        if not isinstance(space, Config):
+            config = configured(space, objectives, benchmark=benchmark, **settings)
+        elif objectives or settings:
+            raise TypeError("a configuration says all; change it with parse_config")
+        else:
+            config = space
         self.config = config
         self.proxies = resolve_proxies(config.proxies_to_compute)
         self.ensembles = load_ensembles(config, self.proxies)
-        self.benchmark = benchmark or _open_benchmark(config)
+        opened = benchmark if isinstance(benchmark, Benchmark) else None
+        self.benchmark = opened or _open_benchmark(config)
         self.space = make_space(config.space)
         batch, task, about_images = batch_and_task(config)
         self.about_images = tuple(about_images)
@@ -173,10 +115,35 @@ class Objective:
         make_model(config.ensemble.model, config.ensemble.seed)
         load_transferred(config, self.definitions)
         check_constraints(config, self.scorer)
+        self._forget()
+
+    @classmethod
+    def from_config(
+        cls, config: Config | str | PathLike[str], *, benchmark: Benchmark | None = None
+    ) -> Self:
+        """Return the objective of a search file, or of the settings read from one."""
+        config = config if isinstance(config, Config) else load_config(config)
+        return cls(config, benchmark=benchmark)
+
+    def _forget(self) -> None:
+        """Begin with a study of which nothing is known."""
         self.clock = Clock()
         self._first_of: dict[str, int] = {}
         self._scores: dict[str, Scores] = {}
         self._counted: set[int] = set()
+        self._study: ref[Study] | None = None
+        self._adopted = False
+        self._lock = RLock()
+        self._turns: dict[str, Lock] = {}  # by function: who comes second finds it scored
+
+    def __getstate__(self) -> dict[str, Any]:
+        of_a_study = ("clock", "_first_of", "_scores", "_counted", "_study", "_adopted")
+        fleeting = {*of_a_study, "_lock", "_turns"}
+        return {key: value for key, value in vars(self).items() if key not in fleeting}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
 
     @property
     def metric_names(self) -> list[str]:
@@ -216,10 +183,17 @@ class Objective:
 
         Raises `optuna.TrialPruned` for one without finite values; the record says why.
         """
-        self.catch_up(trial.study)
-        architecture = self.suggest(trial)
-        scores = None if architecture.infeasible else self.scorer.score(architecture)
-        record, values = self.store(trial, self.record(trial, architecture, scores))
+        with self._lock:
+            self.catch_up(trial.study)
+            if not self._adopted:
+                adopt(trial.study, self)
+                self._adopted = True
+        architecture, scores = self.suggest(trial), None
+        if architecture.infeasible is None:
+            with self._turns.setdefault(architecture.function_key, Lock()):
+                scores = self.scorer.score(architecture)
+        record = self.record(trial, architecture, scores)
+        record, values = self.store(trial, record, attributes=True)
         if values is None:
             raise optuna.TrialPruned(record.infeasible)
         return values
@@ -267,7 +241,9 @@ class Objective:
             return [sum(o.sign * o.scale * known.get(o.name, math.nan) for o in objectives)]
         return [known.get(objective.name, math.nan) for objective in objectives]
 
-    def store(self, trial: Trial, record: TrialRecord) -> tuple[TrialRecord, list[float] | None]:
+    def store(
+        self, trial: Trial, record: TrialRecord, *, attributes: bool = False
+    ) -> tuple[TrialRecord, list[float] | None]:
         """Store a record and its constraints with a trial that is to be told; return both.
 
         The record says why it is infeasible. Values are None where they are not finite. What is
@@ -282,6 +258,10 @@ class Objective:
         if RECORD in trial.user_attrs:  # cut off while it was told
             stored = frozen(trial.study, trial.number).constraints
         trial.set_user_attr(RECORD, record.to_json())
+        if attributes or self.config.study.attributes:
+            for name, value in {**record.benchmark, **record.proxies}.items():
+                if math.isfinite(value):
+                    trial.set_user_attr(name, value)
         beyond = violations(constraints, record.proxies)
         for name, value in {FEASIBLE: 0.0 if scored else 1.0, **beyond}.items():
             if name not in stored:
@@ -315,11 +295,67 @@ class Objective:
 
     def catch_up(self, study: Study, on_trial: OnTrial = lambda number, record: None) -> None:
         """Take the trials of a study into account that are new, this process's or others'."""
-        for trial, record in recorded(study, but=self._counted):
-            self.count(trial.number, record)
-            architecture = read_architecture(record.architecture)
-            self.remember(Scores(architecture, record.proxies, record.failures))
-            on_trial(trial.number, record)
+        with self._lock:
+            if self._study is not None and self._study() is not study:
+                self._forget()
+            self._study = ref(study)
+            for trial, record in recorded(study, but=self._counted):
+                self.count(trial.number, record)
+                architecture = read_architecture(record.architecture)
+                self.remember(Scores(architecture, record.proxies, record.failures))
+                on_trial(trial.number, record)
+
+
+def configured(
+    space: str | Mapping[str, Any],
+    objectives: Sequence[str] | Mapping[str, Any],
+    *,
+    dataset: str | None = None,
+    data: str | Mapping[str, Any] | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    proxies: Sequence[str] | Mapping[str, Any] | None = None,
+    constraints: Mapping[str, Any] | None = None,
+    benchmark: str | Mapping[str, Any] | Benchmark | None = None,
+    **sections: Mapping[str, Any],
+) -> Config:
+    """Return the settings that the arguments of an `Objective` stand for."""
+    if isinstance(objectives, str):
+        objectives = (objectives,)
+    if not isinstance(objectives, Mapping):
+        objectives = dict.fromkeys(objectives, "default")
+    given: dict[str, Any] = {
+        "space": _section(space, "name"),
+        "data": _section(data, "source"),
+        "proxies": _section(proxies, "compute"),
+        "constraints": dict(constraints or {}),
+        "objectives": objectives,
+        **{n: dict(s) if isinstance(s, Mapping) else s for n, s in sections.items()},
+    }
+    name, source = given["space"].get("name", "nasbench201"), given["data"].get("source")
+    known = name in SPACES and (source is None or source in (*GENERATED, *BENCHMARKED))
+    if isinstance(benchmark, Benchmark) or benchmark is None:
+        benchmark = name if known else "none"
+    settings: dict[str, Any] = {**given, "benchmark": _section(benchmark, "name")}
+    places = {
+        ("space", "dataset"): dataset,
+        ("data", "batch_size"): batch_size,
+        **{(section, "seed"): seed for section in ("data", "proxies", "ensemble")},
+        ("proxies", "device"): device,
+    }
+    for (section, key), value in places.items():
+        if value is not None:
+            settings.setdefault(section, {})[key] = value
+    return parse_config(settings, source="Objective")
+
+
+def _section(value: Any, key: str) -> dict[str, Any]:
+    """Return a section that is given whole, or by the one key that matters most."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    value = list(value) if isinstance(value, tuple) else value
+    return {} if value is None else {key: value}
 
 
 def _open_benchmark(config: Config) -> Benchmark | None:

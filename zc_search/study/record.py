@@ -213,7 +213,7 @@ class Best:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found; everything in it is also in the run's folder."""
+    """What a search found; everything in it is also in the run's folder, once it is saved."""
 
     config: Config
     folder: Path
@@ -228,6 +228,18 @@ class SearchResult:
     optimum: float | None = None  # the best accuracy that the benchmark holds, in percent
     pareto_ensemble: "Ensemble | None" = None
     """Linear regression of the proxies on the Pareto trials; None where `ensemble` is just that."""
+    about_study: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its attributes
+
+    def save(self, folder: str | Path) -> "SearchResult":
+        """Write tables, ensembles, settings, manifest and report, as a run's; return that run's.
+
+        `zc_search.report.load_result` and all commands that take a run read it. The study itself
+        stays where it is. A ConfigError is raised for a folder whose name no study may have, a
+        StudyError where it cannot be written.
+        """
+        from zc_search.report.page import write_run
+
+        return write_run(self, Path(folder))
 
 
 @dataclass

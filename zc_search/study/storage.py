@@ -81,7 +81,7 @@ def open_study(
         load_if_exists=True,
     )
     if (begun_with := study.user_attrs.get(CONFIG)) is not None:
-        _refuse_differences(config, begun_with)
+        _refuse_differences(config, _parsed(begun_with, study), study)
         _refuse_other_conditions(study, objective)
         return study
     if study.get_trials(deepcopy=False):
@@ -90,6 +90,40 @@ def open_study(
             "choose another study.name"
         )
         raise StudyError(message, key="study.name", given=config.study.name)
+    _describe(study, objective, config)
+    return study
+
+
+def adopt(study: Study, objective: "Objective") -> None:
+    """Let a study that a user made know its objective, so that `open_study` can go on with it.
+
+    A StudyError is raised if it has other directions or names of values, or another objective's
+    settings, images, proxies, ensembles or accuracies; who samples it is of no matter.
+    """
+    directions = [direction.name.lower() for direction in study.directions]
+    asked = {"directions": (directions, [str(way) for way in objective.directions])}
+    if study.metric_names is not None:
+        asked["metric names"] = study.metric_names, objective.metric_names
+    for what, (has, wanted) in asked.items():
+        if has != wanted:
+            message = (
+                f"study {study.study_name!r} has the {what} {', '.join(has)}; the objective's are "
+                f"{', '.join(wanted)}"
+            )
+            raise StudyError(message, key="study", given=has, allowed=wanted)
+    config = objective.config
+    if (begun_with := study.user_attrs.get(CONFIG)) is None:
+        named = config.study.model_copy(update={"name": study.study_name})
+        _describe(study, objective, config.model_copy(update={"study": named}))
+        return
+    before = _parsed(begun_with, study)
+    summed = {"sum_objectives": config.study.sum_objectives}
+    theirs = before.study.model_copy(update=summed)
+    _refuse_differences(config.model_copy(update={"study": theirs}), before, study)
+    _refuse_other_conditions(study, objective)
+
+
+def _describe(study: Study, objective: "Objective", config: Config) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names(objective.metric_names)
@@ -97,7 +131,6 @@ def open_study(
         study.set_user_attr(key, value)
     study.set_user_attr(VERSIONS, installed_versions())
     study.set_user_attr(CONFIG, config_to_toml(_anywhere(config)))
-    return study
 
 
 def set_aside(name: str, storage: str, patience: float = 0.0) -> str | None:
@@ -124,13 +157,17 @@ def _anywhere(config: Config) -> Config:
     return config.model_copy(update={"study": config.study.model_copy(update={"storage": None})})
 
 
-def _refuse_differences(config: Config, begun_with: str) -> None:
-    name = config.study.name
+def _parsed(begun_with: str, study: Study) -> Config:
     try:
-        differences = config_differences(_anywhere(parse_config(begun_with)), _anywhere(config))
+        return parse_config(begun_with)
     except ConfigError as error:
+        name = study.study_name
         raise StudyError(f"study {name!r} was begun by another version: {error}") from error
-    if differences:
+
+
+def _refuse_differences(config: Config, begun_with: Config, study: Study) -> None:
+    if differences := config_differences(_anywhere(begun_with), _anywhere(config)):
+        name = study.study_name
         listed = "\n  ".join((f"study {name!r} was begun with other settings:", *differences))
         message = f"{listed}\ngo on with the old ones, {_INSTEAD}"
         raise StudyError(message, key="study.name", given=name, hint=_INSTEAD)

@@ -1,0 +1,113 @@
+"""What a study came to: the front, the ensemble fitted to it, the ranking, the best."""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+from optuna.study import Study
+
+from zc_search.benchmarks import Benchmark
+from zc_search.ensemble import ranking
+from zc_search.ensemble.scores import (
+    ORDINARY,
+    fit_trials,
+    nothing_feasible,
+    rank_without_accuracies,
+)
+from zc_search.errors import BenchmarkError
+from zc_search.scoring.scores_file import ScoresTable
+from zc_search.study.objective import Objective
+from zc_search.study.record import (
+    DATA,
+    Best,
+    SearchResult,
+    finished_trials,
+    missing_values,
+    pareto_table,
+    trials_table,
+)
+from zc_search.study.run_folder import run_path
+
+
+def conclude(
+    study: Study,
+    objective: Objective,
+    *,
+    folder: Path | None = None,
+    seconds: Mapping[str, float] | None = None,
+) -> SearchResult:
+    """Fit the ensembles to what a study holds, rank its architectures, and name the best.
+
+    Args:
+        study: Whose trials `objective` scored, here or elsewhere.
+        objective: What its trials were asked.
+        folder: Of the run; by default where `zc-search` would write it. Nothing is written.
+        seconds: Wall time by stage so far; by default that from the first trial to the last.
+    """
+    start = time.perf_counter()
+    config, benchmark, trials = objective.config, objective.benchmark, trials_table(study)
+    folder = folder or run_path(config)
+    ensemble = on_pareto = optimum = best = None
+    ranked = pd.DataFrame()
+    directions = {p.name: p.direction for p in objective.proxies}
+    known = directions, objective.definitions, study.user_attrs.get(DATA)
+    scores = ScoresTable.of_trials(config, folder, trials, *known)
+    if benchmark is None:
+        ranked, notes = rank_without_accuracies(scores)
+    elif trials.empty or not trials["feasible"].any():
+        notes = [nothing_feasible(trials)]
+    else:
+        ensemble, notes = fit_trials(scores, benchmark)
+        if any(getattr(config.ensemble, key) != value for key, value in ORDINARY.items()):
+            on_pareto, _ = fit_trials(scores, benchmark, pareto=True)
+            if on_pareto is not None and on_pareto.fit_on != "pareto":  # too few are on the front
+                on_pareto = None
+    if benchmark is not None:
+        with suppress(BenchmarkError):  # it does not say
+            optimum = benchmark.best(config.benchmark.metric)[1]
+        if ensemble is not None:
+            ranked = ranking(ensemble, trials)
+            best = _best(ranked, benchmark, config.benchmark.metric)
+    return SearchResult(
+        config=config,
+        folder=folder,
+        trials=trials,
+        pareto=pareto_table(trials, config),
+        ensemble=ensemble,
+        ranking=ranked,
+        best=best,
+        notes=(*notes, *missing_values(study)),
+        seconds={**(seconds or _seconds(study)), "ensemble": time.perf_counter() - start},
+        provenance=benchmark.provenance if benchmark else "",
+        optimum=optimum,
+        pareto_ensemble=on_pareto,
+        about_study=dict(study.user_attrs),
+    )
+
+
+def _seconds(study: Study) -> dict[str, float]:
+    trials = finished_trials(study)
+    begun = [trial.datetime_start for trial in trials if trial.datetime_start]
+    ended = [trial.datetime_complete for trial in trials if trial.datetime_complete]
+    spent = (max(ended) - min(begun)).total_seconds() if begun and ended else 0.0
+    return {"search": max(0.0, spent)}
+
+
+def _best(ranked: pd.DataFrame, benchmark: Benchmark, metric: str) -> Best | None:
+    """Return the first of the ranking, with what the benchmark knows of it."""
+    if ranked.empty:
+        return None
+    row = ranked.iloc[0]
+    architecture = str(row["architecture"])
+    return Best(
+        architecture=architecture,
+        predicted=float(row["prediction"]),
+        low=float(row["low"]),
+        high=float(row["high"]),
+        true=benchmark.query(architecture)[metric],
+        rank=benchmark.rank(architecture, metric),
+        out_of=len(benchmark),
+        in_sample=bool(row.get("in_sample", False)),
+    )
