@@ -52,6 +52,15 @@ def test_a_review_is_of_this_version_and_licence(row: tuple[str, str, str, str])
         assert FLOORS[name] == floor[1]
 
 
+def test_everything_beside_the_code_is_in_the_wheel() -> None:
+    package = ROOT / "zc_search"
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    patterns = tomllib.loads(text)["tool"]["setuptools"]["package-data"]["zc_search"]
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    there = {p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    assert {path for path in there if path.suffix != ".py"} == packed
+
+
 def test_developers_get_no_older_packages_than_users() -> None:
     for name, floor in map(named, PROJECT["optional-dependencies"]["dev"]):
         assert FLOORS.get(name, floor) == floor, name

@@ -3,6 +3,7 @@ from .config import Config, load_config
 from .ensemble import Ensemble, fit_ensemble
 from .errors import ZcSearchError
 from .evaluation import evaluate
+from .images.datasets import Task
 from .proxies import Probe, Proxy, proxy
 from .scoring.scorer import score_architectures, score_network
 from .scoring.scores_file import load_scores
@@ -23,6 +24,7 @@ __all__ = [
     "Proxy",
     "SearchResult",
     "SizeArchitecture",
+    "Task",
     "ZcSearchError",
     "build_network",
     "conclude",

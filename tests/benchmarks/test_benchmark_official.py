@@ -209,6 +209,23 @@ def test_nats_bench_answers_the_same(tmp_path, save):
                 assert agree(result["latency_seconds"], costs["latency"])
 
 
+def test_simulating_gives_what_nats_bench_gives(tmp_path, monkeypatch):
+    path = fixture.save_simple(tmp_path, range(3))
+    api = nats_bench.create(str(path), "tss", fast_mode=True, verbose=False)
+    # theirs takes a seed at random; the mean of all is what both can say again
+    ask = api.get_more_info
+    monkeypatch.setattr(api, "get_more_info", lambda *a, **k: ask(*a, **{**k, "is_random": False}))
+    table = convert(path).table
+    for dataset in ("cifar10", "cifar100", "ImageNet16-120"):
+        api.reset_time()
+        benchmark = TrialBenchmark(table, dataset)
+        for index in range(3):
+            for epochs in (12, 200):
+                expected = api.simulate_train_eval(index, dataset, hp=f"{epochs}")
+                simulated = benchmark.simulate_train_eval(benchmark[index], epochs=epochs)
+                assert simulated == pytest.approx(expected, rel=1e-12)
+
+
 # What is not there ----------------------------------------------------------------------------
 
 
@@ -247,6 +264,7 @@ def test_what_the_file_lacks_is_an_error_and_never_a_number(table):
 
 def test_an_untrained_architecture_has_no_rank(table):
     benchmark = TrialBenchmark(table, "cifar10")
+    assert benchmark.known() == np.isfinite(benchmark.table()["val_accuracy"]).sum() < 15_625
     with pytest.raises(
         BenchmarkError, match=r"has no val_accuracy of \|.*on cifar10, so it has no"
     ):

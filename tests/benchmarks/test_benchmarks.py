@@ -127,7 +127,49 @@ def test_model_size_is_the_networks_own_count(benchmarks: dict[str, Benchmark]) 
         np.testing.assert_allclose(benchmark.column("model_size"), counts, rtol=1e-12)
 
 
+def test_a_result_prints_its_figures(benchmarks: dict[str, Benchmark]) -> None:
+    result = benchmarks["cifar10"].query(INDEX_1)
+    assert str(result).startswith(f"{INDEX_1}, cifar10, 200 epochs, mean of 3 seeds: val_accuracy")
+    assert f"val_accuracy {result['val_accuracy']:.6g} %" in str(result)
+    assert ", seed 1: " in str(benchmarks["cifar10"].query(INDEX_1, seed=1))
+
+
+def test_what_the_packaged_table_lacks_is_said_with_what_it_has() -> None:
+    benchmark = open_benchmark()
+    assert benchmark.query(INDEX_1, metrics="valid-accuracy")["valid-accuracy"] > 90
+    with pytest.raises(BenchmarkError, match="does not hold train-accuracy on cifar10; it") as told:
+        benchmark.query(INDEX_1, metrics=["train-accuracy"])
+    assert told.value.hint is None
+    assert told.value.allowed == benchmark.metrics
+
+
+def test_simulating_costs_what_the_table_says(raw: Mapping) -> None:
+    benchmark = open_benchmark(dataset="cifar100")
+    key = "".join(str(OPERATIONS.index(op)) for op in benchmark[1].ops)
+    figures = raw["cifar100"][key]
+    first = benchmark.simulate_train_eval(INDEX_1, seed=0)
+    assert first == (
+        figures["val_acc"][0],
+        figures["latency"][0],
+        figures["train_time"][0],
+        figures["train_time"][0],
+    )
+    assert benchmark.simulate_train_eval(INDEX_1, account_time=False).total_time == first.time_cost
+    assert benchmark.simulate_train_eval(INDEX_1).total_time == 2 * first.time_cost
+    benchmark.used_time = 0.0
+    assert benchmark.simulate_train_eval(INDEX_1).total_time == first.time_cost
+
+
 # Order ----------------------------------------------------------------------------------------
+
+
+def test_a_benchmark_is_a_sequence_of_architectures(benchmarks: dict[str, Benchmark]) -> None:
+    benchmark = benchmarks["cifar100"]
+    assert [*benchmark] == [benchmark.architecture(i) for i in range(len(benchmark))]
+    assert str(benchmark[1]) == INDEX_1
+    assert benchmark[-1] == benchmark[np.int64(15_624)] == benchmark.architecture(15_624)
+    with pytest.raises(IndexError):
+        benchmark[15_625]
 
 
 def test_own_order_is_the_official_index(benchmarks: dict[str, Benchmark], raw: Mapping) -> None:

@@ -72,7 +72,8 @@ def test_the_table_has_means_seeds_and_ranks(run, api):
     expected = api.get_more_info(5, "cifar100", hp="200", is_random=False)
     (line,) = (line for line in text.splitlines() if line.startswith("test_accuracy"))
     assert line.split()[1] == f"{expected['test-accuracy']:.5g}"
-    assert len(line.split()) == 6  # name, mean, three seeds, rank
+    assert len(line.split()) == 8  # name, mean, three seeds, rank
+    assert line.split()[-2:] == ["of", "6"]  # that were trained
     assert max(map(len, text.splitlines()[1:])) <= 80
 
 
@@ -122,7 +123,7 @@ def test_json_is_what_the_api_says(run, api):
         }
     means = json.loads(run("query", "4", "--json"))
     assert set(means["seeds"]) == {"777", "888"}
-    assert means["ranks"]["test_accuracy"] >= 1
+    assert 1 <= means["ranks"]["test_accuracy"] <= means["among"]["test_accuracy"] == 6
 
 
 def test_a_random_seed_is_one_of_them_and_says_which(run):

@@ -90,6 +90,15 @@ def test_no_closed_form_where_the_rows_do_not_settle_the_weights() -> None:
     assert least_squares_errors(random.normal(size=(4, 3)), np.zeros(4)) is None
 
 
+def test_an_interval_holds_its_weight_where_the_rows_do_not_settle_it() -> None:
+    random = np.random.default_rng(0)
+    names = [f"p{i}" for i in range(12)]
+    table = linear_table(12).assign(**dict(zip(names, random.normal(size=(12, 12)), strict=True)))
+    weights = fit_ensemble(table, names, model="linear", fit_on="all", n_bootstrap=50).weights
+    assert weights["weight"].between(weights["low"], weights["high"]).all()
+    assert ((weights["low"] <= 0) & (weights["high"] >= 0)).all()  # their signs are open
+
+
 def test_a_gap_regression_in_a_pipeline_and_in_an_ensemble_agree() -> None:
     table = linear_table(80)
     ensemble = fit(table, model="gap", feature_set="rank+structure")

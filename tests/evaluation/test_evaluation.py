@@ -417,3 +417,15 @@ def test_best_so_far_by_hand() -> None:
     np.testing.assert_array_equal(best_so_far(values), [nan, 3, 3, 3, 5, 5])
     np.testing.assert_array_equal(best_so_far(values, maximize=False), [nan, 3, 1, 1, 1, 1])
     assert best_so_far([]).size == 0
+
+
+def test_accuracies_may_be_a_sequence_in_the_order_of_the_rows() -> None:
+    scores = pd.DataFrame({"one": [1.0, 2.0, 4.0, 3.0]}, index=list("abcd"))
+    accuracies = [10.0, 20.0, 30.0, 40.0]
+    by_index = evaluate(scores, dict(zip("abcd", accuracies, strict=True)), n_bootstrap=0)
+    for given_so in (accuracies, np.array(accuracies), tuple(accuracies)):
+        pd.testing.assert_frame_equal(evaluate(scores, given_so, n_bootstrap=0), by_index)
+    for wrong in ([90.0, 10.0], 5.0, [[1.0] * 4]):
+        with pytest.raises(EvaluationError, match="scores 4 rows: give one number a row") as told:
+            evaluate(scores, wrong)
+        assert (told.value.key, told.value.given) == ("accuracy", wrong)

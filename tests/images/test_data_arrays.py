@@ -65,6 +65,18 @@ def test_channels_may_stand_last_or_be_missing() -> None:
     assert np.abs(grey[0, 0].astype(int) - np.asarray(expected)).max() <= 1
 
 
+def test_labels_of_truth_and_of_objects(tmp_path: Path) -> None:
+    images, truth = np.zeros((4, 8, 8), np.uint8), np.array([True, False] * 2)
+    assert image_set("x", images, truth).class_names == ("False", "True")
+    told = image_set("x", images, truth, ["no", "yes"])
+    assert told.class_names == ("no", "yes")
+    assert told.labels.tolist() == [1, 0, 1, 0]
+    np.savez(tmp_path / "objects.npz", images=images, labels=np.array([*"abab"], object))
+    with pytest.raises(DataError, match="Python objects in it are not unpickled; save") as error:
+        read_npz(tmp_path / "objects.npz")
+    assert error.value.hint == "labels=numpy.array(labels.tolist())"
+
+
 def test_names_for_labels_and_classes_without_images(tmp_path: Path) -> None:
     named = image_set("x", PIXELS, np.array(["dog", "cat"] * 20))
     assert named.class_names == ("cat", "dog")
@@ -110,7 +122,7 @@ def test_any_numbers_are_an_image_or_a_data_error(values) -> None:
     [
         (b"PK\x03\x04 cut short", "is no readable .npz file"),
         ({"pictures": PIXELS}, "it has pictures; needed are 'images' and 'labels'"),
-        ({"images": PIXELS, "labels": np.array([{}] * 40)}, "is no readable .npz file: Object"),
+        ({"images": PIXELS, "labels": np.array([{}] * 40)}, "is no readable .npz file: Python"),
         (None, "is no file"),
     ],
 )

@@ -18,6 +18,7 @@ from zc_search.errors import ProxyError
 from zc_search.proxies import PROXIES, Probe, resolve_proxy
 from zc_search.proxies.probe.features import Agreement
 from zc_search.proxies.probe.probe import cost_class
+from zc_search.scoring.scorer import score_network
 from zc_search.spaces import OPERATIONS, Architecture
 from zc_search.spaces.network import build_network
 
@@ -493,6 +494,15 @@ def test_jacov_of_uncorrelated_and_of_equal_rows() -> None:
     images = pixels([1.0, 2.0, -3.0, -4.0], [1.0, -1.0, 1.0, -1.0])
     uncorrelated = -2 * (math.log(1 + k) + 1 / (1 + k))
     assert score("jacov", absolute, images, [0, 0]) == pytest.approx(uncorrelated)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_zico_of_halves_that_cannot_be_normalised(count: int) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(12), nn.Linear(12, 3))
+    images, labels = torch.randn(count, 3, 2, 2), torch.arange(count)
+    message = f"halves of {count} images are too few for this network; give 4 or more"
+    with pytest.raises(ProxyError, match=message):
+        score_network(network, ["zico"], images, labels)
 
 
 def test_zico_of_one_layer_by_hand() -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from report_runs import made_up_run, written
 from typer.testing import CliRunner
 
+from zc_search._utils.passwords import without_passwords
 from zc_search.cli.app import app
 from zc_search.ensemble import learning_curve
 from zc_search.errors import StudyError, ZcSearchError
@@ -163,3 +164,14 @@ def test_pictures_say_what_they_lack(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "file").touch()
     with pytest.raises(ZcSearchError, match=r"file: cannot be written"):
         write_pictures([replace(weights)], tmp_path / "file")
+
+
+@pytest.mark.parametrize("command", ["report", "train", "evaluate", "ensemble fit"])
+def test_a_storages_address_is_no_folder(command: str) -> None:
+    address = "postgresql+psycopg://ada:love@host/db"
+    result = CliRunner().invoke(app, [*command.split(), address])
+    told = str(result.exception)
+    assert isinstance(result.exception, ZcSearchError)
+    assert "a study is no folder: name the folder of a run" in told
+    assert "zc-search dashboard" in told
+    assert "love" not in without_passwords(told)

@@ -565,9 +565,10 @@ def test_the_example_of_the_page_runs_wherever_the_folder_is_copied_to(tmp_path:
     example = example.replace("import optunahub\n", "import copied as package\n")
     example = re.sub("package = .*\n", "", example)
     loaded = "import sys; print([m for m in sys.modules if m.startswith('zc_search')])"
+    (tmp_path / "example.py").write_text(f"{example}\n{loaded}")
     said = subprocess.run(
-        [sys.executable, "-W", "error", "-c", f"{example}\n{loaded}"],
-        cwd=tmp_path,
+        [sys.executable, "-W", "error", tmp_path / "example.py"],
+        cwd="/",
         env={**os.environ, "PYTHONPATH": ""},
         capture_output=True,
         text=True,

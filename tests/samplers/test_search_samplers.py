@@ -361,10 +361,17 @@ def test_nothing_is_guided_where_no_signal_arrives() -> None:
 
 
 def test_advice_where_another_sampler_serves_better() -> None:
-    for name, objectives in (("tpe", 3), ("nsgaiii", 10), ("local_search", 1), ("random", 1)):
+    for name, objectives in (
+        ("tpe", 3),
+        ("gp", 3),
+        ("nsgaiii", 10),
+        ("local_search", 1),
+        ("random", 1),
+    ):
         assert advice(name, objectives) is None
     for name, objectives, better in (
         ("tpe", 4, "nsgaiii"),
+        ("gp", 4, "nsgaiii"),
         ("predictor_guided", 2, "nsgaii"),
         ("nsgaii", 1, "predictor_guided"),
     ):

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import nasbench201_fixture as fixture
 import optuna
 import pytest
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from zc_search.benchmarks import Benchmark, open_benchmark
+from zc_search.benchmarks.files import convert
 from zc_search.config import Config, parse_config
 from zc_search.errors import ConfigError, StudyError
 from zc_search.samplers import sampler_of
@@ -23,6 +25,7 @@ from zc_search.study import (
     RECORD,
     Objective,
     TrialRecord,
+    missing_values,
     open_study,
     run_trials,
     trials,
@@ -440,3 +443,23 @@ def test_a_grid_that_was_looked_at_stays_as_it_is(run: Run) -> None:
     }
     for _ in range(2):
         assert len(run(parse_config(settings)).trials) == 2
+
+
+def test_a_table_of_a_part_serves_a_search_of_it_and_is_said_beyond(tmp_path: Path) -> None:
+    convert(fixture.save_official(tmp_path, fixture.official(range(5, 8))))
+    (table,) = tmp_path.glob("*.arrow")
+    partial = open_benchmark(path=table)
+    known, unknown = partial[6], partial[0]
+    config = configured(benchmark__path=str(table), objectives__val_accuracy="maximize")
+    objective = Objective(config)  # although nothing is known of the first architecture
+    study = optuna.create_study(directions=objective.directions)
+    for cell in (known, unknown):
+        study.enqueue_trial(objective.space.parameters(cell))
+    study.optimize(objective, n_trials=2)
+    first, second = (TrialRecord.of(trial) for trial in study.get_trials())
+    assert first is not None
+    assert second is not None
+    assert first.benchmark["val_accuracy"] == partial.query(known)["val_accuracy"]
+    assert second.benchmark == {}
+    assert "has no training of" in (second.infeasible or "")
+    assert any("val_accuracy has no value for 1 of 2" in text for text in missing_values(study))

@@ -1,10 +1,12 @@
 """Passwords of storages, which must not reach a terminal, a file or a study."""
 
 import re
+from pathlib import Path
 
 # In a text an address ends with the next blank; of a text that is one, nothing is known to be none.
-_IN_TEXT = re.compile(r"(://[^/\s:@\"']*):\S*@")
+_IN_TEXT = re.compile(r"(:/{1,2}[^/\s:@\"']*):\S*@")
 _ALONE = re.compile(r"\A((?:[\w.]+=)?[\"']?[\w+.-]+://[^/\s:@\"']*):.*@", re.DOTALL)
+_ADDRESS = re.compile(r"[\w+.-]{2,}:/")  # of one letter it is a drive
 _IN_QUERY = re.compile(r"([?&][\w-]*(?:pass|passwd|password|pwd|token|secret)=)[^&\s\"']+", re.I)
 
 
@@ -15,6 +17,18 @@ def without_passwords(text: str) -> str:
     'postgresql://ada:***@host/db?sslpassword=***'
     """
     return _IN_QUERY.sub(r"\1***", _hidden(text, r"\1:***@"))
+
+
+def address_hint(path: Path) -> str:
+    """Return what to say of a storage's address that was taken for a path; "" for any other.
+
+    >>> address_hint(Path("postgresql://host/db"))[:41]
+    '; a study is no folder: name the folder o'
+    """
+    if not _ADDRESS.match(str(path)):
+        return ""
+    hint = "the folder of a run, which has its tables, or look at it by zc-search dashboard ADDRESS"
+    return f"; a study is no folder: name {hint}"
 
 
 def stripped(address: str) -> str:

@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,21 @@ class Result(Mapping[str, float]):
     def __len__(self) -> int:
         return len(self._figures)
 
+    def __str__(self) -> str:
+        seeds = f"mean of {self.seeds} seeds" if self.seeds > 1 else f"seed {self.seed or 0}"
+        figures = (f"{name} {v:.6g} {METRICS[canonical(name)].unit}" for name, v in self.items())
+        trained = f"{self.dataset}, {self.epochs} epochs, {seeds}"
+        return f"{self.architecture}, {trained}: {', '.join(map(str.rstrip, figures)) or 'nothing'}"
+
+
+class Simulated(NamedTuple):
+    """What `Benchmark.simulate_train_eval` returns, in percent and seconds."""
+
+    val_accuracy: float
+    latency: float
+    time_cost: float
+    total_time: float
+
 
 class Benchmark(ABC):
     """A look-up of trained architectures, on one data set.
@@ -71,6 +86,7 @@ class Benchmark(ABC):
             and which table says so.
         fingerprint: Short text that differs where the figures may; a study keeps it, so that none
             goes on with the accuracies of another table.
+        used_time: Seconds that `simulate_train_eval` has counted; may be set back to 0.
     """
 
     name: ClassVar[str]
@@ -84,6 +100,7 @@ class Benchmark(ABC):
     split: str
     provenance: str
     fingerprint: str
+    used_time: float = 0.0
     _known: Sequence[str]  # metrics, of which the table may lack some
     _order: NDArray[np.int64]  # of each row, the architecture's `index`
     _judged: Mapping[str, str] = {}  # splits in the benchmark's own names, and in ours
@@ -135,6 +152,14 @@ class Benchmark(ABC):
     def __len__(self) -> int:
         """Return how many architectures the benchmark holds."""
         return len(self._order)
+
+    def __iter__(self) -> Iterator[AnyArchitecture]:
+        """Return every architecture, in the benchmark's own order."""
+        return map(self._at, range(len(self)))
+
+    def __getitem__(self, index: int) -> AnyArchitecture:
+        """Return an architecture as a list does: from the end if negative, else IndexError."""
+        return self._at(range(len(self))[index])
 
     def __contains__(self, architecture: object) -> bool:
         """Whether the benchmark holds an architecture, or one of its string."""
@@ -217,6 +242,32 @@ class Benchmark(ABC):
         seeds = len(names) if picked is None else 1
         return Result(architecture, self.dataset, self.split, epochs, seeds, picked, figures)
 
+    def simulate_train_eval(
+        self,
+        architecture: AnyArchitecture | str,
+        *,
+        epochs: int | None = None,
+        seed: int | np.random.Generator | None = None,
+        account_time: bool = True,
+    ) -> Simulated:
+        """Return what training and validating an architecture gives, and what it would have cost.
+
+        As NATS-Bench's method of that name: validation accuracy (percent), latency (seconds a
+        batch), ``time_cost`` (seconds of training, and of one validation where the table has them)
+        and ``total_time``, the ``time_cost`` of all calls with `account_time` so far, this one
+        included. NaN where the table does not say. Arguments and errors are those of `query`.
+        """
+        trained = self._validated().query(architecture, seed=seed, epochs=epochs)
+        cost = trained.get("train_seconds", nan) + trained.get("val_seconds_per_epoch", 0.0)
+        if account_time:
+            self.used_time += cost
+        measured = self.query(architecture, epochs=epochs).get("latency_seconds", nan)
+        return Simulated(trained.get("val_accuracy", nan), measured, cost, self.used_time)
+
+    def _validated(self) -> "Benchmark":
+        """Return the look-up of the trainings whose validation accuracy this one gives."""
+        return self
+
     def seeds(self, architecture: AnyArchitecture | str, epochs: int | None = None) -> list[int]:
         """Return the names of an architecture's training seeds: 777, 888, 999, or 0, 1, 2."""
         return self._seeds(self.index(architecture), self._budget(epochs))
@@ -271,6 +322,10 @@ class Benchmark(ABC):
                 "place among the others"
             )
         return 1 + int(np.count_nonzero(values > own))
+
+    def known(self, metric: str = "val_accuracy") -> int:
+        """Return among how many architectures `rank` is: those that have the metric."""
+        return int(np.isfinite(self.column(metric)).sum())
 
     def best(self, metric: str = "val_accuracy") -> tuple[AnyArchitecture, float]:
         """Return the architecture that is best in a metric (of ties the first), and its figure."""

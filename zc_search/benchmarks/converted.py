@@ -102,6 +102,9 @@ class TrialBenchmark(Benchmark):
         longest = self.budgets[-1]
         return tuple(m for m in self._known if np.isfinite(self._column(m, longest)).any())
 
+    def _validated(self) -> Benchmark:
+        return self.on("cifar10-valid") if self.dataset == "cifar10" else self
+
     def _seeds(self, row: int, epochs: int) -> list[int]:
         trained = self._table.trained(self.dataset, epochs)[row].tolist()
         return [seed for seed, known in zip(self._table.seeds, trained, strict=True) if known]

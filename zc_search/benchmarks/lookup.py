@@ -33,7 +33,8 @@ class Answer:
     split: str
     metrics: dict[str, float]  # by metric, over the seeds; none where one seed was asked for
     seeds: dict[str, dict[str, float]]  # by the name of the training seed, and metric
-    ranks: dict[str, int]  # among all, 1 being best; at the end of the longest training's mean only
+    ranks: dict[str, int]  # 1 being best; at the end of the longest training's mean only
+    among: dict[str, int]  # of how many that have the metric
 
 
 def find_architecture(
@@ -86,6 +87,7 @@ def ask(
         by_seed[str(names[result.seed or 0])] = figures(result)
     means = figures(mean) if seed is None else {}
     at_the_end = after is None and mean.epochs == benchmark.budgets[-1]
+    ranked = means if at_the_end else {}
     return Answer(
         mean.architecture,
         benchmark.index(architecture),
@@ -94,7 +96,8 @@ def ask(
         mean.split,
         means,
         by_seed,
-        {name: benchmark.rank(architecture, name) for name in means if at_the_end},
+        {name: benchmark.rank(architecture, name) for name in ranked},
+        {name: benchmark.known(name) for name in ranked},
     )
 
 

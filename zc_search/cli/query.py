@@ -54,7 +54,7 @@ def query(
     moment = f"after {answer.after} of" if answer.after else "after"
     place = f"number {answer.index:,} of {len(opened):,}"
     console.print(f"{place}, {opened.dataset}, {moment} {answer.epochs} epochs")
-    console.print(_table(answer))
+    console.print(_table(answer, len(opened)))
     console.print(opened.provenance)
     if curves is not None:
         console.print(f"wrote {curves}", soft_wrap=True)
@@ -92,7 +92,7 @@ def _seed(
     return int(seed)
 
 
-def _table(answer: "Answer") -> "Table":
+def _table(answer: "Answer", size: int) -> "Table":
     from rich import box
     from rich.table import Table
 
@@ -104,7 +104,11 @@ def _table(answer: "Answer") -> "Table":
     if not answer.metrics or len(answer.seeds) > 1:
         columns |= {f"seed {name}": _texts(figures) for name, figures in answer.seeds.items()}
     if answer.ranks:
-        columns["rank"] = {metric: f"{rank:,}" for metric, rank in answer.ranks.items()}
+        partial = min(answer.among.values()) < size
+        columns["rank"] = {
+            metric: f"{rank:,}" + (f" of {answer.among[metric]:,}" if partial else "")
+            for metric, rank in answer.ranks.items()
+        }
     for heading in columns:
         table.add_column(heading, justify="right")
     for metric in answer.metrics or next(iter(answer.seeds.values()), {}):

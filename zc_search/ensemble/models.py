@@ -265,7 +265,8 @@ class Weight(BaseModel):
     """What one standard deviation of a feature adds to the score, with its 90% interval.
 
     For a ridge (``ridge``, ``gap``) error and interval are those of its posterior, else of the
-    bootstrap; the error is in closed form for least squares with more rows than weights.
+    bootstrap; the error is in closed form for least squares with more rows than weights. With
+    fewer the rows do not settle the weights, and the interval holds the weight and 0 too.
     """
 
     model_config = RECORD
@@ -313,6 +314,9 @@ class LinearPredictor(BaseModel):
             closed = least_squares_errors(matrix, accuracies - model.predict(columns))
             errors = draws[:, 1:].std(axis=0, ddof=1) if closed is None else closed[1:]
             low, high = np.quantile(draws[:, 1:], [0.05, 0.95], axis=0)
+            if closed is None:  # draws hold fewer rows still, and their weights lie nearer to 0
+                around = np.vstack([low, high, weights, 0 * weights])
+                low, high = around.min(axis=0), around.max(axis=0)
         figures = (np.asarray(values).tolist() for values in (weights, errors, low, high))
         return cls(
             intercept=float(model.intercept_),

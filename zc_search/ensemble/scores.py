@@ -77,6 +77,8 @@ def fit_trials(
     """
     config, table = trials.config, trials.table
     proxies, notes = with_values(config.ensemble.proxies or trials.proxies, table, "ensemble")
+    if config.benchmark.metric not in table:
+        return None, [*notes, f"No ensemble: no trial has a {config.benchmark.metric}"]
     try:
         spec = spec_from(config, proxies, **(ORDINARY if pareto else {}))
         rows, fit_on, _ = tables.select_rows(table, spec)

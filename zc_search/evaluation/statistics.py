@@ -281,7 +281,7 @@ _WORTH_PROCESSES = 5_000_000
 
 def evaluate(
     scores: pd.DataFrame,
-    accuracy: "pd.Series[float] | Mapping[Any, float]",
+    accuracy: "pd.Series[float] | Mapping[Any, float] | ArrayLike",
     directions: Mapping[str, Literal["maximize", "minimize"]] | None = None,
     *,
     n_bootstrap: int = 1000,
@@ -301,7 +301,8 @@ def evaluate(
 
     Args:
         scores: One row an architecture, one column a proxy.
-        accuracy: By the index of `scores`; architectures it lacks count as dropped.
+        accuracy: By the index of `scores`, where architectures it lacks count as dropped; or a
+            flat sequence in the order of the rows.
         directions: Which way a proxy points at accuracy, so that a positive correlation is a
             useful one; "maximize" unless named. Baselines are maximised whatever is named: as
             objectives they are minimised, as predictors more is better.
@@ -312,13 +313,13 @@ def evaluate(
         on_proxy: Called with how many proxies are judged, and of how many.
 
     Raises:
-        EvaluationError: A repeated architecture or column, no architecture in common, a column
-            that holds no numbers, an unknown column or direction, or a bootstrap setting out of
-            range.
+        EvaluationError: A sequence of another length, a repeated architecture or column, no
+            architecture in common, a column that holds no numbers, an unknown column or direction,
+            or a bootstrap setting out of range.
     """
     from joblib import Parallel, delayed  # slow to import, and not everyone judges
 
-    truth = accuracy if isinstance(accuracy, pd.Series) else pd.Series(dict(accuracy))
+    truth = _by_index(accuracy, scores.index)
     listed = {"scores has the column": scores.columns, "scores lists": scores.index}
     for what, keys in (listed | {"accuracy lists": truth.index}).items():
         if keys.has_duplicates:
@@ -354,6 +355,21 @@ def best_so_far(values: ArrayLike, *, maximize: bool = True) -> Array:
     NaN (a trial that failed) is passed over; before the first value the best is NaN.
     """
     return (np.fmax if maximize else np.fmin).accumulate(np.asarray(values, dtype=float))
+
+
+def _by_index(accuracy: object, index: "pd.Index[Any]") -> "pd.Series[Any]":
+    if isinstance(accuracy, pd.Series):
+        return accuracy
+    if isinstance(accuracy, Mapping):
+        return pd.Series(dict(accuracy))
+    figures = np.asarray(accuracy)
+    if figures.shape != (len(index),):
+        message = (
+            f"accuracy has the shape {figures.shape}, and scores {len(index)} rows: give one "
+            "number a row, or a pandas Series or a dict by the index of scores"
+        )
+        raise EvaluationError(message, key="accuracy", given=accuracy)
+    return pd.Series(figures, index)
 
 
 def _numbers(column: "pd.Series[Any]", name: str) -> Array:

@@ -194,7 +194,7 @@ def image_set(
         name: What messages call it.
         images: Whole numbers from 0 to 255, or floats; (N, H, W), (N, H, W, C) or (N, C, H, W)
             with C of 1 or 3.
-        labels: Whole numbers from 0 on, or names; (N,) or (N, 1).
+        labels: Whole numbers from 0 on, false and true, or names; (N,) or (N, 1).
         class_names: By label; None for the labels themselves. Classes without an image are left
             out, as a network cannot learn them.
         notes: What was noticed before.
@@ -239,7 +239,9 @@ def _labels(
     """Return labels from 0 on without gaps, and the names of those that there are."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.dtype.kind not in "uiUS" or labels.shape != (count,):
+    if labels.dtype == np.bool_ and class_names is not None:
+        labels = labels.astype(np.uint8)
+    if labels.dtype.kind not in "uiUSb" or labels.shape != (count,):
         wanted, given = f"whole numbers or names ({count},)", f"{labels.dtype} {labels.shape}"
         message = f"the labels of {name} must be {count:,} {wanted}, given {given}"
         raise DataError(message, given=given)

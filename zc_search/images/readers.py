@@ -47,8 +47,12 @@ def read_npz(path: Path, **how: Unpack[Format]) -> ImageSet:
         with path.open("rb") as stream:  # as NumPy leaves it open where it is no archive
             images, labels, names = _members(np.load(stream, allow_pickle=False))
     except Exception as error:  # NumPy and zipfile raise nearly anything for a damaged archive
+        why, hint = reason(error), None
+        if "allow_pickle" in str(error):
+            hint = "labels=numpy.array(labels.tolist())"
+            why = f"Python objects in it are not unpickled; save numbers or text: {hint}"
         raise DataError(
-            f"{path} is no readable .npz file: {reason(error)}", given=str(path)
+            f"{path} is no readable .npz file: {why}", given=str(path), hint=hint
         ) from error
     return image_set(path.name, images, labels, names, **how)
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pandas.errors import EmptyDataError
 
 from zc_search import ensemble as ensembles
-from zc_search._utils.passwords import without_passwords
+from zc_search._utils.passwords import address_hint, without_passwords
 from zc_search.config import load_config
 from zc_search.config.metrics import METRICS
 from zc_search.ensemble import Ensemble
@@ -150,7 +150,7 @@ def no_run(folder: Path, what: str, like: str) -> StudyError:
     """Return the error for a folder that lacks a file, naming folders near it that have one."""
     near = {str(p.parent) for g in ("*", "runs/*") for p in folder.parent.glob(f"{g}/{like}")}
     there = f"; there are {', '.join(sorted(near))}" if near else ""
-    message = f"{str(folder)!r} is no {what}{there}"
+    message = f"{str(folder)!r} is no {what}{there}{address_hint(folder)}"
     return StudyError(message, given=str(folder), allowed=sorted(near))
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from zc_search._utils.passwords import address_hint
 from zc_search.config import METRIC_DIRECTIONS, Config, load_config, parse_config
 from zc_search.errors import EnsembleError, ScoresError, nearest
 from zc_search.evaluation import BASELINES
@@ -332,4 +333,4 @@ def _missing(path: Path, what: str) -> str:
     folder = path.parent
     near = nearest(path.name, [p.name for p in folder.iterdir()]) if folder.is_dir() else None
     hint = f"; did you mean {str(folder / near)!r}?" if near else ""
-    return f"{path}: no such {what}{hint}"
+    return f"{path}: no such {what}{hint}{address_hint(path)}"

@@ -108,6 +108,6 @@ def _best(ranked: pd.DataFrame, benchmark: Benchmark, metric: str) -> Best | Non
         high=float(row["high"]),
         true=benchmark.query(architecture)[metric],
         rank=benchmark.rank(architecture, metric),
-        out_of=len(benchmark),
+        out_of=benchmark.known(metric),
         in_sample=bool(row.get("in_sample", False)),
     )

@@ -17,7 +17,7 @@ from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.config import METRIC_DIRECTIONS, Config, load_config, parse_config
 from zc_search.ensemble.models import make_model
 from zc_search.ensemble.scores import load_transferred
-from zc_search.errors import BenchmarkError
+from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.images.datasets import BENCHMARKED, GENERATED
 from zc_search.proxies import resolve_proxies
 from zc_search.proxies.catalogue import Direction
@@ -210,9 +210,13 @@ class Objective:
     ) -> TrialRecord:
         """Put together what is known of an architecture; `scores` is None if it was not scored."""
         start = time.perf_counter()
-        benchmark = self.benchmark
-        known = benchmark and (architecture.infeasible is None or architecture in benchmark)
-        figures = dict(benchmark.query(architecture)) if benchmark and known else {}
+        figures: dict[str, float] = {}
+        failures = dict(scores.failures) if scores else {}
+        try:
+            figures = dict(self.benchmark.query(architecture)) if self.benchmark else {}
+        except (ArchitectureError, BenchmarkError) as error:  # the table need not hold all
+            if architecture.infeasible is None:
+                failures[self.config.benchmark.metric] = str(error)
         spent = {"proxies": scores.seconds} if scores else {}
         spent["benchmark"] = time.perf_counter() - start
         stored = TrialRecord.of(trial)  # cut off while it was told
@@ -220,7 +224,7 @@ class Objective:
             architecture=architecture.to_string(),
             function_key=architecture.function_key,
             proxies=dict(scores.values) if scores else {},
-            failures=dict(scores.failures) if scores else {},
+            failures=failures,
             benchmark=figures,
             repeat_of=self._first_of.get(architecture.function_key),
             infeasible=architecture.infeasible,
@@ -364,10 +368,9 @@ def _open_benchmark(config: Config) -> Benchmark | None:
         return None
     benchmark = open_benchmark(config.benchmark.name, config.space.dataset, config.benchmark.path)
     wanted = [o.name for o in config.objectives if o.name in METRIC_DIRECTIONS]
-    any_architecture = benchmark.architecture(0)
     for metric in (config.benchmark.metric, *wanted):
         try:
-            benchmark.query(any_architecture, metrics=[metric])
+            benchmark.column(metric)  # it may know a part of the architectures
         except BenchmarkError as error:
             message = f"benchmark.metric or objectives: {error}"
             raise BenchmarkError(message, key="benchmark.metric", given=metric) from error

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from zc_search.errors import ProxyError
 from zc_search.proxies.probe import passes
 from zc_search.proxies.probe.features import blocks_before
 from zc_search.proxies.probe.passes import Measurement, Shared, SharedPass, require_rows
@@ -164,8 +165,15 @@ class HalfBatchGradients(Measurement[tuple[dict[str, Tensor], dict[str, Tensor]]
     cost = 0.7
 
     def measure(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        middle = len(self.subject.images) // 2
-        return self._gradients(slice(middle)), self._gradients(slice(middle, 2 * middle))
+        count = len(self.subject.images)
+        middle = count // 2
+        try:
+            return self._gradients(slice(middle)), self._gradients(slice(middle, 2 * middle))
+        except ValueError as error:  # of a normalisation that is given one value a channel
+            if middle > 1:
+                raise
+            message = f"halves of {count} images are too few for this network; give 4 or more"
+            raise ProxyError(f"{message} ({error})", key="data.batch_size", given=count) from error
 
     def _gradients(self, half: slice) -> dict[str, Tensor]:
         subject = self.subject
