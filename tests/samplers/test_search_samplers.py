@@ -19,6 +19,8 @@ from zc_search.spaces import PARAMETERS as EDGES
 from zc_search.spaces import CellSpace
 from zc_search.study.trials import taken_up
 
+is_complete = CellSpace().is_complete
+
 OURS = ("regularized_evolution", "local_search", "predictor_guided")
 
 
@@ -110,7 +112,7 @@ def test_a_trial_cut_off_while_scored_keeps_its_parameters() -> None:
     cut_off = study.ask()
     params = {edge: cut_off.suggest_categorical(edge, CHOICES) for edge in EDGES}
     sampler = study.sampler
-    (again,) = taken_up(study, [study.trials[-1]], len(EDGES))
+    (again,) = taken_up(study, [study.trials[-1]], is_complete)
     assert {edge: again.suggest_categorical(edge, CHOICES) for edge in EDGES} == params
     assert again.number == cut_off.number
     assert study.sampler is sampler
@@ -125,7 +127,7 @@ def test_a_trial_cut_off_while_asked_for_is_completed_by_the_sampler(name: str) 
     partly.suggest_categorical(EDGES[0], CHOICES)
     twin = a_study(make_sampler(name, options, seed=0))
     twin.optimize(objective, n_trials=10)
-    (again,) = taken_up(study, [study.trials[-1]], len(EDGES))
+    (again,) = taken_up(study, [study.trials[-1]], is_complete)
     params = {edge: again.suggest_categorical(edge, CHOICES) for edge in EDGES}
     assert params == twin.trials[-1].params
 
@@ -164,7 +166,7 @@ def go_on(
     space = CellSpace()
     sampler = make_sampler(name, options, seed=1, space=space, distinct=distinct)
     study = optuna.load_study(study_name="s", storage=storage, sampler=sampler)
-    for trial in taken_up(study, study.get_trials(states=(TrialState.RUNNING,)), len(EDGES)):
+    for trial in taken_up(study, study.get_trials(states=(TrialState.RUNNING,)), is_complete):
         study.tell(trial, objective(trial))
     while len(study.trials) < trials:
         trial = study.ask()

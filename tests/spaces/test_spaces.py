@@ -88,7 +88,8 @@ def test_the_form_of_a_text_says_its_space(text: str, kind: type) -> None:
 
 @pytest.mark.parametrize("text", ["", "foo", "8", "8,8,8", None, 3])
 def test_what_has_no_form_is_told_of_all(text: object) -> None:
-    with pytest.raises(ArchitectureError, match=r"such as \|.*, 24:32:48:64:64 or 11\.1:conv3x3-b"):
+    such = r"such as \|.*, 24:32:48:64:64, 11\.1:conv3x3-bn-relu or {"
+    with pytest.raises(ArchitectureError, match=such):
         read_architecture(text)  # type: ignore[arg-type]
 
 

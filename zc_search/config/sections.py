@@ -6,7 +6,7 @@ which `starter` returns.
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -25,15 +25,10 @@ from zc_search.config.metrics import METRIC_DIRECTIONS, canonical
 from zc_search.errors import ConfigError
 from zc_search.images.datasets import DATA_SOURCES, FROM_FILES, GENERATED, SOURCES, DatasetName
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, check_options, installed_proxies
-from zc_search.spaces import PARAMETERS, SPACES
+from zc_search.spaces import PLUGIN, SPACES, space_named
 from zc_search.spaces.nasbench101.architecture import VertexOperation
 from zc_search.spaces.nasbench201.architecture import Operation
 from zc_search.spaces.nats_sss.architecture import CHANNELS
-
-if TYPE_CHECKING:
-    SpaceName = str
-else:
-    SpaceName = Literal[tuple(SPACES)]
 
 SAMPLERS: Mapping[str, str] = {
     "random": "optuna.samplers:RandomSampler",
@@ -164,6 +159,16 @@ def _channels(value: Any) -> tuple[int, ...]:
     raise wrong(value, f"a list of some of {', '.join(map(str, CHANNELS))}, each once")
 
 
+def _choices(value: Any) -> dict[str, tuple[Any, ...]]:
+    if isinstance(value, Mapping) and value:
+        lists = [v for v in value.values() if isinstance(v, list | tuple) and v]
+        plain = all(isinstance(c, str | int | float) for v in lists for c in v)
+        distinct = all(len({(type(c), c) for c in v}) == len(v) for v in lists if plain)
+        if len(lists) == len(value) and plain and distinct:
+            return {str(name): tuple(values) for name, values in value.items()}
+    raise wrong(value, "a table of lists of texts, numbers or true and false, each once")
+
+
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated:
@@ -180,6 +185,7 @@ Text = Annotated[str, Field(min_length=1)]
 Amount = Annotated[float, BeforeValidator(_amount)]
 StudyName = Annotated[str, AfterValidator(_study_name)]
 SamplerName = Annotated[str, BeforeValidator(_one_of("sampler", SAMPLERS, "module:Class"))]
+SpaceName = Annotated[str, BeforeValidator(_one_of("name", [*SPACES][:-1], PLUGIN))]
 DataSource = Annotated[str, BeforeValidator(_one_of("source", DATA_SOURCES, "module:object"))]
 ModelName = Annotated[str, BeforeValidator(_model)]
 FeatureSetName = Annotated[str, BeforeValidator(_feature_set)]
@@ -192,6 +198,7 @@ _SET, _SOME = (Field(strict=False), AfterValidator(_distinct)), Field(min_length
 Operations = Annotated[tuple[Operation, ...], *_SET, _SOME]
 VertexOperations = Annotated[tuple[VertexOperation, ...], *_SET, _SOME]
 ProxyNames = Annotated[tuple[ProxyName, ...], *_SET]
+Choices = Annotated[dict[str, tuple[Any, ...]], PlainValidator(_choices)]
 Augmentations = Annotated[tuple[Literal["crop", "flip"], ...], *_SET]
 
 
@@ -256,23 +263,25 @@ class Space(Section):
     stage_5: Channels | None = None
     vertices: int | None = Field(default=None, ge=2, le=7)
     operations: VertexOperations | None = None
+    choices: Choices | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_space(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        name = given.get("name", "nasbench201")
-        defaults = SPACE_KEYS.get(name if isinstance(name, str) else "", {})
+        space = space_named(given.get("name", "nasbench201"))
+        defaults = space.settings if space else {}
         return {**defaults, **{key: value for key, value in given.items() if value is not None}}
 
     @field_validator("*")
     @classmethod
     def _belongs_to_the_space(cls, value: Any, info: ValidationInfo) -> Any:
         name, key = info.data.get("name"), info.field_name
-        if value is not None and key in _OWN_KEYS and name and key not in SPACE_KEYS[name]:
+        space = space_named(name)
+        if value is not None and key in _OWN_KEYS and space and key not in space.settings:
             owners = " and ".join(repr(o) for o, keys in SPACE_KEYS.items() if key in keys)
-            allowed = SPACE_KEYS[name]
+            allowed = space.settings
             raise ConfigError(
                 f"has no meaning for name = {name!r}, only for {owners}; "
                 f"Allowed: {', '.join(allowed)}",
@@ -282,11 +291,6 @@ class Space(Section):
         if key == "channels" and name == "nasbench101" and value is not None and value < 5:
             raise wrong(value, "at least 5, as up to five vertices share them")
         return value
-
-    @property
-    def choices(self) -> dict[str, tuple[str, ...]]:
-        """The operations of each edge of NAS-Bench-201, in the order of the architecture string."""
-        return {edge: getattr(self, edge) for edge in PARAMETERS}
 
 
 class Data(Section):

@@ -9,6 +9,7 @@ import tomlkit
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from zc_search._utils.passwords import stripped
+from zc_search._utils.plugins import is_plugin
 from zc_search.config.metrics import METRIC_DIRECTIONS
 from zc_search.config.sections import (
     Benchmark,
@@ -103,7 +104,7 @@ class Config(Section):
     space: Space = Space()
     data: Data = Data()
     proxies: Proxies = Proxies()
-    benchmark: Benchmark = Benchmark()
+    benchmark: Benchmark = Field(default=Benchmark(), validate_default=True)
     constraints: Constraints = Constraints()
     objectives: Annotated[tuple[Objective, ...], BeforeValidator(_listed), Field(strict=False)] = ()
     ensemble: Ensemble = Field(default=Ensemble(), validate_default=True)
@@ -122,6 +123,14 @@ class Config(Section):
         if not any(objective.scale for objective in objectives):
             raise ConfigError("every scale is 0; Allowed: at least one scale above 0", given=0)
         return objectives
+
+    @field_validator("benchmark")
+    @classmethod
+    def _default_benchmark(cls, benchmark: Benchmark, info: ValidationInfo) -> Benchmark:
+        space = info.data.get("space")
+        if "name" in benchmark.model_fields_set or space is None or not is_plugin(space.name):
+            return benchmark
+        return benchmark.model_copy(update={"name": "none"})
 
     @field_validator("ensemble")
     @classmethod
@@ -188,7 +197,8 @@ def _contradictions(
     table = benchmark.name if benchmark and benchmark.name != "none" else None
     if table and space and table != space.name:
         reason = f"knows no architectures of space.name = {space.name!r}"
-        yield _refused("benchmark.name", table, reason, space.name, "none")
+        others = [] if is_plugin(space.name) else [space.name]
+        yield _refused("benchmark.name", table, reason, *others, "none")
     if table and data and not data.generated and data.source not in BENCHMARKED:
         reason = f"knows no accuracies on images of data.source = {data.source!r}"
         yield _refused("benchmark.name", table, reason, "none")

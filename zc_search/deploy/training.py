@@ -24,8 +24,7 @@ from zc_search.report.run import load_result, read_manifest, stored_learning_cur
 from zc_search.scoring.request import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer, torch_device
 from zc_search.scoring.store import changes
-from zc_search.spaces import make_space, read_architecture
-from zc_search.spaces.network import build_network
+from zc_search.spaces import make_space
 from zc_search.study import broken
 from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder
@@ -159,6 +158,8 @@ def _train_all(
     results = read_results(folder.path)
     known = set(zip(results["architecture"], results["seed"], strict=True))
     done = len(known & set(wanted))
+    space = make_space(config.space, images.task)
+    sizes = config.space.model_dump(include={"channels", "cells"})
     on_step(Step(len(wanted), done))
     for text, seed in wanted:
         if (text, seed) in known:
@@ -169,10 +170,7 @@ def _train_all(
         part = file.with_suffix(".part")
         if file.exists() and not part.exists():  # killed before the result was written
             file.replace(part)
-        space = config.space
-        network = build_network(
-            read_architecture(text), images.task, space.channels, space.cells, seed
-        )
+        network = space.build(space.read(text), images.task, seed, **sizes)
         reached = train_network(
             network,
             training,
@@ -233,11 +231,11 @@ def _entrants(result: SearchResult, costs: Scorer, top: int, seed: int) -> list[
         raise StudyError(
             f"the run in {str(result.folder)!r} ranks no architecture, so there is none to train"
         )
+    space, constraints = costs.space, result.config.constraints
     chosen: dict[str, str] = {}
     for text in result.ranking["architecture"]:
-        chosen.setdefault(read_architecture(str(text)).function_key, str(text))
+        chosen.setdefault(space.read(str(text)).function_key, str(text))
     entrants = [Entrant(CHOSEN, text) for text in list(chosen.values())[:top]]
-    space, constraints = make_space(result.config.space), result.config.constraints
     rng = np.random.default_rng([seed, 3])
     drawn: dict[str, str] = {}
     for _ in range(_DRAWS_EACH * top):
@@ -275,7 +273,7 @@ def _scored(scorer: Scorer, result: SearchResult, entrants: list[Entrant]) -> pd
             "feasible": True,
             **scores.values,
         }
-        for scores in map(scorer.score, map(read_architecture, new))
+        for scores in map(scorer.score, map(scorer.space.read, new))
     )
 
 

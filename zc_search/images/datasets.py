@@ -44,6 +44,11 @@ class Task(NamedTuple):
     height: int
     width: int
 
+    @property
+    def resolution(self) -> int:
+        """The larger side of the images, in pixels."""
+        return max(self.height, self.width)
+
 
 def task_of(dataset: str | Task) -> Task:
     """Return the task of a benchmark's data set, or a task as it is.

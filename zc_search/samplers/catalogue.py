@@ -9,7 +9,7 @@ from typing import Any, cast
 from zlib import crc32
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseGASampler, BaseSampler, GPSampler, GridSampler, QMCSampler
 from optuna.study import Study
@@ -20,12 +20,12 @@ from zc_search._utils.plugins import is_plugin, load_plugin
 from zc_search.config import SAMPLERS, Config
 from zc_search.errors import ConfigError, ZcSearchError
 from zc_search.samplers.portable import DistinctSampler
-from zc_search.spaces import PARAMETERS, AnySpace, Architecture, CellSpace
+from zc_search.spaces import PARAMETERS, AnySpace, Architecture, CellSpace, FunctionSpace
 
 
-def distributions(space: AnySpace) -> dict[str, CategoricalDistribution]:
-    """Return what a trial suggests: one of its values for each parameter."""
-    return {name: CategoricalDistribution(allowed) for name, allowed in space.choices.items()}
+def distributions(space: AnySpace) -> dict[str, BaseDistribution]:
+    """Return every parameter that a trial may be asked for."""
+    return space.distributions()
 
 
 def key_of(space: AnySpace) -> Callable[[Mapping[str, Any]], str]:
@@ -90,15 +90,20 @@ def make_sampler(
         keys: The settings of the name and of the options, for the ConfigError of a wrong one.
     """
     space = space or CellSpace()
+    distributions(space)  # complains of a builder that always fails, before the first trial
     kind = find_sampler(name, keys[0])
     ours = not isinstance(kind, type)
-    seeded = "seed" in inspect.signature(kind).parameters
+    takes = inspect.signature(kind).parameters
+    seeded = "seed" in takes
     check_options(name, kind, options, keys[1])
     if ours:
         kind = partial(kind, space)
     elif kind is QMCSampler and resumable:
         kind = partial(NumberedQMCSampler, distributions(space))
-    make = partial(_make, kind, dict(options), seeded)
+    options = dict(options)
+    if isinstance(space, FunctionSpace) and "warn_independent_sampling" in takes:
+        options.setdefault("warn_independent_sampling", False)  # of conditional parameters
+    make = partial(_make, kind, options, seeded)
     try:
         sampler = make(seed)
     except (AttributeError, TypeError, ValueError, ZcSearchError) as error:
@@ -179,10 +184,10 @@ def _check_grid(options: Mapping[str, Any], space: AnySpace, *, distinct: bool) 
     if distinct:
         key, message = "study.distinct", "a grid looks at no point twice; Allowed: false"
         raise ConfigError(f"{key}: {message}", key=key, given=True, allowed=("false",))
-    if lacking := [name for name in space.choices if name not in options["search_space"]]:
+    if lacking := [name for name in distributions(space) if name not in options["search_space"]]:
         key = "study.sampler_options.search_space"
         message = f"{key}: the grid lacks {', '.join(lacking)}"
-        raise ConfigError(message, key=key, allowed=space.choices)
+        raise ConfigError(message, key=key, allowed=distributions(space))
 
 
 _SLOW = {

@@ -18,6 +18,7 @@ from zc_search.samplers.portable import (
     PredictorGuidedSampler,
     RegularizedEvolutionSampler,
 )
+from zc_search.samplers.portable.moves import point_of
 from zc_search.spaces import AnySpace
 
 
@@ -82,12 +83,12 @@ def predictor_guided(
     For `model` see `find_model`, for `scores`, `proxies`, `aggregate` and `cell` `gather`; the
     other options are those of `PredictorGuidedSampler`, kappa and copies by default the model's.
     """
-    chosen = find_model(model)
+    chosen, everything = find_model(model), distributions(space)
     known = gather(space, scores, proxies=proxies, among=aggregate, cell=cell)
     if model not in MODELS:
         _try_out(model, chosen, known, max(startup // max(refit_every, 1) * refit_every, 1))
     return PredictorGuidedSampler(
-        [space.parameters(architecture) for architecture in known.architectures],
+        [point_of(everything, space.parameters(a)) or {} for a in known.architectures],
         known.features,
         chosen.make,
         acquisition=acquisition,
@@ -97,7 +98,7 @@ def predictor_guided(
         startup=startup,
         startup_share=startup_share,
         refit_every=refit_every,
-        search_space=distributions(space),
+        search_space=everything,
         key=key_of(space),
         seed=seed,
     )

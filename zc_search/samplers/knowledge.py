@@ -1,6 +1,6 @@
 """What is known of cells before an accuracy is looked at: their structure, and proxies."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from zc_search.errors import ScoresError, ZcSearchError, unknown_name
 from zc_search.proxies.catalogue import Direction
 from zc_search.samplers.portable.memory import at_least
 from zc_search.scoring.scores_file import accuracy_directions, load_scores
-from zc_search.spaces import AnySpace, Architecture, CellSpace
+from zc_search.spaces import AnyArchitecture, AnySpace, Architecture, CellSpace, FunctionSpace
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
 Floats = NDArray[np.float64]
@@ -39,7 +39,7 @@ _NO_SCORES = "there are no scores; name a file with scores = ..."
 class Knowledge(NamedTuple):
     """What is known of the candidates, one for each function that the search space has."""
 
-    architectures: tuple[Architecture, ...]
+    architectures: tuple[AnyArchitecture, ...]
     features: Floats
     """Candidates x features: the flow of the signal and proxies have equal weight, and two
     candidates drawn at random have a mean squared distance of 2."""
@@ -71,6 +71,8 @@ def gather(
         ZcSearchError: Another space, a file that cannot be read or has none of these cells or
             columns, or nothing to make features from.
     """
+    if isinstance(space, FunctionSpace):
+        return _of_parameters(space, scores, _names(proxies), _names(among))
     if not isinstance(space, CellSpace):
         raise ZcSearchError(
             "what is known beforehand is known of cells of NAS-Bench-201 only, and space.name = "
@@ -84,6 +86,41 @@ def gather(
         raise ZcSearchError(f"{'proxies' if proxies else 'cell = false'}: {_NO_SCORES}")
     written = _written(scores) if scores else 0
     return _gather(space, scores, written, _names(proxies), _names(among), cell)
+
+
+_CANDIDATES = 500
+
+
+def _of_parameters(
+    space: FunctionSpace, scores: str | None, proxies: tuple[str, ...], among: tuple[str, ...]
+) -> Knowledge:
+    """Gather what is known of networks of somebody's own: parameters, and proxies in a file.
+
+    Without a file the candidates are drawn at random, all of a space that can be listed.
+    """
+    table, known = read_scores(scores) if scores else (pd.DataFrame(), {})
+    if scores:
+        candidates = [a for text in table.index if (a := space.read(text)) in space]
+        table = table.loc[[*map(str, candidates)]]
+    elif isinstance(space, Iterable) and (space.size or 0) <= _CANDIDATES:
+        candidates = [*space]
+    else:
+        rng = np.random.default_rng(0)
+        drawn = (space.sample(rng) for _ in range(_CANDIDATES))
+        candidates = [*{a.function_key: a for a in drawn if a.infeasible is None}.values()]
+    if not candidates:
+        raise ScoresError(f"{scores or space.name} has no candidate in the search space")
+    values = pd.DataFrame([space.structure(a) for a in candidates])
+    asked = values.notna().to_numpy(dtype=float)
+    groups = [np.hstack([values.fillna(values.min()).to_numpy(dtype=float), asked])]
+    prior = np.zeros(len(candidates))
+    if scores:
+        proxies = proxies or tuple(known)
+        _check_columns(proxies, known, scores)
+        groups.append(np.column_stack([_ranks(table[name].to_numpy(float)) for name in proxies]))
+        among = columns_to_aggregate(among, known, scores)
+        prior = _worth(table, among, known).to_numpy()
+    return Knowledge(tuple(candidates), _joined(groups), prior, "the parameters")
 
 
 def _names(names: Sequence[str] | None) -> tuple[str, ...]:

@@ -13,13 +13,21 @@ import torch
 from torch import Tensor, nn
 
 from zc_search.config import Config
-from zc_search.errors import DataError, ProxyError
+from zc_search.errors import ArchitectureError, DataError, ProxyError
 from zc_search.images import Batch, load_batch
 from zc_search.images.datasets import DatasetName, Task, task_of
 from zc_search.proxies import Probe, Proxy, resolve_proxies
 from zc_search.proxies.probe import VERSION as PROBE_VERSION
 from zc_search.scoring.cache import ScoreCache
-from zc_search.spaces import AnyArchitecture, read_architecture
+from zc_search.spaces import (
+    PLUGIN,
+    AnyArchitecture,
+    AnySpace,
+    CellSpace,
+    FunctionSpace,
+    make_space,
+    read_architecture,
+)
 from zc_search.spaces.network import VERSION as NETWORKS_VERSION
 from zc_search.spaces.network import build_network
 
@@ -56,6 +64,7 @@ class Scorer:
         batch: Batch,
         *,
         dataset: DatasetName | Task = "cifar10",
+        space: AnySpace | None = None,
         channels: int | None = None,
         cells: int | None = None,
         repeats: int = 1,
@@ -77,10 +86,12 @@ class Scorer:
         self.proxies = tuple(proxies)
         self._device = torch_device(device)
         self.batch = batch.to(self._device)
-        self._network = {"dataset": dataset, "channels": channels, "cells": cells}
+        self.space: AnySpace = space or CellSpace()
+        self._task, self._sizes = task, {"channels": channels, "cells": cells}
         self._seeds = range(seed, seed + repeats)
         self._known: dict[str, Scores] = {}
-        self._cache = cache
+        # What the code of somebody's own networks calls cannot be known, nor when it changes.
+        self._cache = None if isinstance(space, FunctionSpace) else cache
         self._cached_as = {p.name: p.definition for p in self.proxies if is_cacheable(p)}
         self._conditions = {
             "batch": batch.fingerprint,
@@ -104,9 +115,10 @@ class Scorer:
         cache: ScoreCache | None = None,
     ) -> Self:
         """Return a scorer with a configuration's networks, seeds and device."""
-        space = config.space.model_dump(include={"channels", "cells"})
+        sizes = config.space.model_dump(include={"channels", "cells"})
         how = config.proxies.model_dump(include={"repeats", "seed", "device"})
-        return cls(proxies, batch, dataset=task, **space, **how, cache=cache)
+        space = make_space(config.space, task)
+        return cls(proxies, batch, dataset=task, space=space, **sizes, **how, cache=cache)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": {}, "batch": self.batch.to(torch.device("cpu"))}
@@ -120,6 +132,13 @@ class Scorer:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__, _known={}, proxies=tuple(proxies))
         return other
+
+    def build(self, architecture: AnyArchitecture, seed: int) -> nn.Module:
+        """Build the network of an architecture, of the scorer's space or of one of this project."""
+        if architecture.space != PLUGIN:
+            return build_network(architecture, dataset=self._task, seed=seed, **self._sizes)
+        network: nn.Module = self.space.build(architecture, self._task, seed)
+        return network
 
     def score(self, architecture: AnyArchitecture) -> Scores:
         """Score an architecture; an isomorph of an earlier one costs next to nothing."""
@@ -161,7 +180,12 @@ class Scorer:
         proxies = [p for p in proxies if p.name not in values]
         values |= dict.fromkeys((p.name for p in proxies), 0.0)
         for seed in self._seeds if proxies else ():
-            network = build_network(architecture, seed=seed, **self._network)  # type: ignore[arg-type]
+            try:
+                network = self.build(architecture, seed)
+            except ArchitectureError as error:  # the builder is anybody's code
+                values |= dict.fromkeys((p.name for p in proxies), math.nan)
+                failures |= dict.fromkeys((p.name for p in proxies), str(error))
+                break
             probe = make_probe(network.to(self._device), self.batch, proxies, seed)
             once, failed = evaluate_proxies(proxies, probe)
             failures |= failed

@@ -1,6 +1,7 @@
 """What may be searched: architectures as values, and the spaces they come from. No torch."""
 
 from zc_search.spaces.base import (
+    PLUGIN,
     SPACES,
     AnyArchitecture,
     AnySpace,
@@ -9,7 +10,9 @@ from zc_search.spaces.base import (
     legend,
     make_space,
     read_architecture,
+    space_named,
 )
+from zc_search.spaces.define_by_run.architecture import FunctionSpace, Parameters
 from zc_search.spaces.nasbench101.architecture import ModelSpec, ModelSpecSpace
 from zc_search.spaces.nasbench201.architecture import (
     EDGES,
@@ -25,13 +28,16 @@ __all__ = [
     "EDGES",
     "OPERATIONS",
     "PARAMETERS",
+    "PLUGIN",
     "SPACES",
     "AnyArchitecture",
     "AnySpace",
     "Architecture",
     "CellSpace",
+    "FunctionSpace",
     "ModelSpec",
     "ModelSpecSpace",
+    "Parameters",
     "SearchSpace",
     "SizeArchitecture",
     "SizeSpace",
@@ -40,6 +46,9 @@ __all__ = [
     "legend",
     "make_space",
     "read_architecture",
+    "space_named",
 ]
 
-SPACES.update({space.name: space for space in (CellSpace, SizeSpace, ModelSpecSpace)})
+# The last is a user's own.
+_ALL: tuple[type[AnySpace], ...] = (CellSpace, SizeSpace, ModelSpecSpace, FunctionSpace)
+SPACES.update({space.name: space for space in _ALL})

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVa
 
 import numpy as np
 
-from zc_search.errors import ArchitectureError
+from zc_search._utils.plugins import is_plugin
+from zc_search.errors import ArchitectureError, ConfigError
 
 if TYPE_CHECKING:
     from optuna import Trial
+    from optuna.distributions import BaseDistribution
+
+    from zc_search.images.datasets import Task
 
 
 class AnyArchitecture(Protocol):
@@ -147,6 +151,25 @@ class SearchSpace(ABC, Generic[A]):
     def size(self) -> int | None:
         """How many architectures it has, where that has been counted."""
 
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return every parameter that a trial may be asked for."""
+        from optuna.distributions import CategoricalDistribution
+
+        return {name: CategoricalDistribution(values) for name, values in self.choices.items()}
+
+    def is_complete(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether a trial that has these parameters is asked for no others."""
+        return self.choices.keys() <= parameters.keys()
+
+    def for_task(self, task: Task) -> Self:
+        """Return the space for networks of a task, which only somebody's own may depend on."""
+        return self
+
+    def read(self, text: str) -> A:
+        """Read one of its architectures."""
+        architecture: A = self.kind.from_string(text)
+        return architecture
+
     def suggest(self, trial: Trial) -> A:
         """Return the architecture that an Optuna trial asks for; it may be infeasible."""
         return self.architecture(
@@ -167,12 +190,16 @@ class SearchSpace(ABC, Generic[A]):
                 if value != here[name]:
                     yield self.architecture({**here, name: value})
 
-    @classmethod
-    def build(cls, architecture: A, task: Any, seed: int = 0, **sizes: int | None) -> Any:
-        """Return the network of a feasible architecture for a `Task`, with fresh weights.
+    def build(self, architecture: A, task: Task, seed: int = 0, **sizes: int | None) -> Any:
+        """Return the network of a feasible architecture, with fresh weights.
 
         Of ``channels`` and ``cells``, what is None or unknown to this space is passed over.
         """
+        return self.build_shipped(architecture, task, seed, **sizes)
+
+    @classmethod
+    def build_shipped(cls, architecture: A, task: Task, seed: int, **sizes: int | None) -> Any:
+        """Do as `build`, for which a space of this project needs no choices."""
         known = {key: n for key, n in sizes.items() if n is not None and key in cls.settings}
         return cls._part("network").build_network(architecture, task, seed=seed, **known)
 
@@ -288,12 +315,26 @@ SPACES: dict[str, type[AnySpace]] = {}
 """The search spaces; each is entered in ``zc_search/spaces/__init__.py``, the rest follows."""
 
 
-def make_space(section: Any) -> AnySpace:
+PLUGIN = "module:function"
+"""The name in `SPACES` of what is a user's own."""
+
+
+def space_named(name: object) -> type[AnySpace] | None:
+    """Return the class of a space by its name in a configuration; None where there is none."""
+    return SPACES.get(PLUGIN if is_plugin(name) else str(name))
+
+
+def make_space(section: Any, task: Task | None = None) -> AnySpace:
     """Return the search space that a section ``[space]`` describes.
 
-    It has ``name`` and the keys in that space's `SearchSpace.settings` as attributes.
+    It has ``name`` and the keys in that space's `SearchSpace.settings` as attributes. Without a
+    task it is for the networks of ``dataset``.
     """
-    return SPACES[section.name].from_settings(section)
+    kind = space_named(section.name)
+    if kind is None:
+        raise ConfigError.unknown("name", section.name, SPACES, key="space.name")
+    space = kind.from_settings(section)
+    return space if task is None else space.for_task(task)
 
 
 def space_written(text: object) -> type[AnySpace] | None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from zc_search._utils.torch_defaults import usual_defaults
+from zc_search.errors import ArchitectureError
 from zc_search.images.datasets import DatasetName, Task, task_of
-from zc_search.spaces.base import SPACES, AnyArchitecture
+from zc_search.spaces.base import PLUGIN, SPACES, AnyArchitecture
 
 LARGEST_SIDE = 48
 """Pixels of the largest maps that enter the cells; larger images are halved by the stem."""
@@ -50,8 +51,12 @@ def build_network(
     space = SPACES.get(getattr(arch, "space", ""))
     if space is None:
         raise TypeError(f"no architecture: {arch!r}")
+    if space.name == PLUGIN:
+        message = f"{arch} is of a user's own space: build it with `FunctionSpace.build`"
+        raise ArchitectureError(message, given=str(arch))
+    sizes = {"channels": channels, "cells": cells}
     with usual_defaults():
-        network: nn.Module = space.build(arch, task, seed, channels=channels, cells=cells)
+        network: nn.Module = space.build_shipped(arch, task, seed, **sizes)
     return network
 
 

@@ -7,7 +7,7 @@ from zc_search.config import Config, Constraints
 from zc_search.errors import ConfigError
 from zc_search.proxies import resolve_proxies
 from zc_search.scoring.scorer import Scorer
-from zc_search.spaces import Architecture
+from zc_search.spaces import PARAMETERS, Architecture
 
 _UNITS = {"max_params": "M parameters", "max_flops": "M multiply-adds", "max_latency_ms": "ms"}
 
@@ -47,7 +47,7 @@ def check_constraints(config: Config, scorer: Scorer) -> None:
         return
     order = ("skip_connect", "avg_pool_3x3", "none", "nor_conv_1x1", "nor_conv_3x3")
     cheapest = Architecture(
-        tuple(min(allowed, key=order.index) for allowed in config.space.choices.values())
+        tuple(min(getattr(config.space, edge), key=order.index) for edge in PARAMETERS)
     )
     costs = scorer.fresh(resolve_proxies(("params", "flops"))).score(cheapest).values
     for proxy, (name, limit) in limits.items():

@@ -24,7 +24,7 @@ from zc_search.proxies.catalogue import Direction
 from zc_search.scoring.cache import open_cache
 from zc_search.scoring.request import batch_and_task
 from zc_search.scoring.scorer import Scorer, Scores
-from zc_search.spaces import SPACES, AnyArchitecture, make_space, read_architecture
+from zc_search.spaces import SPACES, AnyArchitecture, FunctionSpace, make_space
 from zc_search.study.constraints import broken, check_constraints, violations
 from zc_search.study.predictions import load_ensembles, with_predictions
 from zc_search.study.record import (
@@ -32,6 +32,7 @@ from zc_search.study.record import (
     DATA,
     DEFINITIONS,
     ENSEMBLES,
+    NETWORKS,
     RECORD,
     Clock,
     OnTrial,
@@ -106,8 +107,9 @@ class Objective:
         self.ensembles = load_ensembles(config, self.proxies)
         opened = benchmark if isinstance(benchmark, Benchmark) else None
         self.benchmark = opened or _open_benchmark(config)
-        self.space = make_space(config.space)
+        make_space(config.space)  # complains before images are read
         batch, task, about_images = batch_and_task(config)
+        self.space = make_space(config.space, task)
         self.about_images = tuple(about_images)
         cache = open_cache(config.proxies.cache)
         self.scorer = Scorer.of(config, self.proxies, batch, task, cache)
@@ -176,6 +178,8 @@ class Objective:
                 "fingerprint": self.benchmark.fingerprint,
                 "provenance": self.benchmark.provenance,
             }
+        if isinstance(self.space, FunctionSpace):
+            conditions[NETWORKS] = self.space.definition
         return conditions
 
     def __call__(self, trial: Trial) -> list[float]:
@@ -200,9 +204,7 @@ class Objective:
 
     def suggest(self, trial: Trial) -> AnyArchitecture:
         """Ask Optuna for a value of every parameter of the space."""
-        choices = self.space.choices.items()
-        parameters = {name: trial.suggest_categorical(name, values) for name, values in choices}
-        architecture: AnyArchitecture = self.space.architecture(parameters)
+        architecture: AnyArchitecture = self.space.suggest(trial)
         return architecture
 
     def record(
@@ -274,11 +276,11 @@ class Objective:
 
     def _reason(self, record: TrialRecord) -> str:
         known = {**record.benchmark, **record.proxies}
-        reasons = [
-            f"{o.name}: {record.failures.get(o.name, 'no value')}"
-            for o in self.config.active_objectives
-            if not math.isfinite(known.get(o.name, math.nan))
-        ]
+        names: dict[str, list[str]] = {}
+        for o in self.config.active_objectives:
+            if not math.isfinite(known.get(o.name, math.nan)):
+                names.setdefault(record.failures.get(o.name, "no value"), []).append(o.name)
+        reasons = (f"{', '.join(those)}: {reason}" for reason, those in names.items())
         return "; ".join(reasons) or "the weighted sum overflows"
 
     def count(self, number: int, record: TrialRecord) -> None:
@@ -305,7 +307,7 @@ class Objective:
             self._study = ref(study)
             for trial, record in recorded(study, but=self._counted):
                 self.count(trial.number, record)
-                architecture = read_architecture(record.architecture)
+                architecture = self.space.read(record.architecture)
                 self.remember(Scores(architecture, record.proxies, record.failures))
                 on_trial(trial.number, record)
 

@@ -24,12 +24,13 @@ RECORD = "zc_search"
 """The key of the user attribute that holds a trial's record."""
 
 # The keys of the study's user attributes that hold the fingerprint of the batch, what its proxies
-# mean (name to `Proxy.definition`), the checksum of each ensemble that it optimises, and where its
-# accuracies come from, with their fingerprint.
+# mean (name to `Proxy.definition`), the checksum of each ensemble that it optimises, where its
+# accuracies come from, with their fingerprint, and what builds networks of somebody's own.
 DATA = "zc_search_data"
 DEFINITIONS = "zc_search_definitions"
 ENSEMBLES = "zc_search_ensembles"
 ACCURACIES = "zc_search_accuracies"
+NETWORKS = "zc_search_networks"
 
 
 @dataclass(frozen=True)

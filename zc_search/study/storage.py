@@ -32,7 +32,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from zc_search._utils.passwords import without_passwords
 from zc_search.config import Config, config_differences, config_to_toml, parse_config
 from zc_search.errors import ConfigError, StudyError
-from zc_search.study.record import ACCURACIES, DATA, DEFINITIONS, ENSEMBLES
+from zc_search.study.record import ACCURACIES, DATA, DEFINITIONS, ENSEMBLES, NETWORKS
 
 if TYPE_CHECKING:  # what reads a storage needs no torch
     from zc_search.study.objective import Objective
@@ -48,6 +48,7 @@ _OTHER = {
     DEFINITIONS: "another proxy",
     ENSEMBLES: "another ensemble",
     ACCURACIES: "accuracies of another table",
+    NETWORKS: "another builder of networks",
 }
 _INSTEAD = "choose another study.name, or start over with --fresh"
 

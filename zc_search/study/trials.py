@@ -4,9 +4,10 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import GridSampler, RandomSampler
@@ -110,7 +111,7 @@ class Queue:
             others = self._see_others()
             if not self._in_hand or (others and self._is_time()):
                 abandoned = self._presence.abandoned()
-                for trial in taken_up(self._study, abandoned, len(self._objective.space.choices)):
+                for trial in taken_up(self._study, abandoned, self._objective.space.is_complete):
                     self._begin(trial)
             while self._has_room():
                 trial = self._study.ask()
@@ -228,15 +229,19 @@ class Queue:
         return before >= self._n_trials
 
 
-def taken_up(study: Study, trials: Iterable[FrozenTrial], parameters: int) -> Iterator[Trial]:
+def taken_up(
+    study: Study,
+    trials: Iterable[FrozenTrial],
+    is_complete: Callable[[Mapping[str, Any]], bool],
+) -> Iterator[Trial]:
     """Yield trials that were cut off, ready to be asked for parameters and told.
 
-    A trial whose `parameters` are all stored keeps them; the sampler is not asked again, since
+    A trial whose stored parameters `is_complete` keeps them; the sampler is not asked again, since
     some samplers count how often they were.
     """
     sampler = study.sampler
     for trial in trials:
-        if len(trial.params) == parameters:
+        if is_complete(trial.params):
             study.sampler = RandomSampler()
         try:
             yield begun_trial(study, trial)

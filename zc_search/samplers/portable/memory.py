@@ -21,7 +21,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from .moves import Params, Space, contains, draw, draw_value, fixed_in, neighbours
+from .moves import Params, Space, contains, draw, draw_value, fixed_in, neighbours, point_of
 
 Key = Callable[[Mapping[str, Any]], Hashable]
 """From a point to what is the same for all points that count as one, such as isomorphic cells."""
@@ -70,9 +70,9 @@ class Memory:
                 self._learn(trials[place])
         self._running = {key for other, key in self._claims.items() if other != number}
         for place in self._unfinished:
-            params = trials[place].params
-            if trials[place].number != number and contains(self.space, params):
-                self._running.add(self.key(params))
+            point = point_of(self.space, trials[place].params)
+            if trials[place].number != number and point:
+                self._running.add(self.key(point))
 
     def is_new(self, params: Mapping[str, Any]) -> bool:
         """Return whether no trial, finished or not, has a point of the same key."""
@@ -133,9 +133,8 @@ class Memory:
         """Take in a trial that was pruned: it has no value, because it was not worth one."""
 
     def _learn(self, trial: FrozenTrial) -> None:
-        if not contains(self.space, trial.params):
+        if (params := point_of(self.space, trial.params)) is None:
             return
-        params = {name: trial.params[name] for name in self.space}
         self._finished.add(self.key(params))
         if trial.state == TrialState.COMPLETE:
             violation = sum(value for value in trial.constraints.values() if value > 0)

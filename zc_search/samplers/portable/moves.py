@@ -64,6 +64,23 @@ def fixed_in(space: Space, trial: FrozenTrial) -> Params:
     return {n: fixed[n] for n in names if contains({n: space[n]}, {n: fixed[n]})}
 
 
+def point_of(space: Space, params: Mapping[str, Any]) -> Params | None:
+    """Return the point that a trial's parameters are; None for those of another space.
+
+    A parameter that a trial was not asked for, as it hangs on others, has its lowest value.
+    """
+    if not params or not (space.keys() <= params.keys() or params.keys() <= space.keys()):
+        return None
+    point = {name: params.get(name, _lowest(kind)) for name, kind in space.items()}
+    return point if contains(space, point) else None
+
+
+def _lowest(distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    return distribution.low  # type: ignore[attr-defined]
+
+
 def contains(space: Space, params: Mapping[str, Any]) -> bool:
     """Return whether a point has a value of every distribution of a space."""
     return all(name in params and _fits(space[name], params[name]) for name in space)

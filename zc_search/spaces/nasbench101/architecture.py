@@ -169,7 +169,8 @@ class ModelSpec(AnyArchitecture):
     def is_written(cls, text: str) -> bool:
         """Whether a text has the form of a spec, whatever it says."""
         text = text.strip()
-        return text.startswith("{") or _STRING.fullmatch(text) is not None
+        written = text.startswith("{") and ("matrix" in text or "module_adjacency" in text)
+        return written or _STRING.fullmatch(text) is not None
 
     @classmethod
     def from_string(cls, text: str) -> Self:

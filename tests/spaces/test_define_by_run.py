@@ -1,0 +1,289 @@
+"""Spaces of somebody's own: parameters, networks, faults, and what a search makes of them."""
+
+import json
+import pickle
+import random
+from collections import Counter
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import own_networks
+import pytest
+import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FixedTrial
+
+from zc_search.config import SAMPLERS, Config, config_to_toml, parse_config
+from zc_search.errors import ArchitectureError, ConfigError, StudyError
+from zc_search.images import Task
+from zc_search.samplers import key_of
+from zc_search.samplers.knowledge import gather
+from zc_search.scoring.request import sample_space, whole_space
+from zc_search.search import run_search
+from zc_search.spaces import FunctionSpace, Parameters, compact, make_space, read_architecture
+from zc_search.study.worker import custom_code
+
+TASK = Task("noise", 10, 3, 32, 32)
+NAMES = ("build", "vit", "resnet", "functional")
+
+
+def a_space(name: str) -> FunctionSpace:
+    return FunctionSpace(f"own_networks:{name}")
+
+
+def configured(folder: Path, name: str, text: str = "", **study: Any) -> Config:
+    settings = "\n".join(
+        f"{key} = {json.dumps(value)}" for key, value in {"n_trials": 6, **study}.items()
+    )
+    return parse_config(
+        f"""
+        [study]
+        {settings}
+        [space]
+        name = "own_networks:{name}"
+        {text}
+        [data]
+        source = "noise"
+        batch_size = 4
+        [objectives]
+        grad_norm = "maximize"
+        [output]
+        folder = {json.dumps(str(folder))}
+        report = false
+        """
+    )
+
+
+# Parameters ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"b": 2, "a": "ü"}, {"x": 0.1 + 0.2, "y": True, "z": None}, {"deep": 10**18}],
+)
+def test_parameters_are_a_value_with_a_canonical_text(parameters: dict[str, Any]) -> None:
+    made = Parameters.of(parameters)
+    backwards = Parameters.of(dict(reversed(parameters.items())))
+    assert made == backwards
+    assert hash(made) == hash(backwards)
+    assert json.loads(str(made)) == parameters
+    assert list(json.loads(str(made))) == sorted(parameters)
+    assert read_architecture(f" {made} ") == made
+    assert len(compact(str(made))) <= 25
+    assert made.infeasible is None
+    assert 0 <= made.index < 2**63
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), (1, 2), [3], object()])
+def test_what_json_cannot_hold_is_no_parameter(value: object) -> None:
+    with pytest.raises(ArchitectureError, match="x = "):
+        Parameters.of({"x": value})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_function_keeps_the_promises_of_a_space(name: str) -> None:
+    space, rng = a_space(name), np.random.default_rng(0)
+    builder = getattr(own_networks, name)
+    for _ in range(8):
+        drawn = space.sample(rng)
+        assert drawn in space
+        assert space.architecture(space.parameters(drawn)) == drawn == space.read(str(drawn))
+        trial = FixedTrial(drawn.values)
+        torch.manual_seed(3)
+        expected = builder(trial, TASK)  # Optuna's own trial asks for the same, in its way
+        assert trial.params == drawn.values
+        assert trial.distributions.items() <= space.distributions().items()
+        network = space.build(drawn, TASK, 3)
+        assert str(network) == str(expected)
+        for one, other in zip(network.parameters(), expected.parameters(), strict=True):
+            assert torch.equal(one, other)
+        assert all(neighbour in space for neighbour in space.neighbours(drawn))
+        assert space.structure(drawn).keys() == drawn.values.keys()
+    assert pickle.loads(pickle.dumps(space)) == space
+    assert whole_space(space) is space.size is None
+    assert len(set(sample_space(space, 10, 1))) == 10
+
+
+def test_conditional_parameters_are_found_and_count_only_where_they_are_asked_for() -> None:
+    space = a_space("build")
+    assert space.distributions() == {
+        "depth": IntDistribution(1, 4),
+        "width": CategoricalDistribution((16, 32, 48)),
+        "norm": CategoricalDistribution(("batch", "group")),
+    }
+    key = key_of(space)
+    shallow = {"depth": 2, "width": 16}
+    assert key({**shallow, "norm": "batch"}) == key({**shallow, "norm": "group"}) == key(shallow)
+    deep = {"depth": 3, "width": 16}
+    assert key({**deep, "norm": "batch"}) != key({**deep, "norm": "group"})
+    assert key(deep) == key({**deep, "norm": "batch"})  # what is lacking is the first
+    # 2 depths x 3 widths, and 2 depths x 3 widths x 2 norms.
+    everything = {
+        key({"depth": d, "width": w, "norm": n})
+        for d, w, n in product(range(1, 5), (16, 32, 48), ("batch", "group"))
+    }
+    assert len(everything) == 18
+    assert not space.is_complete(deep)
+    assert space.is_complete(shallow)
+    nested = a_space("resnet").distributions()
+    assert nested["widen_2"] == FloatDistribution(1.0, 2.0)
+    assert {f"depth_{stage}" for stage in range(3)} <= nested.keys()
+
+
+def test_neighbours_are_next_to_it() -> None:
+    space = a_space("build")
+    here = space.architecture({"depth": 3, "width": 16, "norm": "group"})
+    assert set(map(str, space.neighbours(here))) == {
+        '{"depth":2,"width":16}',
+        '{"depth":4,"norm":"group","width":16}',
+        '{"depth":3,"norm":"group","width":32}',
+        '{"depth":3,"norm":"group","width":48}',
+        '{"depth":3,"norm":"batch","width":16}',
+    }
+    for name in NAMES:
+        assert gather(a_space(name)).features.shape[0] >= 18
+
+
+def test_samples_are_drawn_evenly() -> None:
+    rng = np.random.default_rng(0)
+    drawn = Counter(a_space("build").sample(rng).values["width"] for _ in range(600))
+    assert all(160 <= count <= 240 for count in drawn.values())
+
+
+def test_a_class_may_give_more() -> None:
+    space = a_space("Choices")
+    one, other = (space.architecture({"depth": 2, "width": w}) for w in (8, 16))
+    assert space.size == 6
+    assert one != other
+    assert one.function_key == other.function_key == space.read(str(one)).function_key
+    assert [*map(str, space.neighbours(one))] == ['{"depth":3,"width":8}']
+    assert space.structure(one) == {"area": 16}
+    assert space.draw(one) == "<svg>2</svg>"
+
+
+def test_a_product_may_be_written_in_toml_alone(tmp_path: Path) -> None:
+    choices = 'choices = {depth = [1, 2], width = [8, 16], norm = ["batch", "group"]}'
+    config = configured(tmp_path, "product", choices)
+    assert parse_config(config_to_toml(config)) == config
+    space = make_space(config.space)
+    listed = whole_space(space)
+    assert space.size == len(set(listed or ())) == 8
+    assert all(architecture in space for architecture in listed or ())
+    assert pickle.loads(pickle.dumps(space)) == space
+    result = run_search(config)
+    assert set(result.trials["architecture"]) <= set(map(str, listed or ()))
+
+
+# Faults -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("raises", "raised RuntimeError: no such width"),
+        ("prunes", "raised TrialPruned: too wide"),
+        ("no module", "returns int, no torch.nn.Module"),
+        ("logits", r"logits for 2 images of 10 classes are \(2, 7\); Allowed: \(2, 10\)"),
+        ("tuple", "fails on images"),
+        ("double", "parameters of torch.float64; Allowed: torch.float32"),
+        ("default dtype", "changes the default dtype"),
+        ("threads", "changes the number of threads"),
+        ("not repeatable", "gives another network for the same parameters and seed"),
+        ("other parameters", "raised LookupError: 'width"),
+        ("bad range", "raised ValueError: "),
+    ],
+)
+def test_a_builders_faults_are_named_with_the_parameters(fault: str, said: str) -> None:
+    state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
+    threads, space = torch.get_num_threads(), a_space("faulty")
+    with pytest.raises(ArchitectureError, match=said) as caught:
+        space.build(Parameters.of({"fault": fault}), TASK)
+    assert f'{{"fault":"{fault}"}}' in str(caught.value)
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.get_num_threads() == threads
+    assert torch.equal(state[0], torch.get_rng_state())
+    assert state[1] == random.getstate()
+    assert np.array_equal(state[2], np.random.get_state()[1])
+
+
+def test_a_fault_costs_its_trial_and_nothing_else(tmp_path: Path) -> None:
+    config = configured(tmp_path, "faulty", sampler="random", n_trials=40)
+    trials = run_search(config).trials
+    assert len(trials) == 40
+    by_fault = {
+        json.loads(a)["fault"]: row for a, row in trials.set_index("architecture").iterrows()
+    }
+    assert len(by_fault) > 10
+    for fault, row in by_fault.items():
+        assert row["feasible"] == (fault in ("none", "seeds itself"))
+        assert row["feasible"] or "builder" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere_at_all:build", "cannot import 'nowhere_at_all'"),
+        ("own_networks:nothing", "has no 'nothing'"),
+        ("own_networks:one_argument", r"must be build\(trial, task\)"),
+        ("own_networks:TASK_OF_NONE", "has no 'TASK_OF_NONE'"),
+        ("own_networks:always_raises", "fails whatever it is given: .*KeyError: 'width'"),
+        ("own_networks:Block", r"own_networks:Block\(\) raised TypeError"),
+    ],
+)
+def test_a_builder_that_is_none_is_said_before_the_first_trial(
+    name: str, said: str, tmp_path: Path
+) -> None:
+    config = configured(tmp_path, "build")
+    space = config.space.model_copy(update={"name": name})
+    with pytest.raises(ConfigError, match=said) as caught:
+        run_search(config.model_copy(update={"space": space}))
+    assert caught.value.key == "space.name"
+    assert not (tmp_path / "search" / "trials.csv").exists()
+
+
+def test_settings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
+    config = configured(tmp_path, "build")
+    assert config.benchmark.name == "none"
+    assert custom_code(config) == ["own_networks:build"]
+    with pytest.raises(ConfigError, match=r"benchmark.name: 'nasb.*Allowed: none"):
+        parse_config(config_to_toml(config), ["benchmark.name=nasbench201"])
+    with pytest.raises(ConfigError, match=r"space.cells: has no meaning for name"):
+        parse_config(config_to_toml(config), ["space.cells=3"])
+    with pytest.raises(ConfigError, match=r"space.choices: .*a table of lists"):
+        parse_config(config_to_toml(config), ["space.choices={depth = 3}"])
+
+
+# Searches -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_searches_it_and_goes_on_where_it_was_cut_off(
+    sampler: str, name: str, tmp_path: Path
+) -> None:
+    if sampler == "brute_force" and name in ("resnet", "functional"):
+        pytest.skip("it lists no continuum")
+    one, cut = (configured(tmp_path / f, name, sampler=sampler) for f in ("one", "cut"))
+    whole = run_search(one).trials
+    run_search(cut.model_copy(update={"study": cut.study.model_copy(update={"n_trials": 3})}))
+    resumed = run_search(cut).trials
+    assert whole["feasible"].all()
+    assert whole["architecture"].tolist() == resumed["architecture"].tolist()
+    assert whole["grad_norm"].tolist() == resumed["grad_norm"].tolist()
+    space = a_space(name)
+    assert all(space.read(text) in space for text in whole["architecture"])
+    ours = ("regularized_evolution", "local_search", "predictor_guided")
+    if sampler in (*ours, "brute_force"):
+        assert whole["architecture"].nunique() == 6
+
+
+def test_a_builder_that_has_changed_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path, "build", n_trials=1)
+    run_search(config)
+    monkeypatch.setattr(FunctionSpace, "definition", "own_networks:build, source 0")
+    with pytest.raises(StudyError, match="another builder of networks"):
+        run_search(config)

@@ -1,0 +1,1 @@
+"""A space of somebody's own: ``build(trial, task)`` asks an Optuna trial, and returns a network."""

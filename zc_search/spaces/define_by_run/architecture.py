@@ -1,0 +1,329 @@
+"""Parameters as an architecture, and the function of the user's that asks for them, as a space."""
+
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from itertools import product
+from math import isfinite, prod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from zc_search._utils.plugins import load_plugin
+from zc_search.errors import ArchitectureError, ConfigError
+from zc_search.images.datasets import Task, task_of
+from zc_search.spaces.base import AnyArchitecture, SearchSpace
+
+if TYPE_CHECKING:
+    from optuna import Trial
+    from optuna.distributions import BaseDistribution
+
+_KEY = "space.name"
+_EXAMPLE = '{"depth":2,"norm":"batch"}'
+_PLAIN = (str, int, float, bool, type(None))
+
+
+@dataclass(frozen=True)
+class Parameters(AnyArchitecture):
+    """What a trial was asked for, a frozen, hashable value; two of equal text are equal."""
+
+    text: str
+    """The parameters as JSON, sorted by name, without spaces."""
+
+    key: str = field(default="", compare=False)
+    """What its space says of its function; by default the text."""
+
+    infeasible: str | None = field(default=None, compare=False)
+
+    space: ClassVar[str] = "module:function"
+
+    legend: ClassVar[str] = "cell: the parameters' values, sorted by name"
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any], **more: Any) -> Self:
+        """Return the architecture of some parameters: texts, numbers, true, false and null."""
+        for name, value in parameters.items():
+            infinite = isinstance(value, float) and not isfinite(value)
+            if not isinstance(value, _PLAIN) or infinite:
+                message = f"{name} = {value!r} is given; Allowed: text, a finite number, bool, None"
+                raise ArchitectureError(message, key=name, given=value)
+        text = json.dumps(
+            dict(parameters), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+        return cls(text, **more)
+
+    @classmethod
+    def is_written(cls, text: str) -> bool:
+        """Whether a text is a JSON object of plain values."""
+        return _read(text) is not None
+
+    @classmethod
+    def from_string(cls, text: str) -> Self:
+        """Read a JSON object of plain values."""
+        if not isinstance(text, str) or (parameters := _read(text)) is None:
+            raise ArchitectureError(f"no parameters: {text!r}; such as {_EXAMPLE}", given=text)
+        return cls.of(parameters)
+
+    def to_string(self) -> str:
+        """Write the parameters as JSON; the inverse of `from_string`."""
+        return self.text
+
+    def compact(self) -> str:
+        """Write the values alone, in the order of their names."""
+        values = self.values.values()
+        shown = " ".join(f"{v:.3g}" if isinstance(v, float) else str(v) for v in values)
+        return shown if len(shown) <= 25 else f"{shown[:24]}…"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The parameters by name."""
+        return dict(json.loads(self.text))
+
+    @property
+    def index(self) -> int:
+        """A number that follows from the text, which the architectures have no other order by."""
+        return int(sha256(self.text.encode()).hexdigest()[:15], 16)
+
+    @property
+    def function_key(self) -> str:
+        """Its key, or its text: nothing is known of what other parameters compute."""
+        return f"function {self.key or self.text}"
+
+
+def _read(text: object) -> dict[str, Any] | None:
+    if not isinstance(text, str) or not text.strip().startswith("{"):
+        return None
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return read if all(isinstance(value, _PLAIN) for value in read.values()) else None
+
+
+class FunctionSpace(SearchSpace[Parameters]):
+    """The networks that ``build(trial, task) -> nn.Module`` returns.
+
+    An object with such a method, or a class of it, may have more: ``size``, a number, and of
+    parameters by name ``function_key``, a text that is equal for those of one function,
+    ``neighbours``, other parameters, ``structure``, numbers by name, and ``draw``, an SVG.
+
+    Parameters that a builder asks for in some cases only are known after it was asked for many:
+    see `distributions`.
+    """
+
+    name: ClassVar[str] = "module:function"
+    kind = Parameters
+    example = _EXAMPLE
+    settings: ClassVar = {"choices": None}
+
+    def __init__(
+        self, name: str, task: Task | None = None, choices: Mapping[str, Any] | None = None
+    ) -> None:
+        """Load what ``module:function`` names; a ConfigError says what is wrong with it."""
+        self.name = name  # type: ignore[misc]
+        self.task = task or task_of("cifar10")
+        self.choices = {name: tuple(values) for name, values in (choices or {}).items()}
+        self._made = load_plugin(name, _KEY, ConfigError)
+        if isinstance(self._made, type):
+            try:
+                self._made = self._made()
+            except Exception as error:  # anybody's code
+                message = f"{_KEY}: {name}() raised {type(error).__name__}: {error}"
+                raise ConfigError(message, key=_KEY, given=name) from error
+        self._function = _checked(name, getattr(self._made, "build", self._made))
+        self._meta = True  # whether the builder works on a device without memory
+        self._points: dict[str, tuple[Parameters, dict[str, BaseDistribution]]] = {}
+        self._found: dict[str, BaseDistribution] | None = None
+
+    @classmethod
+    def from_settings(cls, section: Any) -> "FunctionSpace":
+        """Return the space of a builder; with ``choices`` it is a product of them."""
+        kind = ProductOfChoices if section.choices else cls
+        return kind(section.name, task_of(section.dataset), section.choices)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.task, self.choices)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FunctionSpace) and self.__reduce__() == other.__reduce__()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.task, tuple(self.choices.items())))
+
+    def for_task(self, task: Task) -> Self:
+        """Return the space whose builder is asked for networks of a task."""
+        return self if task == self.task else type(self)(self.name, task, self.choices)
+
+    @property
+    def definition(self) -> str:
+        """Name and a digest of the file that the builder stands in."""
+        digest = "unknown"
+        with suppress(OSError, TypeError):  # made by exec, or not in Python
+            source = inspect.getsource(inspect.getmodule(self._function) or self._function)
+            digest = sha256(source.encode()).hexdigest()[:12]
+        return f"{self.name}, source {digest}"
+
+    # Parameters -----------------------------------------------------------------------------------
+
+    def suggest(self, trial: "Trial") -> Parameters:
+        """Have the builder ask a trial; what it raises makes the architecture infeasible."""
+        fault = self._asked(trial)
+        return self._architecture(trial.params, fault)
+
+    def architecture(self, parameters: Mapping[str, Any]) -> Parameters:
+        """Return the architecture that a builder makes of parameters.
+
+        What it does not ask for is left out; what it lacks is the lowest value, or the first.
+        """
+        return self._point(Parameters.of(parameters).text)[0]
+
+    def parameters(self, architecture: Parameters) -> dict[str, Any]:
+        """Return its parameters."""
+        return architecture.values
+
+    def is_complete(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether a builder asks for these parameters and no others."""
+        return Parameters.of(parameters) in self
+
+    def read(self, text: str) -> Parameters:
+        """Read an architecture, with its function key."""
+        return self._architecture(Parameters.from_string(text).values, None)
+
+    def __contains__(self, architecture: object) -> bool:
+        return isinstance(architecture, Parameters) and self._point(architecture.text)[0] == (
+            architecture
+        )
+
+    def distributions(self) -> "dict[str, BaseDistribution]":
+        """Return every parameter that was asked for in some case, conditional ones too.
+
+        The builder is asked at random and then for the values of each parameter in turn. A
+        parameter that hangs on a rare combination may be missed; samplers draw it by itself.
+
+        Raises:
+            ConfigError: The builder fails whatever it is given.
+        """
+        if self._found is None:
+            self._found, fault = self._part("trial").explored(self._asked)
+            if fault:
+                message = f"{_KEY}: {self.name} fails whatever it is given: {fault}"
+                raise ConfigError(message, key=_KEY, given=self.name)
+        return dict(self._found)
+
+    def sample(self, rng: np.random.Generator) -> Parameters:
+        """Draw an architecture as Optuna's random sampler does."""
+        draw = self._part("trial").drawn(int(rng.integers(2**32)))
+        drawn, kinds = self._answered(self._part("trial").PointTrial({}, draw))
+        self._points[drawn.text] = drawn, kinds
+        return drawn
+
+    def neighbours(self, architecture: Parameters) -> Iterator[Parameters]:
+        """Yield the architectures of the values next to one parameter's, categories all others."""
+        here = architecture.values
+        if more := self._more("neighbours"):
+            yield from map(self.architecture, more(here))
+            return
+        for name, kind in self._point(architecture.text)[1].items():
+            for value in self._part("trial").next_to(kind, here[name]):
+                yield self.architecture({**here, name: value})
+
+    def structure(self, architecture: Parameters) -> Mapping[str, float]:
+        """Return the parameters as numbers, categories by their place, logarithms of log scales."""
+        if more := self._more("structure"):
+            return dict(more(architecture.values))
+        kinds, place = self._point(architecture.text)[1], self._part("trial").place
+        return {n: place(kinds[n], v) for n, v in architecture.values.items() if n in kinds}
+
+    @property
+    def size(self) -> int | None:
+        """What the user's object says, if it does."""
+        size = getattr(self._made, "size", None)
+        return size() if callable(size) else size
+
+    # Networks -------------------------------------------------------------------------------------
+
+    def build(self, architecture: Parameters, task: Task, seed: int = 0, **sizes: Any) -> Any:
+        """Return the network of an architecture, initialised as its builder does under a seed.
+
+        Raises:
+            ArchitectureError: The builder raised, returned no such network, is not repeatable, or
+                left another global state behind; its message names the parameters.
+        """
+        return self._part("network").build_network(self._builder, architecture, task, seed)
+
+    def draw(self, architecture: Parameters) -> str:
+        """Draw the network's modules as a tree."""
+        if more := self._more("draw"):
+            return str(more(architecture.values))
+        return str(self._part("network").draw(self.build(architecture, self.task)))
+
+    def _builder(self, trial: Any, task: Task) -> Any:
+        return self._function(trial, task)
+
+    def _asked(self, trial: Any) -> str | None:
+        ask = partial(self._part("network").ask, self._builder, trial, self.task)
+        if self._meta and ask(meta=True) is None:
+            return None
+        fault: str | None = ask(meta=False)
+        self._meta = self._meta and fault is not None
+        return fault
+
+    def _point(self, text: str) -> "tuple[Parameters, dict[str, BaseDistribution]]":
+        """Return what a builder makes of parameters, and what it asked for."""
+        part = self._part("trial")
+        if text not in self._points:
+            self._points[text] = self._answered(part.PointTrial(json.loads(text), part.lowest))
+        return self._points[text]
+
+    def _answered(self, trial: Any) -> "tuple[Parameters, dict[str, BaseDistribution]]":
+        fault = self._asked(trial)
+        return self._architecture(trial.params, fault), trial.distributions
+
+    def _architecture(self, parameters: Mapping[str, Any], fault: str | None) -> Parameters:
+        try:
+            Parameters.of(parameters)
+        except ArchitectureError as error:
+            fault = fault or f"the builder asks for what is no plain value: {error}"
+            parameters = {name: str(value) for name, value in parameters.items()}
+        more = self._more("function_key")
+        key = str(more(dict(parameters))) if more and not fault else ""
+        return Parameters.of(parameters, key=key, infeasible=fault)
+
+    def _more(self, name: str) -> Callable[..., Any] | None:
+        """Return what the user's object adds to a builder."""
+        found = getattr(self._made, name, None)
+        return found if callable(found) else None
+
+
+class ProductOfChoices(FunctionSpace):
+    """The networks that ``build(params, task)`` returns for a value of each of some choices."""
+
+    def _builder(self, trial: Any, task: Task) -> Any:
+        asked = {n: trial.suggest_categorical(n, values) for n, values in self.choices.items()}
+        return self._function(asked, task)
+
+    @property
+    def size(self) -> int:
+        """How many architectures it has."""
+        return prod(map(len, self.choices.values()))
+
+    def __iter__(self) -> Iterator[Parameters]:
+        for values in product(*self.choices.values()):
+            yield self._architecture(dict(zip(self.choices, values, strict=True)), None)
+
+
+def _checked(name: str, function: Any) -> Callable[[Any, Task], Any]:
+    """Refuse what cannot be called with two arguments."""
+    try:
+        inspect.signature(function).bind(None, None)
+    except (TypeError, ValueError) as error:
+        message = (
+            f"{_KEY}: {name!r} must be build(trial, task), or an object with that method: {error}"
+        )
+        raise ConfigError(message, key=_KEY, given=name) from error
+    checked: Callable[[Any, Task], Any] = function
+    return checked
