@@ -46,7 +46,8 @@ def test_each_is_explained(name: str) -> None:
     [
         ("fisher", "weighted=true, mode=train (or eval), as in fisher[weighted=true]"),
         ("jacov[mode=eval]", "constant=1e-05, mode=train (or eval), as in jacov[constant=1e-05]"),
-        ("zen", "none"),
+        ("zen", "dead=false (or true), as in zen[dead=false]"),
+        ("meco", "none"),
     ],
 )
 def test_options_are_listed_with_their_defaults(name: str, options: str) -> None:

@@ -90,6 +90,99 @@ def test_the_constant_of_jacov(case) -> None:
     assert score("epe_nas[constant=0.5]", case) != score("epe_nas", case)
 
 
+class WholeCell(nn.Module):
+    """A cell as the benchmark runs it: every edge, and a node's sum of what enters it."""
+
+    def __init__(self, layers: nn.ModuleList, ops: tuple[str, ...]) -> None:
+        super().__init__()
+        self.layers, self.ops = layers, ops
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes, edge = [x], 0
+        for target in (1, 2, 3):
+            node = torch.zeros_like(x)
+            for source in range(target):
+                if self.ops[edge] != "none":
+                    node = node + self.layers[edge](nodes[source])
+                edge += 1
+            nodes.append(node)
+        return nodes[-1]
+
+
+DEAD_ENDS = (
+    "|nor_conv_3x3~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|nor_conv_3x3~0|none~1|none~2|",
+    "|none~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_1x1~1|none~2|",
+)
+
+
+@pytest.mark.parametrize("name", [name for name, p in CATALOGUE.items() if p.dead_too])
+@pytest.mark.parametrize("text", [CELL, *DEAD_ENDS])
+def test_dead_edges_may_be_counted_as_published_code_does(name: str, text: str, case) -> None:
+    cell = Architecture.from_string(text)
+    network = build_network(cell, channels=4, cells=1).double()
+    whole = copy.deepcopy(network)
+    for place in (0, 2, 4):
+        whole.cells[place] = WholeCell(whole.cells[place].layers, cell.ops)
+    expected = score(name, (whole, *case[1:]))
+    found = score(f"{name}[dead=true]", (network, *case[1:]))
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert score(f"{name}[dead=false]", (network, *case[1:])) == score(name, (network, *case[1:]))
+    if text != DEAD_ENDS[1]:  # whose dead units, fed with zeros, have no new pattern
+        same = found == pytest.approx(score(name, (network, *case[1:])), rel=1e-12)
+        assert same == (text == CELL)
+
+
+def test_with_dead_edges_the_value_is_of_the_cell_as_written() -> None:
+    names, cells = ["naswot", "naswot[dead=true]"], [DEAD_ENDS[0], *map(str, REPRESENTATIVE)]
+    table = score_architectures(cells, names, batch_size=4, channels=4, cells=1)
+    assert table["naswot"].nunique() == 1
+    assert table["naswot[dead=true]"].nunique() == 2
+    assert resolve_proxy("naswot[dead=true]").counts_dead_edges
+    probe = Probe(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), torch.randn(4, 3, 2, 2), LABELS)
+    assert probe.with_dead_edges is probe  # which a network that is not ours has none of
+
+
+REPRESENTATIVE = (Architecture.from_string(DEAD_ENDS[0]).representative(),)
+LABELS = torch.arange(4) % 2
+
+
+def test_gradsign_by_weight(case) -> None:
+    weights = sum(layer.weight.numel() for layer in naive.layers(case[0]))
+    assert score("gradsign[mean=true]", case) == pytest.approx(score("gradsign", case) / weights)
+    assert score("gradsign[mean=false]", case) == score("gradsign", case)
+
+
+def epe_nas(case: tuple[nn.Module, Tensor, Tensor], classes: int | None) -> float:
+    return float(PROXIES["epe_nas"](Probe(*case, classes=classes)))
+
+
+def test_epe_nas_goes_by_the_classes_of_the_data_set(case) -> None:
+    network, images, _ = case
+    labels = torch.tensor([0, 0, 1, 1, 1, 2, 3, 4, 5, 6])
+    rows = images.clone().requires_grad_()
+    network.train()(rows).sum().backward()
+    terms = (torch.corrcoef(rows.grad.flatten(1)).abs() + 1e-5).log()
+    two, three = float(terms[:2, :2].sum()), float(terms[2:5, 2:5].sum())
+    single = math.log(1 + 1e-5)
+    few = abs(two) + abs(three) + 5 * single
+    assert epe_nas((network, images, labels), 100) == pytest.approx(few, rel=1e-9)
+    assert epe_nas((network, images, labels), None) == pytest.approx(few, rel=1e-9)  # by logits
+    many = abs(two / 2 - three / 3)  # 2 of these, over the two classes that have two images
+    assert epe_nas((network, images, labels), 120) == pytest.approx(many, rel=1e-9)
+
+
+def test_epe_nas_ranks_no_rounding() -> None:
+    cells = [Architecture.from_index(index) for index in (900, 5000, 12_000)]
+    how = {"batch_size": 16, "channels": 4, "cells": 1}
+    values = score_architectures(cells, ["epe_nas"], dataset="cifar100", **how)["epe_nas"]
+    assert values.nunique() == 1  # sixteen images of as many classes
+    assert values.iloc[0] == pytest.approx(16 * math.log(1 + 1e-5), rel=1e-12)
+    table = score_architectures(cells, ["epe_nas"], dataset="ImageNet16-120", **how)
+    assert table["epe_nas"].isna().all()
+    for reasons in table.attrs["failures"].values():
+        assert "no class has two of the 16 images; Allowed: a larger" in reasons["epe_nas"]
+
+
 class Affine(nn.Module):
     """What batch normalisation does in evaluation mode before any training."""
 
@@ -145,6 +238,7 @@ def test_a_search_and_a_table_take_them_by_name() -> None:
         ("jacov[constant=x]", r"^constant of jacov: 'x' is given; Allowed: a number above 0$"),
         ("reg_swap[sigma=0]", r"^sigma of reg_swap: '0' is given; Allowed: a number above 0$"),
         ("snip[mode=evaluation]", r"^unknown mode of snip 'evaluation'.*Allowed: train, eval$"),
+        ("zen[dead=yes]", r"^unknown dead of zen 'yes'.*Allowed: true, false$"),
         ("fisher[weighted=no]", r"^unknown weighted of fisher 'no'.*Allowed: true, false$"),
         ("params[a=1]", r"^params has no options, but 'a' is given$"),
         ("jacov[constant]", r"^'jacov\[constant\]': 'constant' is no option; Allowed: each option"),

@@ -83,7 +83,9 @@ def _options(proxy: Declaration) -> str:
     options = [f"{name}={str(value).lower()}" for name, value in proxy.defaults.items()]
     if proxy.both_modes:
         options.append("mode=train (or eval)")
+    if proxy.dead_too:
+        options.append("dead=false (or true)")
     if not options:
         return "none"
-    example = options[0].removesuffix(" (or eval)")
+    example = options[0].partition(" ")[0]
     return f"{', '.join(options)}, as in {split_options(proxy.name)[0]}[{example}]"

@@ -16,6 +16,7 @@ from zc_search._utils.torch_defaults import usual_defaults
 from zc_search.errors import ProxyError
 from zc_search.proxies.catalogue import (
     CATALOGUE,
+    DEAD,
     ENTRY_POINT_GROUP,
     MODE,
     Declaration,
@@ -39,16 +40,19 @@ class Proxy(Declaration):
     Attributes:
         function: Maps a `Probe`, and options by keyword, to one number.
         training: Whether it is measured in training mode.
+        dead: Whether dead edges are run and counted.
         options: What the function is called with, where it is not its defaults.
     """
 
     function: ProxyFunction
     training: bool = True
+    dead: bool = False
     options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
 
     def __call__(self, probe: Probe) -> Scalar:
         """Score the probed network; a user's own function gets copies, and leaves no trace."""
         measured = probe if self.training else probe.evaluating
+        measured = measured.with_dead_edges if self.dead else measured
         options = {**self.defaults, **self.options}
         with usual_defaults():
             if self.place:
@@ -163,8 +167,12 @@ def resolve_proxy(name: str) -> Proxy:
     except ValueError as error:
         raise ProxyError(str(error), given=name) from error
     training = options.get(MODE, "train") == "train"
+    dead = found.dead_too and options.pop(DEAD, False) is True
     own = {key: value for key, value in options.items() if not isinstance(value, str)}
-    return replace(found, name=name, training=training, options=own)
+    counts = found.counts_dead_edges or dead
+    return replace(
+        found, name=name, training=training, dead=dead, counts_dead_edges=counts, options=own
+    )
 
 
 def resolve_proxies(names: Iterable[str]) -> tuple[Proxy, ...]:

@@ -23,6 +23,9 @@ OptionValue = bool | float
 MODE = "mode"
 """The option of proxies with `both_modes`: ``train`` (the default) or ``eval``."""
 
+DEAD = "dead"
+"""The option of proxies with `dead_too`: whether dead edges are run and counted, by default not."""
+
 ENTRY_POINT_GROUP = "zc_search.proxies"
 """Where an installed package announces proxies of its own."""
 
@@ -44,6 +47,7 @@ class Declaration:
     cost: Cost = "free"  # alone: up to 0, 1, 2 or more plain passes forward and back
     counts_dead_edges: bool = False  # if not, all isomorphic architectures share the value
     both_modes: bool = False  # whether evaluation mode may be asked for
+    dead_too: bool = False  # whether dead edges may be counted, as published code does
     defaults: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
     version: int = 1  # goes up when the values change, so that no others are taken for them
     place: str = ""  # "module:function" in this package, of a built-in one
@@ -70,14 +74,16 @@ class Declaration:
 
     def read_options(self, given: Mapping[str, str]) -> dict[str, OptionValue | str]:
         """Turn options as `split_options` returns them into values, or raise a ValueError."""
-        allowed = [*self.defaults, MODE] if self.both_modes else list(self.defaults)
+        extra: dict[str, bool | str] = {MODE: "train"} if self.both_modes else {}
+        defaults = {**self.defaults, **extra, **({DEAD: False} if self.dead_too else {})}
+        allowed = list(defaults)
         values: dict[str, OptionValue | str] = {}
         for key, text in given.items():
             if not allowed:
                 raise ValueError(f"{self.name} has no options, but {key!r} is given")
             if key not in allowed:
                 raise ValueError(unknown_name(f"option of {self.name}", key, allowed))
-            default, what = self.defaults.get(key, "train"), f"{key} of {self.name}"
+            default, what = defaults[key], f"{key} of {self.name}"
             if isinstance(default, bool | str):
                 choices = _CHOICES[type(default)]
                 if text not in choices:
@@ -101,6 +107,7 @@ def _declare(
     direction: Direction = "maximize",
     dead: bool = False,
     modes: bool = False,
+    dead_too: bool = False,
     version: int = 1,
     **options: OptionValue,
 ) -> None:
@@ -112,6 +119,7 @@ def _declare(
         cost=cost,
         counts_dead_edges=dead,
         both_modes=modes,
+        dead_too=dead_too,
         defaults=options,
         version=version,
         place=place if ":" in place else f"{place or name}:{name}",
@@ -146,11 +154,10 @@ _declare("grasp", "high", _GRASP, "gradient_curvature", modes=True)
 _declare("fisher", "low", _FISHER, "channel_saliency", modes=True, weighted=True)
 _declare("plain", "low", _PLAIN, "loss_gradients", modes=True)
 _declare("l2_norm", "free", f"{_LIGHT} (baseline)", place="baselines", dead=True, by_layer=True)
-_declare("naswot", "low", f"{_NASWOT}; as in MASE", "layer_agreement", modes=True)
-_declare("naswot_relu", "low", _NASWOT, "relu_agreement", place="naswot", modes=True, version=2)
-_declare(
-    "nwot", "low", _NASWOT, "relu_agreement", place="naswot:naswot_relu", modes=True, version=2
-)
+_signs = partial(_declare, modes=True, dead_too=True)
+_signs("naswot", "low", f"{_NASWOT}; as in MASE", "layer_agreement")
+_signs("naswot_relu", "low", _NASWOT, "relu_agreement", place="naswot", version=2)
+_signs("nwot", "low", _NASWOT, "relu_agreement", place="naswot:naswot_relu", version=2)
 _declare("tenas", "medium", f"{_TENAS}, eqs. 2, 3", "relu_agreement", "tangent_kernel", version=2)
 _declare("ntk", "medium", _TENAS, "tangent_kernel", place="tenas")
 _declare("linear_regions", "low", _TENAS, "relu_agreement", place="tenas", modes=True, version=2)
@@ -158,18 +165,17 @@ _declare("zico", "low", _ZICO, "half_batch_gradients", modes=True)
 _declare("synflow", "low", _SYNFLOW, "synaptic_flow", log=True)
 _declare("t_cet", "low", _T_CET, "layer_agreement", "synaptic_flow")
 _declare("jacov", "low", _JACOV, "input_jacobian", modes=True, constant=1e-05)
-_declare("epe_nas", "low", _EPE_NAS, "input_jacobian", modes=True, constant=1e-05)
-_declare("gradsign", "medium", _GRADSIGN, "gradient_signs")
+_declare("epe_nas", "low", _EPE_NAS, "input_jacobian", modes=True, version=2, constant=1e-05)
+_declare("gradsign", "medium", _GRADSIGN, "gradient_signs", mean=False)
 _declare("wrcor", "medium", _WRCOR, "response_correlations", modes=True)
-_declare("zen", "low", _ZEN, "gaussian_perturbation")
-_declare("swap", "low", _SWAP, "distinct_unit_patterns", modes=True, version=2)
-_declare(
+_declare("zen", "low", _ZEN, "gaussian_perturbation", dead_too=True)
+_signs("swap", "low", _SWAP, "distinct_unit_patterns", version=2)
+_signs(
     "reg_swap",
     "low",
     f"{_SWAP}, regularised SWAP-Score",
     "distinct_unit_patterns",
     place="swap",
-    modes=True,
     version=2,
     mu=1.5,
     sigma=1.0,

@@ -9,7 +9,8 @@ def naswot_relu(probe: Probe) -> Scalar:
 
     ``ln |det K|``, ``K_ij = units - Hamming distance`` of the binary activation codes of images i
     and j, over all ReLU layers. -inf for a singular K, as where two images share their
-    code. Most papers call it nwot, which is another name for it here.
+    code. Most papers call it nwot, which is another name for it here. Published code counts
+    the units of dead edges too, which ``dead=true`` does.
     """
     return probe.relu_agreement.log_determinant()
 
@@ -23,6 +24,6 @@ def naswot(probe: Probe) -> Scalar:
 
     As `naswot_relu`, but the codes are the signs of the outputs of convolutions and linear
     layers, so that networks without ReLU have a value too. MASE calls this one naswot; its
-    code runs in evaluation mode, which ``mode=eval`` gives.
+    code runs in evaluation mode, which ``mode=eval`` gives, and dead edges, as ``dead=true`` does.
     """
     return probe.layer_agreement.log_determinant()

@@ -12,7 +12,8 @@ def swap(probe: Probe) -> Scalar:
     A unit's pattern is a row of N bits, whether it is positive for each of the N images; counted
     are the different ones among all units of all ReLU layers: at most units and at most 2^N.
     Exact up to 64 images, by a 64-bit hash beyond. Published code averages over 32 draws of
-    standard normal weights and 16 images; one draw of thousands of units varies little.
+    standard normal weights and 16 images; one draw of thousands of units varies little. It counts
+    the units of dead edges too, as ``dead=true`` does.
     """
     return probe.distinct_unit_patterns
 

@@ -12,7 +12,8 @@ def zen(probe: Probe) -> Scalar:
     those that batch normalisation l divides by: the scales undo the normalisation. No image and
     no label enters. The feature maps are the last output N x C x H x W with more than one
     position of any module. Published code reads running variances, a mixture of 1 and the
-    batch's, and averages 32 draws; here it is one, of `Probe.seed`.
+    batch's, and averages 32 draws; here it is one, of `Probe.seed`. It runs the normalisations of
+    dead edges too, as ``dead=true`` does.
     """
     difference, log_scale = probe.gaussian_perturbation
     return difference.log() + log_scale

@@ -186,7 +186,9 @@ class Scorer:
                 values |= dict.fromkeys((p.name for p in proxies), math.nan)
                 failures |= dict.fromkeys((p.name for p in proxies), str(error))
                 break
-            probe = make_probe(network.to(self._device), self.batch, proxies, seed)
+            probe = make_probe(
+                network.to(self._device), self.batch, proxies, seed, self._task.classes
+            )
             once, failed = evaluate_proxies(proxies, probe)
             failures |= failed
             for name, value in once.items():
@@ -231,13 +233,31 @@ def not_finite(value: float) -> str:
     return f"the value is {value}"
 
 
-def make_probe(network: nn.Module, batch: Batch, proxies: Sequence[Proxy], seed: int = 0) -> Probe:
-    """Return the probe that computes what some proxies need, and no more."""
-    training, evaluating = (
-        frozenset[str]().union(*(p.needs for p in proxies if p.training is mode))
-        for mode in (True, False)
+def make_probe(
+    network: nn.Module,
+    batch: Batch,
+    proxies: Sequence[Proxy],
+    seed: int = 0,
+    classes: int | None = None,
+) -> Probe:
+    """Return the probe that computes what some proxies need, and no more.
+
+    The number of classes is that of the data set, by default one a logit.
+    """
+    training, evaluating, dead = (
+        frozenset[str]().union(*(p.needs for p in proxies if (p.training, p.dead) == how))
+        for how in ((True, False), (False, False), (True, True))
     )
-    return Probe(network, batch.images, batch.labels, training, seed, needs_evaluating=evaluating)
+    return Probe(
+        network,
+        batch.images,
+        batch.labels,
+        training,
+        seed,
+        needs_evaluating=evaluating,
+        needs_dead=dead,
+        classes=classes,
+    )
 
 
 def evaluate_proxies(

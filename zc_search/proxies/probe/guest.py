@@ -30,9 +30,8 @@ class Guest(Probe):
     """A probe with copies of another's network, batch and measurements, made when first read."""
 
     def __init__(self, host: Probe) -> None:
-        super().__init__(
-            host.network, host.images, host.labels, (), host.seed, training=host.training
-        )
+        super().__init__(host.network, host.images, host.labels, (), host.seed)
+        self.training, self._classes = host.training, host._classes
         self._host = host
         del self.network, self.images, self.labels
 

@@ -15,7 +15,7 @@ from zc_search._utils.torch_defaults import usual_defaults
 from zc_search.errors import ProxyError
 from zc_search.proxies.catalogue import Cost
 from zc_search.proxies.probe import data_free, features, gradients, per_image
-from zc_search.proxies.probe.passes import Measurement, Subject
+from zc_search.proxies.probe.passes import Measurement, Subject, check_logits
 
 T = TypeVar("T")
 
@@ -53,7 +53,8 @@ class Probe(Subject):
         seed: Of the few measurements that draw something themselves.
         training: Whether the network is in training mode for the measurements that can do
             without; in evaluation mode batch normalisation uses its running statistics.
-        needs_evaluating: As `needs`, of `evaluating`.
+        needs_evaluating, needs_dead: As `needs`, of `evaluating` and `with_dead_edges`.
+        classes: Number of classes of the data set; by default one a logit.
     """
 
     # First what replaces outputs of layers, which the others are to see.
@@ -89,17 +90,48 @@ class Probe(Subject):
         *,
         training: bool = True,
         needs_evaluating: Collection[str] = (),
+        needs_dead: Collection[str] = (),
+        classes: int | None = None,
     ) -> None:
         super().__init__(network, images, labels, seed, training=training)
         self._planned = frozenset(needs)
         self._needs_evaluating = frozenset(needs_evaluating)
+        self._needs_dead = frozenset(needs_dead)
+        self._classes = classes
         self._measured: dict[str, object] = {}
 
     @cached_property
     def evaluating(self) -> "Probe":
         """The same network, batch and seed, measured in evaluation mode."""
         needs = self._needs_evaluating
-        return Probe(self.network, self.images, self.labels, needs, self.seed, training=False)
+        return self._other(self.network, needs, training=False)
+
+    @cached_property
+    def with_dead_edges(self) -> "Probe":
+        """The same with the network's dead edges at work; itself where it cannot tell them."""
+        make = getattr(self.network, "with_dead_edges", None)
+        if make is None:
+            return self
+        return self._other(make(), self._needs_dead, training=self.training)
+
+    def _other(self, network: nn.Module, needs: Collection[str], *, training: bool) -> "Probe":
+        return Probe(
+            network,
+            self.images,
+            self.labels,
+            needs,
+            self.seed,
+            training=training,
+            classes=self._classes,
+        )
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the data set."""
+        if self._classes is None:
+            check_logits(self.logits, self.labels)
+            return self.logits.shape[1]
+        return self._classes
 
     def measure(self, name: str) -> object:
         """Return a measurement, made now with all planned ones of its pass if it was not yet."""

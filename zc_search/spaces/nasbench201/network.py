@@ -3,6 +3,8 @@
 Modules carry the benchmark's names, so its published weights load into them.
 """
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -42,6 +44,11 @@ class Cell(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(_operation(op, channels) for op in architecture.ops)
         self._edges = live_edges(architecture.ops, trained=True)
+        self._written = tuple(e for e, op in enumerate(architecture.ops) if op != "none")
+
+    def run_dead_edges(self) -> None:
+        """From now on run all edges of the cell as written, but for none."""
+        self._edges = self._written
 
     def forward(self, x: Tensor) -> Tensor:
         """Map N x channels x H x W to the same shape."""
@@ -97,6 +104,18 @@ class CellNetwork(ConvNetwork):
             layers += [Cell(architecture, width) for _ in range(cells)]
         stem = make_stem(task.channels, channels, stem_strides(task.height, task.width))
         super().__init__(stem, layers, widths[-1], task.classes)
+
+    def with_dead_edges(self) -> "CellNetwork":
+        """Return a network of the same weights that runs dead edges too, as the benchmark's does.
+
+        They add nothing to the output, but what looks into the network sees them.
+        """
+        tensors = (*self.parameters(), *self.buffers())
+        network = copy.deepcopy(self, {id(tensor): tensor for tensor in tensors})
+        for cell in network.cells:
+            if isinstance(cell, Cell):
+                cell.run_dead_edges()
+        return network
 
     def multiply_adds(self, height: int, width: int) -> int:
         """Count multiply-accumulates for one image, dead edges included although not run."""
