@@ -166,9 +166,13 @@ def test_names_say_which_benchmark_it_is(tmp_path, file):
         convert(tmp_path / "NAS-Bench-201-v1_1-096897.pth")
     with pytest.raises(BenchmarkError, match=r"--to .*t.parquet': the table's name must end in"):
         convert(file, tmp_path / "t.parquet")
-    (tmp_path / "NATS-tss-v1_0-3ffb9-simple").mkdir()
-    with pytest.raises(BenchmarkError, match=r"holds no meta.pickle.pbz2.*unpack"):
-        convert(tmp_path / "NATS-tss-v1_0-3ffb9-simple")
+    for name in "NATS-tss-v1_0-3ffb9-simple", "NATS-sss-v1_0-50262-simple":
+        (tmp_path / name).mkdir()
+        with pytest.raises(BenchmarkError, match=rf"holds no meta.pickle.pbz2.*unpack {name}.tar"):
+            convert(tmp_path / name)
+        (tmp_path / f"{name}.tar").touch()
+        with pytest.raises(BenchmarkError, match=r"tar archive; unpack it and give the folder"):
+            convert(tmp_path / f"{name}.tar")
 
 
 # Malicious files --------------------------------------------------------------------------------

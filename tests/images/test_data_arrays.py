@@ -6,14 +6,17 @@ import io
 import json
 import pickle
 import re
+import sys
 import tarfile
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -274,6 +277,23 @@ def test_a_torch_data_set_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 # Official layouts --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["gradients", "bfloat16", "regression"])
+def test_items_of_tensors_of_any_kind(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    plain = torch.rand(8, 3, 16, 16).bfloat16().float()
+    images = {"gradients": plain.clone().requires_grad_(), "bfloat16": plain.bfloat16()}
+    module = types.ModuleType("items")
+    labels = [0.9 + 0.95 * (i % 2) for i in range(8)] if kind == "regression" else [0, 1] * 4
+    module.items = list(zip(images.get(kind, plain), labels, strict=True))
+    monkeypatch.setitem(sys.modules, "items", module)
+    if kind == "regression":
+        with pytest.raises(DataError, match=r"the label 0\.9 is no whole number"):
+            read_dataset("items:items")
+    else:
+        read = read_dataset("items:items")
+        np.testing.assert_array_equal(read.pixels, plain.numpy())
+        assert read.counts == {"0": 4, "1": 4}
 
 
 def cifar100(folder: Path) -> Path:

@@ -247,3 +247,27 @@ def test_constant_images_are_not_divided_by_nothing(tmp_path: Path) -> None:
             save(tmp_path / name / f"{number}.png", 7, (8, 8))
     batch, _, _ = batch_and_task(configured(tmp_path))
     assert torch.isfinite(batch.images).all()
+
+
+def test_images_of_other_kinds_are_counted(pets: Path) -> None:
+    kind = next(folder for folder in sorted(pets.iterdir()) if folder.is_dir())
+    for number in range(3):
+        save(pets / kind.name / f"{number}.bmp")
+    (pets / kind.name / "notes.txt").touch()
+    notes = " ".join(read_folder(pets).notes)
+    assert "3 images not ending in .png" in notes
+    assert "left out: 3 of .bmp." in notes
+
+
+@pytest.mark.parametrize(("most", "levels"), [(255, "1 grey"), (4095, "16 grey"), (65535, None)])
+def test_sixteen_bits_of_which_few_are_used_are_said(
+    tmp_path: Path, most: int, levels: str | None
+) -> None:
+    for place in range(4):
+        values = np.linspace(0, most, 400).reshape(20, 20).astype(np.uint16)
+        folder = tmp_path / "ab"[place % 2]
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(values).save(folder / f"{place}.png")
+    notes = " ".join(read_folder(tmp_path).notes)
+    assert (f"up to {most:,} of 65,535" in notes) == (levels is not None)
+    assert levels is None or levels in notes

@@ -2,8 +2,11 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Callable
 
+import naive_more
+import naive_proxies
 import pytest
 import torch
 import torch.nn.functional as F
@@ -258,3 +261,126 @@ def test_synaptic_flow_meets_no_ceiling() -> None:
     ceiling, plain = seeded(lambda: deep(nn.ReLU6)), seeded(lambda: deep(nn.ReLU))
     assert score(ceiling, "synflow") == score(plain, "synflow")
     assert {m.max_val for m in ceiling.modules() if isinstance(m, nn.ReLU6)} == {6.0}
+
+
+# What cannot be seen at all -----------------------------------------------------------------------
+
+
+def replaced(change: Callable[[nn.Module], nn.Module], place: int) -> nn.Module:
+    network = apart()
+    network[place] = change(network[place])
+    return network
+
+
+def quantised() -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(apart(), {nn.Linear})
+
+
+HIDDEN: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "scripted": (lambda: torch.jit.script(apart()), "network, a RecursiveScriptModule, .*TorchS"),
+    "scripted layer": (lambda: replaced(torch.jit.script, 3), "module '3' .* TorchScript"),
+    "exported": (lambda: torch.export.export(apart(), (IMAGES,)).module(), "torch.export made it"),
+    "unflattened": (
+        lambda: torch.export.unflatten(torch.export.export(apart(), (IMAGES,))),
+        "torch.export made it",
+    ),
+    "quantised": (quantised, "module '8' .* quantised"),
+    "parallel": (lambda: nn.DataParallel(apart()), "a DataParallel, .* give its .module"),
+    "lazy": (lambda: replaced(lambda _: nn.LazyConv2d(8, 3), 3), "module '3' .* no values yet"),
+    "meta": (lambda: apart().to("meta"), "module '0' .* is on the device meta"),
+    "partly meta": (lambda: replaced(lambda m: m.to("meta"), 3), "module '3' .* device meta"),
+    "partly half": (lambda: replaced(lambda m: m.half(), 3), r"module '3' .* is torch\.float16"),
+}
+
+
+@pytest.mark.parametrize("name", ["grad_norm", "l2_norm", "naswot", "params", "ntk", "flops"])
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_what_nothing_can_be_seen_of_is_refused(kind: str, name: str) -> None:
+    build, message = HIDDEN[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, of kinds that it means to give up
+        network = seeded(build)
+    with pytest.raises(ProxyError, match=f"cannot be looked into: .*|{message}") as refusal:
+        score(network, name)
+    assert refusal.match(message)
+
+
+class OfFunctions(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(4, 3, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel).mean((2, 3))
+
+
+@pytest.mark.parametrize("name", ["l2_norm", "snip", "naswot", "zen", "ntk", "vkdnw", "synflow"])
+def test_a_network_without_a_layer_that_is_a_module_is_refused(name: str) -> None:
+    network = seeded(OfFunctions)
+    with pytest.raises(ProxyError, match="no layer of the network is a module with a weight"):
+        score(network, name)
+
+
+def test_a_network_that_was_traced_by_symbols_is_the_one_it_was() -> None:
+    traced = torch.fx.symbolic_trace(seeded(apart))
+    for name in ("snip", "ntk", "grasp", "naswot_relu"):
+        assert score(traced, name) == pytest.approx(score(seeded(apart), name))
+
+
+class Changed(nn.Module):
+    """A layer whose output is changed by a module of its own, which a hook may do as well."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * self.layer(x).tanh()
+
+
+@pytest.mark.parametrize("name", ["grasp", "fisher", "ntk", "gradsign", "vkdnw", "naswot", "snip"])
+def test_hooks_that_change_an_output_are_as_modules_behind_the_layer(name: str) -> None:
+    hooked, twin = seeded(apart), seeded(apart)
+    for place in (0, 1, 3, 4):
+        hooked[place].register_forward_hook(lambda _, __, output: 2 * output.tanh())
+        twin[place] = Changed(twin[place])
+    assert score(hooked, name) == pytest.approx(score(twin, name), rel=1e-4)
+
+
+class Attending(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.mixed, self.head = (
+            nn.Conv2d(3, 8, 4, 4),
+            nn.Linear(8, 24),
+            nn.Linear(8, 4),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.mixed(self.patches(x).flatten(2).transpose(1, 2)).chunk(3, -1)
+        return self.head(F.scaled_dot_product_attention(q, k, v).mean(1))
+
+
+def test_grasp_differentiates_attention_twice() -> None:
+    network = seeded(Attending)
+    expected = naive_proxies.grasp(network, IMAGES, LABELS)
+    assert score(network, "grasp") == pytest.approx(expected, rel=1e-3)
+
+
+def test_layers_behind_a_scale_of_zero_have_no_part_in_the_fisher_information() -> None:
+    network = seeded(lambda: Residual(8))
+    nn.init.zeros_(network.norm.weight)
+    expected = naive_more.vkdnw_entropy(network, IMAGES, LABELS)
+    assert score(network, "vkdnw_entropy") == pytest.approx(expected, rel=1e-4)
+    assert score(network, "layers") == 2
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, width, 3), nn.Linear(width, 4)
+        self.conv, self.norm = nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.head((x + self.norm(self.conv(x))).mean((2, 3)))

@@ -384,3 +384,9 @@ def test_isomorphic_cells_are_scored_alike() -> None:
         [one, other], ["jacov", "synflow"], batch_size=4, channels=5, cells=1
     )
     assert table.iloc[0].equals(table.iloc[1])
+
+
+def test_a_matrix_may_be_of_truth_values() -> None:
+    matrix = np.array([[0, 1], [0, 0]])
+    ops = ("input", "output")
+    assert ModelSpec(matrix.astype(bool), ops) == ModelSpec(matrix, ops)

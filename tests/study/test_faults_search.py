@@ -341,6 +341,7 @@ def test_a_clock_that_is_set_back_breaks_nothing(
         ("study.db", "cannot open 'study.db': it is no storage's address; Allowed: an SQLAlchemy"),
         ("nosuch://h/d", "Can't load plugin: sqlalchemy.dialects:nosuch"),
         ("mysql+pymysql://u:secret@h/d", "package 'pymysql': pip install pymysql"),
+        ("mysql://u:secret@h/d", "package 'MySQLdb': pip install mysqlclient"),
         ("grpc:///x", "names no host; Allowed: such as 'grpc://host:13000'"),
         ("/proc/none/s.journal", "cannot open '/proc/none/s.journal'"),
         ("sqlite:////proc/none/s.db", "unable to open database file"),

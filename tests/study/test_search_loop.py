@@ -463,3 +463,11 @@ def test_a_table_of_a_part_serves_a_search_of_it_and_is_said_beyond(tmp_path: Pa
     assert second.benchmark == {}
     assert "has no training of" in (second.infeasible or "")
     assert any("val_accuracy has no value for 1 of 2" in text for text in missing_values(study))
+
+
+def test_a_distinct_search_ends_when_all_functions_were_looked_at(run: Run) -> None:
+    none = {f"op_{edge}": ["none"] for edge in ("1_0", "2_0", "2_1", "3_1", "3_2")}
+    space = {**BASE["space"], **none, "op_3_0": ["skip_connect", "nor_conv_1x1"]}
+    study = {**BASE["study"], "sampler": "random", "distinct": True}
+    told = trials_table(run(parse_config({**BASE, "space": space, "study": study}), "few.db"))
+    assert len(told) == told["function_key"].nunique() == 2

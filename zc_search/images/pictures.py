@@ -48,6 +48,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 """What is decoded, whatever a file's name ends in: Pillow's rarer decoders meet no foreign file."""
 
 _MOST_BYTES = 8 * 2**30
+_DIM = 2**14  # values of 16 bits below which fewer than 64 grey levels are left
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F")
 
 
@@ -114,14 +115,25 @@ def read_pictures(
     color: Color = how.get("color") or ("grey" if all(greys) else "rgb")
     pixels = room_for(len(names), side, color)
 
-    def read(place: int) -> None:
+    def read(place: int) -> int:
         with open_at(place) as image:
             if draft:
                 image.draft(image.mode, (side, side))
+            wide = int(np.asarray(image).max()) if _is_wide(image) else -1
             pixels[place] = as_array(upright(image), side, how.get("fit", "crop"), color)
+            return wide
 
     results, notes = _each(where, names, read, most)
-    readable = np.array([result is None for result in results], bool)
+    brightest = [result for result in results if isinstance(result, int)]
+    if -1 < max(brightest, default=-1) < _DIM:
+        wide = sum(value >= 0 for value in brightest)
+        levels = max(brightest) // 256 + 1
+        text = (
+            f"{wide:,} images of 16 bits have values up to {max(brightest):,} of 65,535, and their "
+        )
+        text += f"upper 8 bits leave {levels:,} grey levels; scale them to the whole range."
+        notes = (*notes, text)
+    readable = np.array([isinstance(result, int) for result in results], bool)
     return (pixels if readable.all() else pixels[readable]), readable, notes
 
 
@@ -172,6 +184,10 @@ def is_grey(image: Image.Image) -> bool:
     return image.mode in _GREY_MODES
 
 
+def _is_wide(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16") or image.mode == "I"
+
+
 def upright(image: Image.Image) -> Image.Image:
     """Return an image turned as its camera says, or as it is where that cannot be told."""
     image.load()
@@ -185,7 +201,7 @@ def as_array(image: Image.Image, resolution: int, fit: Fit, color: Color) -> NDA
 
     What is transparent is put on white; 16-bit greys keep their upper 8 bits.
     """
-    if image.mode.startswith("I;16") or image.mode == "I":
+    if _is_wide(image):
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype("u1"))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -90,13 +91,13 @@ def read_dataset(name: str, path: Path | None = None, **how: Unpack[Format]) -> 
         if isinstance(dataset, type) or not hasattr(dataset, "__getitem__"):
             dataset = dataset() if path is None else dataset(path)
         pairs = [dataset[place] for place in range(len(dataset))]
-        images, labels = zip(*((image, int(label)) for image, label in pairs), strict=True)
+        images, labels = zip(*((image, _whole(label)) for image, label in pairs), strict=True)
         if all(isinstance(image, Image.Image) for image in images):
             size = how.get("resolution") or min(images[0].size)
             color = how.get("color") or ("grey" if all(map(is_grey, images)) else "rgb")
             fit = how.get("fit", "crop")
             images = tuple(as_array(image, size, fit, color) for image in images)
-        pixels = np.stack([np.asarray(image) for image in images])
+        pixels = np.stack([_array(image) for image in images])
     except Exception as error:  # it is anybody's code
         wanted = "pairs (image, whole number) by len() and [place], images of one size"
         message = f"data.source = {name!r} must give {wanted}: {type(error).__name__}: {error}"
@@ -104,6 +105,20 @@ def read_dataset(name: str, path: Path | None = None, **how: Unpack[Format]) -> 
     classes = getattr(dataset, "classes", None)
     names = list(classes) if isinstance(classes, list | tuple) else None
     return image_set(name, pixels, np.array(labels), names, **how)
+
+
+def _whole(label: Any) -> int:
+    if (number := int(label)) != label:
+        raise ValueError(f"the label {label} is no whole number")
+    return number
+
+
+def _array(image: Any) -> NDArray[Any]:
+    """Return an image as an array, a tensor with gradients or of a type of torch's own too."""
+    if callable(detach := getattr(image, "detach", None)):
+        image = detach().cpu()
+        image = image.float() if image.is_floating_point() else image
+    return np.asarray(image)
 
 
 # Folders ------------------------------------------------------------------------------------------
@@ -162,9 +177,14 @@ def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
         f"{name!r} ({count:,} files)"
         for name, count in zip(printable(list(without))[0], without.values(), strict=True)
     ]
-    note = f"Sub-folders without an image ending in {', '.join(_SUFFIXES)} are left out and are no "
-    note += f"classes: {listed(shown)}."
-    return classes, (note,) if without else ()
+    ending = f"ending in {', '.join(_SUFFIXES)}"
+    note = f"Sub-folders without an image {ending} are left out, no classes: {listed(shown)}."
+    of_images = {*Image.registered_extensions(), ".heic", ".heif", ".dng", ".npy"} - {*_SUFFIXES}
+    suffixes = (file.suffix.lower() for name in classes for file in below[name])
+    others = Counter(suffix for suffix in suffixes if suffix in of_images)
+    counts = [f"{count:,} of {suffix}" for suffix, count in others.most_common()]
+    left = f"{others.total():,} images not {ending} are left out: {listed(counts)}."
+    return classes, ((note,) if without else ()) + ((left,) if others else ())
 
 
 def _files_in(folder: Path) -> list[Path]:

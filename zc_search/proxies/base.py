@@ -56,6 +56,7 @@ class Proxy(Declaration):
         options = {**self.defaults, **self.options}
         with usual_defaults():
             if self.place:
+                measured.require_seen()
                 return self.function(measured, **options)
             with entertained(measured, self.name) as guest:
                 return self.function(guest, **options)

@@ -313,8 +313,9 @@ def score_network(
     """Score any network on one batch.
 
     Args:
-        module: Maps ``images`` to logits, float32; left as it was. Activation functions and
-            layers are seen where they are modules: `nn.ReLU` is, ``F.relu`` is not.
+        module: Maps ``images`` to logits, float32, on one device, to which the batch goes; left
+            as it was. Activation functions and layers are seen where they are modules:
+            `nn.ReLU` is, ``F.relu`` is not.
         proxies: Names of proxies, or ``module:function``.
         images: float32, N x C x H x W, normalised.
         labels: int64, N.
@@ -327,11 +328,9 @@ def score_network(
         ProxyError: An unknown proxy, or one that failed; a network of another type.
     """
     batch = Batch.from_tensors(images, labels)
+    if (first := next(module.parameters(), None)) is not None and not first.is_meta:
+        batch = batch.to(first.device)
     chosen = resolve_proxies(_listed(proxies))
-    kinds = {p.dtype for p in module.parameters() if p.is_floating_point()}
-    if other := kinds - {torch.float32}:
-        message = f"the network has parameters of {min(map(str, other))}; Allowed: torch.float32"
-        raise ProxyError(f"{message}, as the images are: copy.deepcopy(network).float()")
     return evaluate_proxies(chosen, make_probe(module, batch, chosen), strict=True)[0]
 
 

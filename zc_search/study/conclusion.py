@@ -70,6 +70,9 @@ def conclude(
         if ensemble is not None:
             ranked = ranking(ensemble, trials)
             best = _best(ranked, benchmark, config.benchmark.metric)
+    seen = objective.functions if config.study.distinct else None
+    if seen is not None and seen < config.study.n_trials:
+        notes = [*notes, f"The space has {seen:,} functions, each looked at once."]
     return SearchResult(
         config=config,
         folder=folder,

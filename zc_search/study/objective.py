@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from os import PathLike
 from threading import Lock, RLock
 from typing import Any, Self
@@ -41,6 +42,8 @@ from zc_search.study.record import (
     recorded,
 )
 from zc_search.study.storage import adopt
+
+_MANY = 20  # architectures a trial, beyond which a search does not come to an end
 
 FEASIBLE = "feasible"
 """The name of the constraint: 0 for a feasible trial, 1 for one without objective values."""
@@ -158,6 +161,14 @@ class Objective:
         """The directions of the values, for `optuna.create_study`."""
         directions = [objective.direction for objective in self.config.active_objectives]
         return ["maximize"] if self.config.study.sum_objectives else directions
+
+    @cached_property
+    def functions(self) -> int | None:
+        """How many functions the space has, where a search could come to see them all."""
+        size, study = self.space.size, self.config.study
+        if size is None or size > _MANY * study.n_trials or not isinstance(self.space, Iterable):
+            return None
+        return len({a.function_key if a.infeasible is None else "" for a in self.space})
 
     @property
     def definitions(self) -> dict[str, str]:

@@ -200,6 +200,7 @@ ALLOWED = (
 
 _JOURNALS = (".journal", ".log")
 _EXTRAS = {"psycopg": "postgresql", "grpc": "grpc", "google": "grpc"}
+_PACKAGES = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary", "cx_Oracle": "oracledb"}
 # What waiting does not cure: of databases, and of files.
 _FOR_GOOD = ("readonly", "read-only", "is full", "no such table", "malformed", "not a database")
 _FOR_GOOD_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
@@ -233,7 +234,9 @@ def open_storage(address: str, patience: float = 0.0, *, create: bool = True) ->
 
 def _missing(error: ModuleNotFoundError) -> str:
     package = str(error.name).partition(".")[0]
-    wanted = f"'zc-search[{_EXTRAS[package]}]'" if package in _EXTRAS else package
+    wanted = _PACKAGES.get(package, package)
+    if package in _EXTRAS:
+        wanted = f"'zc-search[{_EXTRAS[package]}]'"
     return f"it needs the package {package!r}: pip install {wanted}"
 
 

@@ -93,6 +93,8 @@ class Queue:
         self._n_trials = settings.n_trials
         if settings.sampler == "brute_force":
             self._n_trials = min(self._n_trials, objective.space.size or self._n_trials)
+        if settings.distinct:  # then there is nothing else to look at
+            self._n_trials = min(self._n_trials, objective.functions or self._n_trials)
         self._in_hand: deque[tuple[Trial, AnyArchitecture]] = deque()
         self._jobs: dict[str, Future[list[Scores]]] = {}
         self._functions: set[str] = set()

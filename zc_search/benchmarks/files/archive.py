@@ -56,10 +56,13 @@ class Archive:
         if path.is_dir():
             self.size = len(self._files)
             if not (path / "meta.pickle.pbz2").is_file() or not self._files:
+                named = path.name if path.name.startswith("NATS-") else "NATS-tss-v1_0-3ffb9-simple"
                 raise BenchmarkError(
                     f"{str(path)!r} holds no meta.pickle.pbz2 or no 000000.pickle.pbz2; unpack "
-                    "NATS-tss-v1_0-3ffb9-simple.tar to get such a folder"
+                    f"{named}.tar to get such a folder"
                 )
+        elif path.suffix == ".tar":
+            raise BenchmarkError(f"{path} is a tar archive; unpack it and give the folder")
 
     def check_md5(self, on_progress: Callable[[int], None] = lambda done: None) -> str | None:
         """Return the file's md5 if its name has digits of it, and refuse one that differs."""

@@ -112,6 +112,7 @@ class GaussianPerturbation(Measurement[tuple[Tensor, Tensor]]):
 
 
 def _gaussian_parameters(subject: Subject) -> dict[str, Tensor]:
+    passes.weighted(subject.network)
     drawn = dict(subject.constants)
     own = {id(parameter) for parameter in subject.network.parameters()}
     layers = passes.modules_of(subject.network, (*passes.WEIGHTED, *passes.NORMS))

@@ -181,7 +181,7 @@ class LayerAgreements(Shared[LayerAgreement]):
     def install(self, run: SharedPass) -> None:
         self._shape = len(run.images), run.images.device
         self._layers: dict[str, Agreement] = {}
-        run.observe_kinds(passes.WEIGHTED, self._observe)
+        run.observe(passes.weighted(run.subject.network), self._observe)
 
     def _observe(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
         require_rows(name, output, self._shape[0])

@@ -50,7 +50,7 @@ class GradientCurvature(Shared[Tensor]):
     def install(self, run: SharedPass) -> None:
         self._scale = run.subject.images.new_ones((), requires_grad=True)
         self._scaled: set[Tensor] = set()
-        layers = passes.modules_of(run.subject.network, passes.WEIGHTED)
+        layers = passes.weighted(run.subject.network)
         apart = {layer.weight for layer in layers.values() if passes.peculiarity(layer)}
         scalable = {name: m for name, m in layers.items() if m.weight not in apart}
         run.observe(scalable, self._scale_weight)
@@ -73,6 +73,7 @@ class GradientCurvature(Shared[Tensor]):
         return _normalised(given, cast(nn.BatchNorm2d, norm))
 
     def result(self, run: SharedPass) -> Tensor:
+        _require_second_derivative(run.logits)
         weights = run.subject.weights
         scaled = {k: g for k, g in run.gradients.items() if weights[k] in self._scaled}
         others = {k: weights[k] for k, g in run.gradients.items() if k not in scaled and g.any()}
@@ -86,6 +87,24 @@ class GradientCurvature(Shared[Tensor]):
         )
         by_hand = (w.detach().mul(p).sum() for w, p in zip(others.values(), products, strict=True))
         return sum(by_hand, change - squares)
+
+
+def _require_second_derivative(output: Tensor) -> None:
+    """Refuse a graph with a function whose gradient torch would silently take for constant."""
+    seen, nodes = set(), [output.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        nodes += [following for following, _ in node.next_functions]
+        backward = getattr(getattr(node, "_forward_cls", None), "backward", None)
+        if getattr(backward, "__code__", None) is _ONCE:
+            message = f"the network uses {node.name()}, which cannot be differentiated twice"
+            raise ProxyError(message, given=node.name())
+
+
+_ONCE = once_differentiable(lambda ctx: ctx).__code__
 
 
 class ChannelSaliency(Shared[dict[str, Tensor]]):
@@ -116,7 +135,7 @@ class ChannelSaliency(Shared[dict[str, Tensor]]):
 
             output.register_hook(keep)  # type: ignore[no-untyped-call]
 
-        run.observe_kinds(passes.WEIGHTED, observe)
+        run.observe(passes.weighted(run.subject.network), observe)
 
 
 class ResponseCorrelations(Shared[Tensor]):

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrize import is_parametrized
 
@@ -47,6 +48,7 @@ class Subject:
         self.network = network
         self.seed = seed
         self.training = training
+        self._seen = False
         with torch.inference_mode(False):
             self.images = channels_last(_normal(images))
             self.labels = _normal(labels)
@@ -69,6 +71,16 @@ class Subject:
     def weights(self) -> dict[str, Tensor]:
         """The weights of convolutions and linear layers, by the name of their first layer."""
         return {layer: self.parameters[name] for layer, name in weight_names(self.network).items()}
+
+    def require_seen(self) -> None:
+        """Refuse a network of which a part cannot be seen."""
+        if self._seen:
+            return
+        for name, module in self.network.named_modules():
+            if reason := hidden(module, self.images):
+                what = f"module {name!r}" if name else f"the network, a {type(module).__name__},"
+                raise ProxyError(f"{what} cannot be looked into: {reason}", given=name)
+        self._seen = True
 
     @contextmanager
     def mode(self, *, graph: bool, training: bool = True) -> Iterator[None]:
@@ -179,6 +191,31 @@ def peculiarity(module: nn.Module) -> str | None:
     return None
 
 
+def hidden(module: nn.Module, images: Tensor) -> str | None:
+    """Return why what a module does to such images cannot be seen, or not rightly, if so."""
+    kind, graph = type(module), getattr(module, "graph", None)
+    if isinstance(module, torch.jit.ScriptModule):
+        return "it is TorchScript; give the module that it was made from"
+    nodes = graph.nodes if isinstance(graph, torch.fx.Graph) else ()
+    if any(getattr(node.target, "namespace", "") == "aten" for node in nodes):
+        return "torch.export made it; give the module that it was made from"
+    if kind.__module__.startswith("torch.ao.") and ".quantized" in kind.__module__:
+        return "it is quantised; give the module that it was made from"
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return "it runs the network in parts; give its .module"
+    for name, parameter in module.named_parameters(recurse=False):
+        if nn.parameter.is_lazy(parameter):
+            return f"its {name} has no values yet; call the network once"
+        if hasattr(parameter, "__tensor_flatten__"):
+            return f"its {name} is a {type(parameter).__name__}, which torch's layers do not make"
+        if parameter.device != images.device or parameter.is_meta:
+            return f"its {name} is on the device {parameter.device}, the images on {images.device}"
+        if parameter.is_floating_point() and parameter.dtype != images.dtype:
+            there = f"its {name} is {parameter.dtype}, the images are {images.dtype}"
+            return f"{there}: copy.deepcopy(network).float()"
+    return None
+
+
 def require_plain(name: str, module: nn.Module) -> None:
     """Refuse a layer that is peculiar."""
     if reason := peculiarity(module):
@@ -200,11 +237,21 @@ def modules_of(network: nn.Module, kinds: tuple[type[M], ...]) -> dict[str, M]:
     return {name: m for name, m in network.named_modules() if isinstance(m, kinds)}
 
 
+def weighted(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the network's convolutions and linear layers by name; refuse weights without any."""
+    layers = modules_of(network, WEIGHTED)
+    if layers or all(parameter.dim() < 2 for parameter in network.parameters()):
+        return layers
+    names = tuple(kind.__name__ for kind in WEIGHTED)
+    message = "no layer of the network is a module with a weight to look at; Allowed: "
+    raise ProxyError(message + ", ".join(names), allowed=names)
+
+
 def weight_names(network: nn.Module) -> dict[str, str]:
     """Return the name of each convolution's and linear layer's weight, by its first layer."""
     parameters = {id(parameter): name for name, parameter in network.named_parameters()}
     layers: dict[str, str] = {}
-    for layer, module in modules_of(network, WEIGHTED).items():
+    for layer, module in weighted(network).items():
         if id(module.weight) not in parameters:
             raise computed_weight(layer)
         layers.setdefault(parameters[id(module.weight)], layer)
@@ -218,7 +265,10 @@ def computed_weight(layer: str) -> ProxyError:
 
 @contextmanager
 def watched(modules: Mapping[str, nn.Module], observer: Observer) -> Iterator[None]:
-    """Let `observer` see every call of these modules that maps a tensor to a tensor."""
+    """Let `observer` see every call of these modules that maps a tensor to a tensor.
+
+    It sees what a module's forward returns, before other hooks, the user's, may change that.
+    """
 
     def hook(name: str, module: nn.Module, inputs: Any, named: Any, output: Any) -> Tensor | None:
         given = next(iter((*inputs, *named.values())), None)
@@ -228,7 +278,8 @@ def watched(modules: Mapping[str, nn.Module], observer: Observer) -> Iterator[No
 
     with ExitStack() as handles:
         for name, module in modules.items():
-            handle = module.register_forward_hook(partial(hook, name), with_kwargs=True)
+            seeing = partial(hook, name)
+            handle = module.register_forward_hook(seeing, prepend=True, with_kwargs=True)
             handles.callback(handle.remove)
         yield
 
@@ -344,12 +395,15 @@ class SharedPass:
         subject = self.subject
         parts = {name: kind(subject) for name, kind in kinds.items()}
         of_loss = {name: part for name, part in parts.items() if part.of_loss}
-        with subject.mode(training=subject.training, graph=True):
+        twice = any(part.twice for part in of_loss.values())
+        # The other kernels of attention cannot be differentiated twice.
+        attention = sdpa_kernel(SDPBackend.MATH) if twice else nullcontext()
+        with subject.mode(training=subject.training, graph=True), attention:
             self.images = subject.images.detach()
             if any(part.by_image for part in parts.values()):
                 self.images.requires_grad_()
             with self.observers:
-                for part in parts.values():
+                for part in reversed(parts.values()):  # who is installed last sees first
                     part.install(self)
                 self.logits = subject.call(subject.parameters, self.images)
             measured: dict[str, Any] = {"logits": self.logits.detach()}
@@ -361,7 +415,7 @@ class SharedPass:
                 self.gradients = gradients(
                     F.cross_entropy(self.logits, subject.labels),
                     subject.weights,
-                    create_graph=any(part.twice for part in of_loss.values()),
+                    create_graph=twice,
                 )
                 self.backward.collecting = False
                 measured |= {name: part.result(self) for name, part in of_loss.items()}

@@ -156,7 +156,7 @@ class _Backward:
 
 def refuse_hidden_weights(subject: Subject, called: Iterable[str]) -> None:
     """Refuse a network that uses the weight of a layer without calling the layer."""
-    layers = passes.modules_of(subject.network, passes.WEIGHTED)
+    layers = passes.weighted(subject.network)
     known = {layers[name].weight for name in called if name in layers}
     uncalled = {k: w for k, w in subject.weights.items() if layers[k].weight not in known}
     if uncalled:  # dead layers, as a rule, which have no gradient
@@ -258,11 +258,13 @@ def _logit_jacobian(subject: Subject) -> tuple[Tensor, Tensor]:
         called.add(name)
         # Layers that share a weight share its column.
         name = shared_names.setdefault(cast(Tensor, module.weight), name)
-        read = _read_by_first_weight(module, given.detach())
+        read, fed = _read_by_first_weight(module, given.detach()), bool(given.any())
 
         def on_gradient(gradient: Tensor) -> None:
             first = gradient[:, 0] if isinstance(module, nn.Conv2d) else gradient[..., 0]
             by_image = (first.reshape(read.shape) * read).sum(1)
+            if not by_image.any() and not (fed and gradient.any()):
+                return  # it takes no part, as behind a normalisation whose scale is 0
             derivatives[name] = derivatives[name] + by_image if name in derivatives else by_image
 
         if output.requires_grad:

@@ -136,6 +136,7 @@ class Probe(Subject):
     def measure(self, name: str) -> object:
         """Return a measurement, made now with all planned ones of its pass if it was not yet."""
         if name not in self._measured:
+            self.require_seen()
             with torch.inference_mode(False), usual_defaults():
                 self._measured |= self._together_or_alone(name)
         return self._measured[name]

@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from .memory import Key, Memory, RememberingSampler, at_least
-from .moves import Params, Space, fixed_in
+from .moves import Params, Space, draw_value, fixed_in
 
 
 class DistinctSampler(RememberingSampler[Memory]):
@@ -85,6 +85,8 @@ class DistinctSampler(RememberingSampler[Memory]):
         for name, distribution in space.items():
             if name in fixed or name in together:
                 params[name] = fixed.get(name, together.get(name))
+            elif distribution.single():  # Optuna asks no sampler either
+                params[name] = draw_value(distribution, np.random.default_rng(0))
             else:
                 params[name] = self._sampler.sample_independent(study, so_far, name, distribution)
             so_far.params[name], so_far.distributions[name] = params[name], distribution

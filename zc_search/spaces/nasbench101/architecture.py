@@ -280,10 +280,14 @@ class ModelSpec(AnyArchitecture):
         return value
 
 
+def _is_bit(entry: Any) -> bool:
+    return isinstance(entry, Real | np.bool_) and entry in (0, 1)
+
+
 def _checked_matrix(given: Any) -> Matrix:
     rows = [list(row) if is_row(row) else [] for row in given] if is_row(given) else []
     square = 2 <= len(rows) <= MAX_VERTICES and all(len(row) == len(rows) for row in rows)
-    if square and all(isinstance(e, Real) and e in (0, 1) for row in rows for e in row):
+    if square and all(_is_bit(e) for row in rows for e in row):
         matrix = tuple(tuple(int(entry) for entry in row) for row in rows)
         if is_upper_triangular(matrix):
             return matrix
