@@ -7,15 +7,14 @@ a proxy draws is drawn here by the recipe that its documentation gives.
 import copy
 import zlib
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from naive_proxies import ACTIVATIONS, LAYERS, without_normalisation
 from torch import Tensor, nn
 
 Naive = Callable[[nn.Module, Tensor, Tensor], float]
-LAYERS = (nn.Conv2d, nn.Linear)
 
 
 def double(network: nn.Module) -> nn.Module:
@@ -144,7 +143,7 @@ def layers(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 def bits(network: nn.Module, images: Tensor) -> np.ndarray:
-    calls = outputs(network, images, (nn.ReLU, nn.GELU))
+    calls = outputs(network, images, ACTIVATIONS)
     return np.concatenate([x.reshape(len(x), -1) > 0 for _, _, x, _ in calls], 1)
 
 
@@ -160,7 +159,7 @@ def linear_regions(network: nn.Module, images: Tensor, _: Tensor) -> float:
 def wrcor(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     network = double(network).train()
     order = list(network.modules())
-    blocks = list(getattr(network, "cells", [m for m in order if isinstance(m, nn.Conv2d)]))
+    blocks = primary_blocks(network)
     kernel = np.zeros((len(images), len(images)))
     seen: list[tuple[Tensor, int]] = []
 
@@ -174,7 +173,7 @@ def wrcor(network: nn.Module, images: Tensor, labels: Tensor) -> float:
         return (own,)
 
     for module in network.modules():
-        if isinstance(module, nn.ReLU | nn.GELU):
+        if isinstance(module, ACTIVATIONS):
             module.inplace = False
             module.register_forward_pre_hook(note)
     inputs = images.double().requires_grad_()
@@ -213,17 +212,14 @@ def t_cet(network: nn.Module, images: Tensor, _: Tensor) -> float:
 
 def synaptic_flow(network: nn.Module, images: Tensor) -> dict[str, np.ndarray]:
     network = double(network)
-    for parent in list(network.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(parent, name, nn.Identity())
+    without_normalisation(network)
     for parameter in network.parameters():
         parameter.data.abs_()
     network(torch.ones_like(images[:1], dtype=torch.float64)).sum().backward()
     return {
         name: np.zeros(m.weight.numel())
         if m.weight.grad is None
-        else (m.weight * m.weight.grad).detach().numpy().ravel()
+        else (m.weight * m.weight.grad).detach().abs().numpy().ravel()
         for name, m in network.named_modules()
         if isinstance(m, LAYERS)
     }
@@ -292,18 +288,41 @@ def zen(network: nn.Module, images: Tensor, _: Tensor) -> float:
 # Blocks -----------------------------------------------------------------------------------------
 
 
-def block_features(network: nn.Module, images: Tensor) -> list[Tensor]:
-    """Return the features between the cells of a cell network, with their graph."""
-    network = double(network)
-    features = [network.stem(images.double())]
-    for cell in network.cells:
-        features.append(cell(features[-1]))
+def primary_blocks(network: nn.Module) -> list[nn.Module]:
+    """Return cells; else modules made of modules, outside of lists; else convolutions."""
+    if hasattr(network, "cells"):
+        return list(network.cells)
+
+    def outermost(module: nn.Module) -> list[nn.Module]:
+        found = []
+        for child in module.children():
+            if isinstance(child, nn.Sequential | nn.ModuleList):
+                found += outermost(child)
+            elif list(child.children()):
+                found.append(child)
+        return found
+
+    return outermost(network) or [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+
+
+def block_features(network: nn.Module, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return what goes into each primary block and what comes out, maps both, with the graph."""
+    network, features = double(network), []
+
+    def keep(_: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
+        if given[0].dim() == output.dim() == 4:
+            features.append((given[0], output))
+
+    for block in primary_blocks(network):
+        block.register_forward_hook(keep)
+    network(images.double().requires_grad_())
     return features
 
 
 def entropies(network: nn.Module, images: Tensor) -> np.ndarray:
     found = []
-    for maps in block_features(network, images):
+    features = block_features(network, images)
+    for maps in (features[0][0], *(after for _, after in features)):
         rows = maps.detach().permute(1, 0, 2, 3).flatten(1).numpy()
         eigenvalues = np.linalg.eigvalsh(np.cov(rows, bias=True)).clip(0)
         with np.errstate(invalid="ignore"):
@@ -323,7 +342,7 @@ def az_progressivity(network: nn.Module, images: Tensor, _: Tensor) -> float:
 def az_trainability(network: nn.Module, images: Tensor, _: Tensor) -> float:
     features = block_features(network, images)
     random, drawn, scores = torch.Generator().manual_seed(0), {}, []
-    for before, after in pairwise(features):
+    for before, after in features:
         if after.shape not in drawn:
             drawn[after.shape] = torch.empty(after.shape).bernoulli_(generator=random) * 2 - 1
         signs = drawn[after.shape].double()

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Naive = Callable[[nn.Module, Tensor, Tensor], float]
+LAYERS = (nn.Conv2d, nn.Linear)
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.GELU, nn.SiLU)
 
 
 def double(network: nn.Module) -> nn.Module:
@@ -21,7 +23,7 @@ def double(network: nn.Module) -> nn.Module:
 
 
 def layers(network: nn.Module) -> list[nn.Module]:
-    return [m for m in network.modules() if type(m) in (nn.Conv2d, nn.Linear)]
+    return [m for m in network.modules() if isinstance(m, LAYERS)]
 
 
 def loss(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -88,22 +90,23 @@ def grasp(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 def fisher(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     network = double(network)
-    outputs: list[tuple[nn.Module, Tensor]] = []
+    outputs: list[tuple[nn.Module, Tensor, list[Tensor]]] = []
 
     def keep(layer: nn.Module, _: object, output: Tensor) -> None:
         if output.requires_grad:
-            output.retain_grad()
-            outputs.append((layer, output))
+            outputs.append((layer, output.detach().clone(), []))
+            output.register_hook(outputs[-1][2].append)
 
     for layer in layers(network):
         layer.register_forward_hook(keep)
     loss(network, images, labels).backward()
     total = 0.0
-    for layer, a in outputs:
-        if a.grad is None:
+    for layer, a, gradient in outputs:
+        if not gradient:
             continue
-        saliency = (a * a.grad).detach().numpy().reshape(a.shape[0], a.shape[1], -1).sum(2)
-        for channel in range(a.shape[1]):
+        product = (a * gradient[0]).movedim(-1 if isinstance(layer, nn.Linear) else 1, 1)
+        saliency = product.numpy().reshape(*product.shape[:2], -1).sum(2)
+        for channel in range(saliency.shape[1]):
             mean_square = np.mean(saliency[:, channel] ** 2)
             total += layer.weight[channel].numel() * mean_square / 2
     return total
@@ -136,7 +139,7 @@ def codes(network: nn.Module, images: Tensor, kinds: tuple[type, ...], side: str
         seen.append((values.detach().reshape(len(images), -1) > 0).numpy())
 
     for module in network.modules():
-        if type(module) in kinds:
+        if isinstance(module, kinds):
             module.register_forward_hook(keep)
     network(images.double())
     return np.concatenate(seen, axis=1)
@@ -147,11 +150,11 @@ def agreement(bits: np.ndarray) -> np.ndarray:
 
 
 def relu_agreement(network: nn.Module, images: Tensor) -> np.ndarray:
-    return agreement(codes(network, images, (nn.ReLU, nn.GELU), "input"))
+    return agreement(codes(network, images, ACTIVATIONS, "input"))
 
 
 def layer_agreement(network: nn.Module, images: Tensor) -> np.ndarray:
-    return agreement(codes(network, images, (nn.Conv2d, nn.Linear), "output"))
+    return agreement(codes(network, images, LAYERS, "output"))
 
 
 def naswot_relu(network: nn.Module, images: Tensor, labels: Tensor) -> float:
@@ -225,7 +228,7 @@ def tenas(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     eigenvalues = np.linalg.eigvalsh(tangent_kernel(network, images))
     if eigenvalues[0] <= len(images) * np.finfo(float).eps * eigenvalues[-1]:
         return -math.inf
-    bits = codes(network, images, (nn.ReLU, nn.GELU), "input")
+    bits = codes(network, images, ACTIVATIONS, "input")
     return float(len({row.tobytes() for row in bits}) - eigenvalues[-1] / eigenvalues[0])
 
 
@@ -235,7 +238,7 @@ def tenas(network: nn.Module, images: Tensor, labels: Tensor) -> float:
 def without_normalisation(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            setattr(module, name, nn.Identity())
+            setattr(module, name, nn.Sequential(*child.children()))  # an activation inside stays
         else:
             without_normalisation(child)
 
@@ -270,7 +273,7 @@ def flops(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     def add(layer: nn.Module, _: object, output: Tensor) -> None:
         nonlocal total
         if isinstance(layer, nn.Linear):
-            total += layer.in_features * layer.out_features
+            total += output[0].numel() * layer.in_features
         else:
             one_value = math.prod(layer.kernel_size) * layer.in_channels // layer.groups
             total += math.prod(output.shape[1:]) * one_value
