@@ -42,7 +42,7 @@ def run_search(
     """
     start = time.perf_counter()
     objective = Objective(config)
-    sampler = sampler_of(config, objective.space)
+    sampler = sampler_of(config, objective.space, objective.refuses)
     folder = RunFolder(run_path(config))
     with folder.locked(), writing(str(folder.path), StudyError):
         aside = folder.set_aside() if fresh else None

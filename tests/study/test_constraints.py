@@ -1,5 +1,6 @@
 """What a network may cost, and a ranking where no accuracy is known."""
 
+import math
 import re
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from hypothesis import strategies as st
 from zc_search.config import Config, config_to_toml, parse_config
 from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble, aggregate, fit_ensemble
 from zc_search.errors import ConfigError, EnsembleError
+from zc_search.images.datasets import Task
 from zc_search.proxies import resolve_proxies
+from zc_search.samplers.portable import RedrawingSampler
 from zc_search.search import run_search
-from zc_search.spaces import Architecture
+from zc_search.spaces import Architecture, CellSpace
 from zc_search.spaces.network import build_network
 from zc_search.study.constraints import broken, violations
-from zc_search.study.record import SearchResult
+from zc_search.study.objective import Objective
+from zc_search.study.record import SearchResult, TrialRecord
+from zc_search.study.stagnation import Stagnation
 
 SEARCH = {
     "study": {"name": "own", "n_trials": 14, "sampler_options": {"population_size": 6}},
@@ -110,29 +115,33 @@ def constrained(request: pytest.FixtureRequest, tmp_path_factory) -> SearchResul
     return run_search(config)
 
 
-def test_what_is_beyond_is_told_with_values_and_left_out(constrained: SearchResult) -> None:
+def test_what_is_beyond_is_refused_and_left_out(constrained: SearchResult) -> None:
     trials = constrained.trials
     beyond = trials["params"] > 0.0025
-    assert 0 < beyond.sum() < len(trials)
     assert (trials["feasible"] == (~beyond & (trials["state"] == "complete"))).all()
     assert not trials.loc[beyond, "pareto"].any()
     assert trials.loc[beyond, "reason"].str.contains("M parameters, above max_params").all()
+    assert trials.loc[beyond, "naswot_relu"].isna().all()  # nothing was computed
     assert set(constrained.ranking["architecture"]) == set(
         trials[trials["feasible"]]["architecture"]
     )
     study = optuna.load_study(
         study_name="own", storage=f"sqlite:///{constrained.folder / 'study.db'}"
     )
-    complete = [t for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE]
-    assert len(complete) > (trials["feasible"]).sum()  # samplers learn from the others too
-    stored = {t.number: t.constraints["max_params"] for t in complete}
-    for number, value in stored.items():
-        params = trials.set_index("number").loc[number, "params"]
-        assert value == pytest.approx(params / 0.0025 - 1)
+    if constrained.config.study.sampler == "nsgaii":
+        assert not beyond.any()  # drawn again
+    else:
+        assert 0 < beyond.sum() < len(trials)
+    numbered = trials.set_index("number")
+    for trial in study.trials:
+        if numbered.loc[trial.number, "params"] > 0:  # it has a network
+            value = numbered.loc[trial.number, "params"] / 0.0025 - 1
+            assert trial.constraints == pytest.approx({"feasible": 0.0, "max_params": value})
+            assert (trial.state == optuna.trial.TrialState.PRUNED) == (value > 0)
 
 
 def test_parameters_are_those_of_the_network_for_these_images(constrained: SearchResult) -> None:
-    row = constrained.trials.iloc[0]
+    row = constrained.trials[constrained.trials["feasible"]].iloc[0]
     network = build_network(
         Architecture.from_string(row["architecture"]),
         constrained_task(),
@@ -196,6 +205,182 @@ def test_a_latency_that_nothing_has_is_one_note(tmp_path: Path) -> None:
         )
         for note in result.notes
     )
+
+
+# Known before it is scored ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [32, 65])
+def test_costs_without_a_network_are_those_of_the_network(side: int) -> None:
+    task = Task("own", 7, 1, side, side)
+    for index in (0, 1, 3333, 9876, 15_624):
+        cell = Architecture.from_index(index)
+        network = build_network(cell, task, channels=3, cells=2)
+        costs = CellSpace().costs(cell, task, channels=3, cells=2)
+        assert round(costs["params"] * 1e6) == sum(p.numel() for p in network.parameters())
+        assert round(costs["flops"] * 1e6) == network.multiply_adds(side, side)
+
+
+def few_pools(cell: Architecture) -> int:
+    """A user's constraint: at most one pooling."""
+    return str(cell).count("avg_pool_3x3") - 1
+
+
+def raising(cell: Architecture) -> int:
+    raise RuntimeError("no idea")
+
+
+def unusable(cell: Architecture) -> object:
+    return "much" if "none" in str(cell) else math.nan
+
+
+def own(folder: Path, name: str, *overrides: str) -> Config:
+    study = SEARCH["study"] | {"sampler": "random", "sampler_options": {}}
+    constraints = {"constraint": f"{__name__}:{name}"}
+    return configured(folder, *overrides, study=study, constraints=constraints)
+
+
+def test_a_constraint_of_the_users_own(tmp_path: Path) -> None:
+    result = run_search(own(tmp_path, "few_pools"))
+    pools = result.trials["architecture"].str.count("avg_pool_3x3")
+    assert (pools <= 1).all()  # the others were drawn again
+    by_hand = Objective(own(tmp_path, "few_pools"))
+    study = optuna.create_study(
+        directions=by_hand.directions, sampler=optuna.samplers.RandomSampler(seed=0)
+    )
+    study.optimize(by_hand, n_trials=14)
+    beyond = [t for t in study.trials if t.constraints["constraint"] > 0]
+    assert beyond
+    for trial in beyond:
+        record = TrialRecord.of(trial)
+        if record.infeasible != "the input does not reach the output":
+            pools = record.architecture.count("avg_pool_3x3")
+            assert trial.constraints == {"feasible": 0.0, "constraint": pools - 1}
+            assert record.infeasible.startswith(f"beyond constraint '{__name__}:few_pools'")
+            assert not record.proxies
+    assert by_hand.clock.accuracies == 0
+
+
+def test_a_constraint_that_fails_refuses_with_the_reason(tmp_path: Path) -> None:
+    said = {
+        "raising": "raising' raised RuntimeError: no idea",
+        "unusable": "unusable' returned (?:str 'much', not a number|nan)",
+    }
+    for name, reason in said.items():
+        trials = run_search(own(tmp_path / name, name, "study.n_trials=4")).trials
+        has_network = trials["reason"] != "the input does not reach the output"
+        assert trials.loc[has_network, "reason"].str.contains(reason).all()
+    for name in ("absent", "SEARCH"):
+        with pytest.raises(ConfigError, match=r"constraints\.constraint: "):
+            Objective(own(tmp_path, name))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [
+        ("random", {}),
+        ("nsgaii", {"population_size": 4}),
+        ("gp", {"n_startup_trials": 4}),
+        ("regularized_evolution", {"population_size": 4, "tournament_size": 2}),
+        ("local_search", {}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_samplers_draw_again_and_resume_alike(
+    tmp_path: Path, sampler: str, options: dict[str, int]
+) -> None:
+    def run(name: str, *counts: int) -> pd.DataFrame:
+        for count in counts:
+            study = {"name": name, "sampler": sampler, "sampler_options": options}
+            config = configured(
+                tmp_path,
+                f"study.n_trials={count}",
+                study=study,
+                constraints={"max_params": 2500},
+                objectives={"synflow": "maximize"},
+            )
+            trials = run_search(config).trials
+        return trials
+
+    whole, parts = run("whole", 12), run("parts", 5, 9, 12)
+    assert (whole["params"].dropna() <= 0.0025).all()
+    assert whole["architecture"].tolist() == parts["architecture"].tolist()
+
+
+def test_a_sampler_that_insists_gets_the_nearest_point() -> None:
+    kind = optuna.distributions.CategoricalDistribution(["a", "b", "c"])
+    space = {"x": kind, "y": kind}
+
+    class Insisting(optuna.samplers.RandomSampler):
+        asked = 0
+
+        def sample_independent(self, *args: object) -> str:
+            self.asked += 1
+            return "a"
+
+    for allowed in ({("a", "c")}, {("b", "c")}, set()):
+        inner = Insisting()
+        sampler = RedrawingSampler(
+            inner, lambda point, among=allowed: (point["x"], point["y"]) not in among, space
+        )
+        study = optuna.create_study(sampler=sampler)
+        study.optimize(lambda t: float(t.suggest_categorical("x", kind.choices) == "a"), 1)
+        trial = study.ask(space)
+        assert (trial.params["x"], trial.params["y"]) in (allowed or {("a", "a")})
+        assert inner.asked == 8  # twice two parameters, in two trials
+
+
+# A study that stagnates -------------------------------------------------------------------
+
+
+def volume(points: list[tuple[float, float]], reference: tuple[float, float]) -> float:
+    """The area that points (both minimised) dominate, counted cell by cell of a fine grid."""
+    xs, ys = ([*sorted({p[i] for p in points}), reference[i]] for i in (0, 1))
+    return sum(
+        (xs[i + 1] - xs[i]) * (ys[j + 1] - ys[j])
+        for i in range(len(xs) - 1)
+        for j in range(len(ys) - 1)
+        if any(p[0] <= xs[i] and p[1] <= ys[j] for p in points)
+    )
+
+
+def test_no_gain_is_no_growth_of_the_hypervolume() -> None:
+    rng = np.random.default_rng(0)
+    study = optuna.create_study(directions=["minimize", "maximize"])
+    stagnation, points, since, before = Stagnation(5), [], 0, 0.0
+    for number in range(60):
+        values = [float(v) for v in rng.integers(0, 7, 2)]
+        feasible = number % 4 > 0
+        constraints = {"c": 0.0 if feasible else 1.0}
+        study.add_trial(
+            optuna.trial.create_trial(
+                values=values, system_attrs={f"constraints:{k}": v for k, v in constraints.items()}
+            )
+        )
+        if feasible:
+            points.append((values[0], -values[1]))
+        now = volume(points, (8.0, 2.0))
+        since, before = (0, now) if now > before else (since + 1, before)
+        assert stagnation.trials_without_gain(study) == since
+    assert Stagnation(5).trials_without_gain(study) == since  # read all at once
+    stopped = optuna.create_study()
+    stopped.optimize(lambda trial: 1.0, n_trials=50, callbacks=[Stagnation(5)])
+    assert len(stopped.trials) == 6
+
+
+def test_a_search_that_stagnates_stops_and_goes_on_with_more_patience(tmp_path: Path) -> None:
+    objectives = {"params": "minimize"}
+    study = {"name": "own", "sampler": "random", "seed": 1}
+
+    def run(patience: int, workers: int = 1) -> pd.DataFrame:
+        settings = study | {"n_trials": 60, "stagnation": patience, "workers": workers}
+        return run_search(configured(tmp_path, study=settings, objectives=objectives)).trials
+
+    few = run(6)
+    assert len(few) < 60
+    best = few["params"].where(few["feasible"]).cummin().ffill()
+    assert best.iloc[-7] == best.iloc[-1]
+    assert len(run(20)) > len(few)
 
 
 # Ranked without accuracies ----------------------------------------------------------------------

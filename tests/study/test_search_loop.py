@@ -238,10 +238,10 @@ def test_a_search_ends_where_the_sampler_has_seen_everything(run: Run) -> None:
 def test_who_tells_a_trial_late_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     store, seen = Objective.store, []
 
-    def late(self: Objective, trial: optuna.Trial, record: TrialRecord) -> object:
+    def late(self: Objective, trial: optuna.Trial, *known: object) -> object:
         if trial.number == 1:
             trial.study.tell(1, [0.0, 0.0])  # another process, between two calls of ours
-        return store(self, trial, record)
+        return store(self, trial, *known)
 
     monkeypatch.setattr(Objective, "store", late)
     study = run(configured(study__n_trials=3), on_trial=lambda number, record: seen.append(number))

@@ -190,6 +190,7 @@ DataSource = Annotated[str, BeforeValidator(_one_of("source", DATA_SOURCES, "mod
 ModelName = Annotated[str, BeforeValidator(_model)]
 FeatureSetName = Annotated[str, BeforeValidator(_feature_set)]
 ProxyName = Annotated[str, BeforeValidator(proxy_name)]
+FunctionName = Annotated[str, BeforeValidator(_one_of("function", (), "module:function"))]
 AccuracyName = Annotated[str, BeforeValidator(_accuracy)]
 Device = Annotated[str, BeforeValidator(_device)]
 Channels = Annotated[tuple[int, ...], PlainValidator(_channels)]
@@ -222,6 +223,7 @@ class Study(Section):
     distinct: bool = False
     n_trials: Count = 150
     max_accuracies: Count | None = None
+    stagnation: Count | None = None
     max_simulated_seconds: Positive | None = None
     timeout: Positive | None = None
     seed: Seed = 0
@@ -348,6 +350,7 @@ class Constraints(Section):
     max_params: Amount | None = None
     max_flops: Amount | None = None
     max_latency_ms: Positive | None = None
+    constraint: FunctionName | None = None
 
     @property
     def limits(self) -> dict[str, tuple[str, float]]:

@@ -244,6 +244,7 @@ def _refused(key: str, given: Any, reason: str, *allowed: str) -> ConfigError:
 RESUMABLE = (
     "study.n_trials",
     "study.max_accuracies",
+    "study.stagnation",
     "study.max_simulated_seconds",
     "study.timeout",
     "study.workers",

@@ -25,7 +25,7 @@ from zc_search.scoring.request import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer, torch_device
 from zc_search.scoring.store import changes
 from zc_search.spaces import make_space
-from zc_search.study import broken
+from zc_search.study.constraints import Limits, broken
 from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder
 
@@ -106,7 +106,8 @@ def train_run(
         if fresh:
             folder.set_aside()
         _refuse_other_recipe(folder, recipe, batch.fingerprint)
-        entrants = _entrants(result, costs, top, recipe.seed)
+        limits = Limits(config, costs.space, task, costs)
+        entrants = _entrants(result, costs, limits, top, recipe.seed)
         folder.write_table("entrants.csv", pd.DataFrame(entrants))
         results = _train_all(folder, config, recipe, images, entrants, seeds, place, on_step)
         scored = _scored(scorer, result, entrants)
@@ -222,7 +223,9 @@ def _concluded(
     return Outcome(folder.path, results, groups, ensemble, ranked, tuple(notes))
 
 
-def _entrants(result: SearchResult, costs: Scorer, top: int, seed: int) -> list[Entrant]:
+def _entrants(
+    result: SearchResult, costs: Scorer, limits: Limits, top: int, seed: int
+) -> list[Entrant]:
     """Return the first of a run's ranking, as many at random, and the one with most parameters.
 
     A smaller draw of one seed is the beginning of a larger one, and has each function once.
@@ -244,8 +247,8 @@ def _entrants(result: SearchResult, costs: Scorer, top: int, seed: int) -> list[
         architecture = space.sample(rng)
         key = architecture.function_key
         if (
-            architecture.infeasible is None
-            and key not in drawn
+            key not in drawn
+            and limits.check(architecture).refused is None
             and broken(constraints, costs.score(architecture).values) is None
         ):
             drawn[key] = architecture.to_string()

@@ -44,8 +44,9 @@ def search_plan(objective: Objective, folder: Path) -> dict[str, str]:
         "sampler": f"{config.study.sampler}, seed {config.study.seed}, {bounds(config)}",
         "storage": without_passwords(storage_url(config, folder)),
     }
-    if limits := ", ".join(f"{k} {v:,g}" for k, v in config.constraints if v is not None):
-        plan["constraints"] = limits
+    if limits := [(k, v) for k, v in config.constraints if v is not None]:
+        shown = (f"{k} {v if isinstance(v, str) else f'{v:,g}'}" for k, v in limits)
+        plan["constraints"] = ", ".join(shown)
     if warning := advice(config.study.sampler, len(objective.directions)):
         plan["warning"] = warning
     if objective.about_images:
@@ -58,6 +59,7 @@ def bounds(config: Config) -> str:
     study = config.study
     further = {
         "accuracies": study.max_accuracies,
+        "trials without a gain": study.stagnation,
         "simulated seconds": study.max_simulated_seconds,
         "seconds": study.timeout,
     }

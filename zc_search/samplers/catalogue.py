@@ -11,7 +11,15 @@ from zlib import crc32
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseGASampler, BaseSampler, GPSampler, GridSampler, QMCSampler
+from optuna.samplers import (
+    BaseGASampler,
+    BaseSampler,
+    BruteForceSampler,
+    GPSampler,
+    GridSampler,
+    QMCSampler,
+    TPESampler,
+)
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -19,7 +27,8 @@ from zc_search._utils.optuna_private import forget_drawn
 from zc_search._utils.plugins import is_plugin, load_plugin
 from zc_search.config import SAMPLERS, Config
 from zc_search.errors import ConfigError, ZcSearchError
-from zc_search.samplers.portable import DistinctSampler
+from zc_search.samplers.portable import DistinctSampler, RedrawingSampler, RememberingSampler
+from zc_search.samplers.portable.memory import Refuses
 from zc_search.spaces import PARAMETERS, AnySpace, Architecture, CellSpace, FunctionSpace
 
 
@@ -50,6 +59,7 @@ def _key(space: AnySpace, params: Mapping[str, Any]) -> str:
 
 # A sequence is one sequence, and a grid one order: the seed must be the same for all trials.
 _ONE_SEED_FOR_ALL = (QMCSampler, GridSampler)
+_AS_THEY_ARE = (TPESampler, QMCSampler, GridSampler, BruteForceSampler)
 
 
 def find_sampler(name: str, key: str = "study.sampler") -> Callable[..., BaseSampler]:
@@ -121,8 +131,12 @@ def make_sampler(
     return DistinctSampler(sampler, search_space=distributions(space), key=key_of(space), seed=seed)
 
 
-def sampler_of(config: Config, space: AnySpace) -> BaseSampler:
-    """Return the sampler of a search; a ConfigError where it cannot be had or does not suit."""
+def sampler_of(config: Config, space: AnySpace, refuses: Refuses | None = None) -> BaseSampler:
+    """Return the sampler of a search; a ConfigError where it cannot be had or does not suit.
+
+    Where there are constraints, points that `refuses` is true of are drawn again, but by samplers
+    that learn from how far they are beyond (TPE) or go through a sequence.
+    """
     study = config.study
     names = [objective.name for objective in config.active_objectives]
     if study.sampler == "predictor_guided" and len(names) > 1 and not study.sum_objectives:
@@ -131,9 +145,18 @@ def sampler_of(config: Config, space: AnySpace) -> BaseSampler:
             f"({', '.join(names)}); give the others scale = 0, or choose 'nsgaii'"
         )
         raise ConfigError(message, key="study.sampler", given=study.sampler)
-    return make_sampler(
+    sampler = make_sampler(
         study.sampler, study.sampler_options, study.seed, space=space, distinct=study.distinct
     )
+    limits = config.constraints
+    cheap = limits.max_params or limits.max_flops or limits.constraint
+    kind = find_sampler(study.sampler)
+    if refuses is None or not cheap or (isinstance(kind, type) and issubclass(kind, _AS_THEY_ARE)):
+        return sampler
+    if isinstance(sampler, RememberingSampler):
+        sampler.refuses = refuses
+        return sampler
+    return RedrawingSampler(sampler, refuses, distributions(space))
 
 
 def _make(

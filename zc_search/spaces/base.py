@@ -203,6 +203,9 @@ class SearchSpace(ABC, Generic[A]):
         known = {key: n for key, n in sizes.items() if n is not None and key in cls.settings}
         return cls._part("network").build_network(architecture, task, seed=seed, **known)
 
+    def costs(self, architecture: A, task: Any, **sizes: int | None) -> Mapping[str, float] | None:
+        """Return ``params`` and ``flops`` in millions, where no network is needed to know them."""
+
     def structure(self, architecture: A) -> Mapping[str, float] | None:
         """Return features of an architecture's structure by name."""
 

@@ -11,6 +11,7 @@ from .record import (
     missing_values,
     trials_table,
 )
+from .stagnation import Stagnation
 from .storage import open_storage, open_study, set_aside
 from .trials import run_trials
 
@@ -20,6 +21,7 @@ __all__ = [
     "RECORD",
     "Objective",
     "OnTrial",
+    "Stagnation",
     "TrialRecord",
     "broken",
     "conclude",

@@ -1,13 +1,17 @@
-"""What a network may cost: how far one is beyond it, and whether any can keep it."""
+"""What a network may cost: how far one is beyond it, known from cheap to dear."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any, NamedTuple
 
+from zc_search._utils.plugins import load_plugin
 from zc_search.config import Config, Constraints
 from zc_search.errors import ConfigError
+from zc_search.images.datasets import Task
 from zc_search.proxies import resolve_proxies
 from zc_search.scoring.scorer import Scorer
-from zc_search.spaces import PARAMETERS, Architecture
+from zc_search.spaces import PARAMETERS, AnyArchitecture, AnySpace, Architecture
 
 _UNITS = {"max_params": "M parameters", "max_flops": "M multiply-adds", "max_latency_ms": "ms"}
 
@@ -29,7 +33,7 @@ def broken(constraints: Constraints, proxies: Mapping[str, float]) -> str | None
     """Say which constraints an architecture breaks; None if it keeps them all."""
     beyond = violations(constraints, proxies)
     sentences = (
-        f"{proxies.get(proxy, math.nan):.4g} {_UNITS[name]}, above {name} = {limit:g}"
+        _sentence(name, proxies.get(proxy, math.nan), limit)
         for proxy, (name, limit) in constraints.limits.items()
         if beyond[name] > 0
     )
@@ -59,3 +63,94 @@ def check_constraints(config: Config, scorer: Scorer) -> None:
                 "smaller space.channels or space.cells"
             )
             raise ConfigError(message, key=key, given=limit)
+
+
+class Check(NamedTuple):
+    """What is known of an architecture before it is scored."""
+
+    costs: Mapping[str, float] = {}
+    """Those of its proxies that have a limit and are cheap."""
+    beyond: Mapping[str, float] = {}
+    """By constraint how far it is beyond it, if above 0."""
+    refused: str | None = None
+    """Why it is not to be scored."""
+
+
+class Limits:
+    """What a search allows, asked of an architecture before it is scored.
+
+    That it has a network, its parameters and FLOPs, and the user's own ``constraints.constraint``:
+    a function that is called with the architecture, and gives a number above 0, or true, for one
+    that is beyond it. One that raises, or gives no number, refuses the architecture, too.
+    """
+
+    def __init__(self, config: Config, space: AnySpace, task: Task, scorer: Scorer) -> None:
+        constraints = config.constraints
+        self._limits = {
+            p: named for p, named in constraints.limits.items() if p in ("params", "flops")
+        }
+        self._all = [name for name, _ in constraints.limits.values()]
+        self._own: Callable[[AnyArchitecture], Any] | None = None
+        if (name := constraints.constraint) is not None:
+            self._all.append("constraint")
+            self._own = load_plugin(name, "constraints.constraint", ConfigError)
+            if not callable(self._own):
+                message = f"constraints.constraint: {name!r} is no function"
+                raise ConfigError(message, key="constraints.constraint", given=name)
+        self._constraints, self._space, self._task = constraints, space, task
+        self._sizes = config.space.model_dump(include={"channels", "cells"})
+        self._scorer = scorer.fresh(resolve_proxies(tuple(self._limits)))
+        self._known: dict[str, Check] = {}
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether there is a limit that is known before an architecture is scored."""
+        return bool(self._limits) or self._own is not None
+
+    def check(self, architecture: AnyArchitecture) -> Check:
+        """Return what is known of an architecture; nothing is scored for it."""
+        if (reason := architecture.infeasible) is not None:
+            return Check({}, dict.fromkeys(self._all, 1.0), reason)
+        if not self.is_cheap:
+            return Check()
+        text = architecture.to_string()
+        if text not in self._known:
+            self._known[text] = self._check(architecture)
+        return self._known[text]
+
+    def _check(self, architecture: AnyArchitecture) -> Check:
+        costs: Mapping[str, float] = {}
+        if self._limits:
+            known = self._space.costs(architecture, self._task, **self._sizes)
+            known = known or self._scorer.score(architecture).values
+            costs = {proxy: known[proxy] for proxy in self._limits}
+        names = {name for name, _ in self._limits.values()}
+        beyond = {k: v for k, v in violations(self._constraints, costs).items() if k in names}
+        reasons = [
+            _sentence(name, costs[proxy], limit)
+            for proxy, (name, limit) in self._limits.items()
+            if beyond[name] > 0
+        ]
+        if self._own is not None:
+            beyond["constraint"], reason = self._ask(self._own, architecture)
+            reasons += [reason] if beyond["constraint"] > 0 else []
+        return Check(costs, beyond, "; ".join(reasons) or None)
+
+    def _ask(
+        self, own: Callable[[AnyArchitecture], Any], architecture: AnyArchitecture
+    ) -> tuple[float, str]:
+        name = f"constraint {self._constraints.constraint!r}"
+        try:
+            said = own(architecture)
+        except Exception as error:  # it is anybody's code
+            return 1.0, f"{name} raised {type(error).__name__}: {error}"
+        if not isinstance(said, Real | bool) and not hasattr(said, "__float__"):
+            return 1.0, f"{name} returned {type(said).__name__} {said!r}, not a number"
+        value = float(said)
+        if not math.isfinite(value):
+            return 1.0, f"{name} returned {value}"
+        return value, f"beyond {name}: {value:g}, above 0"
+
+
+def _sentence(name: str, cost: float, limit: float) -> str:
+    return f"{cost:.4g} {_UNITS[name]}, above {name} = {limit:g}"

@@ -26,7 +26,7 @@ from zc_search.scoring.cache import open_cache
 from zc_search.scoring.request import batch_and_task
 from zc_search.scoring.scorer import Scorer, Scores
 from zc_search.spaces import SPACES, AnyArchitecture, FunctionSpace, make_space
-from zc_search.study.constraints import broken, check_constraints, violations
+from zc_search.study.constraints import Limits, broken, check_constraints, violations
 from zc_search.study.predictions import load_ensembles, with_predictions
 from zc_search.study.record import (
     ACCURACIES,
@@ -46,7 +46,7 @@ from zc_search.study.storage import adopt
 _MANY = 20  # architectures a trial, beyond which a search does not come to an end
 
 FEASIBLE = "feasible"
-"""The name of the constraint: 0 for a feasible trial, 1 for one without objective values."""
+"""The name of the constraint: 1 for a trial that has no network or no values, else 0."""
 
 
 class Objective:
@@ -120,6 +120,7 @@ class Objective:
         make_model(config.ensemble.model, config.ensemble.seed)
         load_transferred(config, self.definitions)
         check_constraints(config, self.scorer)
+        self.limits = Limits(config, self.space, task, self.scorer)
         self._forget()
 
     @classmethod
@@ -204,11 +205,11 @@ class Objective:
                 adopt(trial.study, self)
                 self._adopted = True
         architecture, scores = self.suggest(trial), None
-        if architecture.infeasible is None:
+        if self.limits.check(architecture).refused is None:
             with self._turns.setdefault(architecture.function_key, Lock()):
                 scores = self.scorer.score(architecture)
         record = self.record(trial, architecture, scores)
-        record, values = self.store(trial, record, attributes=True)
+        record, values = self.store(trial, architecture, record, attributes=True)
         if values is None:
             raise optuna.TrialPruned(record.infeasible)
         return values
@@ -218,15 +219,23 @@ class Objective:
         architecture: AnyArchitecture = self.space.suggest(trial)
         return architecture
 
+    def refuses(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether parameters name an architecture with a network that is beyond a constraint."""
+        architecture = self.space.architecture(parameters)
+        refused = self.limits.check(architecture).refused
+        return refused is not None and architecture.infeasible is None
+
     def record(
         self, trial: Trial, architecture: AnyArchitecture, scores: Scores | None
     ) -> TrialRecord:
         """Put together what is known of an architecture; `scores` is None if it was not scored."""
         start = time.perf_counter()
-        figures: dict[str, float] = {}
+        check, figures = self.limits.check(architecture), dict[str, float]()
         failures = dict(scores.failures) if scores else {}
+        refused = check.refused is not None and architecture.infeasible is None
         try:
-            figures = dict(self.benchmark.query(architecture)) if self.benchmark else {}
+            if self.benchmark is not None and not refused:
+                figures = dict(self.benchmark.query(architecture))
         except (ArchitectureError, BenchmarkError) as error:  # the table need not hold all
             if architecture.infeasible is None:
                 failures[self.config.benchmark.metric] = str(error)
@@ -236,11 +245,11 @@ class Objective:
         record = TrialRecord(
             architecture=architecture.to_string(),
             function_key=architecture.function_key,
-            proxies=dict(scores.values) if scores else {},
+            proxies=dict(scores.values if scores else check.costs),
             failures=failures,
             benchmark=figures,
             repeat_of=self._first_of.get(architecture.function_key),
-            infeasible=architecture.infeasible,
+            infeasible=check.refused,
             seconds=stored.seconds if stored else spent,
             data=self.scorer.batch.fingerprint,
         )
@@ -259,14 +268,20 @@ class Objective:
         return [known.get(objective.name, math.nan) for objective in objectives]
 
     def store(
-        self, trial: Trial, record: TrialRecord, *, attributes: bool = False
+        self,
+        trial: Trial,
+        architecture: AnyArchitecture,
+        record: TrialRecord,
+        *,
+        attributes: bool = False,
     ) -> tuple[TrialRecord, list[float] | None]:
         """Store a record and its constraints with a trial that is to be told; return both.
 
-        The record says why it is infeasible. Values are None where they are not finite. What is
-        beyond a constraint of the user's has values, from which samplers learn the way back.
+        The record says why it is infeasible. Values are None where they are not finite, and for
+        what was refused before it was scored; how far it is beyond a constraint is stored.
         """
         values, constraints = self.values(record), self.config.constraints
+        check = self.limits.check(architecture)
         if record.infeasible is None and not all(map(math.isfinite, values)):
             record = replace(record, infeasible=self._reason(record))
         if scored := record.infeasible is None:
@@ -279,8 +294,11 @@ class Objective:
             for name, value in {**record.benchmark, **record.proxies}.items():
                 if math.isfinite(value):
                     trial.set_user_attr(name, value)
-        beyond = violations(constraints, record.proxies)
-        for name, value in {FEASIBLE: 0.0 if scored else 1.0, **beyond}.items():
+        beyond = dict(check.beyond)
+        if check.refused is None:
+            beyond = {**violations(constraints, record.proxies), **beyond}
+        refused = check.refused is not None and architecture.infeasible is None
+        for name, value in {FEASIBLE: 0.0 if scored or refused else 1.0, **beyond}.items():
             if name not in stored:
                 trial.set_constraint(name, value)
         return record, values if scored else None
@@ -303,7 +321,7 @@ class Objective:
     def remember(self, scores: Scores) -> None:
         """Let the scorer know what was computed."""
         self.scorer.remember(scores)
-        if scores.values:
+        if len(scores.values) >= len(self.proxies):  # not of one that was refused
             self._scores.setdefault(scores.architecture.function_key, scores)
 
     def known(self, function_key: str) -> Scores | None:

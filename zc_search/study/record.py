@@ -163,7 +163,8 @@ def pareto_table(trials: pd.DataFrame, config: Config) -> pd.DataFrame:
 
 def missing_values(study: Study) -> list[str]:
     """Say of each proxy for how many architectures it has no finite value, with a reason."""
-    scored = {record.architecture: record for _, record in recorded(study) if record.proxies}
+    records = (record for _, record in recorded(study) if "proxies" in record.seconds)
+    scored = {record.architecture: record for record in records}
     failed: dict[str, list[TrialRecord]] = {}
     for record in scored.values():
         for name in record.failures:

@@ -22,6 +22,7 @@ from zc_search.spaces import AnyArchitecture
 from zc_search.study.objective import Objective
 from zc_search.study.presence import Presence
 from zc_search.study.record import OnTrial, TrialRecord, frozen
+from zc_search.study.stagnation import Stagnation
 
 logger = logging.getLogger("zc_search")
 
@@ -102,6 +103,7 @@ class Queue:
         self._beside = 0
         self._were_others = False
         self._looked = -math.inf
+        self._stagnation = Stagnation(settings.stagnation or 0)
 
     def fill(self) -> bool:
         """Begin the trials that may be scored now: those that were cut off, then new ones.
@@ -135,7 +137,7 @@ class Queue:
         record = self._objective.record(trial, architecture, self._scores(architecture))
         self._objective.count(trial.number, record)
         try:
-            record, values = self._objective.store(trial, record)
+            record, values = self._objective.store(trial, architecture, record)
             state = TrialState.PRUNED if values is None else TrialState.COMPLETE
             self._study.tell(trial, values, state=state)
         except (UpdateFinishedTrialError, ValueError):
@@ -169,13 +171,13 @@ class Queue:
         # Another one of a function in hand waits for it, and is spared what they share.
         known = self._objective.scorer.knows(architecture)
         waits = text in self._jobs or key in self._functions or known
-        if architecture.infeasible is None and not waits:
+        if not waits and self._objective.limits.check(architecture).refused is None:
             self._jobs[text] = self._submit((architecture,), self._objective.known(key))
             self._functions.add(key)
 
     def _scores(self, architecture: AnyArchitecture) -> Scores | None:
-        """Wait for the scores of an architecture; None if it has no network."""
-        if architecture.infeasible is not None:
+        """Wait for the scores of an architecture; None if it is refused."""
+        if self._objective.limits.check(architecture).refused is not None:
             return None
         key, scorer = architecture.function_key, self._objective.scorer
         job = self._jobs.pop(str(architecture), None)
@@ -218,9 +220,14 @@ class Queue:
             and count + self._beside < self._left(self._most + self._beside)
             and self._asked < self._n_trials
             and not is_stopped(self._study)
+            and not self._stagnates()
             # A grid may have been gone through in an earlier run.
             and not (isinstance(sampler, GridSampler) and sampler.is_exhausted(self._study))
         )
+
+    def _stagnates(self) -> bool:
+        limit = self._stagnation.patience
+        return limit > 0 and self._stagnation.trials_without_gain(self._study) >= limit
 
     def _is_surplus(self, trial: Trial) -> bool:
         """Whether others asked for the last trials at the same moment."""

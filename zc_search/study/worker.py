@@ -12,7 +12,6 @@ from zc_search._utils.plugins import is_plugin
 from zc_search.config import Config, ensemble_file, parse_config
 from zc_search.config.settings import tables
 from zc_search.errors import ConfigError, StudyError
-from zc_search.spaces import AnySpace
 from zc_search.study.objective import Objective
 from zc_search.study.record import OnTrial
 from zc_search.study.storage import CONFIG, VERSIONS, installed_versions, open_storage, open_study
@@ -35,7 +34,7 @@ class Local(NamedTuple):
 def join_study(
     address: str,
     name: str,
-    sampler_of: Callable[[Config, AnySpace], BaseSampler],
+    sampler_of: Callable[..., BaseSampler],
     *,
     local: Local | None = None,
     allow_code: bool = False,
@@ -56,7 +55,7 @@ def join_study(
         message = f"study {name!r} names code: {', '.join(code)}; if you trust it, add --allow-code"
         raise StudyError(message, key="--allow-code", given=code)
     objective = Objective(_settled(own or theirs, local or Local()))
-    sampler = sampler_of(objective.config, objective.space)
+    sampler = sampler_of(objective.config, objective.space, objective.refuses)
     study = open_study(objective, storage, sampler, own or theirs)
     on_joined(objective.config, len(study.get_trials(deepcopy=False)))
     run_trials(study, objective, on_trial)

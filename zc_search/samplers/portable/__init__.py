@@ -4,7 +4,7 @@ They need NumPy and Optuna and nothing else of zc-search, and import each other 
 so that this folder works wherever it is copied to.
 """
 
-from .distinct import DistinctSampler
+from .distinct import DistinctSampler, RedrawingSampler
 from .evolution import RegularizedEvolutionSampler
 from .local_search import LocalSearchSampler
 from .memory import Memory, RememberingSampler
@@ -15,6 +15,7 @@ __all__ = [
     "LocalSearchSampler",
     "Memory",
     "PredictorGuidedSampler",
+    "RedrawingSampler",
     "RegularizedEvolutionSampler",
     "RememberingSampler",
     "normal_scores",

@@ -26,6 +26,12 @@ from .moves import Params, Space, contains, draw, draw_value, fixed_in, neighbou
 Key = Callable[[Mapping[str, Any]], Hashable]
 """From a point to what is the same for all points that count as one, such as isomorphic cells."""
 
+Refuses = Callable[[Mapping[str, Any]], bool]
+"""Whether a point is known not to be worth a trial."""
+
+CHECKS = 1000
+"""How many points are held against `Refuses` for one trial; what comes then is taken."""
+
 _DRAWS = 50
 _EXPANSIONS = 20_000
 
@@ -55,6 +61,8 @@ class Memory:
         self._read = 0
         self._unfinished: list[int] = []
         self._exhausted = False
+        self.refuses: Refuses | None = None
+        self.checks = CHECKS
 
     def refresh(self, study: Study, number: int) -> None:
         """Read what is new in the study, from the point of view of the trial `number`."""
@@ -75,9 +83,14 @@ class Memory:
                 self._running.add(self.key(point))
 
     def is_new(self, params: Mapping[str, Any]) -> bool:
-        """Return whether no trial, finished or not, has a point of the same key."""
+        """Return whether no trial, finished or not, has a point of the same key; nor is refused."""
         key = self.key(params)
-        return key not in self._finished and key not in self._running
+        if key in self._finished or key in self._running:
+            return False
+        if self.refuses is None or not self.checks:
+            return True
+        self.checks -= 1
+        return not self.refuses(params)
 
     def claim(self, number: int, params: Mapping[str, Any]) -> None:
         """Note the point of a trial before Optuna stores it."""
@@ -111,20 +124,9 @@ class Memory:
         if self._exhausted:
             return params
         free = {name: kind for name, kind in self.space.items() if name not in fixed}
-        reached = {tuple(params.values())}
-        ring = deque([params])
-        for _ in range(_EXPANSIONS):
-            if not ring:
-                break
-            for moved in neighbours(ring.popleft(), free, rng):
-                point = {**params, **moved}
-                if self.is_new(point):
-                    return point
-                if (values := tuple(point.values())) not in reached:
-                    reached.add(values)
-                    ring.append(point)
-        self._exhausted = not ring and not fixed
-        return params
+        point, no_more = nearest(params, free, self.is_new, rng)
+        self._exhausted = no_more and not fixed
+        return point or params
 
     def learn(self, outcome: Outcome) -> None:
         """Take in a trial that was completed; overridden by what samplers remember."""
@@ -142,6 +144,25 @@ class Memory:
             self.learn(Outcome(params, losses, violation))
         elif trial.state == TrialState.PRUNED:
             self.learn_failure(params)
+
+
+def nearest(
+    params: Params, space: Space, accepts: Callable[[Params], bool], rng: np.random.Generator
+) -> tuple[Params | None, bool]:
+    """Return an accepted point as few steps from `params` as can be, or that there is none."""
+    reached = {tuple(params.values())}
+    ring = deque([params])
+    for _ in range(_EXPANSIONS):
+        if not ring:
+            return None, True
+        for moved in neighbours(ring.popleft(), space, rng):
+            point = {**params, **moved}
+            if accepts(point):
+                return point, False
+            if (values := tuple(point.values())) not in reached:
+                reached.add(values)
+                ring.append(point)
+    return None, False
 
 
 def at_least(least: float, **options: float) -> None:
@@ -166,6 +187,9 @@ class RememberingSampler(BaseSampler, ABC, Generic[M]):
             one by one, and the space is what all trials so far have in common.
         key: Points of equal key count as one; by default each point counts.
         seed: Of all random choices.
+
+    Attributes:
+        refuses: Says of which points another is to be chosen instead; None for none.
     """
 
     def __init__(
@@ -173,6 +197,7 @@ class RememberingSampler(BaseSampler, ABC, Generic[M]):
     ) -> None:
         self._space = None if search_space is None else dict(search_space)
         self._key = key
+        self.refuses: Refuses | None = None
         self._seed = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
         self._forget()
 
@@ -222,6 +247,7 @@ class RememberingSampler(BaseSampler, ABC, Generic[M]):
                 memory = self._memories[study] = self._new_memory(study, search_space)
             memory.refresh(study, trial.number)
             rng = self._rng(trial.number)
+            memory.refuses, memory.checks = self.refuses, CHECKS
             params = self._choose(study, trial, memory, rng)
             if fixed := fixed_in(memory.space, trial):
                 params = {**params, **fixed}

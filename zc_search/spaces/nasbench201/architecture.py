@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from itertools import permutations, product, takewhile
 from numbers import Integral
 from operator import itemgetter
-from typing import ClassVar, Literal, NamedTuple, Self, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 from zc_search.errors import ArchitectureError
 from zc_search.spaces.base import ProductArchitecture, ProductSpace
@@ -297,6 +297,14 @@ class CellSpace(ProductSpace[Architecture]):
     parameter = "edge"
 
     __hash__ = ProductSpace.__hash__
+
+    def costs(
+        self, architecture: Architecture, task: Any, **sizes: int | None
+    ) -> Mapping[str, float]:
+        """Return ``params`` and ``flops``: each edge adds what its operation costs."""
+        known = {key: n for key, n in sizes.items() if n is not None}
+        found: Mapping[str, float] = self._part("network").costs(architecture, task, **known)
+        return found
 
     def structure(self, architecture: Architecture) -> Mapping[str, float]:
         """Return how a signal flows through a cell; see `structure.flow_features`."""

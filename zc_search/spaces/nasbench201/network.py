@@ -4,6 +4,7 @@ Modules carry the benchmark's names, so its published weights load into them.
 """
 
 import copy
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -136,6 +137,34 @@ def _weights(block: nn.Module) -> int:
     """Count those of convolutions and linear layers: multiply-adds for a position of the output."""
     layers = (m for m in block.modules() if isinstance(m, nn.Conv2d | nn.Linear))
     return sum(layer.weight.numel() for layer in layers)
+
+
+def costs(arch: Architecture, task: Task, channels: int = 16, cells: int = 5) -> dict[str, float]:
+    """Return a network's ``params`` and ``flops``, in millions, without building it."""
+    base, each = _costs(task, channels, cells)
+    params, flops = (
+        whole + sum(each[op][place] for op in arch.ops if op in each)
+        for place, whole in enumerate(base)
+    )
+    return {"params": params / 1e6, "flops": flops / 1e6}
+
+
+@cache
+def _costs(
+    task: Task, channels: int, cells: int
+) -> tuple[tuple[int, int], dict[str, tuple[int, int]]]:
+    """Count parameters and multiply-adds without a convolution, and what one on any edge adds."""
+
+    def count(op: str) -> tuple[int, int]:
+        with torch.device("meta"):
+            cell = Architecture((op, *["none"] * (len(EDGES) - 1)))
+            network = CellNetwork(cell, channels, cells, task)
+        sizes = sum(p.numel() for p in network.parameters())
+        return sizes, network.multiply_adds(task.height, task.width)
+
+    base = count("none")
+    ops = {op: count(op) for op in ("nor_conv_1x1", "nor_conv_3x3")}
+    return base, {op: (p - base[0], f - base[1]) for op, (p, f) in ops.items()}
 
 
 def build_network(
