@@ -9,7 +9,7 @@ def zico(probe: Probe) -> Scalar:
 
     Mean and standard deviation (population) are over two batches, here the halves of the one
     batch; weights with equal gradients in both are left out as in the authors' code. Gradients
-    that are all but equal lead the sum: about 2 % of a value in float32 may be rounding.
+    that are all but equal lead the sum: up to 1 % of a value in float32 may be rounding.
     """
     first, second = probe.half_batch_gradients
     terms = []

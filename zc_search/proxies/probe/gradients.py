@@ -1,6 +1,6 @@
 """What the loss's gradient says of weights, of images and of what passes through the layers."""
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ class GradientCurvature(Shared[Tensor]):
         apart = {layer.weight for layer in layers.values() if passes.peculiarity(layer)}
         scalable = {name: m for name, m in layers.items() if m.weight not in apart}
         run.observe(scalable, self._scale_weight)
-        run.observe_kinds((nn.BatchNorm2d,), self._normalise)
+        run.observers.enter_context(passes.accurate_norms(run.subject.network))
 
     def _scale_weight(self, _: str, layer: nn.Module, __: Tensor, output: Tensor) -> Tensor:
         """Let the output be that of the layer with its weight times the scale, which is 1."""
@@ -64,13 +64,6 @@ class GradientCurvature(Shared[Tensor]):
         bias = cast(Tensor, layer.bias)
         bias = bias if isinstance(layer, nn.Linear) else bias[:, None, None]
         return (output - bias) * self._scale + bias
-
-    @staticmethod
-    def _normalise(_: str, norm: nn.Module, given: Tensor, __: Tensor) -> Tensor | None:
-        """Replace a batch normalisation's output by one that is cheap to differentiate twice."""
-        if not norm.training or passes.peculiarity(norm):
-            return None
-        return _normalised(given, cast(nn.BatchNorm2d, norm))
 
     def result(self, run: SharedPass) -> Tensor:
         _require_second_derivative(run.logits)
@@ -201,80 +194,3 @@ class HalfBatchGradients(Measurement[tuple[dict[str, Tensor], dict[str, Tensor]]
             logits = subject.call(subject.parameters, subject.images[half])
             passes.check_logits(logits, labels)
             return passes.gradients(F.cross_entropy(logits, labels), subject.weights)
-
-
-# Batch normalisation that is cheap to differentiate twice ----------------------------------------
-#
-# PyTorch differentiates its own a second time through some thirty elementwise kernels, which cost
-# more than the convolutions do. The second derivative has a short closed form.
-#
-# With m the mean over batch and positions, r = 1 / sqrt(variance + eps), n = (x - m(x)) r and
-# g the scale, the gradient by x is d = g r P y for an incoming gradient y, where
-# P y = y - m(y) - n m(y n) is linear and self-adjoint. For an incoming v in the second pass
-#   gradient by y:  g r P v =: w
-#   gradient by x:  -r (n m(v d) + w m(y n) + d m(v n))
-
-
-class _NormForward(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
-        output, mean, inverse_std = torch.native_batch_norm(
-            x, scale, shift, None, None, True, 0.0, eps
-        )
-        ctx.save_for_backward(x, scale, mean, inverse_std)
-        ctx.eps = eps
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, y: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        by_input, by_scale, by_shift = _NormBackward.apply(  # type: ignore[no-untyped-call]
-            y, *ctx.saved_tensors, ctx.eps
-        )
-        return by_input, by_scale, by_shift, None
-
-
-class _NormBackward(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, y: Tensor, x: Tensor, scale: Tensor, mean: Tensor, inverse_std: Tensor, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        by_input, by_scale, by_shift = _norm_gradients(y, x, scale, mean, inverse_std, eps)
-        ctx.save_for_backward(x, scale, mean, inverse_std, by_input, by_scale)
-        ctx.eps = eps
-        ctx.mark_non_differentiable(by_scale, by_shift)
-        return by_input, by_scale, by_shift
-
-    @staticmethod
-    @once_differentiable
-    def backward(
-        ctx: Any, v: Tensor, _: Tensor, __: Tensor
-    ) -> tuple[Tensor, Tensor, None, None, None, None]:
-        x, scale, mean, inverse_std, d, y_n = ctx.saved_tensors
-        count = x.numel() // x.shape[1]
-        w, v_n, _ = _norm_gradients(v, x, scale, mean, inverse_std, ctx.eps)
-        v_d = (v * d).sum((0, 2, 3))
-
-        def spread(channels: Tensor) -> Tensor:
-            return channels.div(count)[:, None, None]
-
-        # n m(v d) is an affine function of x in every channel.
-        slope = v_d * inverse_std.square()
-        by_input = torch.addcmul(spread(-slope * mean), x, spread(slope))
-        by_input.addcmul_(w, spread(y_n * inverse_std)).addcmul_(d, spread(v_n * inverse_std))
-        return w, by_input.neg_(), None, None, None, None
-
-
-def _norm_gradients(
-    y: Tensor, x: Tensor, scale: Tensor, mean: Tensor, inverse_std: Tensor, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.ops.aten.native_batch_norm_backward(  # type: ignore[no-any-return]
-        y, x, scale, None, None, mean, inverse_std, True, eps, [True, True, True]
-    )
-
-
-def _normalised(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-    """Normalise as `norm` in training; the second derivative by scale and shift is left out."""
-    scale = norm.weight if norm.affine else x.new_ones(x.shape[1])
-    shift = norm.bias if norm.affine else x.new_zeros(x.shape[1])
-    normalised: Tensor = _NormForward.apply(x, scale, shift, norm.eps)  # type: ignore[no-untyped-call]
-    return normalised

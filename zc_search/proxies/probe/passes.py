@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrize import is_parametrized
 
 from zc_search.errors import ProxyError
+from zc_search.proxies.probe.normalisation import batch_norm
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
 NORMS = (_BatchNorm,)
@@ -96,6 +97,7 @@ class Subject:
                 torch.autocast(self.images.device.type, enabled=False),
                 self._eager(),
                 self.random(),
+                accurate_norms(self.network) if self.images.device.type == "cpu" else nullcontext(),
             ):
                 yield
         finally:
@@ -181,7 +183,8 @@ def _wrong_output(given: str) -> ProxyError:
 def peculiarity(module: nn.Module) -> str | None:
     """Return why a layer's output is not what torch's own layer makes of its weight, if so."""
     kind = type(module)
-    own = kind.forward in _FORWARDS and "forward" not in vars(module)
+    replaced = vars(module).get("forward")
+    own = kind.forward in _FORWARDS and (replaced is None or _is_accurate(replaced))
     if isinstance(module, nn.Conv2d):
         own &= type(module)._conv_forward is nn.Conv2d._conv_forward
     if not own:
@@ -214,6 +217,27 @@ def hidden(module: nn.Module, images: Tensor) -> str | None:
             there = f"its {name} is {parameter.dtype}, the images are {images.dtype}"
             return f"{there}: copy.deepcopy(network).float()"
     return None
+
+
+def _is_accurate(forward: object) -> bool:
+    return isinstance(forward, partial) and forward.func is batch_norm
+
+
+@contextmanager
+def accurate_norms(network: nn.Module) -> Iterator[None]:
+    """Let batch normalisations whose forward is torch's own take `normalisation`'s."""
+    norms = [
+        norm
+        for norm in modules_of(network, (nn.BatchNorm2d,)).values()
+        if "forward" not in vars(norm) and not peculiarity(norm)
+    ]
+    try:
+        for norm in norms:
+            vars(norm)["forward"] = partial(batch_norm, norm)
+        yield
+    finally:
+        for norm in norms:
+            vars(norm).pop("forward", None)
 
 
 def require_plain(name: str, module: nn.Module) -> None:

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from zc_search.errors import ProxyError
 from zc_search.proxies.probe import passes
+from zc_search.proxies.probe.normalisation import statistics
 from zc_search.proxies.probe.passes import Measurement, Subject, require_plain, require_rows
 
 T = TypeVar("T")
@@ -170,31 +171,19 @@ def refuse_hidden_weights(subject: Subject, called: Iterable[str]) -> None:
 
 def with_constant_statistics(norm: _BatchNorm, given: Tensor) -> Tensor:
     """Normalise as the layer does, without a gradient through the statistics."""
-    mean, variance = norm.running_mean, norm.running_var
-    if not _fixed(norm):
-        _, mean, inverse_std = _normalised(norm, given.detach())
-        variance = inverse_std.pow(-2) - norm.eps
-    return F.batch_norm(given, mean, variance, norm.weight, norm.bias, eps=norm.eps)
+    return F.batch_norm(given, *_statistics(norm, given), norm.weight, norm.bias, eps=norm.eps)
 
 
-def _fixed(norm: _BatchNorm) -> bool:
-    return not norm.training and norm.running_mean is not None  # it insists on evaluation mode
-
-
-def _normalised(norm: _BatchNorm, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the input by the batch's statistics, with their mean and inverse deviation."""
-    # The normalisation's own kernel finds them several times faster than torch.var_mean.
-    return torch.native_batch_norm(given, None, None, None, None, True, 0.0, norm.eps)
+def _statistics(norm: _BatchNorm, given: Tensor) -> tuple[Tensor, Tensor]:
+    if norm.training or norm.running_mean is None or norm.running_var is None:
+        return statistics(given.detach())
+    return norm.running_mean, norm.running_var  # it insists on evaluation mode
 
 
 def _weight_gradients(module: nn.Module, given: Tensor, gradient: Tensor) -> Tensor:
     """Return each image's gradient by the module's weight, N x weights."""
     if isinstance(module, _BatchNorm):
-        if _fixed(module):
-            statistics = module.running_mean, module.running_var
-            normalised = F.batch_norm(given, *statistics, eps=module.eps)
-        else:
-            normalised, _, _ = _normalised(module, given)
+        normalised = F.batch_norm(given, *_statistics(module, given), eps=module.eps)
         product = gradient * normalised
         return product.flatten(2).sum(2) if given.dim() > 2 else product
     if isinstance(module, nn.Conv2d):
