@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from zc_search.benchmarks import SOURCES, TrialBenchmark, open_benchmark
+from zc_search.benchmarks.base import BudgetWarning
 from zc_search.benchmarks.catalogue import source_of
 from zc_search.benchmarks.files import convert
 from zc_search.config.metrics import ALIASES, METRICS
@@ -224,6 +225,23 @@ def test_simulating_gives_what_nats_bench_gives(tmp_path, monkeypatch):
                 expected = api.simulate_train_eval(index, dataset, hp=f"{epochs}")
                 simulated = benchmark.simulate_train_eval(benchmark[index], epochs=epochs)
                 assert simulated == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_trainings_of_another_length_may_be_meant(table, api, dataset):
+    longest = TrialBenchmark(table, dataset)
+    benchmark = open_benchmark(dataset=dataset, path=table, epochs=12)
+    cell = benchmark[2]
+    expected = api.get_more_info(2, dataset, hp="12", is_random=False)
+    assert benchmark.query(cell).epochs == 12
+    assert agree(benchmark.query(cell)["train_accuracy"], expected["train-accuracy"])
+    assert benchmark.column("train_loss")[2] == longest.column("train_loss", epochs=12)[2]
+    assert benchmark.best("train_accuracy") != longest.best("train_accuracy")
+    assert benchmark.fingerprint == f"{longest.fingerprint}, 12 epochs"  # so no study mixes them
+    assert benchmark.on("cifar100").query(cell).epochs == 12
+    with pytest.warns(BudgetWarning, match=r"has no trainings of 90 epochs on .* so those of 200"):
+        other = open_benchmark(dataset=dataset, path=table, epochs=90)
+    assert (other.query(cell), other.fingerprint) == (longest.query(cell), longest.fingerprint)
 
 
 # What is not there ----------------------------------------------------------------------------

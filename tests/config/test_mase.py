@@ -96,9 +96,10 @@ def test_shipped_file_is_translated_and_warned_of_once():
         config.study.seed == config.data.seed == config.proxies.seed == config.ensemble.seed == 42
     )
     assert (config.data.batch_size, config.proxies.device) == (32, "cpu")
+    assert config.benchmark.epochs == 12  # as MASE's calls of get_more_info
     assert [objective.name for objective in config.active_objectives] == [
         "snip",
-        "naswot_relu",
+        "naswot_relu[mode=eval]",
         "zico",
     ]
     assert len(config.objectives) == len(config.proxies_to_compute) == 10

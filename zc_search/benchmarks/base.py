@@ -1,12 +1,13 @@
 """What a tabular benchmark answers, whichever file its figures come from."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isnan, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,10 @@ class Simulated(NamedTuple):
     total_time: float
 
 
+class BudgetWarning(UserWarning):
+    """A benchmark has no trainings as long as asked for."""
+
+
 class Benchmark(ABC):
     """A look-up of trained architectures, on one data set.
 
@@ -79,8 +84,8 @@ class Benchmark(ABC):
         has_curves: Whether it can say what a metric was after each epoch.
         path: Its table; None of the packaged one.
         dataset: The data set's name.
-        budgets: The lengths of the trainings that there are, in epochs; the last one is the
-            default.
+        budgets: The lengths of the trainings that there are, in epochs.
+        epochs: The length that is meant where none is named; None for the longest.
         split: What the accuracy was measured on, in the benchmark's names.
         provenance: One sentence: what was trained on what, judged on what, with how many seeds,
             and which table says so.
@@ -97,6 +102,7 @@ class Benchmark(ABC):
     path: Path | None = None
     dataset: str
     budgets: tuple[int, ...]
+    epochs: int | None = None
     split: str
     provenance: str
     fingerprint: str
@@ -133,7 +139,24 @@ class Benchmark(ABC):
     def on(self, dataset: str) -> "Benchmark":
         """Return the same table's look-up on another of its data sets, or raise BenchmarkError."""
         opened: Callable[..., Benchmark] = type(self)
-        return opened(dataset) if self.path is None else opened(self.path, dataset)
+        other = opened(dataset) if self.path is None else opened(self.path, dataset)
+        return other if self.epochs is None else other.of_epochs(self.epochs)
+
+    def of_epochs(self, epochs: int) -> Self:
+        """Make trainings of this length the default, or warn that there are none; return self."""
+        if epochs not in self.budgets:
+            longest = self.budgets[-1]
+            message = (
+                f"has no trainings of {epochs} epochs on {self.dataset}, so those of {longest}"
+            )
+            warnings.warn(
+                f"{self.fingerprint} {message} are looked up", BudgetWarning, stacklevel=3
+            )
+        elif epochs != self.budgets[-1]:
+            self.epochs = epochs
+            self.fingerprint += f", {epochs} epochs"
+            self.provenance += f" Looked up are those of {epochs} epochs."
+        return self
 
     def index(self, architecture: AnyArchitecture | str) -> int:
         """Return an architecture's number in the benchmark's own order, from 0."""
@@ -208,7 +231,7 @@ class Benchmark(ABC):
             architecture: An architecture or its string.
             seed: One training seed, counted from 0 or by its name (777, 888, 999), or a generator
                 to pick one at random; by default the mean of all.
-            epochs: Length of the training; by default the benchmark's longest.
+            epochs: Length of the training; by default `self.epochs`, the benchmark's longest.
             metrics: Names to return, as here or as MASE writes them; by default all that the
                 architecture has.
             after: Number of epochs after which to look, 1 to `epochs`, out of the learning
@@ -352,7 +375,7 @@ class Benchmark(ABC):
 
     def _budget(self, epochs: int | None) -> int:
         if epochs is None:
-            return self.budgets[-1]
+            return self.epochs or self.budgets[-1]
         if epochs not in self.budgets:
             raise BenchmarkError(
                 f"epochs={epochs!r}: trainings on {self.dataset} are of "

@@ -166,7 +166,10 @@ _CONVERTED = {kind.name: kind for kind in (TrialBenchmark, SizeBenchmark, NASBen
 
 
 def open_benchmark(
-    name: str = "nasbench201", dataset: str = "cifar10", path: str | Path | None = None
+    name: str = "nasbench201",
+    dataset: str = "cifar10",
+    path: str | Path | None = None,
+    epochs: int | None = None,
 ) -> Benchmark:
     """Open a tabular benchmark.
 
@@ -183,6 +186,8 @@ def open_benchmark(
         dataset: ``cifar10``, ``cifar10-valid``, ``cifar100`` or ``ImageNet16-120``.
         path: What `zc-search benchmark convert` wrote, or the file it was made from if that lies
             beside it.
+        epochs: Length of the trainings that are looked up where none is named, by default the
+            longest; with a `BudgetWarning` that too where there are none of this length.
 
     Raises:
         BenchmarkError: An unknown name or data set, or a table that is missing or damaged.
@@ -193,11 +198,15 @@ def open_benchmark(
     found = find_table(name) if path is None else _at(Path(path), name)
     if found is None:
         if name == PackagedNASBench201.name:
-            return PackagedNASBench201(dataset)
+            return _opened(PackagedNASBench201(dataset), epochs)
         steps = " or ".join(source.next_step for source in sources(name))
         raise BenchmarkError(f"benchmark {name!r} is not here: {steps}", given=name, hint=steps)
     source, table = found
-    return _CONVERTED[source.space](table, dataset)
+    return _opened(_CONVERTED[source.space](table, dataset), epochs)
+
+
+def _opened(benchmark: Benchmark, epochs: int | None) -> Benchmark:
+    return benchmark if epochs is None else benchmark.of_epochs(epochs)
 
 
 def _at(path: Path, name: str) -> tuple[Source, Path]:

@@ -99,8 +99,8 @@ class TrialBenchmark(Benchmark):
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names that `query`, `rank` and `best` know."""
-        longest = self.budgets[-1]
-        return tuple(m for m in self._known if np.isfinite(self._column(m, longest)).any())
+        epochs = self._budget(None)
+        return tuple(m for m in self._known if np.isfinite(self._column(m, epochs)).any())
 
     def _validated(self) -> Benchmark:
         return self.on("cifar10-valid") if self.dataset == "cifar10" else self

@@ -93,7 +93,8 @@ def _judge(
             "judge proxies by; on images of your own, `zc-search train` makes some"
         )
     scored = config.space.dataset
-    benchmark = open_benchmark(config.benchmark.name, dataset or scored, config.benchmark.path)
+    chosen = config.benchmark
+    benchmark = open_benchmark(chosen.name, dataset or scored, chosen.path, chosen.epochs)
     accuracies = [name for name in benchmark.metrics if benchmark.directions[name] == "maximize"]
     if metric not in accuracies:
         raise ScoresError.unknown("accuracy", metric, accuracies)

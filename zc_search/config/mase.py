@@ -30,7 +30,13 @@ _RENAMED = {
     "timeout": "timeout",
     "sum_scaled_metrics": "sum_objectives",
 }
-_PROXIES = {"jacob_cov": "jacov"}
+_PROXIES = {
+    "jacob_cov": "jacov",
+    # MASE's call eval() first
+    "naswot": "naswot[mode=eval]",
+    "naswot_relu": "naswot_relu[mode=eval]",
+}
+_EPOCHS = 12  # of whose trainings MASE shows the figures, as `get_more_info` does by default
 _DIRECTIONS = ("maximize", "minimize")
 _OPERATIONS = NOTATIONS["mase"]
 _MEANINGS = [f"{code} ({name})" for code, name in enumerate(_OPERATIONS)]
@@ -87,6 +93,7 @@ def translate(raw: Mapping[str, Any]) -> _Translation:
     _runner(result, result.table(raw, _RUNNER))
     _metrics(result, result.table(raw, _METRICS), setup)
     _surroundings(result, raw)
+    result.settings["benchmark"] = {"epochs": _EPOCHS}
     return result
 
 

@@ -341,6 +341,7 @@ class Benchmark(Section):
 
     name: Literal["nasbench201", "nats_sss", "nasbench101", "none"] = "nasbench201"
     path: str | None = Field(default=None, min_length=1)
+    epochs: Count | None = None
     metric: AccuracyName = "val_accuracy"
 
 

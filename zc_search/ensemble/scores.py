@@ -187,7 +187,7 @@ def open_accuracies(scores: ScoresTable, config: Config, dataset: str | None = N
             key="benchmark.name",
             given="none",
         )
-    benchmark = open_benchmark(chosen.name, dataset, chosen.path)
+    benchmark = open_benchmark(chosen.name, dataset, chosen.path, chosen.epochs)
     benchmark.column(chosen.metric)  # says where it is to be had, if not here
     accuracies = [name for name in benchmark.metrics if benchmark.directions[name] == "maximize"]
     if chosen.metric not in accuracies:
@@ -330,7 +330,7 @@ def apply_ensemble(ensemble: Ensemble, scores: ScoresTable, *, truth: bool = Tru
     table = scores.table.drop(columns=ensemble.target, errors="ignore")
     if truth and chosen.name != "none":
         try:
-            benchmark = open_benchmark(chosen.name, dataset, chosen.path)
+            benchmark = open_benchmark(chosen.name, dataset, chosen.path, chosen.epochs)
             table = with_accuracies(table, benchmark, ensemble.target)
         except (BenchmarkError, KeyError) as error:
             notes.append(f"True accuracies are not known: {error}")

@@ -397,7 +397,8 @@ def _open_benchmark(config: Config) -> Benchmark | None:
     """Open the benchmark, if it has what is asked of it."""
     if config.benchmark.name == "none":
         return None
-    benchmark = open_benchmark(config.benchmark.name, config.space.dataset, config.benchmark.path)
+    chosen = config.benchmark
+    benchmark = open_benchmark(chosen.name, config.space.dataset, chosen.path, chosen.epochs)
     wanted = [o.name for o in config.objectives if o.name in METRIC_DIRECTIONS]
     for metric in (config.benchmark.metric, *wanted):
         try:
