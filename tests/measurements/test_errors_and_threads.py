@@ -1,6 +1,6 @@
 """How far each proxy is from float64, and from itself with other numbers of threads.
 
-pytest -m slow -n 0 -s tests/measurements/test_precision.py
+pytest -m slow -n 0 -s tests/measurements/test_errors_and_threads.py
 """
 
 import copy
