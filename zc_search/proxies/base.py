@@ -23,9 +23,9 @@ from zc_search.proxies.catalogue import (
     OptionValue,
     split_options,
 )
-from zc_search.proxies.probe.guest import entertained
 from zc_search.proxies.probe.probe import Probe as Probe
 from zc_search.proxies.probe.probe import cost_class
+from zc_search.proxies.probe.sandbox import sandboxed
 
 Scalar = float | Tensor
 """A number, or a tensor of one element so that a GPU is waited for once and not per proxy."""
@@ -58,8 +58,8 @@ class Proxy(Declaration):
             if self.place:
                 measured.require_seen()
                 return self.function(measured, **options)
-            with entertained(measured, self.name) as guest:
-                return self.function(guest, **options)
+            with sandboxed(measured, self.name) as lent:
+                return self.function(lent, **options)
 
     def __reduce__(self) -> tuple[Callable[[str], "Proxy"], tuple[str]]:
         """Travel to another process by name: the decorated function's own name leads here."""

@@ -82,9 +82,11 @@ def scores(names: list[str]) -> list[list[float]]:
     return table[NAMES].to_numpy().tolist()
 
 
-@pytest.mark.parametrize("guest", ["train", "relabel", "spoil_measurements"])
-def test_what_a_proxy_does_to_network_batch_and_measurements_touches_no_other(guest: str) -> None:
-    assert scores([f"guests:{guest}", *NAMES]) == scores(NAMES)
+@pytest.mark.parametrize("behaviour", ["train", "relabel", "spoil_measurements"])
+def test_what_a_proxy_does_to_network_batch_and_measurements_touches_no_other(
+    behaviour: str,
+) -> None:
+    assert scores([f"guests:{behaviour}", *NAMES]) == scores(NAMES)
 
 
 def test_settings_are_put_back_and_the_proxy_is_named() -> None:

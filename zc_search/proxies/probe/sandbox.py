@@ -26,7 +26,7 @@ _RANDOM: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
 )
 
 
-class Guest(Probe):
+class SandboxedProbe(Probe):
     """A probe with copies of another's network, batch and measurements, made when first read."""
 
     def __init__(self, host: Probe) -> None:
@@ -47,15 +47,15 @@ class Guest(Probe):
 
     @cached_property
     def evaluating(self) -> Probe:
-        return Guest(self._host.evaluating)
+        return SandboxedProbe(self._host.evaluating)
 
     def measure(self, name: str) -> object:
         return copy.deepcopy(self._host.measure(name))
 
 
 @contextmanager
-def entertained(host: Probe, name: str) -> Iterator[Guest]:
-    """Give a proxy a guest of a probe; undo, and say once, what it does to torch's settings.
+def sandboxed(host: Probe, name: str) -> Iterator[SandboxedProbe]:
+    """Give a proxy a copy of a probe; undo, and say once, what it does to torch's settings.
 
     Random numbers are seeded as for measurements, and the states of all generators put back.
     """
@@ -63,7 +63,7 @@ def entertained(host: Probe, name: str) -> Iterator[Guest]:
     states = [get() for get, _ in _RANDOM]
     try:
         with host.random():
-            yield Guest(host)
+            yield SandboxedProbe(host)
     finally:
         for state, (_, put_back) in zip(states, _RANDOM, strict=True):
             put_back(state)
