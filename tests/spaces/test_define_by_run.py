@@ -1,8 +1,10 @@
 """Spaces of somebody's own: parameters, networks, faults, and what a search makes of them."""
 
+import inspect
 import json
 import pickle
 import random
+import sys
 from collections import Counter
 from itertools import product
 from pathlib import Path
@@ -10,11 +12,14 @@ from typing import Any
 
 import numpy as np
 import own_networks
+import pandas as pd
 import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
+from typer.testing import CliRunner
 
+from zc_search.cli.app import app
 from zc_search.config import SAMPLERS, Config, config_to_toml, parse_config
 from zc_search.errors import ArchitectureError, ConfigError, StudyError
 from zc_search.images import Task
@@ -142,8 +147,7 @@ def test_neighbours_are_next_to_it() -> None:
         '{"depth":3,"norm":"group","width":48}',
         '{"depth":3,"norm":"batch","width":16}',
     }
-    for name in NAMES:
-        assert gather(a_space(name)).features.shape[0] >= 18
+    assert len(gather(space).features) == 18
 
 
 def test_samples_are_drawn_evenly() -> None:
@@ -258,13 +262,20 @@ def test_settings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
 # Searches -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("sampler", SAMPLERS)
+_QUICK = {("nsgaii", "resnet"), ("local_search", "build"), ("predictor_guided", "functional")}
+
+
+@pytest.mark.parametrize(
+    ("sampler", "name"),
+    [
+        pytest.param(*pair, marks=[] if pair in _QUICK else pytest.mark.thorough)
+        for pair in product(SAMPLERS, NAMES)
+        if pair not in (("brute_force", "resnet"), ("brute_force", "functional"))  # continua
+    ],
+)
 def test_every_sampler_searches_it_and_goes_on_where_it_was_cut_off(
     sampler: str, name: str, tmp_path: Path
 ) -> None:
-    if sampler == "brute_force" and name in ("resnet", "functional"):
-        pytest.skip("it lists no continuum")
     one, cut = (configured(tmp_path / f, name, sampler=sampler) for f in ("one", "cut"))
     whole = run_search(one).trials
     run_search(cut.model_copy(update={"study": cut.study.model_copy(update={"n_trials": 3})}))
@@ -287,3 +298,68 @@ def test_a_builder_that_has_changed_does_not_go_on(
     monkeypatch.setattr(FunctionSpace, "definition", "own_networks:build, source 0")
     with pytest.raises(StudyError, match="another builder of networks"):
         run_search(config)
+
+
+LISTING = """
+def build(trial, task):                       # task: classes, channels, resolution
+    depth = trial.suggest_int("depth", 1, 4)
+    width = trial.suggest_categorical("width", [16, 32, 48])
+    norm = trial.suggest_categorical("norm", ["batch", "group"]) if depth > 2 else "batch"
+    return MyNet(depth, width, norm, task.classes, task.channels)
+"""
+
+
+def test_the_listing_runs_in_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    assert " ".join(LISTING.split()) in " ".join(readme.split())
+    net = inspect.getsource(own_networks.MyNet)
+    (tmp_path / "my_nets.py").write_text(f"from torch import nn\n\n\n{net}\n{LISTING}")
+    (tmp_path / "search.toml").write_text(
+        """
+        space.name = "my_nets:build"
+        objectives.naswot_relu = "maximize"
+        objectives.params = "minimize"
+        study.n_trials = 4
+        data.source = "digits"
+        data.batch_size = 4
+        training.epochs = 1
+        """
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    runner = CliRunner()
+
+    def run(*arguments: str) -> str:
+        done = runner.invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    run("--config", "search.toml", "-q")
+    trials = pd.read_csv("runs/search/trials.csv")
+    assert trials["feasible"].all()
+    assert 'class="modules" alt="The modules of {&#34;depth' in Path(
+        "runs/search/report.html"
+    ).read_text(encoding="utf-8")
+    run("score", "--config", "search.toml", "--sample", "5", "--out", "scores.parquet")
+    scores = pd.read_parquet("scores.parquet")
+    assert len(scores) == 5
+    assert np.isfinite(scores[["naswot_relu", "params"]]).all(axis=None)
+    run("train", "runs/search", "--top", "1")
+    run("export", "runs/search", "--to", "exported", "--no-onnx")
+    assert {file.name for file in Path("exported").iterdir()} == {
+        "README.md",
+        "cell.svg",
+        "network.pt2",
+        "weights.safetensors",
+    }
+    code = Path("exported/README.md").read_text(encoding="utf-8").split("```")[1]
+    monkeypatch.chdir("exported")
+    read: dict[str, Any] = {}
+    exec(code.removeprefix("python\n"), read)  # noqa: S102  as a reader would
+    images = torch.randn(2, 1, 8, 8)
+    program = torch.export.load("network.pt2").module()
+    assert torch.allclose(read["model"](images), program(images), atol=1e-5)
+    arguments = ["--config", "../search.toml", "--set", "space.name=nowhere:build"]
+    assert isinstance(runner.invoke(app, arguments).exception, ConfigError)

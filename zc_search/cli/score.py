@@ -90,10 +90,14 @@ def _print(console: "Console", table: "pd.DataFrame", out: Path, seconds: float)
 def _architectures(
     config: "Loaded", file: Path | None, sample: int | None, seed: int
 ) -> "list[AnyArchitecture]":
-    from zc_search.scoring.request import read_architectures, sample_space, whole_space
-    from zc_search.spaces import make_space
+    from zc_search.scoring.request import (
+        open_space,
+        read_architectures,
+        sample_space,
+        whole_space,
+    )
 
-    space = make_space(config.space)
+    space = open_space(config)
     if file is not None:
         return read_architectures(file)
     if sample is not None:

@@ -22,8 +22,8 @@ from zc_search.deploy.source import exported_weights, network_source
 from zc_search.deploy.subject import Subject, subject_of_cell, subject_of_run
 from zc_search.errors import StudyError
 from zc_search.images.datasets import Task
+from zc_search.spaces import Architecture
 from zc_search.spaces.nasbench201.drawing import describe_cell, draw_cell
-from zc_search.spaces.nasbench201.network import build_network
 
 __all__ = ["Exported", "Subject", "export_network", "subject_of_cell", "subject_of_run"]
 
@@ -91,8 +91,7 @@ def multiply_adds(network: nn.Module, task: Task) -> int:
 def _write(subject: Subject, folder: Path, onnx: bool) -> dict[str, float]:
     from safetensors.torch import save
 
-    cell, task, seed = subject.architecture, subject.task, subject.config.proxies.seed
-    reference = build_network(cell, task, subject.channels, subject.cells, seed)
+    cell, task, reference = subject.architecture, subject.task, subject.build()
     if subject.weights is not None:
         try:
             reference.load_state_dict(dict(subject.weights))
@@ -102,21 +101,25 @@ def _write(subject: Subject, folder: Path, onnx: bool) -> dict[str, float]:
                 "names now; train again with zc-search train RUN --fresh"
             ) from error
     reference.eval()
-    write_atomically(folder / "network.py", network_source(subject))
-    weights = exported_weights(reference.state_dict(), cell)
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    weights = reference.state_dict()
+    if isinstance(cell, Architecture):
+        write_atomically(folder / "network.py", network_source(subject))
+        weights = exported_weights(weights, cell)
+    # Cloned, as two names may share a tensor.
+    plain = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
     write_atomically(folder / "weights.safetensors", save(plain))
     # What is exported is what the reader gets: the module in the file, not ours.
-    network = load_network(folder, weights)
+    network = load_network(folder, weights) if isinstance(cell, Architecture) else reference
     write_program(network, task, folder / "network.pt2")
     if onnx:
         write_onnx(network, task, folder / "network.onnx")
-    differences = largest_differences(reference, task, folder)
+    differences = largest_differences(reference, task, folder, subject)
     costs = {
         "params": sum(p.numel() for p in network.parameters()) / 1e6,
         "flops": multiply_adds(network, task) / 1e6,
     }
-    write_atomically(folder / "cell.svg", str(draw_cell(cell)))
+    drawing = draw_cell(cell) if isinstance(cell, Architecture) else subject.space.draw(cell)
+    write_atomically(folder / "cell.svg", str(drawing))
     write_atomically(folder / "README.md", model_card(subject, costs, differences))
     return differences
 
@@ -126,7 +129,7 @@ def _write(subject: Subject, folder: Path, onnx: bool) -> dict[str, float]:
 
 def write_program(network: nn.Module, task: Task, path: Path) -> None:
     """Write a network as a `torch.export` program that takes any number of images."""
-    with _quiet():
+    with _quiet(), _exporting("torch.export"):
         program = torch.export.export(network, (_images(task, 2),), dynamic_shapes=_any_number())
     content = io.BytesIO()
     torch.export.save(program, content)
@@ -135,7 +138,7 @@ def write_program(network: nn.Module, task: Task, path: Path) -> None:
 
 def write_onnx(network: nn.Module, task: Task, path: Path) -> None:
     """Write a network as ONNX that takes any number of images."""
-    with _quiet():
+    with _quiet(), _exporting("ONNX; --no-onnx leaves it out"):
         program = torch.onnx.export(
             network,
             (_images(task, 2),),
@@ -150,14 +153,16 @@ def write_onnx(network: nn.Module, task: Task, path: Path) -> None:
     write_atomically(path, program.model_proto.SerializeToString())
 
 
-def largest_differences(network: nn.Module, task: Task, folder: Path) -> dict[str, float]:
+def largest_differences(
+    network: nn.Module, task: Task, folder: Path, subject: Subject
+) -> dict[str, float]:
     """Compare every format in a folder with a network, on batches of one and of five images."""
     found: dict[str, float] = {}
     for images in (_images(task, 1), _images(task, 5)):
         with torch.no_grad():
             expected = network(images).numpy()
         scale = max(float(np.abs(expected).max()), 1e-6)
-        for name, logits in _outputs(folder, images).items():
+        for name, logits in _outputs(folder, images, subject).items():
             difference = float(np.abs(logits - expected).max()) / scale
             found[name] = max(found.get(name, 0.0), difference)
     for name, difference in found.items():
@@ -169,15 +174,20 @@ def largest_differences(network: nn.Module, task: Task, folder: Path) -> dict[st
     return found
 
 
-def _outputs(folder: Path, images: Tensor) -> dict[str, Any]:
+def _outputs(folder: Path, images: Tensor, subject: Subject) -> dict[str, Any]:
     from safetensors.torch import load_file
 
-    network = load_network(folder, load_file(folder / "weights.safetensors"))
+    weights, name = load_file(folder / "weights.safetensors"), "network.py"
+    if (folder / name).exists():
+        network = load_network(folder, weights)
+    else:
+        network, name = subject.build().eval(), "weights.safetensors"
+        network.load_state_dict(weights)
     program = torch.export.load(str(folder / "network.pt2"))
     with torch.no_grad():
         outputs: dict[str, Any] = {
             "network.pt2": program.module()(images).numpy(),
-            "network.py": network(images).numpy(),
+            name: network(images).numpy(),
         }
     if (folder / "network.onnx").exists():
         import onnxruntime
@@ -202,8 +212,19 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _any_number() -> dict[str, dict[int, Any]]:
-    return {"images": {0: torch.export.Dim("batch")}}
+@contextmanager
+def _exporting(what: str) -> Iterator[None]:
+    """Say that an exporter cannot follow what a network of somebody's own does."""
+    try:
+        yield
+    except Exception as error:  # torch's exporters raise errors of many kinds
+        reason = (str(error).strip().splitlines() or [""])[0]
+        message = f"the network cannot be exported to {what}: {type(error).__name__}: {reason}"
+        raise StudyError(message) from error
+
+
+def _any_number() -> tuple[dict[int, Any]]:
+    return ({0: torch.export.Dim("batch")},)
 
 
 def _images(task: Task, count: int) -> Tensor:
@@ -221,9 +242,15 @@ def model_card(
     task = subject.task
     more = len(subject.class_names) - 20
     shown = ", ".join(subject.class_names[:20]) + (f" and {more} more" if more > 0 else "")
+    scales = "MEAN and STD of network.py"
+    if not isinstance(subject.architecture, Architecture):
+        mean, spread = (
+            ", ".join(f"{v:.7g}" for v in values) for values in (subject.mean, subject.spread)
+        )
+        scales = f"a mean of {mean} and a deviation of {spread}, channel by channel"
     facts = {
         "Images": f"{task.channels} x {task.height} x {task.width}, values {subject.values}, "
-        "normalised by MEAN and STD of network.py",
+        f"normalised by {scales}",
         "Classes": f"{task.classes}: {shown}",
         "Parameters": f"{costs['params']:.4g} million",
         "FLOPs": f"{costs['flops']:.4g} million multiply-adds an image",
@@ -239,13 +266,29 @@ def model_card(
     if subject.weights is None:
         weights = "**The weights are random**: the network was not trained"
         weights += "." if subject.config.data.generated else "; `zc-search train` does it."
+    text, name = str(subject.architecture), subject.config.space.name
+    if isinstance(subject.architecture, Architecture):
+        drawn = f"The cell: {describe_cell(text)}"
+        sizes = f"Cells a stage: {subject.cells}. Channels of the first of three stages: "
+        sizes += f"{subject.channels}. "
+        loading = "import network, safetensors.torch\nmodel = network.Network().eval()"
+    else:
+        drawn, sizes = "The modules", f"Built by `{name}`, whose source stays where it is, so that "
+        sizes += "there is no network.py; the programs need none of it. "
+        kind = type(subject.space).__name__
+        made = f"{name!r}, {task!r}, {dict(subject.space.choices)!r}"
+        loading = f"""import safetensors.torch
+from zc_search.images import Task
+from zc_search.spaces import {kind}
+space = {kind}({made})
+model = space.build(space.read({text!r}), space.task).eval()"""
     return f"""# A network for {_escaped(task.name)}
 
-![The cell: {describe_cell(subject.architecture)}](cell.svg)
+![{drawn}](cell.svg)
 
-`{subject.architecture}`
+`{text}`
 
-Cells a stage: {subject.cells}. Channels of the first of three stages: {subject.channels}. {weights}
+{sizes}{weights}
 
 | | |
 |---|---|
@@ -254,8 +297,7 @@ Cells a stage: {subject.cells}. Channels of the first of three stages: {subject.
 ## Loading it
 
 ```python
-import network, safetensors.torch
-model = network.Network().eval()
+{loading}
 model.load_state_dict(safetensors.torch.load_file("weights.safetensors"))
 ```
 

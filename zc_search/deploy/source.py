@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from zc_search.spaces.network import stem_strides
 
 
 def network_source(subject: Subject) -> str:
-    """Return a module with a class ``Network`` that imports nothing but torch.
+    """Return a module with a class ``Network``, of a cell, that imports nothing but torch.
 
     Its parameters are those of `exported_weights`. Names of classes go in as Python literals.
     """
@@ -50,7 +51,7 @@ STD = {_floats(subject.spread)}
 
 {blocks}
 
-{_cell(subject.architecture)}
+{_cell(cast("Architecture", subject.architecture))}
 
 class Network(nn.Module):
     """Stem, three stages of cells with residual blocks between them, classifier."""

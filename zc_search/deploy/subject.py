@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from zc_search._utils.plugins import is_plugin
 from zc_search.config import Config
 from zc_search.deploy.feedback import by_architecture
 from zc_search.deploy.training import FOLDER, read_results, weights_file
@@ -17,7 +18,15 @@ from zc_search.errors import StudyError
 from zc_search.images.datasets import DATASETS, Task, task_of
 from zc_search.report.run import load_result, read_table
 from zc_search.scoring.request import open_images
-from zc_search.spaces import Architecture, CellSpace, read_architecture
+from zc_search.spaces import (
+    AnyArchitecture,
+    AnySpace,
+    Architecture,
+    CellSpace,
+    Parameters,
+    make_space,
+    read_architecture,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Subject:
     before. ``weights`` are named as in our network; None if it was never trained.
     """
 
-    architecture: Architecture
+    architecture: AnyArchitecture
     config: Config
     task: Task
     class_names: tuple[str, ...]
@@ -37,6 +46,17 @@ class Subject:
     values: str
     weights: Mapping[str, Any] | None = None
     known: Mapping[str, str] = field(default_factory=dict)
+
+    def build(self) -> Any:
+        """Return the network with fresh weights."""
+        sizes = self.config.space.model_dump(include={"channels", "cells"})
+        seed = self.config.proxies.seed
+        return self.space.build(self.architecture, self.task, seed, **sizes)
+
+    @property
+    def space(self) -> AnySpace:
+        """Where the architecture comes from."""
+        return make_space(self.config.space, self.task)
 
     @property
     def channels(self) -> int:
@@ -51,7 +71,7 @@ class Subject:
 
 def subject_of_cell(text: str, config: Config) -> Subject:
     """Take a cell that was not searched for here, with the sizes of a configuration."""
-    return _subject(_cell(text), config, {})
+    return _subject(_cell(text, config), config, {})
 
 
 def subject_of_run(run: Path, text: str | None = None) -> Subject:
@@ -68,7 +88,7 @@ def subject_of_run(run: Path, text: str | None = None) -> Subject:
         if not len(means) and result.ranking.empty:
             raise StudyError(f"the run in {str(run)!r} ranks no architecture to export")
         text = str(means.index[0] if len(means) else result.ranking["architecture"].iloc[0])
-    cell = _cell(text)
+    cell = _cell(text, result.config)
     scores, refitted = (
         read_table(file) if (file := folder / name).exists() else pd.DataFrame()
         for name in ("scores.csv", "ranking.csv")
@@ -91,7 +111,7 @@ def subject_of_run(run: Path, text: str | None = None) -> Subject:
 
 
 def _subject(
-    cell: Architecture,
+    cell: AnyArchitecture,
     config: Config,
     known: Mapping[str, str],
     weights: Mapping[str, Any] | None = None,
@@ -110,11 +130,13 @@ def _subject(
     return Subject(cell, config, images.task, names, mean, spread, scale, weights, known)
 
 
-def _cell(text: str) -> Architecture:
+def _cell(text: str, config: Config) -> AnyArchitecture:
     architecture = read_architecture(text)
-    if not isinstance(architecture, Architecture):
+    exported = isinstance(architecture, Architecture) or is_plugin(config.space.name)
+    if not exported or isinstance(architecture, Parameters) != is_plugin(config.space.name):
         raise StudyError(
-            f"only cells of NAS-Bench-201 are exported, and {text!r} is of {architecture.space}"
+            "only cells of NAS-Bench-201 and networks of one's own are exported, and "
+            f"{text!r} is of {architecture.space}"
         )
     return architecture
 

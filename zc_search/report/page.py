@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -264,7 +265,7 @@ def render_report(result: SearchResult, *, learning_curve: pd.DataFrame | None =
         data=page_data(trials, result.config.study.name),
         config=result.config,
         answer=found,
-        cell=Markup(drawing_or_none(found.architecture or "") or ""),  # noqa: S704  our drawing
+        cell=_drawing(result, found.architecture or ""),
         axes=axes,
         panels=panels,
         proxies=[p for p in panels.values() if p["layout"] == "small"],
@@ -275,6 +276,15 @@ def render_report(result: SearchResult, *, learning_curve: pd.DataFrame | None =
         settings=without_passwords(config_to_toml(result.config)),
         manifest=about_run(result.folder),
     )
+
+
+def _drawing(result: SearchResult, architecture: str) -> Markup:
+    """Return the drawing of a cell, or as an image, where no script runs, what a builder drew."""
+    if architecture not in result.drawings:
+        return Markup(drawing_or_none(architecture) or "")  # noqa: S704  our drawing
+    content = b64encode(result.drawings[architecture].encode()).decode()
+    image = '<img class="modules" alt="The modules of {}" src="data:image/svg+xml;base64,{}">'
+    return Markup(image).format(architecture, content)  # noqa: S704  which escapes
 
 
 def render(template: str, *, data: Mapping[str, Any], **values: Any) -> str:

@@ -92,6 +92,7 @@ def load_result(folder: str | Path) -> SearchResult:
         provenance=str(benchmark.get("provenance", "")),
         optimum=benchmark.get("optimum"),
         pareto_ensemble=on_pareto,
+        drawings={str(k): str(v) for k, v in (manifest.get("drawings") or {}).items()},
     )
 
 
@@ -201,6 +202,7 @@ def make_manifest(result: SearchResult) -> dict[str, Any]:
         "seconds": dict(result.seconds),
         "best": asdict(result.best) if result.best else None,
         "notes": list(result.notes),
+        "drawings": dict(result.drawings),
     }
 
 

@@ -164,6 +164,8 @@ def _make(
 ) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        if "warn_independent_sampling" in options:  # deprecated, and nothing replaces it
+            warnings.simplefilter("ignore", FutureWarning)
         return kind(**({"seed": seed} if seeded else {}), **options)
 
 

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from zc_search._utils.plugins import is_plugin
 from zc_search.config import Config, Data, parse_config
 from zc_search.config.settings import tables
 from zc_search.errors import ArchitectureError, ConfigError, ScoresError
 from zc_search.images import ImageSet, load_batch, read_images
 from zc_search.images.datasets import Task, task_of
-from zc_search.spaces import AnyArchitecture, AnySpace, Architecture, read_architecture
+from zc_search.spaces import (
+    AnyArchitecture,
+    AnySpace,
+    Architecture,
+    make_space,
+    read_architecture,
+)
 
 if TYPE_CHECKING:
     from zc_search.images import Batch
@@ -41,6 +48,12 @@ def batch_and_task(
         return batch, images.task, (images.described() + ".", *images.notes)
     batch = load_batch(data.source, task.name, data.batch_size, data.seed, data.path)
     return batch, task, ()
+
+
+def open_space(config: Config) -> AnySpace:
+    """Return the space of a search; what a user's builder asks for may depend on the images."""
+    own = is_plugin(config.space.name) and config.data_decides
+    return make_space(config.space, batch_and_task(config)[1] if own else None)
 
 
 def with_proxies(config: Config, names: Sequence[str]) -> Config:

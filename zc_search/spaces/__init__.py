@@ -12,7 +12,7 @@ from zc_search.spaces.base import (
     read_architecture,
     space_named,
 )
-from zc_search.spaces.define_by_run.architecture import FunctionSpace, Parameters
+from zc_search.spaces.define_by_run.architecture import FunctionSpace, Parameters, ProductOfChoices
 from zc_search.spaces.nasbench101.architecture import ModelSpec, ModelSpecSpace
 from zc_search.spaces.nasbench201.architecture import (
     EDGES,
@@ -38,6 +38,7 @@ __all__ = [
     "ModelSpec",
     "ModelSpecSpace",
     "Parameters",
+    "ProductOfChoices",
     "SearchSpace",
     "SizeArchitecture",
     "SizeSpace",

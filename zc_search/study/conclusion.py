@@ -16,8 +16,9 @@ from zc_search.ensemble.scores import (
     nothing_feasible,
     rank_without_accuracies,
 )
-from zc_search.errors import BenchmarkError
+from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.scoring.scores_file import ScoresTable
+from zc_search.spaces import FunctionSpace
 from zc_search.study.objective import Objective
 from zc_search.study.record import (
     DATA,
@@ -73,11 +74,13 @@ def conclude(
     seen = objective.functions if config.study.distinct else None
     if seen is not None and seen < config.study.n_trials:
         notes = [*notes, f"The space has {seen:,} functions, each looked at once."]
+    front = pareto_table(trials, config)
     return SearchResult(
         config=config,
         folder=folder,
         trials=trials,
-        pareto=pareto_table(trials, config),
+        pareto=front,
+        drawings=_drawings(objective, ranked, front),
         ensemble=ensemble,
         ranking=ranked,
         best=best,
@@ -88,6 +91,16 @@ def conclude(
         pareto_ensemble=on_pareto,
         about_study=dict(study.user_attrs),
     )
+
+
+def _drawings(objective: Objective, *tables: pd.DataFrame) -> dict[str, str]:
+    """Draw the first of some tables, where nobody else could: only a builder's code knows how."""
+    space, drawings = objective.space, {}
+    if isinstance(space, FunctionSpace):
+        for text in {str(table["architecture"].iloc[0]) for table in tables if len(table)}:
+            with suppress(ArchitectureError):
+                drawings[text] = space.draw(space.read(text))
+    return drawings
 
 
 def _seconds(study: Study) -> dict[str, float]:

@@ -230,6 +230,8 @@ class SearchResult:
     optimum: float | None = None  # the best accuracy that the benchmark holds, in percent
     pareto_ensemble: "Ensemble | None" = None
     """Linear regression of the proxies on the Pareto trials; None where `ensemble` is just that."""
+    drawings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """SVG by architecture, of those best by some measure that only their builder can draw."""
     about_study: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its attributes
 
     def save(self, folder: str | Path) -> "SearchResult":

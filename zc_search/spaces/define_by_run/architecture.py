@@ -258,7 +258,11 @@ class FunctionSpace(SearchSpace[Parameters]):
     def draw(self, architecture: Parameters) -> str:
         """Draw the network's modules as a tree."""
         if more := self._more("draw"):
-            return str(more(architecture.values))
+            try:
+                return str(more(architecture.values))
+            except Exception as error:  # anybody's code
+                message = f"draw raised {type(error).__name__}: {error}, for {architecture}"
+                raise ArchitectureError(message, given=str(architecture)) from error
         return str(self._part("network").draw(self.build(architecture, self.task)))
 
     def _builder(self, trial: Any, task: Task) -> Any:

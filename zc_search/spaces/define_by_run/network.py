@@ -167,8 +167,7 @@ def draw(network: nn.Module) -> str:
         if lines == last:
             break
     left = len(lines) - _LINES
-    lines = lines[:_LINES] + ([f"... and {left} more"] if left > 0 else [])
-    shown = [line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…" for line in lines]
+    shown = lines[:_LINES] + ([f"... and {left} more"] if left > 0 else [])
     texts = "".join(
         f'<text x="14" y="{24 + 18 * row}">{escape(line)}</text>' for row, line in enumerate(shown)
     )
@@ -185,6 +184,8 @@ def _tree(module: nn.Module, depth: int, name: str = "", indent: str = "") -> It
     count = sum(p.numel() for p in module.parameters())
     said = module.extra_repr() if not [*module.children()] else ""
     head = f"{indent}{name}{': ' if name else ''}{type(module).__name__}({said})"
+    most = _WIDTH - 14
+    head = head if len(head) <= most else f"{head[: most - 1]}…"
     yield f"{head}  {count:,}" if count else head
     if depth == 0:
         return
