@@ -307,6 +307,24 @@ def test_samplers_draw_again_and_resume_alike(
     assert whole["architecture"].tolist() == parts["architecture"].tolist()
 
 
+@pytest.mark.filterwarnings("ignore:.*warn_independent_sampling:FutureWarning")
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsgaii"])
+def test_networks_of_the_users_own_are_kept_to_a_limit_too(tmp_path: Path, sampler: str) -> None:
+    config = configured(
+        tmp_path,
+        study={"name": "own", "n_trials": 8, "sampler": sampler},
+        space={"name": "own_networks:build"},
+        data={"source": "noise", "batch_size": 4},
+        constraints={"max_params": 9000},
+        objectives={"naswot_relu": "maximize"},
+    )
+    trials = run_search(config).trials
+    beyond = trials["params"] > 0.009
+    assert beyond.any() == (sampler == "tpe")  # which learns from them
+    assert (trials["state"] == "pruned").equals(beyond)
+    assert trials["naswot_relu"].isna().equals(beyond)
+
+
 def test_a_sampler_that_insists_gets_the_nearest_point() -> None:
     kind = optuna.distributions.CategoricalDistribution(["a", "b", "c"])
     space = {"x": kind, "y": kind}
