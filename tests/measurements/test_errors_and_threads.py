@@ -23,9 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 DATASET = "ImageNet16-120"
 CELLS = 8
 THREADS = (1, 2, 4, 8)
-LIMITS = {"zico": 1e-3}
+LIMITS = {"zico": 2e-3, "grasp": 3e-5}
 LIMIT = 1e-5
-NAMES = sorted(set(PROXIES) - {"latency"})
+NAMES = sorted(set(PROXIES) - {"latency", "epe_nas"})  # a time; and no image shares its class
 
 
 def cells() -> list[Architecture]:
