@@ -111,7 +111,8 @@ def make_sampler(
     elif kind is QMCSampler and resumable:
         kind = partial(NumberedQMCSampler, distributions(space))
     options = dict(options)
-    if isinstance(space, FunctionSpace) and "warn_independent_sampling" in takes:
+    warns = takes.get("warn_independent_sampling")
+    if isinstance(space, FunctionSpace) and warns and warns.default:  # None where it is deprecated
         options.setdefault("warn_independent_sampling", False)  # of conditional parameters
     make = partial(_make, kind, options, seeded)
     try:
