@@ -384,3 +384,37 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         return self.head((x + self.norm(self.conv(x))).mean((2, 3)))
+
+
+class Kernel(nn.Module):
+    """Convolves with a parameter of its own, and with which stride nobody can ask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(8, 3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel, stride=2)
+
+
+@pytest.mark.parametrize(
+    ("first", "layout"),
+    [
+        (nn.Conv2d(3, 8, 3, 2), torch.channels_last),
+        (nn.Conv2d(3, 8, 1), torch.channels_last),
+        (nn.Conv2d(3, 8, 1, 2), torch.contiguous_format),
+        (nn.Conv2d(3, 8, (3, 1), (1, 2)), torch.contiguous_format),
+        (Kernel(), torch.contiguous_format),
+    ],
+)
+def test_no_layer_is_laid_out_as_torch_cannot_differentiate(
+    first: nn.Module, layout: torch.memory_format
+) -> None:
+    """PyTorch 2.13 writes beyond memory where channels-last positions are skipped."""
+    network = chain(first)
+    probe = Probe(network, IMAGES, LABELS)
+    assert probe.images.is_contiguous(memory_format=layout)
+    found = probe.loss_gradients
+    F.cross_entropy(network(IMAGES), LABELS).backward()
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, network.get_submodule(name).weight.grad)

@@ -51,7 +51,7 @@ class Subject:
         self.training = training
         self._seen = False
         with torch.inference_mode(False):
-            self.images = channels_last(_normal(images))
+            self.images = self._laid_out(images)
             self.labels = _normal(labels)
 
     @cached_property
@@ -59,9 +59,19 @@ class Subject:
         """All parameters by name, detached from the network's own, and requiring gradients."""
         with torch.inference_mode(False):
             return {
-                name: channels_last(_normal(parameter.detach())).requires_grad_()
+                name: self._laid_out(parameter.detach()).requires_grad_()
                 for name, parameter in self.network.named_parameters()
             }
+
+    def _laid_out(self, tensor: Tensor) -> Tensor:
+        tensor = _normal(tensor)
+        if tensor.dim() == 4:
+            return tensor.contiguous(memory_format=self._memory_format)
+        return tensor.view_as(tensor)
+
+    @cached_property
+    def _memory_format(self) -> torch.memory_format:
+        return memory_format(self.network)
 
     @cached_property
     def constants(self) -> dict[str, Tensor]:
@@ -144,11 +154,20 @@ def _normal(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.is_inference() else tensor
 
 
-def channels_last(tensor: Tensor) -> Tensor:
-    """Return N x C x H x W in the memory format that CPUs convolve few channels fastest in."""
-    if tensor.dim() == 4:
-        return tensor.contiguous(memory_format=torch.channels_last)
-    return tensor.view_as(tensor)
+def memory_format(network: nn.Module) -> torch.memory_format:
+    """Return channels last, in which CPUs convolve few channels fastest, where that is safe.
+
+    PyTorch 2.13 writes beyond the end of memory where it differentiates a channels-last
+    convolution whose stride exceeds its kernel, as those beside a residual block of 1 x 1. What
+    the network convolves with without such a module may be one too.
+    """
+    layers = modules_of(network, (nn.Conv2d,)).values()
+    of_layers = {id(weight) for layer in layers for weight in layer.parameters(recurse=False)}
+    safe = all(
+        k >= s for layer in layers for k, s in zip(layer.kernel_size, layer.stride, strict=True)
+    )
+    known = all(p.dim() != 4 or id(p) in of_layers for p in network.parameters())
+    return torch.channels_last if safe and known else torch.contiguous_format
 
 
 def rows(tensor: Tensor) -> Tensor:
