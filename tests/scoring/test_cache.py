@@ -120,7 +120,7 @@ def test_an_address_depends_on_nothing_else(tmp_path: Path) -> None:
         "seeds": [0],
         "device": "cpu",
         "networks": 1,
-        "probe": 1,
+        "probe": 2,
         "torch": torch.__version__,
     }
 
