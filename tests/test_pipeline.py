@@ -361,7 +361,7 @@ def test_a_search_opens_its_benchmark_and_fits_the_held_out_folds_once(
     for name in (
         "zc_search.benchmarks.catalogue.find_table",
         "zc_search.ensemble.fit.cross_validate",
-        "zc_search.search.fit_trials",
+        "zc_search.study.conclusion.fit_trials",
     ):
         module, _, function = name.rpartition(".")
         real = getattr(import_module(module), function)

@@ -142,7 +142,7 @@ def test_folders_without_images_that_count_are_named(tmp_path: Path) -> None:
     images = read_folder(tmp_path)
     assert images.class_names == ("a", "b")
     assert images.notes == (
-        "Sub-folders without an image ending in .png, .jpg, .jpeg, .webp are left out and are no "
+        "Sub-folders without an image ending in .png, .jpg, .jpeg, .webp are left out, no "
         r"classes: 'c' (3 files), 'd\\x1b' (1 files).",
     )
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from zc_search.errors import ProxyError
@@ -166,7 +167,7 @@ def memory_format(network: nn.Module) -> torch.memory_format:
     safe = all(
         k >= s for layer in layers for k, s in zip(layer.kernel_size, layer.stride, strict=True)
     )
-    known = all(p.dim() != 4 or id(p) in of_layers for p in network.parameters())
+    known = all(is_lazy(p) or p.dim() != 4 or id(p) in of_layers for p in network.parameters())
     return torch.channels_last if safe and known else torch.contiguous_format
 
 
@@ -226,7 +227,7 @@ def hidden(module: nn.Module, images: Tensor) -> str | None:
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return "it runs the network in parts; give its .module"
     for name, parameter in module.named_parameters(recurse=False):
-        if nn.parameter.is_lazy(parameter):
+        if is_lazy(parameter):
             return f"its {name} has no values yet; call the network once"
         if hasattr(parameter, "__tensor_flatten__"):
             return f"its {name} is a {type(parameter).__name__}, which torch's layers do not make"

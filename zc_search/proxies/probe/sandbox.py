@@ -37,7 +37,7 @@ class SandboxedProbe(Probe):
 
     def __getattr__(self, name: str) -> Any:
         if name not in ("network", "images", "labels"):
-            raise AttributeError(name)
+            raise AttributeError(f"'Probe' object has no attribute {name!r}", name=name)
         try:
             setattr(self, name, copy.deepcopy(getattr(self._host, name)))
         except Exception as error:  # such as a layer that keeps a tensor with its graph
