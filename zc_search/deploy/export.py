@@ -240,23 +240,7 @@ def model_card(
 ) -> str:
     """Return the model card as Markdown, given params and flops in millions."""
     task = subject.task
-    more = len(subject.class_names) - 20
-    shown = ", ".join(subject.class_names[:20]) + (f" and {more} more" if more > 0 else "")
-    scales = "MEAN and STD of network.py"
-    if not isinstance(subject.architecture, Architecture):
-        mean, spread = (
-            ", ".join(f"{v:.7g}" for v in values) for values in (subject.mean, subject.spread)
-        )
-        scales = f"a mean of {mean} and a deviation of {spread}, channel by channel"
-    facts = {
-        "Images": f"{task.channels} x {task.height} x {task.width}, values {subject.values}, "
-        f"normalised by {scales}",
-        "Classes": f"{task.classes}: {shown}",
-        "Parameters": f"{costs['params']:.4g} million",
-        "FLOPs": f"{costs['flops']:.4g} million multiply-adds an image",
-        **subject.known,
-    }
-    facts.setdefault("Reached", "not trained")
+    facts = _facts(subject, costs)
     rows = "\n".join(f"| {key} | {_escaped(value)} |" for key, value in facts.items())
     checks = "\n".join(
         f"- `{name}`: largest difference {value:.1e} of the largest output"
@@ -309,6 +293,29 @@ All files compute what the network does, on one image and on five:
 
 Written by zc-search {version("zc-search")}.
 """
+
+
+def _facts(subject: Subject, costs: Mapping[str, float]) -> dict[str, str]:
+    """Return what the card's table says of a network, by matter."""
+    task = subject.task
+    more = len(subject.class_names) - 20
+    shown = ", ".join(subject.class_names[:20]) + (f" and {more} more" if more > 0 else "")
+    scales = "MEAN and STD of network.py"
+    if not isinstance(subject.architecture, Architecture):
+        mean, spread = (
+            ", ".join(f"{v:.7g}" for v in values) for values in (subject.mean, subject.spread)
+        )
+        scales = f"a mean of {mean} and a deviation of {spread}, channel by channel"
+    facts = {
+        "Images": f"{task.channels} x {task.height} x {task.width}, values {subject.values}, "
+        f"normalised by {scales}",
+        "Classes": f"{task.classes}: {shown}",
+        "Parameters": f"{costs['params']:.4g} million",
+        "FLOPs": f"{costs['flops']:.4g} million multiply-adds an image",
+        **subject.known,
+    }
+    facts.setdefault("Reached", "not trained")
+    return facts
 
 
 def _escaped(text: str) -> str:
