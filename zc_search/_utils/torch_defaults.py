@@ -1,9 +1,50 @@
-"""torch's default type and device, set aside for a while: what they are is the user's to choose."""
+"""What torch does by default, set aside for our code, and put back after somebody else's."""
 
-from collections.abc import Iterator
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
+import numpy as np
 import torch
+
+SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "default device": (
+        torch.get_default_device,
+        lambda device: torch.set_default_device(None if device.type == "cpu" else device),
+    ),
+    "number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "deterministic algorithms": (
+        torch.are_deterministic_algorithms_enabled,
+        torch.use_deterministic_algorithms,
+    ),
+    "current folder": (os.getcwd, os.chdir),
+}
+"""What is the process's and not a function's: how it is read, and how it is put back."""
+
+
+@contextmanager
+def settings_kept(names: Iterable[str] = tuple(SETTINGS)) -> Iterator[list[str]]:
+    """Put back some settings after the block, and Python's and NumPy's random states.
+
+    Yields the names of those that the block changed, which are known after it.
+    """
+    before = {name: SETTINGS[name][0]() for name in names}
+    states = random.getstate(), np.random.get_state()
+    changed: list[str] = []
+    try:
+        yield changed
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        for name, value in before.items():
+            get, put_back = SETTINGS[name]
+            if get() != value:
+                put_back(value)
+                changed.append(name)
 
 
 @contextmanager

@@ -1,29 +1,17 @@
 """A probe for code that is not ours, which may ruin whatever it is given."""
 
 import copy
-import random
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import torch
-
+from zc_search._utils.torch_defaults import settings_kept
 from zc_search.errors import ProxyError
 from zc_search.proxies.probe.probe import Probe
 
-_SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
-    "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
-    "default device": (torch.get_default_device, torch.set_default_device),
-    "number of threads": (torch.get_num_threads, torch.set_num_threads),
-    "gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
-}
-_RANDOM: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
-    (random.getstate, random.setstate),
-    (np.random.get_state, np.random.set_state),
-)
+_KEPT = ("default dtype", "default device", "number of threads", "gradient mode")
 
 
 class SandboxedProbe(Probe):
@@ -59,17 +47,11 @@ def sandboxed(host: Probe, name: str) -> Iterator[SandboxedProbe]:
 
     Random numbers are seeded as for measurements, and the states of all generators put back.
     """
-    settings = {what: get() for what, (get, _) in _SETTINGS.items()}
-    states = [get() for get, _ in _RANDOM]
+    changed: list[str] = []
     try:
-        with host.random():
+        with settings_kept(_KEPT) as changed, host.random():
             yield SandboxedProbe(host)
     finally:
-        for state, (_, put_back) in zip(states, _RANDOM, strict=True):
-            put_back(state)
-        changed = [what for what, (get, _) in _SETTINGS.items() if get() != settings[what]]
-        for what in changed:
-            _SETTINGS[what][1](settings[what])
         if changed:  # Python shows a warning of one text once
             message = f"proxy {name!r} changed torch's {', '.join(changed)}, which is put back"
             warnings.warn(message, RuntimeWarning, stacklevel=2)

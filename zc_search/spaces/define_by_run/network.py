@@ -1,6 +1,5 @@
 """Networks of somebody's own, built so that nothing global moves, and checked before they score."""
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -15,7 +14,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from zc_search._utils.torch_defaults import usual_defaults
+from zc_search._utils.torch_defaults import settings_kept, usual_defaults
 from zc_search.errors import ArchitectureError, StudyError
 from zc_search.images.datasets import Task
 from zc_search.spaces.define_by_run.architecture import Parameters
@@ -25,44 +24,22 @@ Builder = Callable[[Any, Task], Any]
 
 _LOCK = RLock()  # the random state is the process's, and studies may run in threads
 
-_GLOBAL: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
-    "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
-    "default device": (
-        torch.get_default_device,
-        lambda device: torch.set_default_device(None if device.type == "cpu" else device),
-    ),
-    "number of threads": (torch.get_num_threads, torch.set_num_threads),
-    "recording of gradients": (torch.is_grad_enabled, torch.set_grad_enabled),
-    "deterministic algorithms": (
-        torch.are_deterministic_algorithms_enabled,
-        torch.use_deterministic_algorithms,
-    ),
-    "current folder": (os.getcwd, os.chdir),
-}
-"""What a builder must leave as it was: how it is read, and how it is put back."""
-
 
 @contextmanager
 def _apart(seed: int) -> Iterator[list[str]]:
     """Seed all random states, and put everything back; yield what else will have been changed."""
-    changed: list[str] = []
     initialised = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = range(torch.cuda.device_count()) if initialised else ()
-    with _LOCK, usual_defaults(), torch.random.fork_rng(devices=list(devices)):
-        before = {name: get() for name, (get, _) in _GLOBAL.items()}
-        states = random.getstate(), np.random.get_state()
+    with (
+        _LOCK,
+        usual_defaults(),
+        torch.random.fork_rng(devices=list(devices)),
+        settings_kept() as changed,
+    ):
         torch.default_generator.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed)
-        try:
-            yield changed
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            for name, (get, put) in _GLOBAL.items():
-                if get() != before[name]:
-                    put(before[name])
-                    changed.append(name)
+        yield changed
 
 
 def ask(builder: Builder, trial: Any, task: Task, *, meta: bool) -> str | None:
