@@ -97,6 +97,7 @@ def test_shipped_file_is_translated_and_warned_of_once():
     )
     assert (config.data.batch_size, config.proxies.device) == (32, "cpu")
     assert config.benchmark.epochs == 12  # as MASE's calls of get_more_info
+    assert config.output.figures  # all of which MASE shows
     assert [objective.name for objective in config.active_objectives] == [
         "snip",
         "naswot_relu[mode=eval]",

@@ -5,6 +5,7 @@ import inspect
 import math
 import pickle
 import re
+import zlib
 from dataclasses import replace
 
 import naive_proxies as naive
@@ -298,3 +299,71 @@ def test_options_round_trip(name: str, options: dict[str, float | bool]) -> None
 def test_junk_is_no_proxy(text: str) -> None:
     with pytest.raises(ProxyError, match=re.compile("Allowed|form|import|option", re.DOTALL)):
         resolve_proxy(f"jacov[{text}")
+
+
+def published_fisher(network: nn.Module, images: Tensor) -> Tensor:
+    """One entry of each parameter tensor at a time, one image after the other."""
+    parameters = dict(network.named_parameters())
+    total: Tensor | float = 0.0
+    for x in images:
+        logits = network(x[None])[0]
+        gradients = [
+            torch.autograd.grad(logit, [*parameters.values()], retain_graph=True, allow_unused=True)
+            for logit in logits
+        ]
+        rows = torch.tensor(
+            [[0.0 if g is None else float(g.flatten()[0]) for g in of] for of in gradients],
+            dtype=torch.float64,
+        )[:, :128]
+        p = 0.95 * logits.softmax(0).detach() + 0.05 / len(logits)
+        # The Cholesky factor by its recursion, column by column.
+        covariance, factor = p.diag() - torch.outer(p, p), torch.zeros(len(p), len(p)).double()
+        for j in range(len(p) - 1):
+            factor[j, j] = (covariance[j, j] - factor[j, :j].square().sum()).sqrt()
+            for i in range(j + 1, len(p)):
+                known = (factor[i, :j] * factor[j, :j]).sum()
+                factor[i, j] = (covariance[i, j] - known) / factor[j, j]
+        total = total + (factor @ rows).T @ (factor @ rows)
+    return total / len(images)
+
+
+@pytest.mark.parametrize("text", [CELL, *DEAD_ENDS])
+@pytest.mark.parametrize("cells", [1, 2])
+def test_vkdnw_as_published(text: str, cells: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = build_network(Architecture.from_string(text), channels=4, cells=cells).double()
+    network.lastact[0].running_mean.fill_(3.0)  # which the published one never has
+    images = torch.randn(5, 3, 8, 8, generator=generator).double()
+    labels = torch.arange(5)
+    twin = copy.deepcopy(network).eval()
+    for name, module in twin.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            random = torch.Generator().manual_seed(zlib.crc32(f"0:{name}".encode()))
+            drawn = torch.randn(module.weight.shape, generator=random).double()
+            module.weight.data = drawn * math.sqrt(2 / drawn[0].numel())
+        if isinstance(module, nn.Linear):
+            module.bias.data.zero_()
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0)).double()
+    fisher = published_fisher(twin, noise)
+    probe = Probe(network, images, labels)
+    found = probe.published_fisher_information
+    torch.testing.assert_close(found, fisher, rtol=1e-9, atol=1e-9 * float(fisher.abs().max()))
+    deciles = torch.linalg.svdvals(fisher).quantile(torch.arange(1, 10).double() / 10)
+    shares = deciles / deciles.sum()
+    entropy = float(torch.special.entr(shares).sum())
+    assert score("vkdnw_entropy[published=true]", (network, images, labels)) == pytest.approx(
+        entropy, rel=1e-6
+    )
+    whole = len([*network.parameters()]) + entropy
+    assert score("vkdnw[published=true]", (network, images, labels)) == pytest.approx(whole)
+    assert found.shape[0] == min(128, len([*network.parameters()]))
+    assert resolve_proxy("vkdnw[published=true]").counts_dead_edges
+
+
+def test_vkdnw_as_published_is_of_layers_that_the_paper_has() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 6), nn.LayerNorm(6), nn.Linear(6, 2))
+    case = network, torch.randn(4, 3, 2, 2), LABELS
+    with pytest.raises(ProxyError, match=r"published=true is about .* '2\.weight' is of none"):
+        score("vkdnw_entropy[published=true]", case)

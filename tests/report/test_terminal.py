@@ -98,6 +98,30 @@ def test_what_has_no_room_is_named_and_comes_back_with_room() -> None:
     assert not [line for line in wide if line.startswith(("no room", "cell:"))]
 
 
+@pytest.mark.parametrize("width", [60, 200])
+def test_all_that_the_benchmark_knows_is_shown_if_asked_for(width: int) -> None:
+    splits, ends = ("train", "val", "test"), ("loss", "accuracy", "seconds_per_epoch", "seconds")
+    names = [f"{split}_{end}" for split in splits for end in ends]  # MASE's twelve
+    result = made_up_run(60)
+    front = pd.concat([result.pareto] * 8, ignore_index=True)
+    front = front.assign(**{n: 10.5 + place for place, n in enumerate(names)})
+    front["test_loss"] = [np.nan, *[18.5] * (len(front) - 1)]
+    result = replace(result, pareto=front)
+    assert not [line for line in printed(result, width) if line.startswith("test_loss")]
+    output = result.config.output.model_copy(update={"figures": True})
+    config = result.config.model_copy(update={"output": output})
+    asked = replace(result, config=config)
+    lines = printed(asked, width)
+    (start,) = [n for n, line in enumerate(lines) if line.startswith("What the benchmark knows")]
+    rows = [line.split() for line in lines[start + 3 :] if line]
+    found = {row[0].rstrip(","): row[-1] for row in rows}
+    assert [float(found[name]) for name in names] == [10.5 + n for n in range(12)]
+    assert max(map(len, lines)) <= width
+    assert re.search(r"^test_loss +- ", "\n".join(lines), re.M)
+    cut = [line for line in lines if re.match(r"the first \d+ of \d+; all in pareto.csv", line)]
+    assert len(cut) == 1
+
+
 def test_a_long_front_is_cut_and_says_so() -> None:
     result = made_up_run(60, 5)
     front = pd.concat([result.pareto] * 20, ignore_index=True)

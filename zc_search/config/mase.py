@@ -36,7 +36,7 @@ _PROXIES = {
     "naswot": "naswot[mode=eval]",
     "naswot_relu": "naswot_relu[mode=eval]",
 }
-_EPOCHS = 12  # of whose trainings MASE shows the figures, as `get_more_info` does by default
+_EPOCHS = 12  # of whose trainings MASE shows `get_more_info`, twelve figures
 _DIRECTIONS = ("maximize", "minimize")
 _OPERATIONS = NOTATIONS["mase"]
 _MEANINGS = [f"{code} ({name})" for code, name in enumerate(_OPERATIONS)]
@@ -93,7 +93,7 @@ def translate(raw: Mapping[str, Any]) -> _Translation:
     _runner(result, result.table(raw, _RUNNER))
     _metrics(result, result.table(raw, _METRICS), setup)
     _surroundings(result, raw)
-    result.settings["benchmark"] = {"epochs": _EPOCHS}
+    result.settings |= {"benchmark": {"epochs": _EPOCHS}, "output": {"figures": True}}
     return result
 
 

@@ -397,3 +397,4 @@ class Output(Section):
 
     folder: Text = "runs"
     report: bool = True
+    figures: bool = False

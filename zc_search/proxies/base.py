@@ -19,6 +19,7 @@ from zc_search.proxies.catalogue import (
     DEAD,
     ENTRY_POINT_GROUP,
     MODE,
+    PUBLISHED,
     Declaration,
     OptionValue,
     split_options,
@@ -170,7 +171,7 @@ def resolve_proxy(name: str) -> Proxy:
     training = options.get(MODE, "train") == "train"
     dead = found.dead_too and options.pop(DEAD, False) is True
     own = {key: value for key, value in options.items() if not isinstance(value, str)}
-    counts = found.counts_dead_edges or dead
+    counts = found.counts_dead_edges or dead or own.get(PUBLISHED) is True
     return replace(
         found, name=name, training=training, dead=dead, counts_dead_edges=counts, options=own
     )

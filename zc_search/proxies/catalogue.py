@@ -26,6 +26,9 @@ MODE = "mode"
 DEAD = "dead"
 """The option of proxies with `dead_too`: whether dead edges are run and counted, by default not."""
 
+PUBLISHED = "published"
+"""The option of proxies that measure as published code does, the architecture as written."""
+
 ENTRY_POINT_GROUP = "zc_search.proxies"
 """Where an installed package announces proxies of its own."""
 
@@ -186,8 +189,9 @@ _declare("az_expressivity", "low", _AZ_NAS, "block_entropies", place="az_nas")
 _declare("az_progressivity", "low", _AZ_NAS, "block_entropies", place="az_nas")
 _declare("az_trainability", "low", _AZ_NAS, "block_jacobian_norms", place="az_nas")
 _declare("az_complexity", "free", _AZ_NAS, "multiply_adds", place="az_nas", dead=True, version=2)
-_declare("vkdnw", "medium", f"{_VKDNW}, VKDNW_single", "fisher_information", "loss_gradients")
-_declare("vkdnw_entropy", "low", f"{_VKDNW}, VKDNW", "fisher_information", place="vkdnw")
+_vkdnw = partial(_declare, place="vkdnw", published=False)
+_vkdnw("vkdnw", "medium", f"{_VKDNW}, VKDNW_single", "fisher_information", "loss_gradients")
+_vkdnw("vkdnw_entropy", "low", f"{_VKDNW}, VKDNW", "fisher_information")
 _declare("layers", "low", "baseline", "loss_gradients", place="baselines", modes=True)
 
 _cost = partial(_declare, place="baselines", direction="minimize", dead=True)

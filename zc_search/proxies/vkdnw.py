@@ -7,27 +7,35 @@ from zc_search.proxies.baselines import layers
 
 
 @proxy("vkdnw")
-def vkdnw(probe: Probe) -> Scalar:
+def vkdnw(probe: Probe, *, published: bool) -> Scalar:
     """Number of layers, and among equals the entropy of the Fisher information.
 
     ``layers + vkdnw_entropy``: the entropy is at most ln 9 = 2.2, so that size comes first. The
     authors count parameter tensors, dead edges included; here it is the layers that take part.
+    ``published=true`` is the authors': their count, and their entropy (see `vkdnw_entropy`).
     """
-    return layers(probe) + vkdnw_entropy(probe)
+    size = len([*probe.network.parameters()]) if published else layers(probe)
+    return size + vkdnw_entropy.function(probe, published=published)
 
 
 @proxy("vkdnw_entropy")
-def vkdnw_entropy(probe: Probe) -> Scalar:
+def vkdnw_entropy(probe: Probe, *, published: bool) -> Scalar:
     """Entropy of the deciles of the eigenvalues of the Fisher information matrix.
 
     ``-sum_k q_k ln q_k`` over the 1st to 9th deciles of the eigenvalues, divided by their sum:
     0 to ln 9. The matrix is `Probe.fisher_information` of one weight a layer. It says little of
     size: the authors combine its ranks with those of others, or add the number of layers.
 
-    Published code takes one entry of each of the first 128 parameter tensors, normalisation
-    included, with statistics of 0 and 1, He's normal initialisation and a batch of noise.
+    Published code ranks otherwise, as ``published=true`` does: one entry of each of the first 128
+    parameter tensors, dead edges and normalisation included, with statistics of 0 and 1, He's
+    normal initialisation, a batch of noise, and the factor of the matrix from its other side.
+    It takes a pass back for every class. Over 15 cells of CIFAR-10, same weights and batch, its
+    Kendall's tau with published code is 1.00 (the default's -.31), with the factor from the usual
+    side .81, with images for noise .43, the batch's statistics .12, PyTorch's initialisation .05.
     """
-    eigenvalues = torch.linalg.eigvalsh(probe.fisher_information).clamp(min=0)
+    matrix = probe.published_fisher_information if published else probe.fisher_information
+    eigenvalues = torch.linalg.eigvalsh(matrix).clamp(min=0)
     deciles = eigenvalues.quantile(torch.arange(1, 10).to(eigenvalues) / 10)
-    entropy: Scalar = torch.special.entr(deciles / deciles.sum()).sum()
+    whole = deciles.sum() + (1e-10 if published else 0.0)  # with which a dead network has 0
+    entropy: Scalar = torch.special.entr(deciles / whole).sum()
     return entropy

@@ -19,6 +19,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from zc_search.config.metrics import METRICS
 from zc_search.spaces import compact, legend
 
 if TYPE_CHECKING:  # a search brings Optuna with it, and most tables are printed without one
@@ -229,6 +230,8 @@ def print_result(console: Console, result: SearchResult, rows: int = 15) -> None
     parts: list[Group | Text] = []
     if not result.pareto.empty:
         parts.append(pareto(result, rows, console.width))
+        if result.config.output.figures and (known := figures(result.pareto, console.width)):
+            parts.append(known)
     front = result.pareto_ensemble
     for ensemble, name in ((result.ensemble, "Ensemble"), (front, "Ensemble of the front")):
         if ensemble is not None:
@@ -285,6 +288,27 @@ def pareto(result: SearchResult, rows: int, width: int) -> Group:
         zip(*(texts for _, texts in chosen[:number]), strict=True),
         "" if fits else legend(cells),
         f"no room here for {left_out}: see pareto.csv" if left_out else "",
+    )
+
+
+def figures(front: pd.DataFrame, width: int) -> Group | None:
+    """Return all that the benchmark knows of the first trials of a front, as many as fit."""
+    names = [name for name in METRICS if name in front and front[name].notna().any()]
+    units = (f", {METRICS[name].unit}" if METRICS[name].unit else "" for name in names)
+    columns = [("trial", [name + unit for name, unit in zip(names, units, strict=True)])]
+    for _, row in front.iterrows():
+        values = [float(row[name]) for name in names]
+        columns.append((str(row["number"]), ["-" if pd.isna(v) else f"{v:.4g}" for v in values]))
+    shown = columns[: _fitting(columns, width)]
+    if not names or len(shown) < 2:
+        return None
+    return table(
+        "What the benchmark knows of these trials",
+        [(heading, "right" if place else "left") for place, (heading, _) in enumerate(shown)],
+        zip(*(texts for _, texts in shown), strict=True),
+        f"the first {len(shown) - 1} of {len(front)}; all in pareto.csv"
+        if len(shown) < len(columns)
+        else "",
     )
 
 

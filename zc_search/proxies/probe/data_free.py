@@ -84,9 +84,9 @@ class GaussianPerturbation(Measurement[tuple[Tensor, Tensor]]):
 
     def measure(self) -> tuple[Tensor, Tensor]:
         subject, network = self.subject, self.subject.network
-        gaussian = _gaussian_parameters(subject)
+        gaussian = gaussian_parameters(subject)
         random = torch.Generator().manual_seed(subject.seed)
-        x, e = (_normal(subject.images, random) for _ in range(2))
+        x, e = (normal(subject.images, random) for _ in range(2))
         features = [torch.zeros(())]
         log_scales: list[Tensor] = []
 
@@ -111,7 +111,8 @@ class GaussianPerturbation(Measurement[tuple[Tensor, Tensor]]):
         return difference, torch.stack([difference.new_zeros(()), *log_scales]).sum()
 
 
-def _gaussian_parameters(subject: Subject) -> dict[str, Tensor]:
+def gaussian_parameters(subject: Subject) -> dict[str, Tensor]:
+    """Return standard normal weights, scales of 1 and shifts of 0, of the layers that have any."""
     passes.weighted(subject.network)
     drawn = dict(subject.constants)
     own = {id(parameter) for parameter in subject.network.parameters()}
@@ -125,13 +126,13 @@ def _gaussian_parameters(subject: Subject) -> dict[str, Tensor]:
             random = torch.Generator().manual_seed(zlib.crc32(f"{subject.seed}:{name}".encode()))
             normed = isinstance(module, passes.NORMS)
             like = drawn[weight]
-            drawn[weight] = torch.ones_like(like) if normed else _normal(like, random)
+            drawn[weight] = torch.ones_like(like) if normed else normal(like, random)
         if bias in drawn:
             drawn[bias] = torch.zeros_like(drawn[bias])
     return drawn
 
 
-def _normal(like: Tensor, random: torch.Generator) -> Tensor:
+def normal(like: Tensor, random: torch.Generator) -> Tensor:
     """Draw on the CPU, in the order of indices, and lay out in memory as `like` is."""
     return torch.empty_like(like).copy_(torch.randn(like.shape, generator=random))
 

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from zc_search.errors import ProxyError
 from zc_search.proxies.probe import passes
+from zc_search.proxies.probe.data_free import gaussian_parameters, normal
 from zc_search.proxies.probe.normalisation import statistics
 from zc_search.proxies.probe.passes import Measurement, Subject, require_plain, require_rows
 
@@ -25,6 +26,7 @@ T = TypeVar("T")
 _LAYERS = (*passes.WEIGHTED, *passes.NORMS)
 _JACOBIAN_ROWS = 128  # more than a network of NAS-Bench-201 has layers
 _SMOOTHING = 0.05
+_TENSORS = 128  # of parameters, as many as published code takes
 
 
 class PerImage(Measurement[T]):
@@ -224,13 +226,110 @@ class FisherInformation(Measurement[Tensor]):
 
     def measure(self) -> Tensor:
         jacobian, logits = _logit_jacobian(self.subject)
-        classes = logits.shape[1]
-        probabilities = logits.double().softmax(1) * (1 - _SMOOTHING) + _SMOOTHING / classes
+        probabilities = _smoothed(logits)
         # J^T diag(p) J - (J^T p) (J^T p)^T without classes x classes matrices
         weighted = probabilities.sqrt()[..., None] * jacobian
         mean = torch.einsum("nc,ncl->nl", probabilities, jacobian)
         second = weighted.flatten(0, 1)
         return (second.T @ second - mean.T @ mean) / len(logits)
+
+
+class PublishedFisherInformation(Measurement[Tensor]):
+    """As `fisher_information`, as its authors' code takes it; tensors x tensors, float64.
+
+    ``1/N sum_n J_n^T L_n^T L_n J_n`` with ``L_n L_n^T = diag(p_n) - p_n p_n^T`` (so the factors of
+    the formula, but for their order) and J_n by the first entry of each of the first 128 tensors
+    of parameters. Weights are drawn by He et al. 2015 (normal, fan in), normalisation has the
+    statistics 0 and 1, and the images are standard normal, as many as there are in the batch.
+    """
+
+    cost = 2.5
+
+    def measure(self) -> Tensor:
+        jacobian, logits = _jacobian_of_tensors(self.subject)
+        p = _smoothed(logits)[:, :-1]
+        leading = torch.linalg.cholesky(p.diag_embed() - p[:, :, None] * p[:, None, :])
+        factor = torch.cat([leading, -leading.sum(1, keepdim=True)], 1)  # the last column is 0
+        rows = (factor @ jacobian[:, :-1]).flatten(0, 1)
+        return rows.T @ rows / len(logits)
+
+
+def _smoothed(logits: Tensor) -> Tensor:
+    return logits.double().softmax(1) * (1 - _SMOOTHING) + _SMOOTHING / logits.shape[1]
+
+
+def _jacobian_of_tensors(subject: Subject) -> tuple[Tensor, Tensor]:
+    """Return N x classes x tensors derivatives, float64, and the logits N x classes."""
+    layers = passes.modules_of(subject.network, _LAYERS)
+    parameters = gaussian_parameters(subject)
+    for name, drawn in parameters.items():
+        if name.rpartition(".")[0] not in layers:
+            kinds = "convolutions, linear layers and batch normalisation"
+            message = f"published=true is about parameters of {kinds}, and {name!r} is of none"
+            raise ProxyError(message, given=name)
+        if drawn.dim() > 1:
+            parameters[name] = drawn * (2 / drawn[0].numel()) ** 0.5
+    names = {id(tensor): name for name, tensor in parameters.items()}
+    derivatives: dict[str, Tensor] = {}
+    called: set[str] = set()
+
+    def observe(name: str, module: nn.Module, given: Tensor, output: Tensor) -> Tensor | None:
+        require_plain(name, module)
+        require_rows(name, output, len(images))
+        called.add(name)
+        values, replaced = given.detach(), None
+        if isinstance(module, _BatchNorm):
+            usual = values.new_zeros(values.shape[1]), values.new_ones(values.shape[1])
+            read = F.batch_norm(values, *usual, eps=module.eps)[:, 0].reshape(len(images), -1)
+            scaled = cast(Tensor, module.weight), cast(Tensor, module.bias)
+            replaced = output = F.batch_norm(given, *usual, *scaled, eps=module.eps)
+        else:
+            read = _read_by_first_weight(module, values)
+        tensors = {id(t): r for t, r in ((module.weight, read), (module.bias, 1.0))}
+
+        def on_gradient(gradient: Tensor) -> None:
+            linear = isinstance(module, nn.Linear)
+            first = (gradient[..., 0] if linear else gradient[:, 0]).reshape(len(images), -1)
+            for key, factor in tensors.items():
+                if key in names:
+                    by_image = (first * factor).sum(1)
+                    derivatives[names[key]] = by_image + derivatives.get(names[key], 0)
+
+        if not output.requires_grad:  # it is fed with zeros, and its shift is seen nevertheless
+            leaves.append(output.detach().requires_grad_())
+            replaced = output = leaves[-1].clone()
+        output.register_hook(on_gradient)  # type: ignore[no-untyped-call]
+        return replaced
+
+    random = torch.Generator().manual_seed(subject.seed)
+    images = normal(subject.images, random).requires_grad_()
+    leaves = [images]
+    with subject.mode(graph=True, training=False), passes.watched(layers, observe):
+        logits = subject.call(parameters, images)
+        by_class = _by_class(logits, subject.labels, leaves, derivatives)
+    refuse_hidden_weights(subject, called)
+    return _stacked(by_class, list(parameters)[:_TENSORS], images), logits.detach()
+
+
+def _by_class(
+    logits: Tensor, labels: Tensor, leaves: list[Tensor], derivatives: dict[str, Tensor]
+) -> list[dict[str, Tensor]]:
+    """Return what hooks collect in `derivatives` as each class's logits are differentiated."""
+    if not logits.requires_grad:
+        raise ValueError("the logits do not depend on the image")
+    passes.check_logits(logits, labels[: len(logits)])
+    by_class = []
+    for logit in logits.sum(0):
+        derivatives.clear()
+        torch.autograd.grad(logit, leaves, retain_graph=True, allow_unused=True)
+        by_class.append(derivatives.copy())
+    return by_class
+
+
+def _stacked(by_class: list[dict[str, Tensor]], names: list[str], images: Tensor) -> Tensor:
+    unread = torch.zeros(len(images), device=images.device)
+    columns = [torch.stack([found.get(k, unread) for k in names], 1) for found in by_class]
+    return torch.stack(columns, 1).double()
 
 
 def _logit_jacobian(subject: Subject) -> tuple[Tensor, Tensor]:
@@ -269,18 +368,9 @@ def _logit_jacobian(subject: Subject) -> tuple[Tensor, Tensor]:
         # Gradients by the images make the backward pass visit every layer, and no weight.
         images = subject.images[: max(2, _JACOBIAN_ROWS // classes)].detach().requires_grad_()
         logits = subject.call(subject.constants, images)
-        if not logits.requires_grad:
-            raise ValueError("the logits do not depend on the image")
-        by_class = []
-        for logit in logits.sum(0):
-            derivatives.clear()
-            torch.autograd.grad(logit, images, retain_graph=True, allow_unused=True)
-            by_class.append(derivatives.copy())
+        by_class = _by_class(logits, subject.labels, [images], derivatives)
     refuse_hidden_weights(subject, called)
-    layers = sorted(set().union(*by_class))
-    unread = torch.zeros(len(images), device=images.device)
-    columns = [torch.stack([of_class.get(k, unread) for k in layers], 1) for of_class in by_class]
-    return torch.stack(columns, 1).double(), logits.detach()
+    return _stacked(by_class, sorted(set().union(*by_class)), images), logits.detach()
 
 
 def _read_by_first_weight(module: nn.Module, given: Tensor) -> Tensor:

@@ -75,6 +75,7 @@ class Probe(Subject):
     tangent_kernel = Measured(per_image.TangentKernel)
     half_batch_gradients = Measured(gradients.HalfBatchGradients)
     fisher_information = Measured(per_image.FisherInformation)
+    published_fisher_information = Measured(per_image.PublishedFisherInformation)
     synaptic_flow = Measured(data_free.SynapticFlow)
     gaussian_perturbation = Measured(data_free.GaussianPerturbation)
     multiply_adds = Measured(data_free.MultiplyAdds)
