@@ -6,7 +6,7 @@ from .evaluation import evaluate
 from .images.datasets import Task
 from .proxies import Probe, Proxy, proxy
 from .scoring.scorer import score_architectures, score_network
-from .scoring.scores_file import load_scores
+from .scoring.scores_file import load_scores, packaged_scores
 from .scoring.sweep import score_space
 from .search import run_search
 from .spaces import Architecture, ModelSpec, SizeArchitecture, read_architecture
@@ -33,6 +33,7 @@ __all__ = [
     "load_config",
     "load_scores",
     "open_benchmark",
+    "packaged_scores",
     "proxy",
     "read_architecture",
     "run_search",

@@ -29,11 +29,13 @@ ensemble_app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Source = Annotated[Path, typer.Argument(help="A run or a scores file.", show_default=False)]
+Source = Annotated[
+    str, typer.Argument(help="A run, a scores file, or packaged.", show_default=False)
+]
 File = Annotated[Path, typer.Argument(help="An ensemble.toml or .json.", show_default=False)]
 Proxies = Annotated[str | None, typer.Option(help="Only these, such as snip,zico; by default all.")]
 Dataset = Annotated[str | None, typer.Option(help="Whose accuracies; by default the scores' own.")]
-JudgeOn = Annotated[Path | None, typer.Option(help="Scores to judge on, if not fitted to.")]
+JudgeOn = Annotated[str | None, typer.Option(help="Scores to judge on, or packaged.")]
 FitOn = Annotated[str | None, typer.Option(help="pareto (a run's front) or all.")]
 Model = Annotated[str | None, typer.Option(help='linear, ridge, gap, gp, or "module:Class".')]
 Features = Annotated[str | None, typer.Option(help="Such as rank or rank+structure+aggregate.")]
@@ -78,7 +80,7 @@ def fit(
     check_suffix(out)  # complains before the work, not after it
     given = {"fit_on": fit_on, "model": model, "features": features}
     overrides = [f"ensemble.{key}={value}" for key, value in given.items() if value is not None]
-    scores = ScoresTable.read(source)
+    scores = ScoresTable.read(source, dataset)
     chosen = settings_for(scores, config, (*(settings or ()), *overrides))
     console, names = plain_console(), names_in(proxies)
     with console.status("fitting"):
@@ -113,7 +115,7 @@ def show(
 @ensemble_app.command()
 def apply(
     file: File,
-    source: Annotated[Path | None, typer.Argument(help="A run or a scores file.")] = None,
+    source: Annotated[str | None, typer.Argument(help="A run, a scores file, or packaged.")] = None,
     out: Table = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the first to print.")] = 10,
     truth: Annotated[bool, typer.Option("--truth/--no-truth", help="Look accuracies up.")] = True,
@@ -125,7 +127,7 @@ def apply(
     With --write-config and --to a search is made of it: its one objective is the prediction.
     """
     from zc_search.ensemble import Ensemble
-    from zc_search.ensemble.scores import apply_ensemble
+    from zc_search.ensemble.scores import apply_ensemble, provenance_of
     from zc_search.report import text
     from zc_search.scoring.scores_file import ScoresTable
 
@@ -137,7 +139,9 @@ def apply(
     console = plain_console()
     if source is not None:
         with console.status("predicting"):
-            applied = apply_ensemble(loaded, ScoresTable.read(source), truth=truth)
+            fitted = provenance_of(loaded).settings.get("space.dataset")
+            scores = ScoresTable.read(source, fitted)
+            applied = apply_ensemble(loaded, scores, truth=truth)
         console.print(text.ranked(applied.ranking, loaded.target, top))
         if not applied.quality.empty:
             console.print()
@@ -178,7 +182,7 @@ def curve(
     from zc_search.report import text
     from zc_search.scoring.scores_file import ScoresTable
 
-    scores = ScoresTable.read(source)
+    scores = ScoresTable.read(source, dataset)
     chosen = settings_for(scores, config, tuple(settings or ()))
     console = plain_console()
     with console.status("judging") as status:
@@ -222,7 +226,7 @@ def compare(
 
     trials = ScoresTable.read(run)
     chosen = settings_for(trials, config, tuple(settings or ()))
-    other = None if judge_on is None else ScoresTable.read(judge_on)
+    other = None if judge_on is None else ScoresTable.read(judge_on, trials.dataset)
     console = plain_console()
     with console.status("judging"):
         judged, notes = pareto_against_random(trials, chosen, names_in(proxies), other, draws, seed)

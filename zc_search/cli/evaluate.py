@@ -21,7 +21,7 @@ _CAPTION = (
 
 
 def evaluate(
-    scores: Annotated[Path, typer.Argument(help="What `zc-search score` wrote.")],
+    scores: Annotated[str, typer.Argument(help="What `zc-search score` wrote, or packaged.")],
     dataset: Annotated[str | None, typer.Option(help="By default the scores' own.")] = None,
     metric: Annotated[str, typer.Option(help="Which accuracy of the benchmark.")] = "val_accuracy",
     proxies: Annotated[str | None, typer.Option(help="Only these, such as snip,zico.")] = None,
@@ -33,9 +33,10 @@ def evaluate(
 
     params and flops are always beside them: what does not beat them is not worth its price.
     """
+    from zc_search.scoring.packaged import of_dataset
     from zc_search.scoring.scores_file import load_scores
 
-    table, said = load_scores(scores)
+    table, said = load_scores(scores := of_dataset(scores, dataset))
     console = plain_console()
     with console.status("judging") as status:
         judged, of = _judge(
@@ -52,7 +53,7 @@ def evaluate(
     if json_file is not None:
         # What is not a number is null.
         rows = json.loads(judged.to_json(orient="records", double_precision=15))
-        document = {"scores": str(scores), **of, "n_bootstrap": bootstrap, "rows": rows}
+        document = {"scores": scores, **of, "n_bootstrap": bootstrap, "rows": rows}
         save(json_file, json.dumps(document | {"about": said}, indent=2) + "\n")
 
     for subset in judged["subset"].unique():

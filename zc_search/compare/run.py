@@ -23,6 +23,7 @@ from zc_search.compare.settings import Comparison, Race
 from zc_search.config import SAMPLERS
 from zc_search.errors import ConfigError, StudyError, ZcSearchError
 from zc_search.samplers import check_options, distributions, make_sampler, zero_cost
+from zc_search.scoring.packaged import located, of_dataset
 from zc_search.scoring.workers import Crew, WorkerDiedError
 from zc_search.spaces import Architecture, CellSpace
 
@@ -179,7 +180,11 @@ def folder_of(comparison: Comparison) -> Path:
 def algorithms_of(comparison: Comparison, dataset: str) -> list[Algorithm]:
     """Return the algorithms of a comparison on a data set, each of which can be made."""
     scores = comparison.compare.scores_of(dataset)
-    algorithms = [Algorithm.of(label, t, scores) for label, t in comparison.algorithms.items()]
+    tables = {
+        label: {k: of_dataset(v, dataset) if k == "scores" else v for k, v in table.items()}
+        for label, table in comparison.algorithms.items()
+    }
+    algorithms = [Algorithm.of(label, table, scores) for label, table in tables.items()]
     for algorithm in algorithms:
         algorithm.sampler(0) if algorithm.looks else algorithm.pick(0)
     return algorithms
@@ -253,7 +258,7 @@ def _conditions(algorithm: Algorithm, race: Race, dataset: str) -> str:
         "dataset": dataset,
         "kind": algorithm.kind,
         "options": {k: v for k, v in algorithm.options.items() if k != "scores"},
-        "scores": scores and sha256(Path(scores).read_bytes()).hexdigest(),
+        "scores": scores and sha256(located(scores).read_bytes()).hexdigest(),
         "accuracies": race.accuracies,
         "simulated_seconds": race.simulated_seconds,
         "one_training": race.one_training,

@@ -11,6 +11,7 @@ from zc_search.config.loading import parse_toml, problems, read_text
 from zc_search.config.sections import Count, Section, StudyName
 from zc_search.errors import ConfigError
 from zc_search.images.datasets import DatasetName
+from zc_search.scoring.packaged import of_dataset
 
 Budget = Annotated[float, Field(gt=0)]
 Counts = Annotated[tuple[Count, ...], Field(strict=False)]
@@ -32,8 +33,8 @@ class Race(Section):
         at_seconds: Simulated seconds whose best is in the table.
         one_training: Whether a search sees the accuracy of one training run, drawn at random, as it
             would if it trained; what it chose is reported with the mean of all runs either way.
-        scores: What `zc-search score` wrote, for the algorithms that use proxies: one file, or one
-            a data set. Without it they use the cell's structure.
+        scores: What `zc-search score` wrote, for the algorithms that use proxies: one file, one a
+            data set, or ``packaged``. Without it they use the cell's structure.
         workers: Processes; None for one a core.
     """
 
@@ -57,7 +58,7 @@ class Race(Section):
         """Return the scores file for a data set, or None."""
         if isinstance(self.scores, dict):
             return self.scores.get(dataset)
-        return self.scores
+        return self.scores and of_dataset(self.scores, dataset)
 
 
 class Comparison(Section):

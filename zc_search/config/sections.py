@@ -390,6 +390,7 @@ class Ensemble(Section):
     proxies: Annotated[ProxyNames, _SOME] | None = None
     seed: Seed = 0
     from_: str | None = Field(default=None, min_length=1, alias="from")
+    scores: str | None = Field(default=None, min_length=1)
 
 
 class Output(Section):

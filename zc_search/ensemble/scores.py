@@ -97,7 +97,7 @@ def fit_request(
     accuracies: int | None = None,
     seed: int = 0,
     dataset: str | None = None,
-    judge_on: Path | None = None,
+    judge_on: str | Path | None = None,
 ) -> Ensemble:
     """Fit an ensemble to a scores file or a run and the accuracies of a benchmark.
 
@@ -120,7 +120,7 @@ def fit_request(
     rows, fitted_on, _ = tables.select_rows(table, spec)
     judged = judge_on is not None or bool(drawn) or fitted_on == "pareto"
     if judge_on is not None:
-        judges = ScoresTable.read(judge_on)
+        judges = ScoresTable.read(judge_on, dataset or scores.dataset)
         chosen_proxies(judges, chosen)
         known, name = with_accuracies(judges.table, benchmark, spec.target), judges.path.name
     known = tables.distinct(known) if judges.is_run else known

@@ -14,6 +14,7 @@ from zc_search._utils.passwords import without_passwords
 from zc_search.config import Config
 from zc_search.report.run import Trials, as_trials
 from zc_search.samplers import advice
+from zc_search.spaces import compact
 from zc_search.study.record import Best, SearchResult
 from zc_search.study.run_folder import storage_url
 
@@ -93,6 +94,8 @@ class Answer:
     facts: tuple[Fact, ...]
     effort: tuple[Fact, ...]
     caveats: tuple[str, ...]
+    unseen: tuple[Best, ...] = ()
+    """The best of the whole space that were not looked at, where that could be ranked."""
 
 
 def answer(result: SearchResult, held_out: pd.DataFrame | None) -> Answer:
@@ -104,7 +107,11 @@ def answer(result: SearchResult, held_out: pd.DataFrame | None) -> Answer:
     if best is not None:
         heading, architecture = "Best architecture by prediction", best.architecture
         summary = _predicted(best)
-        caveats = [_in_sample(result, trials, held_out), *_regret(best, trials), *caveats]
+        if result.unseen:
+            summary = (
+                f"Of {len(result.ranking):,} functions first of those not looked at. {summary}"
+            )
+        caveats = [_in_sample(result, trials, held_out), *_regret(result, trials), *caveats]
     else:
         heading, architecture, summary = _without_prediction(result, trials)
     if architecture is None:
@@ -115,9 +122,10 @@ def answer(result: SearchResult, held_out: pd.DataFrame | None) -> Answer:
         architecture,
         summary,
         None if best is None else _interval(best),
-        _facts(trials, architecture),
+        _facts(trials, result.ranking, architecture),
         _effort(result, trials),
         tuple(caveats),
+        result.unseen,
     )
 
 
@@ -225,15 +233,17 @@ def _in_sample(result: SearchResult, trials: Trials, held_out: pd.DataFrame | No
     return text
 
 
-def _regret(best: Best, trials: Trials) -> list[str]:
+def _regret(result: SearchResult, trials: Trials) -> list[str]:
     """Say what the best of the accuracies looked at was, if it was another one."""
-    if trials.metric is None or best.true is None:
+    best, seen = result.best, result.best_seen
+    if trials.metric is None or best is None or best.true is None:
         return []
     top = float(np.nanmax(trials.true(trials.feasible)))
     if top <= best.true:
         return ["No feasible architecture that was looked at has a higher true accuracy."]
+    place = "" if seen is None else f" (place {seen.rank:,}, {compact(seen.architecture)})"
     return [
-        f"The highest true accuracy among the feasible ones looked at is {top:.2f} %, "
+        f"The highest true accuracy among the feasible ones looked at is {top:.2f} %{place}, "
         f"{top - best.true:.2f} points above this one's."
     ]
 
@@ -255,11 +265,12 @@ def _effort(result: SearchResult, trials: Trials) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def _facts(trials: Trials, architecture: str | None) -> tuple[Fact, ...]:
-    rows = trials.feasible
-    rows = rows[rows["architecture"] == architecture] if "architecture" in rows else rows.iloc[:0]
-    if rows.empty:
+def _facts(trials: Trials, ranking: pd.DataFrame, architecture: str | None) -> tuple[Fact, ...]:
+    tables = [t for t in (trials.feasible, ranking) if "architecture" in t]
+    found = [own for t in tables if len(own := t[t["architecture"] == architecture])]
+    if not found:
         return ()
+    rows = found[0]
     known = rows.iloc[0].dropna()
     facts = [
         Fact(name, f"{known[column] * factor:.3g} {unit}")

@@ -265,6 +265,7 @@ def render_report(result: SearchResult, *, learning_curve: pd.DataFrame | None =
         data=page_data(trials, result.config.study.name),
         config=result.config,
         answer=found,
+        best_seen=result.best_seen,
         cell=_drawing(result, found.architecture or ""),
         axes=axes,
         panels=panels,

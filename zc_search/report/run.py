@@ -74,7 +74,6 @@ def load_result(folder: str | Path) -> SearchResult:
         n: read_table(folder / f"{n}.csv") for n in ("trials", "pareto", "ranking")
     }
     best, benchmark = manifest.get("best"), manifest.get("benchmark") or {}
-    known = {field.name for field in fields(Best)}
     ensemble, on_pareto = (
         Ensemble.load(path) if best and (path := folder / f"{name}.toml").exists() else None
         for name in ("ensemble", "ensemble-pareto")
@@ -86,7 +85,9 @@ def load_result(folder: str | Path) -> SearchResult:
         folder=folder,
         **tables,
         ensemble=ensemble,
-        best=Best(**{k: v for k, v in best.items() if k in known}) if best else None,
+        best=_best(best),
+        best_seen=_best(manifest.get("best_seen")),
+        unseen=tuple(filter(None, map(_best, manifest.get("unseen") or ()))),
         notes=(*manifest.get("notes", ()), *_training_notes(folder)),
         seconds=dict(manifest.get("seconds", {})),
         provenance=str(benchmark.get("provenance", "")),
@@ -94,6 +95,11 @@ def load_result(folder: str | Path) -> SearchResult:
         pareto_ensemble=on_pareto,
         drawings={str(k): str(v) for k, v in (manifest.get("drawings") or {}).items()},
     )
+
+
+def _best(told: Mapping[str, Any] | None) -> Best | None:
+    known = {field.name for field in fields(Best)}
+    return Best(**{k: v for k, v in told.items() if k in known}) if told else None
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -200,7 +206,8 @@ def make_manifest(result: SearchResult) -> dict[str, Any]:
         "trials": len(result.trials),
         "accuracies_looked_at": as_trials(result).looked_at,
         "seconds": dict(result.seconds),
-        "best": asdict(result.best) if result.best else None,
+        **{key: (b := getattr(result, key)) and asdict(b) for key in ("best", "best_seen")},
+        "unseen": [asdict(best) for best in result.unseen],
         "notes": list(result.notes),
         "drawings": dict(result.drawings),
     }

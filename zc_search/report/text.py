@@ -248,7 +248,7 @@ def print_result(console: Console, result: SearchResult, rows: int = 15) -> None
         notes(console, result.notes)
         console.print()
     if result.best is not None:
-        _print_best(console, result.best)
+        _print_best(console, result)
         console.print()
     files = {"look at": result.folder / "report.html", "everything in": result.folder}
     for what, path in files.items():
@@ -326,8 +326,15 @@ def _number(name: str, value: float) -> str:
     return "-" if pd.isna(value) else f"{value * (1000 if name == 'latency_seconds' else 1):.4g}"
 
 
-def _print_best(console: Console, best: Best) -> None:
-    console.print(Text("best by prediction", "bold"))
+def _print_best(console: Console, result: SearchResult) -> None:
+    best, seen = result.best, result.best_seen
+    if best is None:
+        return
+    if result.unseen:
+        console.print(not_looked_at(result.unseen, len(result.ranking)))
+        console.print()
+    title = "best by prediction" + ", of those not looked at" * bool(result.unseen)
+    console.print(Text(title, "bold"))
     # Broken between nodes and nowhere else, so that it can be read where it does not fit.
     fits = len(best.architecture) + 2 <= console.width
     for node in [best.architecture] if fits else best.architecture.replace("+", "+\n").splitlines():
@@ -338,6 +345,28 @@ def _print_best(console: Console, best: Best) -> None:
     console.print(Text(line))
     if best.in_sample:
         console.print(Text("in-sample: its true accuracy is one that the ensemble was fitted to"))
+    if seen is not None and seen.rank is not None and seen.architecture != best.architecture:
+        console.print(Text("best that was looked at", "bold"))
+        place = f"true {seen.true:.2f} %, rank {seen.rank:,} of {seen.out_of:,}"
+        console.print(Text(f"  {compact(seen.architecture)}: {place}"))
+
+
+def not_looked_at(unseen: Sequence[Best], functions: int) -> Group:
+    """Return the best of the whole space that a search has not looked at, by prediction."""
+    known = any(best.true is not None for best in unseen)
+    columns = [("cell", "left"), ("predicted %", "right"), ("90 % interval", "right")]
+    columns += [("true %", "right"), ("true rank", "right")] * known
+    cells = [
+        [
+            compact(best.architecture),
+            percent(best.predicted),
+            f"{best.low:.2f} to {best.high:.2f}",
+            *([percent(best.true), f"{best.rank:,}"] if best.true is not None else []),
+        ]
+        for best in unseen
+    ]
+    title = f"Not looked at, the first {len(unseen)} by prediction of {functions:,} functions"
+    return table(title, columns, cells, legend(best.architecture for best in unseen))
 
 
 class TerminalListener:
@@ -436,6 +465,8 @@ def result_document(result: SearchResult) -> str:
             "quality": rows(ensemble.quality),
         },
         "best": best and row(vars(best)),
+        "best_seen": result.best_seen and row(vars(result.best_seen)),
+        "unseen": [row(vars(each)) for each in result.unseen],
         "notes": list(result.notes),
         "seconds": row(result.seconds),
     }

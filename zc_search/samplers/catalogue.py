@@ -29,6 +29,7 @@ from zc_search.config import SAMPLERS, Config
 from zc_search.errors import ConfigError, ZcSearchError
 from zc_search.samplers.portable import DistinctSampler, RedrawingSampler, RememberingSampler
 from zc_search.samplers.portable.memory import Refuses
+from zc_search.scoring.packaged import of_dataset
 from zc_search.spaces import PARAMETERS, AnySpace, Architecture, CellSpace, FunctionSpace
 
 
@@ -146,9 +147,10 @@ def sampler_of(config: Config, space: AnySpace, refuses: Refuses | None = None) 
             f"({', '.join(names)}); give the others scale = 0, or choose 'nsgaii'"
         )
         raise ConfigError(message, key="study.sampler", given=study.sampler)
-    sampler = make_sampler(
-        study.sampler, study.sampler_options, study.seed, space=space, distinct=study.distinct
-    )
+    options = study.sampler_options
+    if isinstance(scores := options.get("scores"), str):
+        options = {**options, "scores": of_dataset(scores, config.dataset)}
+    sampler = make_sampler(study.sampler, options, study.seed, space=space, distinct=study.distinct)
     limits = config.constraints
     cheap = limits.max_params or limits.max_flops or limits.constraint
     kind = find_sampler(study.sampler)

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from zc_search.ensemble import aggregate as aggregate_columns
 from zc_search.errors import ScoresError, ZcSearchError, unknown_name
 from zc_search.proxies.catalogue import Direction
 from zc_search.samplers.portable.memory import at_least
+from zc_search.scoring.packaged import located
 from zc_search.scoring.scores_file import accuracy_directions, load_scores
 from zc_search.spaces import AnyArchitecture, AnySpace, Architecture, CellSpace, FunctionSpace
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
@@ -59,8 +59,8 @@ def gather(
 
     Args:
         space: The search space, of NAS-Bench-201 cells.
-        scores: File of `zc-search score`. Only cells in it are candidates: a sample of the space
-            makes a search of the sample.
+        scores: File of `zc-search score`, or ``packaged:cifar10``. Only cells in it are
+            candidates: a sample of the space makes a search of the sample.
         proxies: Columns that are features; by default all.
         among: What the prior is aggregated from: columns, or features of the flow; by default
             `FLOW_AGGREGATE` without a file, with one what there is of `DEFAULT_AGGREGATE`, or all
@@ -127,8 +127,9 @@ def _names(names: Sequence[str] | None) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names or ())
 
 
-def _written(path: str) -> int:
-    return Path(path).stat().st_mtime_ns if Path(path).exists() else 0
+def _written(source: str) -> int:
+    path = located(source)
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 @lru_cache(maxsize=8)  # many searches of one space differ in nothing but their seed

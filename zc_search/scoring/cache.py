@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zc_search._utils.files import cache_folder, write_atomically, writing
+from zc_search.config import parse_config
 from zc_search.errors import ZcSearchError
+from zc_search.images.datasets import task_of
 
 VARIABLE = "ZC_SEARCH_SCORES"
 """The environment variable that says where ``user`` is; a folder, or ``off``."""
@@ -24,6 +26,41 @@ VARIABLE = "ZC_SEARCH_SCORES"
 _KEY = re.compile("[0-9a-f]{64}")
 
 logger = logging.getLogger("zc_search")
+
+
+def conditions_of(said: Mapping[str, Any]) -> dict[str, object]:
+    """Return the conditions of the values in a scores file, from what it says of itself."""
+    config = parse_config(said["config"], source="settings of the scores")
+    made_by = {key: said.get("versions", {}).get(key, "unknown") for key in ("networks", "probe")}
+    first, repeats = config.proxies.seed, config.proxies.repeats
+    return {
+        "batch": said["settings"].get("data.fingerprint"),
+        "task": repr(task_of(config.space.dataset)),
+        **config.space.model_dump(include={"channels", "cells"}),
+        "seeds": [*range(first, first + repeats)],
+        "device": config.proxies.device.partition(":")[0],
+        **{key: int(v) if str(v).isdecimal() else v for key, v in made_by.items()},
+    }
+
+
+def differing(
+    said: Mapping[str, Any], conditions: Mapping[str, object], definitions: Mapping[str, str]
+) -> list[str]:
+    """Say in what a scores file differs from conditions, and which proxies it lacks or redefines.
+
+    The version of torch is none of it: values of another one agree as those of another machine do.
+    """
+    theirs, known = conditions_of(said), said.get("definitions", {})
+    lines = [
+        f"{key}: {value!r} there, {conditions[key]!r} here"
+        for key, value in theirs.items()
+        if value != conditions[key]
+    ]
+    return lines + [
+        f"{name}: {known.get(name, 'not')!r} there, {definition!r} here"
+        for name, definition in definitions.items()
+        if known.get(name) != definition
+    ]
 
 
 class CacheInfo(NamedTuple):

@@ -93,7 +93,7 @@ class Scorer:
         # What the code of somebody's own networks calls cannot be known, nor when it changes.
         self._cache = None if isinstance(space, FunctionSpace) else cache
         self._cached_as = {p.name: p.definition for p in self.proxies if is_cacheable(p)}
-        self._conditions = {
+        self.conditions = {
             "batch": batch.fingerprint,
             "task": repr(task),
             "channels": channels,
@@ -172,7 +172,7 @@ class Scorer:
             self._known.setdefault(key, replace(scores, values=values, failures=failures))
 
     def _score(self, architecture: AnyArchitecture, proxies: Sequence[Proxy]) -> Scores:
-        conditions = {**self._conditions, "architecture": str(architecture)}
+        conditions = {**self.conditions, "architecture": str(architecture)}
         cached = self._cache.read(conditions) if self._cache and proxies else {}
         names = {p.name for p in proxies}
         values = {n: cached[d] for n, d in self._cached_as.items() if n in names and d in cached}

@@ -19,6 +19,7 @@ from zc_search.config import METRIC_DIRECTIONS, Config, load_config, parse_confi
 from zc_search.errors import EnsembleError, ScoresError, nearest
 from zc_search.evaluation import BASELINES
 from zc_search.proxies.catalogue import default_direction, split_options
+from zc_search.scoring.packaged import PACKAGED, located, of_dataset
 from zc_search.spaces import read_architecture
 
 KEY = b"zc_search"
@@ -32,7 +33,7 @@ _COLUMNS = ("architecture", "function_key", "seconds", "failures")
 
 
 def load_scores(path: str | PathLike[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read the file that `score_space` wrote.
+    """Read the file that `score_space` wrote, or for ``packaged:cifar10`` the package's own.
 
     Returns:
         The table, indexed by architecture string, sorted by `Architecture.index`, and what the
@@ -42,11 +43,27 @@ def load_scores(path: str | PathLike[str]) -> tuple[pd.DataFrame, dict[str, Any]
     Raises:
         ScoresError: No such file, or one that is damaged or was not written by `score_space`.
     """
-    path = Path(path)
+    path = located(path)
     if not path.exists():
         raise ScoresError(_missing(path, "file"), given=str(path))
     table, said = read_part(path, path)
     return to_frame(table), said
+
+
+def packaged_scores(dataset: str = "cifar10") -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the scores of all of NAS-Bench-201 that come with the package, as `load_scores` does.
+
+    All proxies but the latency, for the networks of ``cifar10``, ``cifar100`` or
+    ``ImageNet16-120``, on patches of photographs, with the settings in what the file says. Values
+    that vary from cell to cell are rounded to float32.
+
+    >>> scores, about = packaged_scores("cifar100")  # doctest: +SKIP
+    >>> scores["jacov"].corr(scores["synflow"], method="kendall")  # doctest: +SKIP
+
+    Raises:
+        ScoresError: There are none for that data set.
+    """
+    return load_scores(of_dataset(PACKAGED, dataset))
 
 
 def parts_of(path: Path) -> Path:
@@ -250,9 +267,12 @@ class ScoresTable:
         return cls(folder, table, tuple(announced), directions, config, settings, definitions)
 
     @classmethod
-    def read(cls, path: str | Path) -> Self:
-        """Read a run's folder, a file of `zc-search score`, or a CSV or JSON table."""
-        path = Path(path)
+    def read(cls, path: str | Path, dataset: str | None = None) -> Self:
+        """Read a run's folder, a file of `zc-search score`, or a CSV or JSON table.
+
+        ``packaged`` is the package's own file, for `dataset`, ``packaged:cifar100`` whatever it is.
+        """
+        path = located(path, dataset)
         if path.is_dir():
             return cls._read_run(path)
         if not path.exists():

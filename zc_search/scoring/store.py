@@ -21,10 +21,15 @@ from filelock import Timeout
 from zc_search._utils.files import lock_beside, write_atomically, writing
 from zc_search.config import Config, config_to_toml, public
 from zc_search.errors import ScoresError
+from zc_search.proxies.probe import VERSION as PROBE_VERSION
 from zc_search.scoring.parallel import worth_another_try
 from zc_search.scoring.scorer import Scorer, Scores
 from zc_search.scoring.scores_file import KEY, TEXTS, parts_of, read_part, settings_of, to_frame
 from zc_search.spaces import read_architecture
+from zc_search.spaces.network import VERSION as NETWORKS_VERSION
+
+MADE_BY = {"probe": str(PROBE_VERSION), "networks": str(NETWORKS_VERSION)}
+"""Versions of what measures and of what is measured, beside those of packages."""
 
 
 class ScoresWarning(UserWarning):
@@ -131,7 +136,7 @@ def about(config: Config, scorer: Scorer) -> dict[str, Any]:
         "proxies": {p.name: p.direction for p in scorer.proxies},
         "definitions": {p.name: p.definition for p in scorer.proxies},
         "seeds": {"data": config.data.seed, "weights": config.proxies.seed},
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": {"python": platform.python_version(), **versions, **MADE_BY},
         "config": config_to_toml(public(config)),
     }
 

@@ -9,7 +9,7 @@ import pandas as pd
 from optuna.study import Study
 
 from zc_search.benchmarks import Benchmark
-from zc_search.ensemble import ranking
+from zc_search.ensemble import Ensemble, ranking
 from zc_search.ensemble.scores import (
     ORDINARY,
     fit_trials,
@@ -30,6 +30,9 @@ from zc_search.study.record import (
     trials_table,
 )
 from zc_search.study.run_folder import run_path
+from zc_search.study.whole_space import rank_space
+
+_UNSEEN = 10  # architectures that are named where the whole space is ranked
 
 
 def conclude(
@@ -50,7 +53,8 @@ def conclude(
     start = time.perf_counter()
     config, benchmark, trials = objective.config, objective.benchmark, trials_table(study)
     folder = folder or run_path(config)
-    ensemble = on_pareto = optimum = best = None
+    ensemble = on_pareto = optimum = best = best_seen = None
+    unseen: tuple[Best, ...] = ()
     ranked = pd.DataFrame()
     directions = {p.name: p.direction for p in objective.proxies}
     known = directions, objective.definitions, study.user_attrs.get(DATA)
@@ -69,8 +73,15 @@ def conclude(
         with suppress(BenchmarkError):  # it does not say
             optimum = benchmark.best(config.benchmark.metric)[1]
         if ensemble is not None:
-            ranked = ranking(ensemble, trials)
-            best = _best(ranked, benchmark, config.benchmark.metric)
+            ranked, best_seen = ranking(ensemble, trials), _best_seen(ensemble, trials, benchmark)
+            whole, why_not = rank_space(objective, ensemble, trials)
+            notes = [*notes, *why_not]
+            if whole is not None:
+                ranked, named = whole, whole[~whole["seen"]].head(_UNSEEN)
+                unseen = tuple(_named(row, ensemble, benchmark) for _, row in named.iterrows())
+            best = next(iter(unseen), None)
+            if best is None and len(ranked):
+                best = _named(ranked.iloc[0], ensemble, benchmark)
     seen = objective.functions if config.study.distinct else None
     if seen is not None and seen < config.study.n_trials:
         notes = [*notes, f"The space has {seen:,} functions, each looked at once."]
@@ -88,6 +99,8 @@ def conclude(
         seconds={**(seconds or _seconds(study)), "ensemble": time.perf_counter() - start},
         provenance=benchmark.provenance if benchmark else "",
         optimum=optimum,
+        unseen=unseen,
+        best_seen=best_seen,
         pareto_ensemble=on_pareto,
         about_study=dict(study.user_attrs),
     )
@@ -111,19 +124,25 @@ def _seconds(study: Study) -> dict[str, float]:
     return {"search": max(0.0, spent)}
 
 
-def _best(ranked: pd.DataFrame, benchmark: Benchmark, metric: str) -> Best | None:
-    """Return the first of the ranking, with what the benchmark knows of it."""
+def _best_seen(ensemble: Ensemble, trials: pd.DataFrame, benchmark: Benchmark) -> Best | None:
+    """Return, of the feasible architectures looked at, the one of the highest true accuracy."""
+    ranked = ranking(ensemble, trials).dropna(subset=[ensemble.target])
     if ranked.empty:
         return None
-    row = ranked.iloc[0]
-    architecture = str(row["architecture"])
+    return _named(ranked.iloc[int(ranked[ensemble.target].argmax())], ensemble, benchmark)
+
+
+def _named(row: pd.Series, ensemble: Ensemble, benchmark: Benchmark) -> Best:
+    """Return an architecture of a ranking, with what the benchmark knows of it."""
+    architecture, metric = str(row["architecture"]), ensemble.target
+    known = benchmark.query(architecture).get(metric) if architecture in benchmark else None
     return Best(
         architecture=architecture,
         predicted=float(row["prediction"]),
         low=float(row["low"]),
         high=float(row["high"]),
-        true=benchmark.query(architecture)[metric],
-        rank=benchmark.rank(architecture, metric),
-        out_of=benchmark.known(metric),
+        true=known,
+        rank=None if known is None else benchmark.rank(architecture, metric),
+        out_of=None if known is None else benchmark.known(metric),
         in_sample=bool(row.get("in_sample", False)),
     )

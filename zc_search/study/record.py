@@ -222,8 +222,10 @@ class SearchResult:
     trials: pd.DataFrame  # see `trials_table`
     pareto: pd.DataFrame  # the distinct architectures on the front, best objective first
     ensemble: "Ensemble | None"
-    ranking: pd.DataFrame  # all distinct architectures scored, by predicted accuracy
-    best: Best | None  # the first of the ranking
+    ranking: pd.DataFrame
+    """By predicted accuracy, a row a function: all of the space that the search allows where their
+    scores are at hand, with a column ``seen`` of those looked at; else those looked at."""
+    best: Best | None  # the first of the ranking, of the whole space the first not looked at
     notes: tuple[str, ...]  # what the user should know, one sentence each
     seconds: Mapping[str, float]  # wall time by stage
     provenance: str = ""  # what the true accuracies are: data, split, epochs, seeds
@@ -232,6 +234,9 @@ class SearchResult:
     """Linear regression of the proxies on the Pareto trials; None where `ensemble` is just that."""
     drawings: Mapping[str, str] = field(default_factory=dict, repr=False)
     """SVG by architecture, of those best by some measure that only their builder can draw."""
+    unseen: tuple[Best, ...] = ()
+    """Of a ranking of the whole space the ten best that the search has not looked at."""
+    best_seen: Best | None = None  # of those looked at the one of the highest true accuracy
     about_study: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its attributes
 
     def save(self, folder: str | Path) -> "SearchResult":
