@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zc_search.benchmarks.files import stream as stream_module
@@ -49,6 +49,9 @@ def test_plain_values_come_back_as_they_were(value, protocol):
     assert [twice.load(), twice.load()] == [value] * 2
 
 
+@example(entries={0: [], 1: [0], 2: [0]}, protocol=2, ordered=False, small=False)
+@example(entries={0: [0] * 1001, 1: [0]}, protocol=2, ordered=False, small=False)
+@example(entries={0: {0: 0}, 1: {0: {0: 0}}}, protocol=2, ordered=False, small=False)
 @given(
     entries=st.dictionaries(
         st.integers(0, 2**31 - 1), st.lists(CURVES | PLAIN, max_size=3), max_size=5

@@ -22,6 +22,7 @@ _CHUNK = 4 * 2**20
 _LONGEST = 64 * 2**20  # of one value; a longer one is no part of a table
 _AHEAD = 4096  # bytes to have at hand at every step, so that few steps find what they need cut off
 _SHORT = 128  # texts so short are likely to come again
+_BATCH = 1000  # items after which Python's pickler sets a mark anew
 _RUNS = 4096  # of which the keys are remembered
 
 TABLES: Mapping[tuple[str, str], Any] = {
@@ -105,6 +106,11 @@ def _texts(width: int, size: int) -> _Run:
     return _Run(head + b"\x94", fields)
 
 
+def _complete(value: object) -> bool:
+    """Say whether a number after it begins another entry: a last single item comes unmarked."""
+    return not isinstance(value, list | dict) or len(value) % _BATCH != 0
+
+
 class PickleStream:
     """The pickles of a file, one after the other; the file need not be seekable.
 
@@ -151,7 +157,8 @@ class PickleStream:
             self._fill(_AHEAD)
             opcode = self._take(1)
             if self._stack is target and (
-                opcode == b"u" or (opcode in b"KMJ" and len(self._stack) == 2)
+                opcode == b"u"
+                or (opcode in b"KMJ" and len(self._stack) == 2 and _complete(self._stack[1]))
             ):
                 for at in range(0, len(target) - 1, 2):
                     yield target[at], target[at + 1]
