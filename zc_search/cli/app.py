@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from zc_search._utils.cores import let_threads_sleep
 from zc_search._utils.passwords import without_passwords
 from zc_search.cli.benchmark import benchmark_app
 from zc_search.cli.cache import cache_app
@@ -101,6 +102,7 @@ app.add_typer(cache_app, name="cache")
 
 def main() -> None:
     """Run the command; a user's mistake ends in a sentence and exit code 2."""
+    let_threads_sleep()
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, TextIOWrapper):
         # What a terminal has no letter for is a question mark there, and no reason to end.

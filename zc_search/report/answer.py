@@ -43,6 +43,9 @@ def search_plan(objective: Objective, folder: Path) -> dict[str, str]:
         f"seed {config.data.seed}",
         "benchmark": benchmark.provenance if benchmark else "none",
         "sampler": f"{config.study.sampler}, seed {config.study.seed}, {bounds(config)}",
+        "workers": "1, on the cores that are idle; --workers N scores N at once"
+        if config.study.workers == 1
+        else f"{config.study.workers} processes that share the cores",
         "storage": without_passwords(storage_url(config, folder)),
     }
     if limits := [(k, v) for k, v in config.constraints if v is not None]:

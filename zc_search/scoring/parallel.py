@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from zc_search._utils.cores import threads_each
 from zc_search.proxies import Probe, Proxy, Scalar
 from zc_search.scoring.scorer import Scorer, Scores
 from zc_search.scoring.workers import Crew, TaskTimeoutError, WorkerDiedError, note
@@ -51,6 +52,23 @@ def scoring_processes(
     """
     with Crew(workers, _prepare, scorer, threads) as crew:
         yield lambda group, known: Attempt(crew, scorer, group, known, timeout).begin()
+
+
+@contextmanager
+def scoring_here(scorer: Scorer) -> Iterator[Submit]:
+    """Yield what scores a group in the call, with no more threads than there are idle cores."""
+
+    def score_now(group: Group, known: Scores | None) -> Future[list[Scores]]:
+        future: Future[list[Scores]] = Future()
+        future.set_result([scorer.score(architecture) for architecture in group])
+        return future
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, threads_each()) if before > 1 else 1)
+    try:
+        yield score_now
+    finally:
+        torch.set_num_threads(before)
 
 
 def without_values(scorer: Scorer, architecture: AnyArchitecture, reason: str) -> Scores:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
@@ -14,9 +14,9 @@ from optuna.samplers import GridSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from zc_search._utils.cores import available_cores
+from zc_search._utils.cores import threads_each
 from zc_search._utils.optuna_private import begun_trial, is_enqueued, is_stopped, stoppable
-from zc_search.scoring.parallel import Group, Submit, scoring_processes
+from zc_search.scoring.parallel import Submit, scoring_here, scoring_processes
 from zc_search.scoring.scorer import Scorer, Scores
 from zc_search.spaces import AnyArchitecture
 from zc_search.study.objective import Objective
@@ -57,24 +57,13 @@ def run_trials(
             queue.finish()
 
 
-@contextmanager
-def scoring(scorer: Scorer, workers: int, timeout: float | None = None) -> Iterator[Submit]:
-    """Yield what scores a group: in the call, on all cores, or in processes that share them.
-
-    The first is for one worker without a time limit.
-    """
+def scoring(
+    scorer: Scorer, workers: int, timeout: float | None = None
+) -> AbstractContextManager[Submit]:
+    """Return what scores a group: in the call for one worker without a time limit, or not."""
     if workers > 1 or timeout is not None:
-        threads = max(1, available_cores() // workers)
-        with scoring_processes(scorer, workers, threads, timeout) as submit:
-            yield submit
-        return
-
-    def score_now(group: Group, known: Scores | None) -> Future[list[Scores]]:
-        future: Future[list[Scores]] = Future()
-        future.set_result([scorer.score(architecture) for architecture in group])
-        return future
-
-    yield score_now
+        return scoring_processes(scorer, workers, threads_each(workers), timeout)
+    return scoring_here(scorer)
 
 
 class Queue:
