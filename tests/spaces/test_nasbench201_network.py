@@ -311,18 +311,6 @@ def test_layers_of_one_part_start_alike() -> None:
     assert not torch.equal(layers[0].weight, layers[1].weight)
 
 
-def test_the_global_random_state_is_neither_used_nor_changed() -> None:
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    first = build_network(CONV3, channels=2, cells=1)
-    assert torch.equal(before, torch.get_rng_state())
-    torch.manual_seed(1)
-    second = build_network(CONV3, channels=2, cells=1)
-    assert all(
-        torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)
-    )
-
-
 # Multiply-adds ----------------------------------------------------------------------------------
 
 

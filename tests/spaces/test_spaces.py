@@ -2,14 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from nasbench101_cells import CONV3, FIRST, POOL
-from optuna.trial import FixedTrial
 
 from zc_search.benchmarks import open_benchmark
 from zc_search.config import SPACE_KEYS, Config, config_to_toml, parse_config
 from zc_search.errors import ArchitectureError, ScoresError, ZcSearchError
-from zc_search.images import Task
 from zc_search.samplers import distributions, key_of, make_sampler
 from zc_search.scoring.request import sample_space, whole_space
 from zc_search.spaces import (
@@ -38,35 +35,14 @@ def configured(name: str) -> Config:
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
-def test_a_space_keeps_its_promises(space: AnySpace) -> None:
+def test_a_space_is_found_by_its_name_and_holds_nothing_of_another(space: AnySpace) -> None:
     rng = np.random.default_rng(0)
     assert make_space(configured(space.name).space) == space
-    for _ in range(20):
-        drawn = space.sample(rng)
-        assert drawn.space == space.name
-        assert drawn in space
-        named = space.architecture(space.parameters(drawn))
-        assert named.function_key == drawn.function_key
+    for drawn in (space.sample(rng) for _ in range(20)):
         assert read_architecture(drawn.to_string()) == drawn
-        assert drawn.representative().function_key == drawn.function_key
-        assert next(iter(space.neighbours(drawn))) in space
         assert not any(drawn in other for other in SPACES if other is not space)
     for name, distribution in distributions(space).items():
         assert distribution.choices == space.choices[name]
-
-
-@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
-def test_a_space_answers_what_a_study_asks(space: AnySpace) -> None:
-    drawn = space.sample(np.random.default_rng(1))
-    parameters = space.parameters(drawn)
-    assert space.suggest(FixedTrial(parameters)).function_key == drawn.function_key
-    network = space.build(drawn, Task("scans", 7, 1, 16, 16), 3, channels=8, cells=1)
-    assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 7)
-    cells = space.name == "nasbench201"
-    assert (space.structure(drawn) is None) == (space.draw(drawn) is None) == (not cells)
-    if cells:
-        assert space.structure(drawn)["flow depth"] >= 0
-        assert space.draw(drawn).startswith("<svg")
 
 
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)

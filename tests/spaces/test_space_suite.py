@@ -1,0 +1,53 @@
+"""The public suite on every space that is shipped, and on spaces as users write them."""
+
+import pytest
+
+from zc_search.spaces import (
+    AnySpace,
+    CellSpace,
+    FunctionSpace,
+    ModelSpecSpace,
+    ProductOfChoices,
+    SizeSpace,
+)
+from zc_search.testing import SpaceTestCase
+
+
+class TestCells(SpaceTestCase):
+    sizes = {"channels": 4, "cells": 1}  # noqa: RUF012
+
+    @pytest.fixture
+    def space(self) -> AnySpace:
+        return CellSpace()
+
+
+class TestSizes(SpaceTestCase):
+    @pytest.fixture
+    def space(self) -> AnySpace:
+        return SizeSpace()
+
+
+class TestModelSpecs(SpaceTestCase):
+    same_weights = False  # only the first isomorph is built where it matters
+    sizes = {"channels": 8, "cells": 1}  # noqa: RUF012
+
+    @pytest.fixture
+    def space(self) -> AnySpace:
+        return ModelSpecSpace()
+
+
+class TestBuilders(SpaceTestCase):
+    """A ViT, a ResNet of conditional depth, activations that are functions, and a plain one."""
+
+    proxies = ("params", "flops", "snip", "synflow", "jacov")
+
+    @pytest.fixture(params=["vit", "resnet", "functional", "build"])
+    def space(self, request: pytest.FixtureRequest) -> AnySpace:
+        return FunctionSpace(f"own_networks:{request.param}")
+
+
+class TestProduct(SpaceTestCase):
+    @pytest.fixture
+    def space(self) -> AnySpace:
+        choices = {"depth": [1, 2], "width": [8, 16], "norm": ["batch", "group"]}
+        return ProductOfChoices("own_networks:product", choices=choices)
