@@ -193,7 +193,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     for arguments, message in (
         ((str(tmp_path / "nothing"), "--to", str(tmp_path / "a")), "is no finished run"),
         (("|conv~0|", "--to", str(tmp_path / "b")), "not an architecture string"),
-        (("24:32:48:64:64", "--to", str(tmp_path / "a")), "only cells of NAS-Bench-201"),
+        (("24:32:48:64:64", "--to", str(tmp_path / "a")), "is of nats_sss, and space.name"),
         ((str(tmp_path), "--to", str(tmp_path / "a"), "--set=space.cells=1"), "--set: a run's "),
         ((CELL, "--to", str(tmp_path / "a"), "--architecture", CELL), "--architecture chooses"),
     ):

@@ -6,6 +6,7 @@ from zc_search.spaces import (
     AnySpace,
     CellSpace,
     FunctionSpace,
+    MobileNetSpace,
     ModelSpecSpace,
     ProductOfChoices,
     SizeSpace,
@@ -51,3 +52,11 @@ class TestProduct(SpaceTestCase):
     def space(self) -> AnySpace:
         choices = {"depth": [1, 2], "width": [8, 16], "norm": ["batch", "group"]}
         return ProductOfChoices("own_networks:product", choices=choices)
+
+
+class TestMobileNets(SpaceTestCase):
+    built = 1
+
+    @pytest.fixture
+    def space(self) -> AnySpace:
+        return MobileNetSpace()

@@ -13,6 +13,7 @@ from zc_search.spaces import (
     AnySpace,
     Architecture,
     CellSpace,
+    MobileNetSpace,
     ModelSpec,
     ModelSpecSpace,
     SizeArchitecture,
@@ -24,7 +25,7 @@ from zc_search.spaces import (
 )
 from zc_search.spaces.nasbench201.drawing import drawing_or_none
 
-SPACES: list[AnySpace] = [CellSpace(), SizeSpace(), ModelSpecSpace()]
+SPACES: list[AnySpace] = [CellSpace(), SizeSpace(), ModelSpecSpace(), MobileNetSpace()]
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|avg_pool_3x3~1|nor_conv_1x1~2|"
 
 
@@ -52,7 +53,8 @@ def test_a_configuration_has_the_keys_of_its_space(space: AnySpace) -> None:
     assert parse_config(text) == config
     others = {key for keys in SPACE_KEYS.values() for key in keys} - SPACE_KEYS[space.name].keys()
     assert not any(f"\n{key} = " in text.split("[data]")[0] for key in others)
-    assert all(f"\n{key} = " in text for key in SPACE_KEYS[space.name])
+    defaults = SPACE_KEYS[space.name].items()
+    assert all((f"\n{key} = " in text) is (value is not None) for key, value in defaults)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_the_form_of_a_text_says_its_space(text: str, kind: type) -> None:
 
 @pytest.mark.parametrize("text", ["", "foo", "8", "8,8,8", None, 3])
 def test_what_has_no_form_is_told_of_all(text: object) -> None:
-    such = r"such as \|.*, 24:32:48:64:64, 11\.1:conv3x3-bn-relu or {"
+    such = r"such as \|.*, 24:32:48:64:64, 11\.1:conv3x3-bn-relu, mb32-.* or {"
     with pytest.raises(ArchitectureError, match=such):
         read_architecture(text)  # type: ignore[arg-type]
 
@@ -97,9 +99,12 @@ def test_points_are_told_apart_by_function_and_infeasible_ones_are_one() -> None
 
 
 @pytest.mark.parametrize("space", SPACES[1:], ids=lambda space: space.name)
-def test_what_knows_cells_only_says_so(space: AnySpace) -> None:
+def test_what_goes_by_structure_refuses_a_space_without(space: AnySpace) -> None:
     for name, options in (("predictor_guided", {}), ("regularized_evolution", {"warmup": 5})):
-        with pytest.raises(ZcSearchError, match=f"cells of NAS-Bench-201 only.*'{space.name}'"):
+        if space.name != "nasbench101":
+            assert make_sampler(name, options, 0, space=space)
+            continue
+        with pytest.raises(ZcSearchError, match=r"nothing is known beforehand .*'nasbench101'"):
             make_sampler(name, options, 0, space=space)
     for name in ("local_search", "regularized_evolution", "nsgaii"):
         assert make_sampler(name, {}, 0, space=space, distinct=True)

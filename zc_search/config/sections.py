@@ -26,6 +26,7 @@ from zc_search.errors import ConfigError
 from zc_search.images.datasets import DATA_SOURCES, FROM_FILES, GENERATED, SOURCES, DatasetName
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, check_options, installed_proxies
 from zc_search.spaces import PLUGIN, SPACES, space_named
+from zc_search.spaces.base import ProductSpace
 from zc_search.spaces.nasbench101.architecture import VertexOperation
 from zc_search.spaces.nasbench201.architecture import Operation
 from zc_search.spaces.nats_sss.architecture import CHANNELS
@@ -290,6 +291,8 @@ class Space(Section):
                 given=value,
                 allowed=allowed,
             )
+        if key == "choices" and value is not None and space and issubclass(space, ProductSpace):
+            space.of_choices(value)
         if key == "channels" and name == "nasbench101" and value is not None and value < 5:
             raise wrong(value, "at least 5, as up to five vertices share them")
         return value

@@ -22,7 +22,7 @@ from zc_search.deploy.source import exported_weights, network_source
 from zc_search.deploy.subject import Subject, subject_of_cell, subject_of_run
 from zc_search.errors import StudyError
 from zc_search.images.datasets import Task
-from zc_search.spaces import Architecture
+from zc_search.spaces import PLUGIN, Architecture
 from zc_search.spaces.nasbench201.drawing import describe_cell, draw_cell
 
 __all__ = ["Exported", "Subject", "export_network", "subject_of_cell", "subject_of_run"]
@@ -119,7 +119,8 @@ def _write(subject: Subject, folder: Path, onnx: bool) -> dict[str, float]:
         "flops": multiply_adds(network, task) / 1e6,
     }
     drawing = draw_cell(cell) if isinstance(cell, Architecture) else subject.space.draw(cell)
-    write_atomically(folder / "cell.svg", str(drawing))
+    if drawing is not None:
+        write_atomically(folder / "cell.svg", str(drawing))
     write_atomically(folder / "README.md", model_card(subject, costs, differences))
     return differences
 
@@ -256,6 +257,15 @@ def model_card(
         sizes = f"Cells a stage: {subject.cells}. Channels of the first of three stages: "
         sizes += f"{subject.channels}. "
         loading = "import network, safetensors.torch\nmodel = network.Network().eval()"
+    elif subject.architecture.space != PLUGIN:
+        drawn = "The network" * (subject.space.draw(subject.architecture) is not None)
+        sizes = f"Of the space `{name}`. "
+        given = subject.config.space.model_dump(include={"channels", "cells"}, exclude_none=True)
+        more = "".join(f", {key}={value}" for key, value in given.items())
+        loading = f"""import safetensors.torch
+from zc_search import Task, build_network, read_architecture
+architecture = read_architecture({text!r})
+model = build_network(architecture, {task!r}{more}).eval()"""
     else:
         drawn, sizes = "The modules", f"Built by `{name}`, whose source stays where it is, so that "
         sizes += "there is no network.py; the programs need none of it. "
@@ -266,9 +276,10 @@ from zc_search.images import Task
 from zc_search.spaces import {kind}
 space = {kind}({made})
 model = space.build(space.read({text!r}), space.task).eval()"""
+    picture = f"![{drawn}](cell.svg)" if drawn else ""
     return f"""# A network for {_escaped(task.name)}
 
-![{drawn}](cell.svg)
+{picture}
 
 `{text}`
 

@@ -19,11 +19,10 @@ from zc_search.images.datasets import DATASETS, Task, task_of
 from zc_search.report.run import load_result, read_table
 from zc_search.scoring.request import open_images
 from zc_search.spaces import (
+    PLUGIN,
     AnyArchitecture,
     AnySpace,
-    Architecture,
     CellSpace,
-    Parameters,
     make_space,
     read_architecture,
 )
@@ -132,12 +131,9 @@ def _subject(
 
 def _cell(text: str, config: Config) -> AnyArchitecture:
     architecture = read_architecture(text)
-    exported = isinstance(architecture, Architecture) or is_plugin(config.space.name)
-    if not exported or isinstance(architecture, Parameters) != is_plugin(config.space.name):
-        raise StudyError(
-            "only cells of NAS-Bench-201 and networks of one's own are exported, and "
-            f"{text!r} is of {architecture.space}"
-        )
+    searched = config.space.name
+    if architecture.space not in ([PLUGIN] if is_plugin(searched) else [searched, CellSpace.name]):
+        raise StudyError(f"{text!r} is of {architecture.space}, and space.name = {searched!r}")
     return architecture
 
 

@@ -16,7 +16,7 @@ from zc_search.proxies.catalogue import Direction
 from zc_search.samplers.portable.memory import at_least
 from zc_search.scoring.packaged import located
 from zc_search.scoring.scores_file import accuracy_directions, load_scores
-from zc_search.spaces import AnyArchitecture, AnySpace, Architecture, CellSpace, FunctionSpace
+from zc_search.spaces import SPACES, AnyArchitecture, AnySpace, Architecture, CellSpace
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ def gather(
     """Gather what is known of the cells of a search space.
 
     Args:
-        space: The search space, of NAS-Bench-201 cells.
+        space: The search space, of architectures that have a `structure`.
         scores: File of `zc-search score`, or ``packaged:cifar10``. Only cells in it are
             candidates: a sample of the space makes a search of the sample.
         proxies: Columns that are features; by default all.
@@ -71,17 +71,16 @@ def gather(
         ZcSearchError: Another space, a file that cannot be read or has none of these cells or
             columns, or nothing to make features from.
     """
-    if isinstance(space, FunctionSpace):
-        return _of_parameters(space, scores, _names(proxies), _names(among))
     if not isinstance(space, CellSpace):
-        raise ZcSearchError(
-            "what is known beforehand is known of cells of NAS-Bench-201 only, and space.name = "
-            f"{space.name!r}; Allowed: another sampler, or regularized_evolution without warmup "
-            "and moves",
-            key="space.name",
-            given=space.name,
-            allowed=("nasbench201",),
-        )
+        if space.structure(space.sample(np.random.default_rng(0))) is None:
+            raise ZcSearchError(
+                f"nothing is known beforehand of architectures of space.name = {space.name!r}; "
+                "Allowed: another sampler, or regularized_evolution without warmup and moves",
+                key="space.name",
+                given=space.name,
+                allowed=tuple(name for name in SPACES if name != space.name),
+            )
+        return _of_parameters(space, scores, _names(proxies), _names(among))
     if scores is None and (proxies or not cell):
         raise ZcSearchError(f"{'proxies' if proxies else 'cell = false'}: {_NO_SCORES}")
     written = _written(scores) if scores else 0
@@ -92,9 +91,9 @@ _CANDIDATES = 500
 
 
 def _of_parameters(
-    space: FunctionSpace, scores: str | None, proxies: tuple[str, ...], among: tuple[str, ...]
+    space: AnySpace, scores: str | None, proxies: tuple[str, ...], among: tuple[str, ...]
 ) -> Knowledge:
-    """Gather what is known of networks of somebody's own: parameters, and proxies in a file.
+    """Gather what is known of other networks than cells: parameters, and proxies in a file.
 
     Without a file the candidates are drawn at random, all of a space that can be listed.
     """

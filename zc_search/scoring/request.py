@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from zc_search.images import Batch
 
 _DRAWS = 50  # for each architecture wanted
+_LISTED = 10**6  # architectures that a space may have to be listed
 
 
 def open_images(data: Data) -> ImageSet:
@@ -79,8 +80,8 @@ def sample_space(space: AnySpace, count: int, seed: int) -> list[AnyArchitecture
 
 
 def whole_space(space: AnySpace) -> list[AnyArchitecture] | None:
-    """Return every architecture; None for a space that cannot be listed."""
-    return list(space) if isinstance(space, Iterable) else None
+    """Return every architecture; None for a space that cannot be listed, or is too large to be."""
+    return list(space) if isinstance(space, Iterable) and (space.size or 0) <= _LISTED else None
 
 
 def _drawn(space: AnySpace, count: int, rng: np.random.Generator) -> list[AnyArchitecture]:

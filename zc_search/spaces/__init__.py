@@ -13,6 +13,7 @@ from zc_search.spaces.base import (
     space_named,
 )
 from zc_search.spaces.define_by_run.architecture import FunctionSpace, Parameters, ProductOfChoices
+from zc_search.spaces.mobilenet.architecture import MobileNet, MobileNetSpace
 from zc_search.spaces.nasbench101.architecture import ModelSpec, ModelSpecSpace
 from zc_search.spaces.nasbench201.architecture import (
     EDGES,
@@ -35,6 +36,8 @@ __all__ = [
     "Architecture",
     "CellSpace",
     "FunctionSpace",
+    "MobileNet",
+    "MobileNetSpace",
     "ModelSpec",
     "ModelSpecSpace",
     "Parameters",
@@ -51,5 +54,8 @@ __all__ = [
 ]
 
 # The last is a user's own.
-_ALL: tuple[type[AnySpace], ...] = (CellSpace, SizeSpace, ModelSpecSpace, FunctionSpace)
+_ALL: tuple[type[AnySpace], ...] = (
+    *(CellSpace, SizeSpace, ModelSpecSpace, MobileNetSpace),
+    FunctionSpace,
+)
 SPACES.update({space.name: space for space in _ALL})

@@ -61,10 +61,9 @@ class AnyArchitecture(Protocol):
 
 @dataclass(frozen=True)
 class ProductArchitecture(AnyArchitecture):
-    """An architecture that is a tuple: for each of some names one of the same values."""
+    """An architecture that is a tuple: for each of some names one of its values."""
 
-    names: ClassVar[tuple[str, ...]]
-    allowed: ClassVar[tuple[Any, ...]]
+    everything: ClassVar[Mapping[str, tuple[Any, ...]]]
     value: ClassVar[str]  # what a value is called in messages
 
     @property
@@ -75,38 +74,39 @@ class ProductArchitecture(AnyArchitecture):
     @classmethod
     def _checked(cls, given: Any) -> tuple[Any, ...]:
         values = tuple(given) if is_row(given) else ()
-        if len(values) != len(cls.names):
+        if len(values) != len(cls.everything):
             raise ArchitectureError(
-                f"an architecture of {cls.space} has {len(cls.names)} values "
-                f"({', '.join(cls.names)}), got {given!r}",
+                f"an architecture of {cls.space} has {len(cls.everything)} values "
+                f"({', '.join(cls.everything)}), got {given!r}",
                 given=given,
             )
-        for name, value in zip(cls.names, values, strict=True):
-            if value not in cls.allowed:
-                raise ArchitectureError.unknown(cls.value, value, map(str, cls.allowed), key=name)
-        return tuple(cls.allowed[cls.allowed.index(value)] for value in values)
+        pairs = [*zip(values, cls.everything.items(), strict=True)]
+        for value, (name, allowed) in pairs:
+            if value not in allowed:
+                raise ArchitectureError.unknown(cls.value, value, map(str, allowed), key=name)
+        return tuple(allowed[allowed.index(value)] for value, (_, allowed) in pairs)
 
     @property
     def index(self) -> int:
         """Place among all, from 0, the last value changing fastest."""
         place = 0
-        for value in self.values:
-            place = place * len(self.allowed) + self.allowed.index(value)
+        for value, allowed in zip(self.values, self.everything.values(), strict=True):
+            place = place * len(allowed) + allowed.index(value)
         return place
 
     @classmethod
     def from_index(cls, index: int) -> Self:
         """Return the architecture at `index`."""
-        count = len(cls.allowed) ** len(cls.names)
+        count = prod(map(len, cls.everything.values()))
         whole = isinstance(index, int | np.integer) and not isinstance(index, bool)
         if not whole or not 0 <= index < count:
             raise ArchitectureError(
                 f"architecture index {index!r} is not in 0 to {count - 1}", given=index
             )
         rest, values = int(index), []
-        for _ in cls.names:
-            rest, place = divmod(rest, len(cls.allowed))
-            values.append(cls.allowed[place])
+        for allowed in reversed([*cls.everything.values()]):
+            rest, place = divmod(rest, len(allowed))
+            values.append(allowed[place])
         return cls(tuple(reversed(values)))  # type: ignore[call-arg]
 
 
@@ -234,16 +234,16 @@ class ProductSpace(SearchSpace[P]):
 
     choices: Mapping[str, tuple[Any, ...]]
 
-    everything: ClassVar[Mapping[str, tuple[Any, ...]]]
     parameter: ClassVar[str]  # what a parameter is called in messages
 
     def __post_init__(self) -> None:
+        everything = self.kind.everything
         for name, given in self.choices.items():
-            if name not in self.everything:
-                raise ArchitectureError.unknown(self.parameter, name, self.everything)
-            check_choices(name, given, self.everything[name])
-        require(self.everything, self.choices)
-        ordered = {name: tuple(self.choices[name]) for name in self.everything}
+            if name not in everything:
+                raise ArchitectureError.unknown(self.parameter, name, everything)
+            check_choices(name, given, everything[name])
+        require(everything, self.choices)
+        ordered = {name: tuple(self.choices[name]) for name in everything}
         object.__setattr__(self, "choices", ordered)
 
     def __hash__(self) -> int:
@@ -251,8 +251,19 @@ class ProductSpace(SearchSpace[P]):
 
     @classmethod
     def from_settings(cls, section: Any) -> Self:
-        """Return the space of the values that a section lists for each parameter."""
-        return cls({name: getattr(section, name) for name in cls.everything})
+        """Return the space of the values that a section, or its ``choices``, has by parameter."""
+        if "choices" in cls.settings:
+            return cls.of_choices(section.choices or {})
+        return cls({name: getattr(section, name) for name in cls.kind.everything})
+
+    @classmethod
+    def of_choices(cls, choices: Mapping[str, Sequence[Any]]) -> Self:
+        """Return the space of the values given for some parameters, and of all for the others."""
+        try:
+            return cls({**cls.kind.everything, **{k: tuple(v) for k, v in choices.items()}})
+        except ArchitectureError as error:
+            more: dict[str, Any] = {**vars(error), "key": None}
+            raise ConfigError(str(error), **more) from error
 
     @property
     def size(self) -> int:
@@ -261,14 +272,22 @@ class ProductSpace(SearchSpace[P]):
 
     def architecture(self, parameters: Mapping[str, Any]) -> P:
         """Return the architecture that an Optuna trial's parameters name."""
-        require(self.everything, parameters)
-        made: P = self.kind(tuple(parameters[name] for name in self.everything))
+        require(self.kind.everything, parameters)
+        made: P = self.kind(tuple(parameters[name] for name in self.kind.everything))
         return made
 
     def parameters(self, architecture: P) -> dict[str, Any]:
         """Return the Optuna parameters of an architecture; the inverse of `architecture`."""
         self._require_inside(architecture)
         return dict(zip(self.choices, architecture.values, strict=True))
+
+    def structure(self, architecture: P) -> Mapping[str, float]:
+        """Return the parameters as numbers, what is none by its place."""
+        everything = self.kind.everything.items()
+        return {
+            name: float(value if isinstance(value, int) else allowed.index(value))
+            for value, (name, allowed) in zip(architecture.values, everything, strict=True)
+        }
 
     def __contains__(self, architecture: object) -> bool:
         if not isinstance(architecture, self.kind):

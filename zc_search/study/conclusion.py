@@ -18,7 +18,7 @@ from zc_search.ensemble.scores import (
 )
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.scoring.scores_file import ScoresTable
-from zc_search.spaces import FunctionSpace
+from zc_search.spaces import CellSpace
 from zc_search.study.objective import Objective
 from zc_search.study.record import (
     DATA,
@@ -107,12 +107,13 @@ def conclude(
 
 
 def _drawings(objective: Objective, *tables: pd.DataFrame) -> dict[str, str]:
-    """Draw the first of some tables, where nobody else could: only a builder's code knows how."""
-    space, drawings = objective.space, {}
-    if isinstance(space, FunctionSpace):
-        for text in {str(table["architecture"].iloc[0]) for table in tables if len(table)}:
-            with suppress(ArchitectureError):
-                drawings[text] = space.draw(space.read(text))
+    """Draw the first of some tables; cells of NAS-Bench-201 are drawn where they are shown."""
+    space = objective.space
+    drawings: dict[str, str] = {}
+    for text in {str(t["architecture"].iloc[0]) for t in tables if len(t)}:
+        with suppress(ArchitectureError):  # a user's builder may not get that far
+            drawn = None if isinstance(space, CellSpace) else space.draw(space.read(text))
+            drawings |= {text: drawn} if drawn else {}
     return drawings
 
 

@@ -152,6 +152,9 @@ _STRING = re.compile(
 _EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|none~0|avg_pool_3x3~1|nor_conv_1x1~2|"
 
 
+_CHOICES = dict.fromkeys(PARAMETERS, OPERATIONS)
+
+
 @dataclass(frozen=True)
 class Architecture(ProductArchitecture):
     """One of the 15,625 cells: a frozen, hashable value.
@@ -168,8 +171,7 @@ class Architecture(ProductArchitecture):
         "cell: edges into node 1|2|3 from nodes 0, 1, 2; 3 nor_conv_3x3, 1 nor_conv_1x1, "
         "p avg_pool_3x3, s skip_connect, - none"
     )
-    names: ClassVar = PARAMETERS
-    allowed: ClassVar = OPERATIONS
+    everything: ClassVar = _CHOICES
     value: ClassVar[str] = "operation"
 
     def __post_init__(self) -> None:
@@ -279,9 +281,6 @@ def _first(form: Callable[[Sequence[str]], str]) -> dict[str, Architecture]:
     return {form(cell.ops): cell for cell in reversed([*all_architectures()])}
 
 
-_CHOICES = dict.fromkeys(PARAMETERS, OPERATIONS)
-
-
 @dataclass(frozen=True)
 class CellSpace(ProductSpace[Architecture]):
     """The cells that a search may visit."""
@@ -293,7 +292,6 @@ class CellSpace(ProductSpace[Architecture]):
     kind = Architecture
     example = _EXAMPLE
     settings: ClassVar = {"channels": 16, "cells": 5, **_CHOICES}
-    everything: ClassVar = _CHOICES
     parameter = "edge"
 
     __hash__ = ProductSpace.__hash__

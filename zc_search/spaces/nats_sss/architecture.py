@@ -33,8 +33,7 @@ class SizeArchitecture(ProductArchitecture):
     space: ClassVar[str] = "nats_sss"
 
     legend: ClassVar[str] = "cell: channels of the five stages"
-    names: ClassVar = STAGES
-    allowed: ClassVar = CHANNELS
+    everything: ClassVar = _CHOICES
     value: ClassVar[str] = "number of channels"
 
     def __post_init__(self) -> None:
@@ -80,7 +79,6 @@ class SizeSpace(ProductSpace[SizeArchitecture]):
     kind = SizeArchitecture
     example = _EXAMPLE
     settings: ClassVar = _CHOICES
-    everything: ClassVar = _CHOICES
     parameter = "stage"
 
     __hash__ = ProductSpace.__hash__

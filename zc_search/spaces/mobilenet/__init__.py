@@ -1,0 +1,1 @@
+"""Inverted residuals: the networks of MobileNetV2's kind."""
