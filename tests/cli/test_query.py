@@ -222,7 +222,7 @@ def test_the_list_says_what_is_here_and_what_to_do_for_the_rest(run):
     assert "put NAS-Bench-201-v1_0-e61699.pth (2.2 GB, md5 ends in e61699; from https" in text
     assert "then zc-search benchmark convert third_party/NAS-Bench-201-v1_0-e61699.pth" in text
     listed = {entry["name"]: entry for entry in json.loads(run("benchmark", "list", "--json"))}
-    assert set(listed) == {"nasbench201", *SOURCES}
+    assert set(listed) == {"nasbench201", "analog", *SOURCES}
     assert listed["nasbench201-v1_1"]["file"].startswith("third_party/NAS-Bench-201-v1_1-")
     assert [listed[n]["here"] for n in ("nasbench201", "nats-tss")] == [True, False]
 

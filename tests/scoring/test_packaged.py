@@ -148,6 +148,10 @@ def test_every_command_takes_the_name(few: Path, tmp_path: Path) -> None:
     assert "transfer" not in said
     said = invoke("ensemble", "apply", file, "packaged:cifar10")
     assert "A transfer" in " ".join(said.split())
+    judge = "--benchmark=analog", "--metric=int8_retention"
+    assert "Benmeziane" in invoke("evaluate", "packaged", "--bootstrap=0", *judge)
+    said = " ".join(invoke("ensemble", "apply", file, "packaged:cifar10", *judge).split())
+    assert "True ones are int8_retention: Each architecture was trained once" in said
     out = tmp_path / "curve"
     curve = "--proxies=meco", "--models=ridge", "--features=rank", "--draws=2", "--accuracies=20"
     invoke("ensemble", "curve", "packaged", *curve, "--out", out, "--workers=1")

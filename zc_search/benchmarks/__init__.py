@@ -1,5 +1,6 @@
 """Tabular benchmarks: look up what training an architecture gave. No torch."""
 
+from zc_search.benchmarks.analog import AnalogNASBench
 from zc_search.benchmarks.base import Benchmark, Result
 from zc_search.benchmarks.catalogue import SOURCES, open_benchmark
 from zc_search.benchmarks.converted import SizeBenchmark, TrialBenchmark
@@ -8,6 +9,7 @@ from zc_search.benchmarks.packaged import PackagedNASBench201
 
 __all__ = [
     "SOURCES",
+    "AnalogNASBench",
     "Benchmark",
     "NASBench101",
     "PackagedNASBench201",

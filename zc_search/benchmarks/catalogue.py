@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from platformdirs import user_data_path
 
+from zc_search.benchmarks.analog import AnalogNASBench
 from zc_search.benchmarks.base import Benchmark
 from zc_search.benchmarks.converted import SizeBenchmark, TrialBenchmark
 from zc_search.benchmarks.files.table import source_name
@@ -182,7 +183,7 @@ def open_benchmark(
     '91.607 %'
 
     Args:
-        name: A search space's name, or one of `SOURCES`.
+        name: A search space's name, one of `SOURCES`, or ``analog``: see `AnalogNASBench`.
         dataset: ``cifar10``, ``cifar10-valid``, ``cifar100`` or ``ImageNet16-120``.
         path: What `zc-search benchmark convert` wrote, or the file it was made from if that lies
             beside it.
@@ -192,9 +193,11 @@ def open_benchmark(
     Raises:
         BenchmarkError: An unknown name or data set, or a table that is missing or damaged.
     """
-    known = dict.fromkeys([*_CONVERTED, *SOURCES])
+    known = dict.fromkeys([*_CONVERTED, *SOURCES, AnalogNASBench.name])
     if name not in known:
         raise BenchmarkError.unknown("benchmark", name, known)
+    if name == AnalogNASBench.name and path is None:
+        return _opened(AnalogNASBench(dataset), epochs)
     found = find_table(name) if path is None else _at(Path(path), name)
     if found is None:
         if name == PackagedNASBench201.name:

@@ -3,8 +3,10 @@
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
+from zc_search.benchmarks.analog import AnalogNASBench
 from zc_search.benchmarks.base import Benchmark, Result
 from zc_search.benchmarks.catalogue import SOURCES, Source, folders
 from zc_search.benchmarks.packaged import PackagedNASBench201
@@ -154,7 +156,19 @@ def list_all() -> list[dict[str, Any]]:
         f"{' or '.join(map(str, folders()))}",
         "next_step": None,
     }
-    return [packaged, *map(_listed, SOURCES.values())]
+    here = find_spec("analognasbench") is not None
+    analog = {
+        "name": AnalogNASBench.name,
+        "title": "AnalogNAS-Bench, packaged",
+        "space": AnalogNASBench.kind.space,
+        "here": here,
+        "knows": "test accuracy as trained, after int8 quantisation, on an analog chip, with drift",
+        "datasets": AnalogNASBench.datasets,
+        "file": None,
+        "use": f"benchmark.name = {AnalogNASBench.name!r}" if here else None,
+        "next_step": None if here else 'pip install "zc-search[analog]"',
+    }
+    return [packaged, analog, *map(_listed, SOURCES.values())]
 
 
 def _listed(source: Source) -> dict[str, Any]:

@@ -119,6 +119,8 @@ def apply(
     out: Table = None,
     top: Annotated[int, typer.Option(min=1, help="How many of the first to print.")] = 10,
     truth: Annotated[bool, typer.Option("--truth/--no-truth", help="Look accuracies up.")] = True,
+    benchmark: Annotated[str | None, typer.Option(help="Of the true ones, such as analog.")] = None,
+    metric: Annotated[str | None, typer.Option(help="By default what was fitted to.")] = None,
     write_config: WriteConfig = None,
     to: Annotated[Path | None, typer.Option(help="The new search file.")] = None,
 ) -> None:
@@ -141,7 +143,7 @@ def apply(
         with console.status("predicting"):
             fitted = provenance_of(loaded).settings.get("space.dataset")
             scores = ScoresTable.read(source, fitted)
-            applied = apply_ensemble(loaded, scores, truth=truth)
+            applied = apply_ensemble(loaded, scores, truth=truth, judge=(benchmark, metric))
         console.print(text.ranked(applied.ranking, loaded.target, top))
         if not applied.quality.empty:
             console.print()

@@ -23,7 +23,12 @@ _CAPTION = (
 def evaluate(
     scores: Annotated[str, typer.Argument(help="What `zc-search score` wrote, or packaged.")],
     dataset: Annotated[str | None, typer.Option(help="By default the scores' own.")] = None,
-    metric: Annotated[str, typer.Option(help="Which accuracy of the benchmark.")] = "val_accuracy",
+    benchmark: Annotated[
+        str | None, typer.Option(help="Such as analog; by default its own.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Of the benchmark; by default its first.")
+    ] = None,
     proxies: Annotated[str | None, typer.Option(help="Only these, such as snip,zico.")] = None,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples an interval, or 0.")] = 1000,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write it all here.")] = None,
@@ -45,6 +50,7 @@ def evaluate(
             proxies or "",
             metric,
             dataset,
+            benchmark,
             n_bootstrap=bootstrap,
             on_proxy=lambda done, total: status.update(f"judged {done} of {total} proxies"),
         )
@@ -71,8 +77,9 @@ def _judge(
     scores: "pd.DataFrame",
     said: Mapping[str, Any],
     proxies: str,
-    metric: str,
+    metric: str | None,
     dataset: str | None,
+    other: str | None,
     **options: Any,
 ) -> "tuple[pd.DataFrame, dict[str, str]]":
     """Judge what `load_scores` returned; say which data sets and which accuracy that was."""
@@ -88,15 +95,17 @@ def _judge(
         if name not in known:
             raise ScoresError.unknown("column", name, known)
     config = parse_config(said["config"], source="the scores file's configuration")
-    if config.benchmark.name == "none":
+    if config.benchmark.name == "none" and other is None:
         raise ScoresError(
             "these scores were computed with benchmark.name = 'none': there are no accuracies to "
             "judge proxies by; on images of your own, `zc-search train` makes some"
         )
     scored = config.space.dataset
     chosen = config.benchmark
-    benchmark = open_benchmark(chosen.name, dataset or scored, chosen.path, chosen.epochs)
+    path, epochs = (None, None) if other else (chosen.path, chosen.epochs)
+    benchmark = open_benchmark(other or chosen.name, dataset or scored, path, epochs)
     accuracies = [name for name in benchmark.metrics if benchmark.directions[name] == "maximize"]
+    metric = metric or next((m for m in ("val_accuracy", *accuracies) if m in accuracies), "")
     if metric not in accuracies:
         raise ScoresError.unknown("accuracy", metric, accuracies)
     names = list(dict.fromkeys((*BASELINES, *(asked or known))))

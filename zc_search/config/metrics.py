@@ -27,6 +27,16 @@ ENDINGS = tuple(_ENDINGS)
 
 _SPLITS = {"train": "train", "val": "valid", "test": "test", "valtest": "valtest"}
 
+DRIFTS = ("minute", "hour", "day", "month")
+RETAINED = ("int8", "analog", "analog_month")
+"""Accuracies of which there is also the share of the float accuracy."""
+
+_ON_HARDWARE = (
+    *(f"{net}_accuracy" for net in ("float", "int8", "qat", "noisy", "analog")),
+    *(f"{net}_{drift}_accuracy" for net in ("noisy", "analog") for drift in DRIFTS),
+    *(f"{net}_retention" for net in RETAINED),
+)
+
 METRICS: Mapping[str, Metric] = {
     **{f"{split}_{end}": metric for split in _SPLITS for end, (metric, _) in _ENDINGS.items()},
     "latency_seconds": Metric("minimize", "s"),
@@ -34,6 +44,7 @@ METRICS: Mapping[str, Metric] = {
     "model_flops": Metric("minimize", "million"),
     **{f"halfway_{split}_accuracy": Metric("maximize", "%") for split in ("val", "test", "train")},
     "halfway_train_seconds": Metric("minimize", "s"),
+    **{name: Metric("maximize", "%") for name in _ON_HARDWARE},
 }
 """Every metric of any benchmark; ``halfway_*`` are those after half of the same training."""
 
@@ -58,6 +69,7 @@ METRIC_DIRECTIONS: Mapping[str, Direction] = {
         "train_loss",
         "val_loss",
         "test_loss",
+        *_ON_HARDWARE,
     )
 }
 """The metrics that a search file may name, with the direction that ``"default"`` means."""

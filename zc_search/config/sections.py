@@ -92,7 +92,7 @@ def _scored(kind: str, value: Any, others: tuple[str, ...]) -> str:
 
 
 def _accuracy(value: Any) -> str:
-    accuracies = [name for name in METRIC_DIRECTIONS if name.endswith("_accuracy")]
+    accuracies = [name for name in METRIC_DIRECTIONS if name.endswith(("_accuracy", "_retention"))]
     if isinstance(value, str) and canonical(value) in accuracies:
         return canonical(value)
     raise ConfigError.unknown("metric", value, accuracies)
@@ -342,7 +342,7 @@ class Proxies(Section):
 class Benchmark(Section):
     """Which table supplies what training an architecture gave."""
 
-    name: Literal["nasbench201", "nats_sss", "nasbench101", "none"] = "nasbench201"
+    name: Literal["nasbench201", "nats_sss", "nasbench101", "analog", "none"] = "nasbench201"
     path: str | None = Field(default=None, min_length=1)
     epochs: Count | None = None
     metric: AccuracyName = "val_accuracy"

@@ -195,7 +195,7 @@ def _contradictions(
 ) -> Iterator[ConfigError]:
     """Find where sections do not agree; None is one that is wrong in itself."""
     table = benchmark.name if benchmark and benchmark.name != "none" else None
-    if table and space and table != space.name:
+    if table and space and {"analog": "nasbench201"}.get(table, table) != space.name:
         reason = f"knows no architectures of space.name = {space.name!r}"
         others = [] if is_plugin(space.name) else [space.name]
         yield _refused("benchmark.name", table, reason, *others, "none")

@@ -316,10 +316,17 @@ class Applied(NamedTuple):
     notes: list[str]
 
 
-def apply_ensemble(ensemble: Ensemble, scores: ScoresTable, *, truth: bool = True) -> Applied:
+def apply_ensemble(
+    ensemble: Ensemble,
+    scores: ScoresTable,
+    *,
+    truth: bool = True,
+    judge: tuple[str | None, str | None] = (None, None),
+) -> Applied:
     """Predict the accuracies of the architectures of a run or scores file.
 
-    With `truth` beside true ones, where a benchmark knows them.
+    With `truth` beside true ones, where a benchmark knows them: the scores' own and what was
+    fitted to, or those that `judge` names. Where that is another metric, ranks alone compare.
     """
     space, chosen = scores.config.space.name, scores.config.benchmark
     differences = check_applicable(
@@ -328,10 +335,15 @@ def apply_ensemble(ensemble: Ensemble, scores: ScoresTable, *, truth: bool = Tru
     dataset, notes = _judged_on(ensemble, scores)
     notes += differences
     table = scores.table.drop(columns=ensemble.target, errors="ignore")
-    if truth and chosen.name != "none":
+    name, metric = judge[0] or chosen.name, judge[1] or ensemble.target
+    if truth and name != "none":
+        path, epochs = (None, None) if judge[0] else (chosen.path, chosen.epochs)
         try:
-            benchmark = open_benchmark(chosen.name, dataset, chosen.path, chosen.epochs)
-            table = with_accuracies(table, benchmark, ensemble.target)
+            benchmark = open_benchmark(name, dataset, path, epochs)
+            table = with_accuracies(table, benchmark, metric)
+            table = table.rename(columns={metric: ensemble.target})
+            if any(judge):
+                notes.append(f"True ones are {metric}: {benchmark.provenance}")
         except (BenchmarkError, KeyError) as error:
             notes.append(f"True accuracies are not known: {error}")
     rows = tables.feasible(table)
