@@ -15,6 +15,7 @@ from zc_search.samplers import sampler_of
 from zc_search.study import Objective, TrialRecord, conclude, open_study, run_trials, set_aside
 from zc_search.study.record import Progress, SearchResult, recorded
 from zc_search.study.run_folder import RunFolder, run_path, storage_url
+from zc_search.study.training import Epoch
 
 logger = logging.getLogger("zc_search")
 
@@ -53,6 +54,7 @@ def run_search(
             if fresh and storage and (kept := set_aside(name, storage, config.study.patience)):
                 logger.info("earlier study kept as %s", kept)
             study = open_study(objective, storage_url(config, folder.path), sampler)
+            objective.keep_in(folder.path)
             folder.write_text("config.toml", config_to_toml(public(config)))
             on_plan(search_plan(objective, folder.path))
             begun = time.perf_counter()
@@ -66,6 +68,15 @@ def run_search(
                 return found
 
             progress = Progress(config.study.n_trials)
+            if (trainer := objective.trainer) is not None:
+                progress.most = min(config.study.max_accuracies or progress.total, progress.total)
+                progress.epochs = trainer.recipe.epochs
+
+                def on_epoch(epoch: Epoch) -> None:
+                    progress.epoch, progress.accuracy = epoch.number, epoch.accuracy
+                    on_progress(progress)
+
+                trainer.on_epoch = on_epoch
             for _, record in recorded(study):
                 progress.count(record)
             on_progress(progress)

@@ -20,7 +20,6 @@ from zc_search.cli.app import app
 from zc_search.config import Training, load_config, parse_config
 from zc_search.deploy.export import export_network, subject_of_run
 from zc_search.deploy.feedback import Entrant, by_group, verdict
-from zc_search.deploy.loop import Examples, accuracy, augment, train_network
 from zc_search.deploy.training import train_run
 from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble
 from zc_search.errors import StudyError
@@ -31,6 +30,7 @@ from zc_search.scoring.scores_file import ScoresTable
 from zc_search.search import run_search
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
+from zc_search.study.training import Examples, accuracy, augment, train_network
 
 CELL = Architecture.from_string(
     "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"

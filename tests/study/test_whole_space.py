@@ -143,7 +143,7 @@ def test_scores_of_other_settings_rank_nothing(
         scale = ensemble.features.proxies[0].model_copy(update={"proxy": "snip"})
         features = ensemble.features.model_copy(update={"proxies": (scale,)})
         ensemble = ensemble.model_copy(update={"features": features})
-    ranked, notes = rank_space(objective, ensemble, finished_run.trials)
+    ranked, notes = rank_space(objective, ensemble, finished_run.trials, objective.benchmark)
     if why is None:
         assert ranked is not None
         assert "in packaged:cifar10" in notes[0]
@@ -160,8 +160,8 @@ def test_none_are_asked_for_or_there(
 ) -> None:
     ensemble, trials = finished_run.ensemble, finished_run.trials
     assert ensemble is not None
-    assert rank_space(Objective(small_config()), ensemble, trials) == (None, [])
+    assert rank_space(Objective(small_config()), ensemble, trials, None) == (None, [])
     for name, said in (("off", 0), ("packaged", 1), ("nowhere.parquet", 1)):
         objective = Objective(small_config(ensemble={"scores": name}))
-        ranked, notes = rank_space(objective, ensemble, trials)
+        ranked, notes = rank_space(objective, ensemble, trials, objective.benchmark)
         assert (ranked, len(notes)) == (None, said)

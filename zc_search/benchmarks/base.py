@@ -2,17 +2,17 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import isnan, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zc_search.config.metrics import METRICS, canonical
+from zc_search.config.metrics import METRICS, canonical, unit_of
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.proxies.catalogue import Direction
 from zc_search.spaces import AnyArchitecture
@@ -31,7 +31,7 @@ class Result(Mapping[str, float]):
         architecture: What was trained.
         dataset: The data set asked for.
         split: What the accuracy was measured on, in the benchmark's names.
-        epochs: Length of the training.
+        epochs: Length of the training; 0 where the table does not say.
         seeds: How many training seeds the accuracy is the mean of; 1 if one was picked.
         seed: The training seed picked, counted from 0, or None for the mean of all.
     """
@@ -55,8 +55,8 @@ class Result(Mapping[str, float]):
 
     def __str__(self) -> str:
         seeds = f"mean of {self.seeds} seeds" if self.seeds > 1 else f"seed {self.seed or 0}"
-        figures = (f"{name} {v:.6g} {METRICS[canonical(name)].unit}" for name, v in self.items())
-        trained = f"{self.dataset}, {self.epochs} epochs, {seeds}"
+        figures = (f"{name} {v:.6g} {unit_of(name)}" for name, v in self.items())
+        trained = f"{self.dataset}, {self.epochs} epochs, {seeds}" if self.epochs else self.dataset
         return f"{self.architecture}, {trained}: {', '.join(map(str.rstrip, figures)) or 'nothing'}"
 
 
@@ -73,6 +73,24 @@ class BudgetWarning(UserWarning):
     """A benchmark has no trainings as long as asked for."""
 
 
+class Lookup(Protocol):
+    """What a search asks for accuracies, wherever they come from.
+
+    Attributes:
+        per_function: Whether all architectures of one function have one answer, or each its own.
+    """
+
+    provenance: str
+    fingerprint: str
+    per_function: bool
+
+    def query(self, architecture: AnyArchitecture) -> Mapping[str, float]:
+        """Return an architecture's figures by metric; a BenchmarkError or ArchitectureError."""
+
+    def require(self, metrics: Iterable[str]) -> None:
+        """Refuse, with a BenchmarkError, what is known beforehand to lack a metric."""
+
+
 class Benchmark(ABC):
     """A look-up of trained architectures, on one data set.
 
@@ -82,6 +100,8 @@ class Benchmark(ABC):
         datasets: The data sets that there are results on; see `on`.
         elsewhere: Where figures are to be had that it lacks, to end a sentence with.
         has_curves: Whether it can say what a metric was after each epoch.
+        of_trials_alone: Whether it holds what a search made and no more, so that a place among all
+            says nothing.
         path: Its table; None of the packaged one.
         dataset: The data set's name.
         budgets: The lengths of the trainings that there are, in epochs.
@@ -99,6 +119,8 @@ class Benchmark(ABC):
     datasets: ClassVar[Sequence[str]]
     elsewhere: ClassVar[str] = ""
     has_curves: ClassVar[bool] = False
+    per_function = False
+    of_trials_alone = False
     path: Path | None = None
     dataset: str
     budgets: tuple[int, ...]
@@ -214,7 +236,26 @@ class Benchmark(ABC):
     @property
     def directions(self) -> dict[str, Direction]:
         """The metrics, and which way each one is better."""
-        return {metric: METRICS[metric].direction for metric in self.metrics}
+        return {metric: self._direction(metric) for metric in self.metrics}
+
+    def _direction(self, metric: str) -> Direction:
+        return METRICS[metric].direction
+
+    def require(self, metrics: Iterable[str]) -> None:
+        """Refuse, with a BenchmarkError, metrics that it has of no architecture."""
+        for metric in metrics:
+            self.column(metric)
+
+    def of(self, architectures: Iterable[str], metric: str) -> NDArray[np.float64]:
+        """Return a metric of architectures, means of their seeds; NaN where it is not known."""
+        column = self.column(metric)
+        places = self._places
+        rows = [places.get(text) for text in architectures]
+        return np.array([np.nan if row is None else column[row] for row in rows], dtype=float)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {str(architecture): row for row, architecture in enumerate(self)}
 
     def query(
         self,
@@ -368,7 +409,7 @@ class Benchmark(ABC):
 
     def _ascending(self, metric: str) -> NDArray[np.float64]:
         """Return a column whose highest figure is the best."""
-        maximize = METRICS[self._metric(metric)].direction == "maximize"
+        maximize = self._direction(self._metric(metric)) == "maximize"
         return self.column(metric) * (1 if maximize else -1)
 
     # What is asked for ----------------------------------------------------------------------------

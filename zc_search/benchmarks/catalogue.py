@@ -10,17 +10,24 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from platformdirs import user_data_path
 
+from zc_search._utils.plugins import is_plugin
+from zc_search.benchmarks.accuracy_table import KEY, AccuracyTable
 from zc_search.benchmarks.analog import AnalogNASBench
 from zc_search.benchmarks.base import Benchmark
 from zc_search.benchmarks.converted import SizeBenchmark, TrialBenchmark
 from zc_search.benchmarks.files.table import source_name
 from zc_search.benchmarks.nasbench101 import NASBench101
 from zc_search.benchmarks.packaged import PackagedNASBench201
+from zc_search.config.metrics import TABLE_FILES
 from zc_search.errors import BenchmarkError
+from zc_search.spaces import AnySpace
+
+if TYPE_CHECKING:  # which needs pydantic, and a look-up none
+    from zc_search.config import Config
 
 CURVES_ENDING = "-curves.parquet"
 _DATASETS = ("cifar10", "cifar10-valid", "cifar100", "ImageNet16-120")
@@ -183,7 +190,9 @@ def open_benchmark(
     '91.607 %'
 
     Args:
-        name: A search space's name, one of `SOURCES`, or ``analog``: see `AnalogNASBench`.
+        name: A search space's name, one of `SOURCES`, ``analog`` (see `AnalogNASBench`), or a table
+            of one's own, an `AccuracyTable`: its name ends in ``.csv`` or ``.parquet``, and
+            `dataset` is what to call its images.
         dataset: ``cifar10``, ``cifar10-valid``, ``cifar100`` or ``ImageNet16-120``.
         path: What `zc-search benchmark convert` wrote, or the file it was made from if that lies
             beside it.
@@ -193,6 +202,12 @@ def open_benchmark(
     Raises:
         BenchmarkError: An unknown name or data set, or a table that is missing or damaged.
     """
+    if name.endswith(TABLE_FILES):
+        return AccuracyTable.read(name, dataset=dataset)
+    if name == "train" or is_plugin(name):
+        hint = "name a table, such as the accuracies.csv in a run's folder"
+        message = f"{KEY}: {name!r} answers while a search runs, and is no table; {hint}"
+        raise BenchmarkError(message, key=KEY, given=name, hint=hint)
     known = dict.fromkeys([*_CONVERTED, *SOURCES, AnalogNASBench.name])
     if name not in known:
         raise BenchmarkError.unknown("benchmark", name, known)
@@ -206,6 +221,15 @@ def open_benchmark(
         raise BenchmarkError(f"benchmark {name!r} is not here: {steps}", given=name, hint=steps)
     source, table = found
     return _opened(_CONVERTED[source.space](table, dataset), epochs)
+
+
+def open_table(config: "Config", dataset: str, space: AnySpace | None = None) -> Benchmark:
+    """Open the table that settings name, on a data set, which must have what they ask of it."""
+    chosen = config.benchmark
+    if chosen.is_file:
+        own = {"space": space, "dataset": dataset, "directions": chosen.directions}
+        return AccuracyTable.read(chosen.name, **own)
+    return open_benchmark(chosen.name, dataset, chosen.path, chosen.epochs)
 
 
 def _opened(benchmark: Benchmark, epochs: int | None) -> Benchmark:

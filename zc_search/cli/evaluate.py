@@ -24,7 +24,8 @@ def evaluate(
     scores: Annotated[str, typer.Argument(help="What `zc-search score` wrote, or packaged.")],
     dataset: Annotated[str | None, typer.Option(help="By default the scores' own.")] = None,
     benchmark: Annotated[
-        str | None, typer.Option(help="Such as analog; by default its own.")
+        str | None,
+        typer.Option("--benchmark", "-b", help="A table, or analog; by default its own."),
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="Of the benchmark; by default its first.")
@@ -79,12 +80,14 @@ def _judge(
     proxies: str,
     metric: str | None,
     dataset: str | None,
-    other: str | None,
+    source: str | None,
     **options: Any,
 ) -> "tuple[pd.DataFrame, dict[str, str]]":
     """Judge what `load_scores` returned; say which data sets and which accuracy that was."""
-    from zc_search.benchmarks import open_benchmark
-    from zc_search.config import parse_config
+    import pandas as pd
+
+    from zc_search.benchmarks.catalogue import open_table
+    from zc_search.config import parse_config, with_benchmark
     from zc_search.errors import ScoresError
     from zc_search.evaluation import BASELINES
     from zc_search.evaluation import evaluate as evaluate_table
@@ -95,23 +98,31 @@ def _judge(
         if name not in known:
             raise ScoresError.unknown("column", name, known)
     config = parse_config(said["config"], source="the scores file's configuration")
-    if config.benchmark.name == "none" and other is None:
+    config = with_benchmark(config, source) if source else config
+    if config.benchmark.name == "none":
         raise ScoresError(
             "these scores were computed with benchmark.name = 'none': there are no accuracies to "
-            "judge proxies by; on images of your own, `zc-search train` makes some"
+            "judge proxies by; name a table with --benchmark; on images of your own, `zc-search "
+            "train` makes some"
         )
-    scored = config.space.dataset
-    chosen = config.benchmark
-    path, epochs = (None, None) if other else (chosen.path, chosen.epochs)
-    benchmark = open_benchmark(other or chosen.name, dataset or scored, path, epochs)
+    if config.benchmark.measured:
+        raise ScoresError(
+            f"benchmark.name = {config.benchmark.name!r} makes accuracies while a search runs; to "
+            "judge proxies by them, name the accuracies.csv in that run's folder with --benchmark",
+            key="--benchmark",
+            given=config.benchmark.name,
+        )
+    scored = config.dataset
+    benchmark = open_table(config, dataset or scored)
     accuracies = [name for name in benchmark.metrics if benchmark.directions[name] == "maximize"]
     metric = metric or next((m for m in ("val_accuracy", *accuracies) if m in accuracies), "")
     if metric not in accuracies:
         raise ScoresError.unknown("accuracy", metric, accuracies)
+    benchmark.require((metric,))
     names = list(dict.fromkeys((*BASELINES, *(asked or known))))
     judged = evaluate_table(
         scores[names],
-        benchmark.table()[metric],
+        pd.Series(benchmark.of(scores.index, metric), scores.index),
         {name: default_direction(name) or known[name] for name in names},
         n_jobs=None,
         **options,

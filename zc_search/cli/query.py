@@ -53,7 +53,8 @@ def query(
     console.print(str(answer.architecture), soft_wrap=True)
     moment = f"after {answer.after} of" if answer.after else "after"
     place = f"number {answer.index:,} of {len(opened):,}"
-    console.print(f"{place}, {opened.dataset}, {moment} {answer.epochs} epochs")
+    trained = f", {opened.dataset}, {moment} {answer.epochs} epochs" if answer.epochs else ""
+    console.print(place + trained)
     console.print(_table(answer, len(opened)))
     console.print(opened.provenance)
     if curves is not None:
@@ -67,10 +68,14 @@ def look_up(
     from zc_search.benchmarks import open_benchmark
     from zc_search.benchmarks.catalogue import source_of
     from zc_search.benchmarks.lookup import find_architecture, space_of
+    from zc_search.config.metrics import TABLE_FILES
     from zc_search.spaces.nasbench201.architecture import NOTATIONS
 
     if codes not in NOTATIONS:
         raise ArchitectureError.unknown("notation", codes, NOTATIONS, key="--codes")
+    if benchmark and benchmark.endswith(TABLE_FILES):
+        opened = open_benchmark(benchmark, dataset)
+        return opened, find_architecture(opened, text, codes)
     path = Path(benchmark) if benchmark and ("/" in benchmark or "." in benchmark) else None
     # where none is named, the architecture's form says of which space it is
     name = source_of(path).name if path is not None else benchmark or space_of(text)

@@ -1,4 +1,4 @@
-from .loading import ConfigWarning, load_config, parse_config
+from .loading import ConfigWarning, load_config, parse_config, with_benchmark
 from .metrics import METRIC_DIRECTIONS
 from .sections import (
     SAMPLERS,
@@ -50,4 +50,5 @@ __all__ = [
     "parse_config",
     "public",
     "starter",
+    "with_benchmark",
 ]

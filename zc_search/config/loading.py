@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from zc_search.config.sections import wrong
-from zc_search.config.settings import Config, Objective
+from zc_search.config.settings import Config, Objective, tables
 from zc_search.errors import ConfigError, Location, dotted, nearest, unknown_key
 
 
@@ -158,6 +158,13 @@ def _value(text: str, *, is_text: bool) -> Any:
     return value if usable and len(values) == 1 else text
 
 
+def with_benchmark(config: Config, name: str) -> Config:
+    """Return settings with another benchmark, of which nothing is known but its name."""
+    settings: dict[str, Any] = {**tables(config), "benchmark": {"name": name}}
+    settings["ensemble"].pop("from", None)
+    return parse_config(settings, source="--benchmark")
+
+
 # Messages -----------------------------------------------------------------------------------------
 
 _WORDS = {
@@ -199,9 +206,9 @@ def find(model: type[BaseModel], location: Location) -> tuple[type[BaseModel], F
         if isinstance(part, int):
             continue
         if field is not None:
-            inner = next(
-                (t for t in (field.annotation, *get_args(field.annotation)) if _holds(t)), None
-            )
+            kinds = (field.annotation, *get_args(field.annotation))
+            bare = (getattr(kind, "__origin__", kind) for kind in kinds)  # not Annotated
+            inner = next((kind for kind in bare if _holds(kind)), None)
             if inner is None:
                 return model, field
             model = inner

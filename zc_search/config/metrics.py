@@ -3,10 +3,14 @@
 ``train``, ``val`` and ``test`` say what a figure was measured on; ``valtest`` is both of the last.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from zc_search.proxies.catalogue import Direction
+
+TABLE_FILES = (".csv", ".parquet")
+"""What the name of a table of accuracies of the user's own ends in."""
 
 
 class Metric(NamedTuple):
@@ -73,6 +77,30 @@ METRIC_DIRECTIONS: Mapping[str, Direction] = {
     )
 }
 """The metrics that a search file may name, with the direction that ``"default"`` means."""
+
+
+_WORDS: Mapping[Direction, str] = {
+    "minimize": "loss error err latency seconds time ms energy memory size cost rmse mae",
+    "maximize": "accuracy acc top1 top5 auc f1 precision recall score map iou",
+}
+
+
+def guessed_direction(name: str) -> Direction | None:
+    """Return which way a metric is better, by its name, or None where that does not say.
+
+    >>> guessed_direction("val_accuracy"), guessed_direction("energy-mJ"), guessed_direction("x")
+    ('maximize', 'minimize', None)
+    """
+    if name in METRICS:
+        return METRICS[name].direction
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    return next((way for way, known in _WORDS.items() if words & set(known.split())), None)
+
+
+def unit_of(name: str) -> str:
+    """Return a metric's unit; of one that is the user's own "", or %, if it is an accuracy."""
+    metric = METRICS.get(canonical(name))
+    return metric.unit if metric else "%" if name.endswith("accuracy") else ""
 
 
 def canonical(name: str) -> str:

@@ -21,10 +21,16 @@ from pydantic import (
 )
 
 from zc_search._utils.plugins import is_plugin
-from zc_search.config.metrics import METRIC_DIRECTIONS, canonical
+from zc_search.config.metrics import METRIC_DIRECTIONS, METRICS, TABLE_FILES, canonical
 from zc_search.errors import ConfigError
 from zc_search.images.datasets import DATA_SOURCES, FROM_FILES, GENERATED, SOURCES, DatasetName
-from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, check_options, installed_proxies
+from zc_search.proxies.catalogue import (
+    DEFAULT_DIRECTIONS,
+    Direction,
+    check_options,
+    default_direction,
+    installed_proxies,
+)
 from zc_search.spaces import PLUGIN, SPACES, space_named
 from zc_search.spaces.base import ProductSpace
 from zc_search.spaces.nasbench101.architecture import VertexOperation
@@ -91,8 +97,34 @@ def _scored(kind: str, value: Any, others: tuple[str, ...]) -> str:
     return str(value)
 
 
-def _accuracy(value: Any) -> str:
+TABLES = {"analog": "nasbench201"} | {
+    name: name for name in ("nasbench201", "nats_sss", "nasbench101")
+}
+"""Benchmarks that others published, with the space of each."""
+
+
+def _source(value: Any) -> str:
+    allowed = (*TABLES, "train", "none")
+    own = isinstance(value, str) and (value.endswith(TABLE_FILES) or is_plugin(value))
+    if own or value in allowed:
+        return str(value)
+    raise ConfigError.unknown("benchmark", value, (*allowed, "FILE.csv", "module:function"))
+
+
+def _directions(value: Any) -> dict[str, Direction]:
+    ways = ("maximize", "minimize")
+    if not isinstance(value, Mapping) or not all(way in ways for way in value.values()):
+        raise wrong(value, "a table such as { energy = 'minimize' }, of maximize and minimize")
+    for name in value:
+        if default_direction(name) or name in METRICS:
+            raise ConfigError(f"{name!r} is known already; Allowed: other names", given=name)
+    return dict(value)
+
+
+def _accuracy(value: Any, info: ValidationInfo) -> str:
+    own = info.data.get("directions") or {}
     accuracies = [name for name in METRIC_DIRECTIONS if name.endswith(("_accuracy", "_retention"))]
+    accuracies += [name for name, way in own.items() if way == "maximize"]
     if isinstance(value, str) and canonical(value) in accuracies:
         return canonical(value)
     raise ConfigError.unknown("metric", value, accuracies)
@@ -192,6 +224,8 @@ ModelName = Annotated[str, BeforeValidator(_model)]
 FeatureSetName = Annotated[str, BeforeValidator(_feature_set)]
 ProxyName = Annotated[str, BeforeValidator(proxy_name)]
 FunctionName = Annotated[str, BeforeValidator(_one_of("function", (), "module:function"))]
+BenchmarkName = Annotated[str, BeforeValidator(_source)]
+Directions = Annotated[dict[str, Direction], PlainValidator(_directions)]
 AccuracyName = Annotated[str, BeforeValidator(_accuracy)]
 Device = Annotated[str, BeforeValidator(_device)]
 Channels = Annotated[tuple[int, ...], PlainValidator(_channels)]
@@ -340,12 +374,42 @@ class Proxies(Section):
 
 
 class Benchmark(Section):
-    """Which table supplies what training an architecture gave."""
+    """What says which accuracy an architecture reaches; ``directions`` are of further metrics."""
 
-    name: Literal["nasbench201", "nats_sss", "nasbench101", "analog", "none"] = "nasbench201"
+    name: BenchmarkName = "nasbench201"
     path: str | None = Field(default=None, min_length=1)
     epochs: Count | None = None
+    directions: Directions = {}
     metric: AccuracyName = "val_accuracy"
+
+    @property
+    def published(self) -> bool:
+        """Whether it is a table that others published, of one space and its data sets."""
+        return self.name in TABLES
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a table of the user's own."""
+        return self.name.endswith(TABLE_FILES)
+
+    @property
+    def measured(self) -> bool:
+        """Whether accuracies are made while a search runs: by training, or a user's function."""
+        return self.name == "train" or is_plugin(self.name)
+
+    @field_validator("path", "epochs", "directions")
+    @classmethod
+    def _belongs_to_the_source(cls, value: Any, info: ValidationInfo) -> Any:
+        name, own = info.data.get("name", "none"), info.field_name == "directions"
+        if value and name != "none" and own == (name in TABLES or name == "train"):
+            instead = {"path": "no other key", "epochs": "training.epochs, for 'train'"}
+            raise ConfigError(
+                f"{value!r} has no meaning for name = {name!r}; Allowed: "
+                + ("absent, its metrics are known" if own else instead[str(info.field_name)]),
+                given=value,
+                allowed=("absent",),
+            )
+        return value
 
 
 class Constraints(Section):

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tomlkit
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WrapValidator, field_validator
 
 from zc_search._utils.passwords import stripped
 from zc_search._utils.plugins import is_plugin
 from zc_search.config.metrics import METRIC_DIRECTIONS
 from zc_search.config.sections import (
+    TABLES,
     Benchmark,
     Constraints,
     Data,
@@ -97,6 +98,21 @@ def _listed(value: Any) -> Any:
     return tuple(listed)
 
 
+def _of_benchmark(value: Any, handler: Any, info: ValidationInfo) -> Any:
+    """Make an objective of a metric that only the user's own benchmark has."""
+    benchmark = info.data.get("benchmark")
+    name = value.get("name") if isinstance(value, Mapping) else None
+    if benchmark is None or name not in benchmark.directions:
+        return handler(value)
+    given = value.get("direction", "default")
+    way = benchmark.directions[name] if given == "default" else given
+    made = handler({**value, "name": "val_accuracy", "direction": way})
+    return made.model_copy(update={"name": name})
+
+
+_Objectives = tuple[Annotated[Objective, WrapValidator(_of_benchmark)], ...]
+
+
 class Config(Section):
     """All settings of one search, frozen; two of equal settings are equal."""
 
@@ -106,7 +122,7 @@ class Config(Section):
     proxies: Proxies = Proxies()
     benchmark: Benchmark = Field(default=Benchmark(), validate_default=True)
     constraints: Constraints = Constraints()
-    objectives: Annotated[tuple[Objective, ...], BeforeValidator(_listed), Field(strict=False)] = ()
+    objectives: Annotated[_Objectives, BeforeValidator(_listed), Field(strict=False)] = ()
     ensemble: Ensemble = Field(default=Ensemble(), validate_default=True)
     training: Training = Training()
     output: Output = Output()
@@ -156,12 +172,23 @@ class Config(Section):
     @property
     def proxies_to_compute(self) -> tuple[str, ...]:
         """Every proxy to be recorded: the objectives of any scale first, each name once."""
-        return _computed(self.objectives, self.proxies, self.constraints)
+        return _computed(self.objectives, self.proxies, self.constraints, self.metrics)
+
+    @property
+    def metrics(self) -> dict[str, Direction]:
+        """What the benchmark may know, with its usual direction; all else that is named scores."""
+        return {**METRIC_DIRECTIONS, **self.benchmark.directions}
+
+    @property
+    def metrics_needed(self) -> tuple[str, ...]:
+        """What the benchmark must know: what an ensemble is fitted to, and objectives."""
+        names = [o.name for o in self.objectives if o.name in self.metrics]
+        return tuple(dict.fromkeys((self.benchmark.metric, *names)))
 
     @property
     def data_decides(self) -> bool:
         """Whether classes and resolution follow from the images and not from `Space.dataset`."""
-        return self.benchmark.name == "none" and not self.data.generated
+        return not self.benchmark.published and not self.data.generated
 
     @property
     def dataset(self) -> str:
@@ -172,13 +199,12 @@ class Config(Section):
 
 
 def _computed(
-    objectives: tuple[Objective, ...], proxies: Proxies, constraints: Constraints
+    objectives: tuple[Objective, ...],
+    proxies: Proxies,
+    constraints: Constraints,
+    metrics: Mapping[str, Direction],
 ) -> tuple[str, ...]:
-    names = [
-        objective.name
-        for objective in objectives
-        if objective.name not in METRIC_DIRECTIONS and not ensemble_file(objective.name)
-    ]
+    names = [o.name for o in objectives if o.name not in metrics and not ensemble_file(o.name)]
     return tuple(dict.fromkeys((*names, *proxies.compute, *constraints.limits)))
 
 
@@ -194,16 +220,20 @@ def _contradictions(
     **_: Section,
 ) -> Iterator[ConfigError]:
     """Find where sections do not agree; None is one that is wrong in itself."""
-    table = benchmark.name if benchmark and benchmark.name != "none" else None
-    if table and space and {"analog": "nasbench201"}.get(table, table) != space.name:
+    table = benchmark.name if benchmark and benchmark.published else None
+    source = benchmark.name if benchmark and benchmark.name != "none" else None
+    if table and space and TABLES[table] != space.name:
         reason = f"knows no architectures of space.name = {space.name!r}"
         others = [] if is_plugin(space.name) else [space.name]
         yield _refused("benchmark.name", table, reason, *others, "none")
     if table and data and not data.generated and data.source not in BENCHMARKED:
         reason = f"knows no accuracies on images of data.source = {data.source!r}"
         yield _refused("benchmark.name", table, reason, "none")
-    if table and ensemble and ensemble.from_ is not None:
-        reason = f"is for a search without accuracies, but benchmark.name = {table!r}"
+    if source == "train" and data and data.generated:
+        reason = f"trains on images, but data.source = {data.source!r} makes them up"
+        yield _refused("benchmark.name", source, reason, "a data.source that reads images")
+    if source and ensemble and ensemble.from_ is not None:
+        reason = f"is for a search without accuracies, but benchmark.name = {source!r}"
         allowed = ("benchmark.name = 'none'", "`zc-search ensemble apply`")
         yield _refused("ensemble.from", ensemble.from_, reason, *allowed)
     if benchmark and data and space and (table or data.generated):
@@ -211,10 +241,11 @@ def _contradictions(
             if (given := getattr(data, key)) is not None:
                 reason = (
                     f"is given, but networks are built for the images of space.dataset = "
-                    f"{space.dataset!r}, unless images are read and benchmark.name = 'none'"
+                    f"{space.dataset!r}, unless images are read and benchmark.name is no published "
+                    "table, such as 'none'"
                 )
                 yield _refused(f"data.{key}", given, reason, "absent")
-    if benchmark and table is None:
+    if benchmark and source is None:
         for key in ("max_accuracies", "max_simulated_seconds") if study else ():
             if (given := getattr(study, key)) is not None:
                 reason = "counts accuracies, but benchmark.name = 'none' has none"
@@ -227,7 +258,8 @@ def _contradictions(
         reason = f"has features of cells, but space.name = {space.name!r}"
         yield _refused("ensemble.features", ensemble.features, reason, "without +structure")
     if ensemble and ensemble.proxies and proxies and constraints and objectives:
-        computed = _computed(objectives, proxies, constraints)
+        known = {**METRIC_DIRECTIONS, **(benchmark.directions if benchmark else {})}
+        computed = _computed(objectives, proxies, constraints, known)
         for proxy in ensemble.proxies:
             if proxy not in computed:
                 key = "ensemble.proxies"

@@ -13,7 +13,6 @@ import torch
 from zc_search._utils.plugins import is_plugin
 from zc_search.config import Config
 from zc_search.deploy.feedback import by_architecture
-from zc_search.deploy.training import FOLDER, read_results, weights_file
 from zc_search.errors import StudyError
 from zc_search.images.datasets import DATASETS, Task, task_of
 from zc_search.report.run import load_result, read_table
@@ -26,6 +25,7 @@ from zc_search.spaces import (
     make_space,
     read_architecture,
 )
+from zc_search.study.training import FOLDER, read_results, weights_file
 
 
 @dataclass(frozen=True)

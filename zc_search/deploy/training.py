@@ -1,40 +1,28 @@
 """`train_run`: the best few of a run trained on its images, against random ones."""
 
-import hashlib
-import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from zc_search.config import Config, Training
 from zc_search.deploy.feedback import CHOSEN, LARGEST, RANDOM, Entrant, by_group, refit, verdict
-from zc_search.deploy.loop import Examples, train_network
 from zc_search.ensemble import Ensemble
 from zc_search.ensemble.tables import flags
 from zc_search.errors import ConfigError, StudyError
-from zc_search.images.image_set import ImageSet
 from zc_search.proxies import resolve_proxies
 from zc_search.report import write_report
 from zc_search.report.run import load_result, read_manifest, stored_learning_curve
 from zc_search.scoring.request import batch_and_task, open_images
-from zc_search.scoring.scorer import Scorer, torch_device
-from zc_search.scoring.store import changes
-from zc_search.spaces import make_space
+from zc_search.scoring.scorer import Scorer
 from zc_search.study.constraints import Limits, broken
 from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder
-
-FOLDER = "training"
-"""Of the run's folder."""
+from zc_search.study.training import FOLDER, Epoch, Trainer, read_results
 
 _DRAWS_EACH = 200
-
-_COLUMNS = ["architecture", "seed", "epochs", "accuracy", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +81,6 @@ def train_run(
     result = load_result(run)
     config = result.config
     recipe = recipe or config.training
-    place = torch_device(device or config.proxies.device)
     images = open_images(config.data)
     batch, task, _ = batch_and_task(config, images)
     _refuse_other_images(result, batch.fingerprint)
@@ -105,11 +92,12 @@ def train_run(
     with folder.locked():
         if fresh:
             folder.set_aside()
-        _refuse_other_recipe(folder, recipe, batch.fingerprint)
+        trainer = Trainer(config, images, batch.fingerprint, recipe, device)
+        trainer.keep_in(result.folder)
         limits = Limits(config, costs.space, task, costs)
         entrants = _entrants(result, costs, limits, top, recipe.seed)
         folder.write_table("entrants.csv", pd.DataFrame(entrants))
-        results = _train_all(folder, config, recipe, images, entrants, seeds, place, on_step)
+        results = _train_all(trainer, folder.path, entrants, seeds, on_step)
         scored = _scored(scorer, result, entrants)
         if len(scored):
             folder.write_table("scores.csv", scored)
@@ -120,78 +108,36 @@ def train_run(
     return outcome
 
 
-def weights_file(folder: Path, architecture: str, seed: int) -> Path:
-    """Return where the trained weights of an architecture are kept, in a training folder."""
-    digest = hashlib.sha256(architecture.encode()).hexdigest()[:12]
-    return folder / "weights" / f"{digest}-{seed}.pt"
-
-
-def read_results(folder: Path) -> pd.DataFrame:
-    """Return the finished trainings in a training folder; see `Outcome.results`."""
-    path = folder / "results.csv"
-    if not path.exists():
-        return pd.DataFrame(columns=_COLUMNS)
-    try:
-        return pd.read_csv(path, engine="python")[_COLUMNS]
-    except (OSError, ValueError, KeyError) as error:
-        raise StudyError(f"{path} cannot be read: {error}; start over with --fresh") from error
-
-
 def _train_all(
-    folder: RunFolder,
-    config: Config,
-    recipe: Training,
-    images: ImageSet,
+    trainer: Trainer,
+    folder: Path,
     entrants: list[Entrant],
     seeds: int,
-    device: torch.device,
     on_step: Callable[[Step], None],
 ) -> pd.DataFrame:
     """Train what is not trained yet; return all results of these entrants."""
-    learnt, held_out = images.split(config.data.validation, config.data.seed)
-    training = Examples.of(images, learnt, learnt, device)
-    validation = Examples.of(images, held_out, learnt, device)
-    (folder.path / "weights").mkdir(exist_ok=True)
     groups: dict[str, str] = {}
     for entrant in entrants:
         groups.setdefault(entrant.architecture, entrant.group)  # its first one, if several
-    wanted = [(text, recipe.seed + seed) for seed in range(seeds) for text in groups]
-    results = read_results(folder.path)
+    first = trainer.recipe.seed
+    wanted = [(text, first + seed) for seed in range(seeds) for text in groups]
+    results = read_results(folder)
     known = set(zip(results["architecture"], results["seed"], strict=True))
     done = len(known & set(wanted))
-    space = make_space(config.space, images.task)
-    sizes = config.space.model_dump(include={"channels", "cells"})
     on_step(Step(len(wanted), done))
     for text, seed in wanted:
         if (text, seed) in known:
             continue
-        start = time.perf_counter()
         step = Step(len(wanted), done, groups[text])
-        file = weights_file(folder.path, text, seed)
-        part = file.with_suffix(".part")
-        if file.exists() and not part.exists():  # killed before the result was written
-            file.replace(part)
-        network = space.build(space.read(text), images.task, seed, **sizes)
-        reached = train_network(
-            network,
-            training,
-            validation,
-            recipe,
-            seed=seed,
-            checkpoint=part,
-            on_epoch=lambda epoch, accuracy, step=step: on_step(  # type: ignore[misc]
-                replace(step, epoch=epoch, accuracy=accuracy)
-            ),
-        )
-        row = (text, seed, recipe.epochs, reached[-1], time.perf_counter() - start)
-        # The weights first: a result without weights would never be trained again.
-        part.replace(file)
-        new = pd.DataFrame([row], columns=_COLUMNS)
-        results = pd.concat([results, new], ignore_index=True) if len(results) else new
-        folder.write_table("results.csv", results)
+
+        def on_epoch(epoch: Epoch, step: Step = step) -> None:
+            on_step(replace(step, epoch=epoch.number, accuracy=epoch.accuracy))
+
+        trainer.on_epoch = on_epoch
+        row = trainer.train(text, seed)
         done += 1
-        on_step(replace(step, done=done, epoch=recipe.epochs, accuracy=reached[-1]))
-    return results.merge(pd.DataFrame(wanted, columns=["architecture", "seed"]))
+        on_step(replace(step, done=done, epoch=trainer.recipe.epochs, accuracy=row["accuracy"]))
+    return read_results(folder).merge(pd.DataFrame(wanted, columns=["architecture", "seed"]))
 
 
 def _concluded(
@@ -288,14 +234,3 @@ def _refuse_other_images(result: SearchResult, fingerprint: str) -> None:
             f"{before[:12]}, now {fingerprint[:12]}): files were added, removed or changed; "
             "search again"
         )
-
-
-def _refuse_other_recipe(folder: RunFolder, recipe: Training, fingerprint: str) -> None:
-    now = recipe.model_dump(mode="json") | {"images": fingerprint}
-    path = folder.path / "recipe.json"
-    if path.exists() and (differing := changes(json.loads(path.read_text(encoding="utf-8")), now)):
-        raise StudyError(
-            f"{folder.path} holds trainings of another recipe ({', '.join(differing)}): "
-            "go on with that one, or start over with --fresh"
-        )
-    folder.write_json("recipe.json", now)

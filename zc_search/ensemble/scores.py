@@ -11,8 +11,16 @@ import numpy.typing as npt
 import pandas as pd
 import tomlkit
 
-from zc_search.benchmarks import Benchmark, open_benchmark
-from zc_search.config import Config, config_to_toml, load_config, parse_config
+from zc_search.benchmarks.accuracy_table import AccuracyTable
+from zc_search.benchmarks.base import Benchmark
+from zc_search.benchmarks.catalogue import open_table
+from zc_search.config import (
+    Config,
+    config_to_toml,
+    load_config,
+    parse_config,
+    with_benchmark,
+)
 from zc_search.ensemble import tables
 from zc_search.ensemble.ensemble import Ensemble, ranking
 from zc_search.ensemble.fit import fit_ensemble, judge_unseen
@@ -187,17 +195,32 @@ def open_accuracies(scores: ScoresTable, config: Config, dataset: str | None = N
             key="benchmark.name",
             given="none",
         )
-    benchmark = open_benchmark(chosen.name, dataset, chosen.path, chosen.epochs)
-    benchmark.column(chosen.metric)  # says where it is to be had, if not here
+    benchmark = look_up_for(scores, config, dataset)
+    benchmark.require((chosen.metric,))  # says where it is to be had, if not here
     accuracies = [name for name in benchmark.metrics if benchmark.directions[name] == "maximize"]
     if chosen.metric not in accuracies:
         raise EnsembleError.unknown("accuracy", chosen.metric, accuracies, key="benchmark.metric")
     return benchmark
 
 
+def look_up_for(scores: ScoresTable, config: Config, dataset: str) -> Benchmark:
+    """Open the benchmark of settings; of accuracies made in a run, those that its trials have."""
+    if not config.benchmark.measured:
+        return open_table(config, dataset)
+    if scores.is_run and scores.config.benchmark == config.benchmark:
+        return AccuracyTable.of_trials(config, scores.table)
+    raise EnsembleError(
+        f"benchmark.name = {config.benchmark.name!r} makes accuracies while a search runs, and "
+        f"{scores.path} has none; name a table of them, such as a run's accuracies.csv",
+        key="benchmark.name",
+        given=config.benchmark.name,
+        hint="accuracies.csv",
+    )
+
+
 def with_accuracies(table: pd.DataFrame, benchmark: Benchmark, metric: str) -> pd.DataFrame:
     """Return a table with a column of accuracies, in percent, means of all training seeds."""
-    values = benchmark.table()[metric].reindex(table["architecture"]).to_numpy()
+    values = benchmark.of(table["architecture"], metric)
     if len(values) and not np.isfinite(values).any():
         first = table["architecture"].iloc[0]
         raise EnsembleError(
@@ -337,9 +360,9 @@ def apply_ensemble(
     table = scores.table.drop(columns=ensemble.target, errors="ignore")
     name, metric = judge[0] or chosen.name, judge[1] or ensemble.target
     if truth and name != "none":
-        path, epochs = (None, None) if judge[0] else (chosen.path, chosen.epochs)
         try:
-            benchmark = open_benchmark(name, dataset, path, epochs)
+            config = with_benchmark(scores.config, judge[0]) if judge[0] else scores.config
+            benchmark = look_up_for(scores, config, dataset)
             table = with_accuracies(table, benchmark, metric)
             table = table.rename(columns={metric: ensemble.target})
             if any(judge):
@@ -408,7 +431,8 @@ def rank_without_accuracies(scores: ScoresTable) -> tuple[pd.DataFrame, list[str
     empty where nothing is feasible. With a sentence for each thing to know.
     """
     config, trials = scores.config, tables.feasible_architectures(scores.table)
-    notes = ["No benchmark, so no accuracy to fit an ensemble to."]
+    none = "No benchmark" if config.benchmark.name == "none" else "No trial has an accuracy"
+    notes = [f"{none}, so no accuracy to fit an ensemble to."]
     if trials.empty:
         return pd.DataFrame(), [*notes, nothing_feasible(scores.table)]
     if (ensemble := load_transferred(config, scores.definitions or {})) is not None:

@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +22,7 @@ from pandas.errors import EmptyDataError
 from zc_search import ensemble as ensembles
 from zc_search._utils.passwords import address_hint, without_passwords
 from zc_search.config import load_config
-from zc_search.config.metrics import METRICS
+from zc_search.config.metrics import METRICS, guessed_direction
 from zc_search.ensemble import Ensemble
 from zc_search.ensemble.tables import distinct, flags
 from zc_search.errors import EnsembleError, ReportError, StudyError
@@ -257,6 +257,8 @@ class Trials:
     """What the search optimised; empty where it is not known."""
     metric: str | None
     """The column of true accuracies, in percent; None where there are none."""
+    measured: Mapping[str, Direction] = field(default_factory=dict)
+    """Columns that only this search's benchmark has, and which way each is better."""
 
     @cached_property
     def optimised(self) -> tuple[str, ...]:
@@ -266,7 +268,7 @@ class Trials:
     @cached_property
     def proxies(self) -> tuple[str, ...]:
         """Columns of proxies, the objectives among them first."""
-        others = {*METRICS, *BOOKKEEPING, self.metric}
+        others = {*METRICS, *self.measured, *BOOKKEEPING, self.metric}
         return tuple(
             name
             for name in dict.fromkeys((*self.optimised, *map(str, self.table.columns)))
@@ -276,7 +278,8 @@ class Trials:
     @cached_property
     def axes(self) -> tuple[str, ...]:
         """Columns that make an axis: objectives, proxies, then what the benchmark has."""
-        measured = [name for name in (self.metric, *METRICS) if name and name in self.table]
+        known = (self.metric, *METRICS, *self.measured)
+        measured = [name for name in known if name and name in self.table]
         return tuple(
             name
             for name in dict.fromkeys((*self.optimised, *self.proxies, *measured))
@@ -312,6 +315,7 @@ class Trials:
         usual = DEFAULT_DIRECTIONS.get(name, "maximize")
         if name in METRICS:
             usual = METRICS[name].direction
+        usual = self.measured.get(name, usual)
         return self.objectives.get(name) or usual
 
     def numbers(self, name: str, rows: pd.DataFrame | None = None) -> Floats:
@@ -350,11 +354,15 @@ def as_trials(source: Source, *, objectives: Mapping[str, Direction] | None = No
     """Return the trials of a result, or a table as trials, with what was optimised."""
     if isinstance(source, Trials):
         return source
+    measured: dict[str, Direction] = {}
     if isinstance(source, pd.DataFrame):
         table, metric = source, "val_accuracy"
     elif isinstance(source, SearchResult):
         table, metric = source.trials, source.config.benchmark.metric
         objectives = {o.name: o.direction for o in source.config.active_objectives}
+        computed = {*METRICS, *BOOKKEEPING, *source.config.proxies_to_compute, *objectives}
+        more = {n: guessed_direction(n) or "maximize" for n in map(str, table) if n not in computed}
+        measured = {**more, **source.config.benchmark.directions}
     else:
         given = type(source).__name__
         raise ReportError(
@@ -362,7 +370,7 @@ def as_trials(source: Source, *, objectives: Mapping[str, Direction] | None = No
         )
     table = table.reset_index(drop=True)
     known = metric in table and pd.to_numeric(table[metric], errors="coerce").notna().any()
-    return Trials(table, dict(objectives or {}), metric if known else None)
+    return Trials(table, dict(objectives or {}), metric if known else None, measured)
 
 
 def finite_rows(values: Floats) -> NDArray[np.bool_]:

@@ -340,15 +340,17 @@ def _print_best(console: Console, result: SearchResult) -> None:
     for node in [best.architecture] if fits else best.architecture.replace("+", "+\n").splitlines():
         console.print(Text(f"  {node}"), soft_wrap=True)
     line = f"predicted {best.predicted:.2f} % (90 %: {best.low:.2f} to {best.high:.2f})"
-    if best.true is not None and best.rank is not None:
-        line += f", true {best.true:.2f} %, rank {best.rank:,} of {best.out_of:,}"
-    console.print(Text(line))
+    console.print(Text(f"{line}, {_true(best)}" if best.true is not None else line))
     if best.in_sample:
         console.print(Text("in-sample: its true accuracy is one that the ensemble was fitted to"))
-    if seen is not None and seen.rank is not None and seen.architecture != best.architecture:
+    if seen is not None and seen.true is not None and seen.architecture != best.architecture:
         console.print(Text("best that was looked at", "bold"))
-        place = f"true {seen.true:.2f} %, rank {seen.rank:,} of {seen.out_of:,}"
-        console.print(Text(f"  {compact(seen.architecture)}: {place}"))
+        console.print(Text(f"  {compact(seen.architecture)}: {_true(seen)}"))
+
+
+def _true(best: Best) -> str:
+    place = "" if best.rank is None else f", rank {best.rank:,} of {best.out_of:,}"
+    return f"true {best.true:.2f} %{place}"
 
 
 def not_looked_at(unseen: Sequence[Best], functions: int) -> Group:
@@ -377,15 +379,17 @@ class TerminalListener:
         # Cropped and not shortened: the dots for what is missing are not in every encoding.
         status = Column(no_wrap=True, overflow="crop")
         self._bar = ProgressBar(
-            TextColumn("searching"),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[status]}", table_column=status),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=progress,
             disable=not progress.is_terminal,
+            speed_estimate_period=600,  # an epoch may take minutes
         )
-        self._task = self._bar.add_task("search", total=None, status="", visible=False)
+        self._task = self._bar.add_task("searching", total=None, status="", visible=False)
+        self._training = self._bar.add_task("training", total=None, status="", visible=False)
         self._narrow = progress.width < _NARROW
         self._before: int | None = None
 
@@ -414,6 +418,14 @@ class TerminalListener:
             parts.append(f"{progress.seconds / new:.2f} s each")
         status = "" if self._narrow else ", ".join(parts)
         self._bar.update(self._task, completed=progress.done, status=status)
+        if progress.epochs:
+            reached = f", {progress.accuracy:.1f} %" if progress.epoch else ""
+            of = f"epoch {progress.epoch} of network {progress.trainings + 1}{reached}"
+            done = progress.trainings * progress.epochs + progress.epoch
+            total, shown = progress.most * progress.epochs, "" if self._narrow else of
+            self._bar.update(
+                self._training, completed=done, total=total, status=shown, visible=True
+            )
 
 
 @contextmanager

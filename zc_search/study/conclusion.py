@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 from optuna.study import Study
 
-from zc_search.benchmarks import Benchmark
+from zc_search.benchmarks.accuracy_table import AccuracyTable
+from zc_search.benchmarks.base import Benchmark
 from zc_search.ensemble import Ensemble, ranking
 from zc_search.ensemble.scores import (
     ORDINARY,
@@ -51,7 +52,8 @@ def conclude(
         seconds: Wall time by stage so far; by default that from the first trial to the last.
     """
     start = time.perf_counter()
-    config, benchmark, trials = objective.config, objective.benchmark, trials_table(study)
+    config, trials = objective.config, trials_table(study)
+    benchmark = _accuracies(objective, trials)
     folder = folder or run_path(config)
     ensemble = on_pareto = optimum = best = best_seen = None
     unseen: tuple[Best, ...] = ()
@@ -71,10 +73,11 @@ def conclude(
                 on_pareto = None
     if benchmark is not None:
         with suppress(BenchmarkError):  # it does not say
-            optimum = benchmark.best(config.benchmark.metric)[1]
+            best_known = benchmark.best(config.benchmark.metric)[1]
+            optimum = None if benchmark.of_trials_alone else best_known
         if ensemble is not None:
             ranked, best_seen = ranking(ensemble, trials), _best_seen(ensemble, trials, benchmark)
-            whole, why_not = rank_space(objective, ensemble, trials)
+            whole, why_not = rank_space(objective, ensemble, trials, benchmark)
             notes = [*notes, *why_not]
             if whole is not None:
                 ranked, named = whole, whole[~whole["seen"]].head(_UNSEEN)
@@ -97,13 +100,22 @@ def conclude(
         best=best,
         notes=(*notes, *missing_values(study)),
         seconds={**(seconds or _seconds(study)), "ensemble": time.perf_counter() - start},
-        provenance=benchmark.provenance if benchmark else "",
+        provenance=objective.benchmark.provenance if objective.benchmark else "",
         optimum=optimum,
         unseen=unseen,
         best_seen=best_seen,
         pareto_ensemble=on_pareto,
         about_study=dict(study.user_attrs),
     )
+
+
+def _accuracies(objective: Objective, trials: pd.DataFrame) -> Benchmark | None:
+    """Return the table of accuracies; of those measured here what the trials have by now."""
+    if isinstance(objective.benchmark, Benchmark) or objective.benchmark is None:
+        return objective.benchmark
+    with suppress(BenchmarkError):  # none was reached
+        return AccuracyTable.of_trials(objective.config, trials, objective.benchmark.provenance)
+    return None
 
 
 def _drawings(objective: Objective, *tables: pd.DataFrame) -> dict[str, str]:
@@ -137,13 +149,14 @@ def _named(row: pd.Series, ensemble: Ensemble, benchmark: Benchmark) -> Best:
     """Return an architecture of a ranking, with what the benchmark knows of it."""
     architecture, metric = str(row["architecture"]), ensemble.target
     known = benchmark.query(architecture).get(metric) if architecture in benchmark else None
+    ranks = known is not None and not benchmark.of_trials_alone
     return Best(
         architecture=architecture,
         predicted=float(row["prediction"]),
         low=float(row["low"]),
         high=float(row["high"]),
         true=known,
-        rank=None if known is None else benchmark.rank(architecture, metric),
-        out_of=None if known is None else benchmark.known(metric),
+        rank=benchmark.rank(architecture, metric) if ranks else None,
+        out_of=benchmark.known(metric) if ranks else None,
         in_sample=bool(row.get("in_sample", False)),
     )

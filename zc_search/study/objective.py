@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike
+from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, Self
 from weakref import ref
@@ -14,18 +15,21 @@ import optuna
 from optuna.study import Study
 from optuna.trial import Trial
 
-from zc_search.benchmarks import Benchmark, open_benchmark
-from zc_search.config import METRIC_DIRECTIONS, Config, load_config, parse_config
+from zc_search.benchmarks.accuracy_table import AccuracyTable
+from zc_search.benchmarks.base import Benchmark, Lookup
+from zc_search.benchmarks.catalogue import open_table
+from zc_search.benchmarks.measured import Measured, name_of, of_object, of_plugin
+from zc_search.config import Config, load_config, parse_config
 from zc_search.ensemble.models import make_model
 from zc_search.ensemble.scores import load_transferred
 from zc_search.errors import ArchitectureError, BenchmarkError
-from zc_search.images.datasets import BENCHMARKED, GENERATED
+from zc_search.images.datasets import BENCHMARKED, GENERATED, Task
 from zc_search.proxies import resolve_proxies
 from zc_search.proxies.catalogue import Direction
 from zc_search.scoring.cache import open_cache
-from zc_search.scoring.request import batch_and_task
+from zc_search.scoring.request import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer, Scores
-from zc_search.spaces import SPACES, AnyArchitecture, FunctionSpace, make_space
+from zc_search.spaces import SPACES, AnyArchitecture, AnySpace, FunctionSpace, make_space
 from zc_search.study.constraints import Limits, broken, check_constraints, violations
 from zc_search.study.predictions import load_ensembles, with_predictions
 from zc_search.study.record import (
@@ -42,6 +46,7 @@ from zc_search.study.record import (
     recorded,
 )
 from zc_search.study.storage import adopt
+from zc_search.study.training import Trainer, accuracies_of_training
 
 _MANY = 20  # architectures a trial, beyond which a search does not come to an end
 
@@ -73,15 +78,16 @@ class Objective:
         device: Where to compute.
         proxies: Names of proxies to record besides the objectives, or the section ``[proxies]``.
         constraints: The section ``[constraints]``.
-        benchmark: A benchmark's name, its section ``[benchmark]``, or one that is open; by default
-            the space's own, unless images are read that it knows nothing of.
+        benchmark: A benchmark's name, its section ``[benchmark]``, one that is open, or any object
+            with a method ``query(architecture)``, which returns a number or several by name; by
+            default the space's own, unless images are read that it knows nothing of.
         sections: Other sections of a search file, such as ``ensemble={"model": "ridge"}``.
 
     Attributes:
         config: All settings; of ``study`` and ``output`` only ``study.sum_objectives`` matters.
         space: Where architectures come from.
         proxies, scorer: What is computed, and what computes it.
-        benchmark: Says what training gave; None without one.
+        benchmark: Says what training gave; None without one. See `Lookup`.
         ensembles: Those whose predictions are objectives, by objective.
         about_images: What there is to say of the images, a few words each.
         clock: What was spent of the study's budgets.
@@ -96,7 +102,7 @@ class Objective:
         space: str | Mapping[str, Any] | Config = "nasbench201",
         objectives: Sequence[str] | Mapping[str, Any] = (),
         *,
-        benchmark: str | Mapping[str, Any] | Benchmark | None = None,
+        benchmark: Any = None,
         **settings: Any,
     ) -> None:
         if not isinstance(space, Config):
@@ -108,11 +114,17 @@ class Objective:
         self.config = config
         self.proxies = resolve_proxies(config.proxies_to_compute)
         self.ensembles = load_ensembles(config, self.proxies)
-        opened = benchmark if isinstance(benchmark, Benchmark) else None
-        self.benchmark = opened or _open_benchmark(config)
-        make_space(config.space)  # complains before images are read
-        batch, task, about_images = batch_and_task(config)
+        table = _table(config, benchmark, make_space(config.space))  # complains before images do
+        images = open_images(config.data) if config.benchmark.name == "train" else None
+        batch, task, about_images = batch_and_task(config, images)
         self.space = make_space(config.space, task)
+        self.benchmark: Lookup | None = table
+        if images is not None:
+            self.benchmark = accuracies_of_training(config, images, batch.fingerprint)
+        elif table is None:
+            self.benchmark = _asked(config, benchmark, self.space, task)
+        if self.benchmark is not None:
+            _require(self.benchmark, config)
         self.about_images = tuple(about_images)
         cache = open_cache(config.proxies.cache)
         self.scorer = Scorer.of(config, self.proxies, batch, task, cache)
@@ -124,16 +136,14 @@ class Objective:
         self._forget()
 
     @classmethod
-    def from_config(
-        cls, config: Config | str | PathLike[str], *, benchmark: Benchmark | None = None
-    ) -> Self:
+    def from_config(cls, config: Config | str | PathLike[str], *, benchmark: Any = None) -> Self:
         """Return the objective of a search file, or of the settings read from one."""
         config = config if isinstance(config, Config) else load_config(config)
         return cls(config, benchmark=benchmark)
 
     def _forget(self) -> None:
         """Begin with a study of which nothing is known."""
-        self.clock = Clock()
+        self.clock = Clock(self.benchmark is not None and self.benchmark.per_function)
         self._first_of: dict[str, int] = {}
         self._scores: dict[str, Scores] = {}
         self._counted: set[int] = set()
@@ -189,10 +199,22 @@ class Objective:
             conditions[ACCURACIES] = {
                 "fingerprint": self.benchmark.fingerprint,
                 "provenance": self.benchmark.provenance,
+                "per": "function" if self.benchmark.per_function else "architecture",
             }
         if isinstance(self.space, FunctionSpace):
             conditions[NETWORKS] = self.space.definition
         return conditions
+
+    @property
+    def trainer(self) -> Trainer | None:
+        """What trains, where accuracies are those of trainings here and now."""
+        measure = self.benchmark.measure if isinstance(self.benchmark, Measured) else None
+        return measure if isinstance(measure, Trainer) else None
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep accuracies that are measured in a run's folder, and take those that it has."""
+        if isinstance(self.benchmark, Measured):
+            self.benchmark.keep_in(folder)
 
     def __call__(self, trial: Trial) -> list[float]:
         """Score an architecture of Optuna's choice, record it, and return its values.
@@ -235,10 +257,11 @@ class Objective:
         refused = check.refused is not None and architecture.infeasible is None
         try:
             if self.benchmark is not None and not refused:
+                self._refuse_in_vain(architecture, scores)
                 figures = dict(self.benchmark.query(architecture))
         except (ArchitectureError, BenchmarkError) as error:  # the table need not hold all
             if architecture.infeasible is None:
-                failures[self.config.benchmark.metric] = str(error)
+                failures |= dict.fromkeys(self.config.metrics_needed, str(error))
         spent = {"proxies": scores.seconds} if scores else {}
         spent["benchmark"] = time.perf_counter() - start
         stored = TrialRecord.of(trial)  # cut off while it was told
@@ -254,6 +277,17 @@ class Objective:
             data=self.scorer.batch.fingerprint,
         )
         return with_predictions(record, self.ensembles)
+
+    def _refuse_in_vain(self, architecture: AnyArchitecture, scores: Scores | None) -> None:
+        """Have nothing measured for a trial that will not count: what is cheap comes first."""
+        if not isinstance(self.benchmark, Measured) or self.benchmark.knows(architecture):
+            return
+        values = scores.values if scores else {}
+        asked = [o.name for o in self.config.active_objectives if o.name in values]
+        without = [name for name in asked if not math.isfinite(values[name])]
+        why = f"{', '.join(without)} had no value" if without else None
+        if why := why or broken(self.config.constraints, values):
+            raise BenchmarkError(f"not measured, as {why}", given=str(architecture))
 
     def values(self, record: TrialRecord) -> list[float]:
         """Return the values of the active objectives, or their weighted sum; maybe not finite.
@@ -338,6 +372,8 @@ class Objective:
                 self.count(trial.number, record)
                 architecture = self.space.read(record.architecture)
                 self.remember(Scores(architecture, record.proxies, record.failures))
+                if isinstance(self.benchmark, Measured):
+                    self.benchmark.remember(record.function_key, record.benchmark)
                 on_trial(trial.number, record)
 
 
@@ -352,7 +388,7 @@ def configured(
     device: str | None = None,
     proxies: Sequence[str] | Mapping[str, Any] | None = None,
     constraints: Mapping[str, Any] | None = None,
-    benchmark: str | Mapping[str, Any] | Benchmark | None = None,
+    benchmark: Any = None,
     **sections: Mapping[str, Any],
 ) -> Config:
     """Return the settings that the arguments of an `Objective` stand for."""
@@ -370,8 +406,12 @@ def configured(
     }
     name, source = given["space"].get("name", "nasbench201"), given["data"].get("source")
     known = name in SPACES and (source is None or source in (*GENERATED, *BENCHMARKED))
-    if isinstance(benchmark, Benchmark) or benchmark is None:
+    if isinstance(benchmark, AccuracyTable):
+        benchmark = benchmark.name
+    elif isinstance(benchmark, Benchmark) or benchmark is None:
         benchmark = name if known else "none"
+    elif not isinstance(benchmark, str | Mapping):
+        benchmark = name_of(benchmark)
     settings: dict[str, Any] = {**given, "benchmark": _section(benchmark, "name")}
     places = {
         ("space", "dataset"): dataset,
@@ -393,17 +433,32 @@ def _section(value: Any, key: str) -> dict[str, Any]:
     return {} if value is None else {key: value}
 
 
-def _open_benchmark(config: Config) -> Benchmark | None:
-    """Open the benchmark, if it has what is asked of it."""
-    if config.benchmark.name == "none":
-        return None
+def _table(config: Config, given: Any, space: AnySpace) -> Benchmark | None:
+    """Return the table that is given or named; None where accuracies are measured, or unknown."""
+    if isinstance(given, Benchmark):
+        return given
     chosen = config.benchmark
-    benchmark = open_benchmark(chosen.name, config.space.dataset, chosen.path, chosen.epochs)
-    wanted = [o.name for o in config.objectives if o.name in METRIC_DIRECTIONS]
-    for metric in (config.benchmark.metric, *wanted):
+    if chosen.name == "none" or chosen.measured:
+        return None
+    return open_table(config, config.dataset, space)
+
+
+def _asked(config: Config, given: Any, space: AnySpace, task: Task) -> Measured | None:
+    """Return the look-up that asks an object that is given, or code that is named."""
+    chosen = config.benchmark
+    sizes = config.space.model_dump(include={"channels", "cells"})
+    more = (chosen.metric, space, task, sizes, config.proxies.seed)
+    if given is not None and not isinstance(given, str | Mapping):
+        return of_object(given, name_of(given), *more)
+    return of_plugin(chosen.name, *more) if chosen.measured else None
+
+
+def _require(benchmark: Lookup, config: Config) -> None:
+    for metric in config.metrics_needed:
         try:
-            benchmark.column(metric)  # it may know a part of the architectures
+            benchmark.require((metric,))  # it may know a part of the architectures
         except BenchmarkError as error:
+            if error.key is not None:
+                raise
             message = f"benchmark.metric or objectives: {error}"
             raise BenchmarkError(message, key="benchmark.metric", given=metric) from error
-    return benchmark

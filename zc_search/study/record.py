@@ -103,10 +103,12 @@ class Clock:
     """Counts what looking at accuracies would have cost.
 
     An architecture that is looked at again costs nothing: its accuracy is known. An isomorph was
-    trained on its own and costs its own time, by the benchmark, of one training seed.
+    trained on its own and costs its own time, by the benchmark, of one training seed; where
+    accuracies are measured `per_function`, it costs nothing either.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, per_function: bool = False) -> None:
+        self._per_function = per_function
         self.accuracies = 0
         self.simulated_seconds = 0.0
         self._begun = time.monotonic()
@@ -114,8 +116,9 @@ class Clock:
 
     def count(self, record: TrialRecord) -> None:
         """Count a trial."""
-        if record.benchmark and record.architecture not in self._known:
-            self._known.add(record.architecture)
+        key = record.function_key if self._per_function else record.architecture
+        if record.benchmark and key not in self._known:
+            self._known.add(key)
             self.accuracies += 1
             self.simulated_seconds += record.benchmark.get("train_seconds", 0.0)
 
@@ -143,7 +146,8 @@ def trials_table(study: Study) -> pd.DataFrame:
     seconds_benchmark`` and ``duration`` (seconds between asking for and telling the trial).
     """
     best = {trial.number for trial in study.best_trials}
-    clock = Clock()
+    about = study.user_attrs.get(ACCURACIES)
+    clock = Clock(isinstance(about, Mapping) and about.get("per") == "function")
     rows = [_row(trial, record, trial.number in best, clock) for trial, record in recorded(study)]
     if not rows:
         return pd.DataFrame()
@@ -260,9 +264,16 @@ class Progress:
     feasible: int = 0
     functions: set[str] = field(default_factory=set)
     seconds: float = 0.0
+    trainings: int = 0  # finished, where a search trains, of at most `most`
+    most: int = 0
+    epoch: int = 0  # of the one going on, of `epochs`, and what it reached, in percent
+    epochs: int = 0
+    accuracy: float = math.nan
 
     def count(self, record: TrialRecord) -> None:
         """Count one more trial."""
         self.done += 1
+        if record.benchmark and record.function_key not in self.functions:
+            self.trainings, self.epoch = self.trainings + 1, 0
         self.feasible += record.infeasible is None
         self.functions.add(record.function_key)

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from zc_search.benchmarks.base import Benchmark
 from zc_search.ensemble import Ensemble, ranking
 from zc_search.ensemble.scores import with_accuracies
 from zc_search.ensemble.tables import distinct
@@ -15,7 +16,7 @@ OFF = "off"
 
 
 def rank_space(
-    objective: Objective, ensemble: Ensemble, trials: pd.DataFrame
+    objective: Objective, ensemble: Ensemble, trials: pd.DataFrame, benchmark: Benchmark
 ) -> tuple[pd.DataFrame | None, list[str]]:
     """Rank every function that a search may look at, where its scores are at hand.
 
@@ -31,8 +32,7 @@ def rank_space(
         return None, []
     try:
         rows = _candidates(objective, ensemble, source)
-        if objective.benchmark is not None:
-            rows = with_accuracies(rows, objective.benchmark, ensemble.target)
+        rows = with_accuracies(rows, benchmark, ensemble.target)
         ranked = ranking(ensemble, rows)
     except (EnsembleError, ScoresError) as error:
         return None, [] if asked is None else [f"The whole space is not ranked: {error}"]

@@ -14,6 +14,7 @@ from zc_search.config.settings import tables
 from zc_search.errors import ConfigError, StudyError
 from zc_search.study.objective import Objective
 from zc_search.study.record import OnTrial
+from zc_search.study.run_folder import run_path
 from zc_search.study.storage import CONFIG, VERSIONS, installed_versions, open_storage, open_study
 from zc_search.study.trials import run_trials
 
@@ -57,6 +58,7 @@ def join_study(
     objective = Objective(_settled(own or theirs, local or Local()))
     sampler = sampler_of(objective.config, objective.space, objective.refuses)
     study = open_study(objective, storage, sampler, own or theirs)
+    objective.keep_in(run_path(objective.config))
     on_joined(objective.config, len(study.get_trials(deepcopy=False)))
     run_trials(study, objective, on_trial)
     return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
