@@ -144,7 +144,7 @@ class Config(Section):
     @classmethod
     def _default_benchmark(cls, benchmark: Benchmark, info: ValidationInfo) -> Benchmark:
         space = info.data.get("space")
-        if "name" in benchmark.model_fields_set or space is None or not is_plugin(space.name):
+        if "name" in benchmark.model_fields_set or space is None or space.name in TABLES:
             return benchmark
         return benchmark.model_copy(update={"name": "none"})
 

@@ -20,6 +20,7 @@ from zc_search.benchmarks.base import Benchmark, Lookup
 from zc_search.benchmarks.catalogue import open_table
 from zc_search.benchmarks.measured import Measured, name_of, of_object, of_plugin
 from zc_search.config import Config, load_config, parse_config
+from zc_search.config.sections import TABLES
 from zc_search.ensemble.models import make_model
 from zc_search.ensemble.scores import load_transferred
 from zc_search.errors import ArchitectureError, BenchmarkError
@@ -29,7 +30,7 @@ from zc_search.proxies.catalogue import Direction
 from zc_search.scoring.cache import open_cache
 from zc_search.scoring.request import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer, Scores
-from zc_search.spaces import SPACES, AnyArchitecture, AnySpace, FunctionSpace, make_space
+from zc_search.spaces import AnyArchitecture, AnySpace, FunctionSpace, make_space
 from zc_search.study.constraints import Limits, broken, check_constraints, violations
 from zc_search.study.predictions import load_ensembles, with_predictions
 from zc_search.study.record import (
@@ -405,7 +406,7 @@ def configured(
         **{n: dict(s) if isinstance(s, Mapping) else s for n, s in sections.items()},
     }
     name, source = given["space"].get("name", "nasbench201"), given["data"].get("source")
-    known = name in SPACES and (source is None or source in (*GENERATED, *BENCHMARKED))
+    known = name in TABLES and (source is None or source in (*GENERATED, *BENCHMARKED))
     if isinstance(benchmark, AccuracyTable):
         benchmark = benchmark.name
     elif isinstance(benchmark, Benchmark) or benchmark is None:
