@@ -3,25 +3,29 @@
 import json
 import logging
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from typer.testing import CliRunner
+from whole_space import write_whole_space
 
 from zc_search.cli.app import app
-from zc_search.config import parse_config
+from zc_search.config import Config, parse_config
 from zc_search.errors import ZcSearchError
 from zc_search.images import load_batch
 from zc_search.images.datasets import task_of
 from zc_search.proxies import Probe, Proxy, resolve_proxies
-from zc_search.scoring.cache import VARIABLE, ScoreCache, open_cache
+from zc_search.scoring.cache import VARIABLE, PackagedCache, ScoreCache, open_cache
 from zc_search.scoring.scorer import Scorer, Scores, is_cacheable
+from zc_search.scoring.scores_file import load_scores
 from zc_search.scoring.sweep import sweep_scorer
 from zc_search.spaces import Architecture
-from zc_search.study import Objective
+from zc_search.study import Objective, conclude, open_study, run_trials
 
 NAMES = ("snip", "jacov", "params", "l2_norm")
 ODD = Architecture.from_index(4321)
@@ -269,3 +273,86 @@ def test_the_command_counts_checks_and_clears(entry: Path, tmp_path: Path) -> No
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
     assert "0 architectures, 0 values" in command("info", *folder)
     assert command("info") == command("clear") == "the cache is off\n"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a package that has scores of the networks here; two cells' are computed."""
+    folder = tmp_path_factory.mktemp("tables")
+    config = parse_config(
+        {
+            "space": {"channels": 2, "cells": 1},
+            "data": {"source": "noise", "batch_size": 4},
+            "proxies": {"cache": "off"},
+            "objectives": {"snip": "maximize", "l2_norm": "maximize"},
+        }
+    )
+    write_whole_space(folder / "nasbench201-cifar10.parquet", config)
+    return folder
+
+
+def packaged_scorer(package: Path, monkeypatch: pytest.MonkeyPatch, others: Path | None) -> Scorer:
+    monkeypatch.setattr("zc_search.scoring.packaged.FOLDER", package)
+    monkeypatch.setenv("ZC_SEARCH_SCORES", "off" if others is None else str(others))
+    proxies = resolve_proxies(("snip", "l2_norm", "jacov"))
+    batch = load_batch("noise", batch_size=4, seed=0)
+    return Scorer(proxies, batch, channels=2, cells=1, cache=open_cache("packaged"))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_the_package_has_is_not_computed(
+    kept: bool,
+    package: Path,
+    tmp_path: Path,
+    computed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = packaged_scorer(package, monkeypatch, tmp_path if kept else None)
+    table, _ = load_scores(package / "nasbench201-cifar10.parquet")
+    values = made.score(ODD).values
+    assert values["snip"] == table["snip"][str(ODD.representative())]
+    assert values["l2_norm"] == table["l2_norm"][str(ODD)]
+    assert len(computed) == 1  # for jacov, which it lacks
+    stored = [json.loads(path.read_text())["values"] for path in tmp_path.glob("*/*.json")]
+    assert [list(one) for one in stored] == [["jacov, version 1"]] * kept
+    again = packaged_scorer(package, monkeypatch, tmp_path if kept else None)
+    assert again.score(ODD).values == values
+    assert len(computed) == (1 if kept else 2)
+    assert isinstance(made.cache, PackagedCache)
+    trials = pd.DataFrame([{"architecture": str(ODD), **values}])
+    definitions = {p.name: p.definition for p in made.proxies}
+    assert made.cache.taken(made.conditions, trials, definitions) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 1}, {"repeats": 2}, {"channels": 3}, {"cells": 2}, {"dataset": "cifar100"}],
+    ids=str,
+)
+def test_scores_of_other_conditions_are_not_taken(
+    other: dict[str, object],
+    package: Path,
+    computed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zc_search.scoring.packaged.FOLDER", package)
+    sizes = {"channels": 2, "cells": 1, **other}
+    proxies, batch = resolve_proxies(("snip",)), load_batch("noise", batch_size=4, seed=0)
+    Scorer(proxies, batch, **sizes, cache=open_cache("packaged")).score(ODD)  # type: ignore[arg-type]
+    assert computed
+
+
+def test_a_search_says_how_many_scores_it_took(
+    package: Path, small_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zc_search.scoring.packaged.FOLDER", package)
+    sections = {"proxies": {"cache": "packaged"}, "ensemble": {"scores": "off"}}
+    config = small_config("objectives.snip='maximize'", **sections)
+    objective = Objective(config)
+    study = open_study(objective, "sqlite:///:memory:")
+    run_trials(study, objective)
+    result = conclude(study, objective)
+    scored = result.trials.drop_duplicates("architecture")
+    scored = scored[scored["params"].notna()]
+    note = f"{3 * len(scored):,} of {4 * len(scored):,} scores were taken from the package."
+    assert note in result.notes

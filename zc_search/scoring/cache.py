@@ -7,6 +7,7 @@ two who write the same entry at the same time cost a computation, and nothing el
 
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,10 +16,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from zc_search._utils.files import cache_folder, write_atomically, writing
 from zc_search.config import parse_config
 from zc_search.errors import ZcSearchError
 from zc_search.images.datasets import task_of
+from zc_search.scoring.packaged import PACKAGED, available
+from zc_search.scoring.scores_file import load_scores
 
 VARIABLE = "ZC_SEARCH_SCORES"
 """The environment variable that says where ``user`` is; a folder, or ``off``."""
@@ -149,8 +154,70 @@ class ScoreCache:
                 logger.warning("%s: %s", what, error.strerror)
 
 
+class PackagedCache(ScoreCache):
+    """The package's scores, where they are of the same conditions; a folder has all others.
+
+    They are rounded to float32; those that are not finite are computed anew.
+    """
+
+    def __init__(self, others: ScoreCache | None) -> None:
+        super().__init__(Path(os.devnull) if others is None else others.folder)
+        self._others = others
+        self._tables: dict[str, pd.DataFrame | None] = {}
+
+    def read(self, conditions: Mapping[str, object]) -> dict[str, float]:
+        """Return the values known, of the package before others."""
+        known = {} if self._others is None else self._others.read(conditions)
+        table, cell = self._table(conditions), str(conditions["architecture"])
+        if table is None or cell not in table.index:
+            return known
+        values = zip(table.columns, table.loc[[cell]].to_numpy()[0].tolist(), strict=True)
+        return known | {str(name): value for name, value in values if math.isfinite(value)}
+
+    def write(self, conditions: Mapping[str, object], values: Mapping[str, float]) -> None:
+        """Keep what the package has not."""
+        if self._others is not None:
+            self._others.write(conditions, values)
+
+    def taken(
+        self,
+        conditions: Mapping[str, object],
+        scored: pd.DataFrame,
+        definitions: Mapping[str, str],
+    ) -> tuple[int, int]:
+        """Return how many of the values in a table are the package's to the last bit, and of all.
+
+        The table has a row an architecture, a column a proxy and ``architecture``.
+        """
+        table, names = self._table(conditions), [n for n in definitions if n in scored]
+        values = scored.drop_duplicates("architecture").set_index("architecture")[names]
+        values = values[values.notna().any(axis=1)]
+        if table is None:
+            return 0, values.size
+        known = table.reindex(index=values.index, columns=[definitions[n] for n in names])
+        return int((known.to_numpy() == values.to_numpy()).sum()), values.size
+
+    def _table(self, conditions: Mapping[str, object]) -> pd.DataFrame | None:
+        """Return the package's values of these conditions, a column a definition of a proxy."""
+        key = _text({k: v for k, v in conditions.items() if k != "architecture"})
+        if key not in self._tables:
+            self._tables[key] = _packaged(conditions)
+        return self._tables[key]
+
+
+def _packaged(conditions: Mapping[str, object]) -> pd.DataFrame | None:
+    for dataset in available():
+        if repr(task_of(dataset)) == conditions["task"]:
+            table, said = load_scores(f"{PACKAGED}:{dataset}")
+            if not differing(said, conditions, {}):
+                return table[[*said["definitions"]]].rename(columns=said["definitions"])
+    return None
+
+
 def open_cache(setting: str) -> ScoreCache | None:
-    """Return the cache that `Proxies.cache` names: ``user``, ``off`` or a folder."""
+    """Return the cache that `Proxies.cache` names: ``user``, ``packaged``, ``off`` or a folder."""
+    if setting == PACKAGED:
+        return PackagedCache(open_cache("user"))
     if setting == "user":
         setting = os.environ.get(VARIABLE) or str(cache_folder() / "scores")
     return None if setting == "off" else ScoreCache(Path(setting).expanduser())

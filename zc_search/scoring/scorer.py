@@ -91,7 +91,7 @@ class Scorer:
         self._seeds = range(seed, seed + repeats)
         self._known: dict[str, Scores] = {}
         # What the code of somebody's own networks calls cannot be known, nor when it changes.
-        self._cache = None if isinstance(space, FunctionSpace) else cache
+        self.cache = None if isinstance(space, FunctionSpace) else cache
         self._cached_as = {p.name: p.definition for p in self.proxies if is_cacheable(p)}
         self.conditions = {
             "batch": batch.fingerprint,
@@ -173,7 +173,7 @@ class Scorer:
 
     def _score(self, architecture: AnyArchitecture, proxies: Sequence[Proxy]) -> Scores:
         conditions = {**self.conditions, "architecture": str(architecture)}
-        cached = self._cache.read(conditions) if self._cache and proxies else {}
+        cached = self.cache.read(conditions) if self.cache and proxies else {}
         names = {p.name for p in proxies}
         values = {n: cached[d] for n, d in self._cached_as.items() if n in names and d in cached}
         failures = {k: not_finite(v) for k, v in values.items() if not math.isfinite(v)}
@@ -199,8 +199,8 @@ class Scorer:
             if p.name in self._cached_as
             and failures.get(p.name) in (None, not_finite(values[p.name]))
         }
-        if self._cache and fresh:
-            self._cache.write(conditions, fresh)
+        if self.cache and fresh:
+            self.cache.write(conditions, fresh)
         return Scores(architecture, values, failures)
 
 

@@ -18,6 +18,7 @@ from zc_search.ensemble.scores import (
     rank_without_accuracies,
 )
 from zc_search.errors import ArchitectureError, BenchmarkError
+from zc_search.scoring.cache import PackagedCache
 from zc_search.scoring.scores_file import ScoresTable
 from zc_search.spaces import CellSpace
 from zc_search.study.objective import Objective
@@ -88,6 +89,9 @@ def conclude(
     seen = objective.functions if config.study.distinct else None
     if seen is not None and seen < config.study.n_trials:
         notes = [*notes, f"The space has {seen:,} functions, each looked at once."]
+    if isinstance(cache := objective.scorer.cache, PackagedCache) and len(trials):
+        taken, of = cache.taken(objective.scorer.conditions, trials, objective.definitions)
+        notes = [*notes, f"{taken:,} of {of:,} scores were taken from the package."]
     front = pareto_table(trials, config)
     return SearchResult(
         config=config,
