@@ -26,6 +26,7 @@ from zc_search.images import Task
 from zc_search.samplers import key_of
 from zc_search.samplers.knowledge import gather
 from zc_search.scoring.request import sample_space, whole_space
+from zc_search.scoring.scorer import score_architectures
 from zc_search.search import run_search
 from zc_search.spaces import FunctionSpace, Parameters, compact, make_space, read_architecture
 from zc_search.study.worker import custom_code
@@ -363,3 +364,26 @@ def test_the_listing_runs_in_an_empty_folder(
     assert torch.allclose(read["model"](images), program(images), atol=1e-5)
     arguments = ["--config", "../search.toml", "--set", "space.name=nowhere:build"]
     assert isinstance(runner.invoke(app, arguments).exception, ConfigError)
+
+
+@pytest.mark.parametrize("given", ["own_networks:vit", FunctionSpace("own_networks:vit")])
+def test_architectures_of_ones_own_are_scored_by_their_text(given: str | FunctionSpace) -> None:
+    space, task = a_space("vit"), Task("scans", 3, 1, 16, 16)
+    drawn = space.for_task(task).sample(np.random.default_rng(0))
+    how = {"batch_size": 4, "data": "noise", "space": given}
+    table = score_architectures([str(drawn), drawn], ["params", "snip"], **how)  # type: ignore[arg-type]
+    assert table.iloc[0].equals(table.iloc[1])
+    expected = sum(p.numel() for p in space.build(drawn, TASK).parameters()) / 1e6
+    assert table["params"].iloc[0] == expected
+    images = torch.randn(4, 1, 16, 16), torch.arange(4) % 3
+    small = score_architectures([str(drawn)], ["params"], images, dataset=task, space=given)
+    assert small["params"].iloc[0] < expected
+
+
+def test_an_architecture_of_ones_own_needs_its_space_to_be_scored() -> None:
+    text = str(a_space("build").sample(np.random.default_rng(0)))
+    with pytest.raises(ArchitectureError, match=r"space: .* such as 'my_nets:build'") as caught:
+        score_architectures([text], ["params"], batch_size=4)
+    assert caught.value.key == "space"
+    with pytest.raises(ArchitectureError, match="no parameters: '8:8:8:8:8'"):
+        score_architectures(["8:8:8:8:8"], ["params"], space="own_networks:build")

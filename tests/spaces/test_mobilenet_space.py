@@ -61,6 +61,10 @@ def test_costs_are_those_of_the_network(seed: int, height: int, width: int, chan
     task = Task("images", 7, channels, height, width)
     params, flops = counted(on_meta(architecture, task), task)
     assert SPACE.costs(architecture, task) == {"params": params / 1e6, "flops": flops / 1e6}
+    network = on_meta(architecture, task)
+    assert network.multiply_adds(height, width) == flops
+    _, larger = counted(network, task._replace(height=2 * height))
+    assert network.multiply_adds(2 * height, width) == larger
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -347,6 +347,7 @@ def score_architectures(
     repeats: int = 1,
     device: str = "cpu",
     path: str | None = None,
+    space: AnySpace | str | None = None,
 ) -> pd.DataFrame:
     """Score architectures.
 
@@ -362,6 +363,8 @@ def score_architectures(
         repeats: Initialisations to average over.
         device: Where to compute.
         path: Folder of a source that reads files.
+        space: Where networks of your own come from: ``module:function``, or its space; what is
+            shipped is known by the text.
 
     Returns:
         A row an architecture, indexed by its string, a column a proxy. Why a value is not
@@ -371,13 +374,20 @@ def score_architectures(
         ZcSearchError: An unknown architecture, proxy, source or data set, or unusable images.
     """
     chosen = resolve_proxies(_listed(proxies))
-    architectures = [read_architecture(a) if isinstance(a, str) else a for a in archs]
+    task = task_of(dataset)
+    space = FunctionSpace(space, task) if isinstance(space, str) else space and space.for_task(task)
+    read = read_architecture if space is None else space.read
+    architectures = [read(a) if isinstance(a, str) else a for a in archs]
+    own = next((a for a in architectures if a.space == PLUGIN), None)
+    if own is not None and not isinstance(space, FunctionSpace):
+        message = f"space: {own} is of a space of somebody's own; Allowed: such as 'my_nets:build'"
+        raise ArchitectureError(message, key="space", given=space)
     if isinstance(data, str):
         name = dataset.name if isinstance(dataset, Task) else dataset
         batch = load_batch(data, dataset=name, batch_size=batch_size, seed=seed, path=path)
     else:
         batch = Batch.from_tensors(*data)
-    network: dict[str, Any] = {"dataset": dataset, "channels": channels, "cells": cells}
+    network = {"dataset": task, "space": space, "channels": channels, "cells": cells}
     scorer = Scorer(chosen, batch, **network, repeats=repeats, seed=seed, device=device)
     scores = [*map(scorer.score, architectures)]
     index = pd.Index([str(a) for a in architectures], name="architecture", dtype="str")

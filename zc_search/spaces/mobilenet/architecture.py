@@ -202,19 +202,26 @@ class MobileNetSpace(ProductSpace[MobileNet]):
 
     def costs(self, architecture: MobileNet, task: Task, **_: int | None) -> dict[str, float]:
         """Return ``params`` and ``flops`` in millions, counted layer by layer without a network."""
-        counts = [*_layers(architecture, task)]
-        params, flops = (sum(column) / 1e6 for column in zip(*counts, strict=True))
-        return {"params": params, "flops": flops}
+        params, flops = counts(architecture, task, task.height, task.width)
+        return {"params": params / 1e6, "flops": flops / 1e6}
 
     def draw(self, architecture: MobileNet) -> str:
         """Draw each block as a bar, as high as it has channels."""
         return str(self._part("drawing").draw(architecture))
 
 
-def _layers(architecture: MobileNet, task: Task) -> Iterator[tuple[int, int]]:
+def counts(architecture: MobileNet, task: Task, height: int, width: int) -> tuple[int, int]:
+    """Return parameters, and multiply-adds for one image of a size, of the network for a task."""
+    params, flops = zip(*_layers(architecture, task, height, width), strict=True)
+    return sum(params), sum(flops)
+
+
+def _layers(
+    architecture: MobileNet, task: Task, height: int, width: int
+) -> Iterator[tuple[int, int]]:
     """Yield parameters and multiply-adds of each layer with its normalisation."""
     stem, blocks = architecture.blocks(task)
-    height, width = -(-task.height // stem), -(-task.width // stem)
+    height, width = -(-height // stem), -(-width // stem)
     first, last = architecture.chosen[0], architecture.chosen[-1]
 
     def convolution(outputs: int, each: int) -> tuple[int, int]:

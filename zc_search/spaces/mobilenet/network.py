@@ -7,7 +7,7 @@ There is no dropout before the classifier.
 from torch import Tensor, nn
 
 from zc_search.images.datasets import Task
-from zc_search.spaces.mobilenet.architecture import Block, MobileNet
+from zc_search.spaces.mobilenet.architecture import Block, MobileNet, counts
 from zc_search.spaces.network import initialised
 
 
@@ -64,6 +64,7 @@ class MobileNetwork(nn.Module):
 
     def __init__(self, architecture: MobileNet, task: Task) -> None:
         super().__init__()
+        self._planned = architecture, task
         stride, blocks = architecture.blocks(task)
         first, last = architecture.chosen[0], architecture.chosen[-1]
         self.features = nn.Sequential(
@@ -73,6 +74,10 @@ class MobileNetwork(nn.Module):
         )
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Sequential(nn.Identity(), nn.Linear(last, task.classes))
+
+    def multiply_adds(self, height: int, width: int) -> int:
+        """Count multiply-accumulates for one image."""
+        return counts(*self._planned, height, width)[1]
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images N x channels x H x W to logits N x classes."""
