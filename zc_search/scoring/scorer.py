@@ -387,7 +387,12 @@ def score_architectures(
         batch = load_batch(data, dataset=name, batch_size=batch_size, seed=seed, path=path)
     else:
         batch = Batch.from_tensors(*data)
-    network = {"dataset": task, "space": space, "channels": channels, "cells": cells}
+    network: dict[str, Any] = {
+        "dataset": task,
+        "space": space,
+        "channels": channels,
+        "cells": cells,
+    }
     scorer = Scorer(chosen, batch, **network, repeats=repeats, seed=seed, device=device)
     scores = [*map(scorer.score, architectures)]
     index = pd.Index([str(a) for a in architectures], name="architecture", dtype="str")
