@@ -6,6 +6,7 @@ twin's, and a table: ``=`` equal in float64 and to .1 % in float32; ``~`` equal 
 far rounding takes float32; ``!`` another value; ``-`` refused; ``?`` no twin, or it has no value.
 """
 
+import copy
 import math
 import sys
 from collections import Counter
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import timm
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from zc_search.proxies import PROXIES, Probe
 from zc_search.scoring.scorer import score_network
@@ -21,7 +24,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "proxies"))
 import naive_more
 import naive_proxies
 
-TWINS = {**naive_more.NAIVE, **naive_proxies.NAIVE, "az_complexity": naive_proxies.flops}
+
+def flops(network: torch.nn.Module, images: torch.Tensor, _: torch.Tensor) -> float:
+    """Count products of attention too, which the twin of convolutional networks has none of."""
+    with sdpa_kernel(SDPBackend.MATH), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        copy.deepcopy(network).eval()(images[:1])
+    return counter.get_total_flops() / 2e6
+
+
+TWINS = {**naive_more.NAIVE, **naive_proxies.NAIVE, "flops": flops, "az_complexity": flops}
 TWINS["vkdnw"] = lambda *of: naive_more.layers(*of) + naive_more.vkdnw_entropy(*of)
 NAMES = [name for name in PROXIES if name != "latency"]
 IMAGES = torch.randn(6, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zc_search.errors import ProxyError
 from zc_search.proxies import PROXIES, Probe
+from zc_search.proxies.probe import passes
 from zc_search.scoring.scorer import score_network
 
 IMAGES = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -176,7 +177,7 @@ class Attention(nn.Module):
 
 def test_a_layer_that_is_not_called_is_counted_and_not_looked_into() -> None:
     network = seeded(Attention)
-    by_hand = 16 * 48 * 16 + 16 * 16 * 48 + 16 * 16 * 16 + 64
+    by_hand = 16 * 48 * 16 + 16 * 16 * 48 + 16 * 16 * 16 + 64 + 2 * 16 * 16 * 16
     assert score(network, "flops") == by_hand / 1e6
     assert score(network, "layers") == 3
     for name in ("ntk", "gradsign", "vkdnw_entropy"):
@@ -418,3 +419,101 @@ def test_no_layer_is_laid_out_as_torch_cannot_differentiate(
     F.cross_entropy(network(IMAGES), LABELS).backward()
     for name, gradient in found.items():
         torch.testing.assert_close(gradient, network.get_submodule(name).weight.grad)
+
+
+class ChannelsLast(nn.Module):
+    """Stages as Swin's, whose maps are N x H x W x C between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 6, 2, stride=2)
+        self.stages = nn.ModuleList(nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 6)) for _ in "ab")
+        self.blocks = nn.Sequential(*(Changed(stage) for stage in self.stages))
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.blocks(self.embed(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
+AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability")
+
+
+@pytest.mark.parametrize("name", [*AZ_NAS, "meco", "meco_opt"])
+def test_maps_whose_channels_come_last_are_refused(name: str) -> None:
+    match = r"has maps of 8 x 8 x 6, whose channels come last; Allowed: images x channels x"
+    with pytest.raises(ProxyError, match=match):
+        score(seeded(ChannelsLast), name)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 24), (15, 31), (5, 3)])
+@pytest.mark.parametrize("channels", [1, 2, 6, 8, 12, 16])
+def test_maps_whose_channels_come_first_are_not(size: tuple[int, int], channels: int) -> None:
+    images = torch.zeros(2, 3, *size)
+    for stride in (1, 2, 3):
+        maps = nn.Conv2d(3, channels, 3, stride, padding=1)(images)
+        passes.require_maps("", maps, images)
+        passes.require_maps("", nn.AdaptiveAvgPool2d(1)(maps), images)
+
+
+@pytest.mark.parametrize(
+    "register", ["register_module_forward_hook", "register_module_forward_pre_hook"]
+)
+def test_hooks_for_all_modules_are_refused(register: str) -> None:
+    network = seeded(apart)
+    expected = score(network, "snip")
+    handle = getattr(torch.nn.modules.module, register)(lambda *_: None)
+    try:
+        with pytest.raises(ProxyError, match="torch has forward hooks for all modules"):
+            score(network, "snip")
+    finally:
+        handle.remove()
+    assert score(network, "snip") == expected
+
+
+def test_statistics_of_another_type_than_the_images_are_named() -> None:
+    network = seeded(apart)
+    network[1].running_mean = network[1].running_mean.double()
+    with pytest.raises(ProxyError, match=r"module '1' .*its running_mean is torch.float64, the im"):
+        score(network, "snip")
+
+
+class Attentive(nn.Module):
+    """One head over the four quarters of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 6, 8, stride=8)
+        self.qkv, self.proj, self.head = nn.Linear(6, 18), nn.Linear(6, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).flatten(2).mT
+        q, k, v = self.qkv(x).chunk(3, -1)
+        x = x + self.proj(F.scaled_dot_product_attention(q, k, v))
+        return self.head(x.mean(1))
+
+
+def test_multiply_adds_count_the_products_of_attention() -> None:
+    layers = 4 * 6 * 3 * 8 * 8 + 4 * 6 * 18 + 4 * 6 * 6 + 6 * 4
+    expected = (layers + 2 * 4 * 4 * 6) / 1e6
+    for name in ("flops", "az_complexity"):
+        assert score(seeded(Attentive), name) == pytest.approx(expected, rel=1e-12)
+
+
+class Rescaled(nn.Module):
+    """Branches whose weights hardly matter, as with LayerScale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Linear(768, 9), nn.Linear(9, 4)
+        self.branches = nn.ModuleList(nn.Linear(9, 9) for _ in range(24))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x.flatten(1))
+        for branch in self.branches:
+            x = x + 1e-8 * branch(x)
+        return self.head(x)
+
+
+def test_an_entropy_of_rounding_is_refused() -> None:
+    with pytest.raises(ProxyError, match="nine tenths of the eigenvalues are rounding"):
+        score(seeded(Rescaled), "vkdnw_entropy")

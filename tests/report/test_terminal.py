@@ -321,3 +321,23 @@ def test_progress_is_one_line_that_is_written_over(
     assert "\x1b[1A" not in text  # which a line too many would be gone over with
     assert len(re.findall(r"searching[^\n]*\n", text)) == 1
     assert bool(COLOUR.search(text)) == (not variables)
+
+
+TWELVE = (
+    *("params", "flops", "l2_norm", "layers", "snip", "grad_norm"),
+    *("plain", "fisher", "synflow", "naswot", "naswot_relu", "jacov"),
+)
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_sampler_that_will_take_long_is_warned_of_unless_quiet(
+    tmp_path: Path, quiet: bool
+) -> None:
+    objectives = (f'objectives.{name}="default"' for name in TWELVE)
+    given = ("study.sampler=gp", "study.n_trials=1", *objectives)
+    settings = [part for setting in given for part in ("--set", setting)]
+    done = invoke(tmp_path, *settings, *["--quiet"] * quiet)
+    warned = "gp takes some eight times as long for each further objective"
+    said = " ".join(done.output.split())
+    assert (warned in said, "for 12 objectives 'nsgaiii'" in said) == (not quiet, not quiet)
+    assert not (quiet and said)

@@ -13,7 +13,8 @@ def swap(probe: Probe) -> Scalar:
     are the different ones among all units of all ReLU layers: at most units and at most 2^N.
     Exact up to 64 images, by a 64-bit hash beyond. Published code averages over 32 draws of
     standard normal weights and 16 images; one draw of thousands of units varies little. It counts
-    the units of dead edges too, as ``dead=true`` does.
+    the units of dead edges too, as ``dead=true`` does: over ten cells with dead edges, with the
+    same weights and images, it is the published count (the default for eight of them).
     """
     return probe.distinct_unit_patterns
 

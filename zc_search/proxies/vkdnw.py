@@ -23,8 +23,9 @@ def vkdnw_entropy(probe: Probe, *, published: bool) -> Scalar:
     """Entropy of the deciles of the eigenvalues of the Fisher information matrix.
 
     ``-sum_k q_k ln q_k`` over the 1st to 9th deciles of the eigenvalues, divided by their sum:
-    0 to ln 9. The matrix is `Probe.fisher_information` of one weight a layer. It says little of
-    size: the authors combine its ranks with those of others, or add the number of layers.
+    0 to ln 9; no value where these are but rounding, as with LayerScale. The matrix is
+    `Probe.fisher_information` of one weight a layer. It says little of size: the authors combine
+    its ranks with those of others, or add the number of layers.
 
     Published code ranks otherwise, as ``published=true`` does: one entry of each of the first 128
     parameter tensors, dead edges and normalisation included, with statistics of 0 and 1, He's
@@ -36,6 +37,8 @@ def vkdnw_entropy(probe: Probe, *, published: bool) -> Scalar:
     matrix = probe.published_fisher_information if published else probe.fisher_information
     eigenvalues = torch.linalg.eigvalsh(matrix).clamp(min=0)
     deciles = eigenvalues.quantile(torch.arange(1, 10).to(eigenvalues) / 10)
+    if 0 < deciles[-1] < 100 * len(matrix) * torch.finfo(matrix.dtype).eps * eigenvalues[-1]:
+        raise ValueError("nine tenths of the eigenvalues are rounding beside the largest one")
     whole = deciles.sum() + (1e-10 if published else 0.0)  # with which a dead network has 0
     entropy: Scalar = torch.special.entr(deciles / whole).sum()
     return entropy

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from zc_search.proxies.probe import passes
@@ -138,7 +139,10 @@ def normal(like: Tensor, random: torch.Generator) -> Tensor:
 
 
 class MultiplyAdds(Measurement[int]):
-    """Multiply-accumulate operations of convolutions and matrix products, for one image."""
+    """Multiply-accumulate operations of convolutions and matrix products, for one image.
+
+    Those of attention are among them, whichever kernel it has.
+    """
 
     cost = 0.0
 
@@ -148,7 +152,11 @@ class MultiplyAdds(Measurement[int]):
         known = getattr(subject.network, "multiply_adds", None)
         if callable(known):
             return int(known(*subject.images.shape[-2:]))
-        with subject.mode(training=False, graph=False), FlopCounterMode(display=False) as counter:
+        with (
+            subject.mode(training=False, graph=False),
+            sdpa_kernel(SDPBackend.MATH),  # the counter does not know the kernels of CPUs
+            FlopCounterMode(display=False) as counter,
+        ):
             subject.call(subject.parameters, subject.images[:1])
         return int(counter.get_total_flops()) // 2
 

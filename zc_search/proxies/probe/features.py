@@ -214,8 +214,9 @@ class SmallestEigenvalues(Shared[Tensor]):
         }
         run.observe(makers, self._observe)
 
-    def _observe(self, _: str, __: nn.Module, ___: Tensor, output: Tensor) -> None:
+    def _observe(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
         if output.dim() == 4 and output[0, 0].numel() > 1:
+            passes.require_maps(name, output, self.subject.images)
             self._add(output[0].detach().flatten(1))
 
     def _add(self, maps: Tensor) -> None:
@@ -271,11 +272,13 @@ class _OfBlocks(Shared[Tensor], Generic[B]):
 
     def _enter(self, name: str, _: nn.Module, given: Tensor) -> None:
         if given.dim() == 4:
+            passes.require_maps(name, given, self.subject.images)
             self._begun[name] = self.begin(given)
 
     def _leave(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
         begun = self._begun.pop(name, None)
         if begun is not None and output.dim() == 4:
+            passes.require_maps(name, output, self.subject.images)
             self.end(begun, output)
 
     def begin(self, given: Tensor) -> B:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules import module as _module
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
@@ -88,6 +89,9 @@ class Subject:
         """Refuse a network of which a part cannot be seen."""
         if self._seen:
             return
+        if _module._global_forward_hooks or _module._global_forward_pre_hooks:
+            message = "torch has forward hooks for all modules, which may change what they return"
+            raise ProxyError(f"{message}; remove them: register_module_forward_hook(...).remove()")
         for name, module in self.network.named_modules():
             if reason := hidden(module, self.images):
                 what = f"module {name!r}" if name else f"the network, a {type(module).__name__},"
@@ -236,6 +240,11 @@ def hidden(module: nn.Module, images: Tensor) -> str | None:
         if parameter.is_floating_point() and parameter.dtype != images.dtype:
             there = f"its {name} is {parameter.dtype}, the images are {images.dtype}"
             return f"{there}: copy.deepcopy(network).float()"
+    if isinstance(module, NORMS):
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.is_floating_point() and buffer.dtype != images.dtype:
+                there = f"its {name} is {buffer.dtype}, the images are {images.dtype}"
+                return f"{there}: copy.deepcopy(network).float()"
     return None
 
 
@@ -271,6 +280,19 @@ def require_rows(name: str, tensor: Tensor, images: int) -> None:
     count = len(tensor) if tensor.dim() else 0
     if count != images:
         raise ProxyError(f"layer {name!r} has {count} rows for {images} images", given=name)
+
+
+def require_maps(name: str, maps: Tensor, images: Tensor) -> None:
+    """Refuse maps whose channels come last, as far as the proportions of the images tell."""
+    (_, first, second, third), (height, width) = maps.shape, images.shape[-2:]
+
+    def alike(rows: int, columns: int) -> bool:  # up to a pixel
+        return abs(rows * width - columns * height) <= max(height, width)
+
+    if alike(first, second) and not alike(second, third):
+        given = f"{first} x {second} x {third}"
+        message = f"module {name!r} has maps of {given}, whose channels come last"
+        raise ProxyError(f"{message}; Allowed: images x channels x height x width", given=given)
 
 
 # Layers, hooks, gradients -------------------------------------------------------------------------
