@@ -239,7 +239,7 @@ def trained(folder: Path, **changes):
 
 
 def test_a_search_trains_and_its_accuracies_are_those_of_the_recipe(tmp_path: Path) -> None:
-    config = trained(tmp_path)
+    config = trained(tmp_path, output={"report": True})
     seen = []
     result = run_search(config, on_progress=lambda p: seen.append((p.trainings, p.epoch, p.most)))
     kept = pd.read_csv(result.folder / FILE)
@@ -255,6 +255,10 @@ def test_a_search_trains_and_its_accuracies_are_those_of_the_recipe(tmp_path: Pa
         cell = Architecture.from_string(text)
         network = build_network(cell, images.task, channels=2, cells=1, seed=0)
         assert train_network(network, *examples, config.training)[-1] == reached
+    page = (result.folder / "report.html").read_text(encoding="utf-8")
+    assert "Trained here" in page
+    assert result.best is not None
+    assert (result.best.rank, result.best_seen.rank, result.optimum) == (None, None, None)
     # What was trained is there for those who come after.
     best = kept.loc[kept["val_accuracy"].idxmax(), "architecture"]
     subject = subject_of_run(result.folder)
@@ -265,7 +269,7 @@ def test_a_search_trains_and_its_accuracies_are_those_of_the_recipe(tmp_path: Pa
     after = pd.read_csv(result.folder / "training" / "results.csv")
     assert len(after) - before < len(outcome.results)
     with pytest.raises(StudyError, match="accuracies of another table"):
-        run_search(trained(tmp_path, training={"epochs": 3}))
+        run_search(trained(tmp_path, training={"epochs": 3}, output={"report": True}))
     found = CliRunner().invoke(app, ["query", best, "-b", str(result.folder / FILE)])
     assert found.exit_code == 0, found.output
     assert "val_accuracy" in found.output

@@ -244,7 +244,8 @@ def _regret(result: SearchResult, trials: Trials) -> list[str]:
     top = float(np.nanmax(trials.true(trials.feasible)))
     if top <= best.true:
         return ["No feasible architecture that was looked at has a higher true accuracy."]
-    place = "" if seen is None else f" (place {seen.rank:,}, {compact(seen.architecture)})"
+    at = "" if seen is None or seen.rank is None else f"place {seen.rank:,}, "
+    place = "" if seen is None else f" ({at}{compact(seen.architecture)})"
     return [
         f"The highest true accuracy among the feasible ones looked at is {top:.2f} %{place}, "
         f"{top - best.true:.2f} points above this one's."
@@ -285,7 +286,7 @@ def _facts(trials: Trials, ranking: pd.DataFrame, architecture: str | None) -> t
         if column in known
     ]
     if "train_seconds" in known:
-        facts.append(Fact("training", duration(float(known["train_seconds"])), "in the benchmark"))
+        facts.append(Fact("training", duration(float(known["train_seconds"])), "of this one"))
     return tuple(facts)
 
 

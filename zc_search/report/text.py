@@ -363,7 +363,7 @@ def not_looked_at(unseen: Sequence[Best], functions: int) -> Group:
             compact(best.architecture),
             percent(best.predicted),
             f"{best.low:.2f} to {best.high:.2f}",
-            *([percent(best.true), f"{best.rank:,}"] if best.true is not None else []),
+            *([percent(best.true), f"{best.rank or 0:,}"] if best.true is not None else []),
         ]
         for best in unseen
     ]
