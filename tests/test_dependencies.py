@@ -16,7 +16,7 @@ PINS = dict(
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").lower().splitlines()
     if "==" in line
 )
-EXTRAS = {k: v for k, v in PROJECT["optional-dependencies"].items() if k != "dev"}
+EXTRAS = {k: v for k, v in PROJECT["optional-dependencies"].items() if k not in ("dev", "docs")}
 
 
 def named(requirement: str) -> tuple[str, str]:

@@ -95,7 +95,7 @@ def test_it_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analog, "version", missing)
     with pytest.raises(BenchmarkError, match="is not installed") as caught:
         AnalogNASBench()
-    assert caught.value.hint == 'pip install "zc-search[analog]"'
+    assert caught.value.hint == 'pip install "optuna-zc-search[analog]"'
 
 
 def test_another_table_or_code_in_it_is_refused(tmp_path: Path) -> None:

@@ -92,5 +92,5 @@ def test_what_is_no_official_file(content, tmp_path):
 
 def test_a_missing_package_names_the_command(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "nas_201_api", None)
-    with pytest.raises(BenchmarkError, match=r"pip install 'zc-search\[nasbench201\]'"):
+    with pytest.raises(BenchmarkError, match=r"pip install \"optuna-zc-search\[nasbench201\]\""):
         open_api(tmp_path / "any.pth")

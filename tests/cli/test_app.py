@@ -123,3 +123,20 @@ def test_progress_is_a_line_a_minute_where_there_is_no_terminal(
         "scoring: 600 of 1,200",
         "scoring: 1,200 of 1,200, over",
     ]
+
+
+def test_init_writes_files_that_the_commands_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zc_search.compare.settings import load_comparison
+    from zc_search.config import load_config
+
+    monkeypatch.chdir(tmp_path)
+    for options, file, command in (
+        ([], "search.toml", "zc-search --config"),
+        (["--compare"], "compare.toml", "zc-search compare --config"),
+    ):
+        done = CliRunner().invoke(app, ["init", *options])
+        assert done.output.rstrip().endswith(f"wrote {file}; next: {command} {file}")
+    assert load_config("search.toml").study.name == "search"
+    assert "random" in load_comparison("compare.toml").algorithms

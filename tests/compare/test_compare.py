@@ -36,7 +36,7 @@ from zc_search.compare.settings import Race
 from zc_search.errors import ConfigError, ReportError, StudyError, ZcSearchError
 from zc_search.spaces import Architecture
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+SHIPPED = Path(__file__).parents[2] / "zc_search" / "compare" / "compare.toml"
 
 
 def comparison(tmp_path: Path, algorithms: dict[str, Any] | None = None, **race: Any) -> Comparison:
@@ -53,7 +53,7 @@ def comparison(tmp_path: Path, algorithms: dict[str, Any] | None = None, **race:
 
 
 def test_the_shipped_file_is_valid_and_all_its_algorithms_can_be_made() -> None:
-    shipped = load_comparison(CONFIGS / "compare.toml", {"datasets": ["cifar10"]})
+    shipped = load_comparison(SHIPPED, {"datasets": ["cifar10"]})
     for label, options in shipped.algorithms.items():
         algorithm = Algorithm.of(label, options, None)
         if algorithm.looks:
@@ -64,7 +64,7 @@ def test_the_shipped_file_is_valid_and_all_its_algorithms_can_be_made() -> None:
 
 
 def test_changes_replace_what_the_file_says() -> None:
-    changed = load_comparison(CONFIGS / "compare.toml", {"seeds": 3, "scores": "x.parquet"})
+    changed = load_comparison(SHIPPED, {"seeds": 3, "scores": "x.parquet"})
     assert changed.compare.seeds == 3
     assert changed.compare.scores_of("cifar10") == "x.parquet"
 

@@ -176,7 +176,7 @@ def test_missing_packages_are_named_with_what_installs_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "missing", lambda *packages: packages[-1:])
-    message = r'an export needs onnxruntime: pip install "zc-search\[export\]"'
+    message = r'an export needs onnxruntime: pip install "optuna-zc-search\[export\]"'
     with pytest.raises(StudyError, match=message):
         export_network(subject_of_cell(CELL, parse_config(SETTINGS)), tmp_path / "x")
 

@@ -383,4 +383,4 @@ def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("zc_search.report.dashboard.is_installed", lambda: False)
     done = CliRunner().invoke(app, ["dashboard", "runs/x"])
     assert isinstance(done.exception, ZcSearchError)
-    assert 'pip install "zc-search[dashboard]"' in str(done.exception)
+    assert 'pip install "optuna-zc-search[dashboard]"' in str(done.exception)

@@ -158,7 +158,7 @@ def test_what_cannot_be_drawn_has_no_picture(
 def test_pictures_say_what_they_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = Drawing("weights", "Weights", {"": lambda: plot_weights(made_up_run(20))})
     monkeypatch.setitem(sys.modules, "kaleido", None)
-    with pytest.raises(ZcSearchError, match=r'pip install "zc-search\[png\]"'):
+    with pytest.raises(ZcSearchError, match=r'pip install "optuna-zc-search\[png\]"'):
         write_pictures([weights], tmp_path)
     monkeypatch.undo()
     (tmp_path / "file").touch()

@@ -432,9 +432,9 @@ def test_another_version_is_refused(begun: Path, tmp_path: Path) -> None:
 def test_another_torch_is_said(
     begun: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from importlib.metadata import version
+    from zc_search._utils.distribution import VERSION
 
-    versions = {"zc-search": version("zc-search"), "torch": "1.0"}
+    versions = {"zc-search": VERSION, "torch": "1.0"}
     with caplog.at_level(logging.WARNING):
         join_study(altered(begun, tmp_path, VERSIONS, versions), "s", allow_code=True)
     assert "was begun with torch 1.0, here is" in caplog.text

@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from zc_search._utils.distribution import install_hint
 from zc_search._utils.pickles import load_restricted
 from zc_search.benchmarks.base import Benchmark
 from zc_search.config.metrics import DRIFTS, RETAINED
@@ -93,7 +94,7 @@ class AnalogNASBench(Benchmark):
 
 
 def _unusable(why: str) -> BenchmarkError:
-    hint = 'pip install "zc-search[analog]"'
+    hint = install_hint("analog")
     message = f"the benchmark 'analog' comes with {DISTRIBUTION}, which {why}: {hint}"
     return BenchmarkError(message, given="analog", hint=hint)
 

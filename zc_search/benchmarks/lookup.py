@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from zc_search._utils.distribution import install_hint
 from zc_search.benchmarks.analog import AnalogNASBench
 from zc_search.benchmarks.base import Benchmark, Result
 from zc_search.benchmarks.catalogue import SOURCES, Source, folders
@@ -166,7 +167,7 @@ def list_all() -> list[dict[str, Any]]:
         "datasets": AnalogNASBench.datasets,
         "file": None,
         "use": f"benchmark.name = {AnalogNASBench.name!r}" if here else None,
-        "next_step": None if here else 'pip install "zc-search[analog]"',
+        "next_step": None if here else install_hint("analog"),
     }
     return [packaged, analog, *map(_listed, SOURCES.values())]
 

@@ -24,7 +24,9 @@ _CAPTION = (
 def compare(
     config: Annotated[
         Path,
-        typer.Option("--config", "-c", help="What is compared (TOML); see configs/compare.toml."),
+        typer.Option(
+            "--config", "-c", help="What is compared (TOML); `zc-search init --compare` writes one."
+        ),
     ],
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="Instead of the file's compare.seeds.")

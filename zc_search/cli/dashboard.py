@@ -17,11 +17,11 @@ def dashboard(
     from zc_search.report.dashboard import is_installed
 
     if not is_installed():
+        from zc_search._utils.distribution import install_hint
         from zc_search.errors import ZcSearchError
 
         raise ZcSearchError(
-            "the package optuna-dashboard is not installed: "
-            'pip install "zc-search[dashboard]", or pip install optuna-dashboard'
+            f"the package optuna-dashboard is not installed: {install_hint('dashboard')}"
         )
     try:
         _serve(source, port, host)

@@ -116,13 +116,14 @@ def _executor(dask: str | None) -> "Iterator[tuple[Executor | None, int | None]]
     if dask is None:
         yield None, None
         return
+    from zc_search._utils.distribution import install_hint
     from zc_search.errors import ScoresError
 
     try:
         from distributed import Client
     except ModuleNotFoundError as error:
         raise ScoresError(
-            f"--dask={dask} needs the package {error.name!r}: pip install 'zc-search[distributed]'"
+            f"--dask={dask} needs the package {error.name!r}: {install_hint('distributed')}"
         ) from error
     with ExitStack() as stack:
         try:

@@ -28,9 +28,9 @@ def config_or_starter(file: Path | None, settings: list[str] | None) -> "Loaded"
 
 def _show_version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
+        from zc_search._utils.distribution import VERSION
 
-        typer.echo(f"zc-search {version('zc-search')}")
+        typer.echo(f"zc-search {VERSION}")
         raise typer.Exit
 
 

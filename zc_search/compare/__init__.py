@@ -1,7 +1,7 @@
 """Search algorithms side by side on a tabular benchmark: what do they find, and for what price?
 
 >>> from zc_search.compare import compare, load_comparison
->>> outcomes = compare(load_comparison("configs/compare.toml"))  # doctest: +SKIP
+>>> outcomes = compare(load_comparison("compare.toml"))  # doctest: +SKIP
 >>> outcomes.summary[["dataset", "algorithm", "mean", "sd"]]  # doctest: +SKIP
 """
 

@@ -7,7 +7,6 @@ from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from optuna.samplers import BaseSampler
 
 from zc_search._utils.cores import available_cores
+from zc_search._utils.distribution import versions
 from zc_search._utils.files import write_atomically, writing
 from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.compare.settings import Comparison, Race
@@ -263,6 +263,6 @@ def _conditions(algorithm: Algorithm, race: Race, dataset: str) -> str:
         "simulated_seconds": race.simulated_seconds,
         "one_training": race.one_training,
         "table": table_of(dataset).benchmark.provenance,
-        "versions": {n: version(n) for n in ("zc-search", "optuna", "scikit-learn")},
+        "versions": versions("optuna", "scikit-learn"),
     }
     return json.dumps(settings, indent=2, sort_keys=True)

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from zc_search._utils.distribution import VERSION, install_hint
 from zc_search._utils.files import write_atomically, writing
 from zc_search.deploy.source import exported_weights, network_source
 from zc_search.deploy.subject import Subject, subject_of_cell, subject_of_run
@@ -57,7 +57,7 @@ def export_network(subject: Subject, folder: str | Path, *, onnx: bool = True) -
     packages = ("safetensors", *(("onnx", "onnxscript", "onnxruntime") if onnx else ()))
     if lacking := missing(*packages):
         raise StudyError(
-            f'an export needs {", ".join(lacking)}: pip install "zc-search[export]"', given=lacking
+            f"an export needs {', '.join(lacking)}: {install_hint('export')}", given=lacking
         )
     with writing(str(folder), StudyError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -302,7 +302,7 @@ All files compute what the network does, on one image and on five:
 
 {checks}
 
-Written by zc-search {version("zc-search")}.
+Written by zc-search {VERSION}.
 """
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import tomlkit
 
+from zc_search._utils.distribution import VERSION
 from zc_search.benchmarks.accuracy_table import AccuracyTable
 from zc_search.benchmarks.base import Benchmark
 from zc_search.benchmarks.catalogue import open_table
@@ -66,7 +66,7 @@ def fit_scores(
         **accuracies,
         "scores": {"name": scores.path.resolve().name, **settings},
         "definitions": scores.definitions,
-        "zc_search": version("zc-search"),
+        "zc_search": VERSION,
     }
     directed = replace(spec, directions=scores.directions)
     return fit_ensemble(

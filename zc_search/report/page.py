@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from markupsafe import Markup
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
+from zc_search._utils.distribution import VERSION, install_hint
 from zc_search._utils.files import write_atomically, writing
 from zc_search._utils.passwords import without_passwords
 from zc_search.config import config_to_toml, parse_config, public
@@ -160,7 +160,7 @@ def write_pictures(drawings: Iterable[Drawing], folder: str | Path) -> list[Path
         import kaleido
         from choreographer.errors import BrowserFailedError, ChromeNotFoundError
     except ImportError:
-        hint = 'pip install "zc-search[png]"'
+        hint = install_hint("png")
         raise ReportError(f"pictures need the package kaleido: {hint}", hint=hint) from None
     folder = Path(folder)
     with writing(str(folder), ReportError):
@@ -307,7 +307,7 @@ def render(template: str, *, data: Mapping[str, Any], **values: Any) -> str:
         asset=asset,
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),  # noqa: S704  a library
         data=embed({"templates": templates, "brighter": style.BRIGHTER, **data}),
-        version=version("zc-search"),
+        version=VERSION,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **values,
     )

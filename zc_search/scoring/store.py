@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import Timeout
 
+from zc_search._utils.distribution import versions
 from zc_search._utils.files import lock_beside, write_atomically, writing
 from zc_search.config import Config, config_to_toml, public
 from zc_search.errors import ScoresError
@@ -124,11 +124,11 @@ def about(config: Config, scorer: Scorer) -> dict[str, Any]:
 
     ``settings`` must agree for two sets of scores to share a file.
     """
-    versions = {p: version(p) for p in ("zc-search", "torch", "numpy")}
+    installed = versions("torch", "numpy")
     settings = settings_of(config) | {
         "proxies": sorted(p.name for p in scorer.proxies),
         "data.fingerprint": scorer.batch.fingerprint,
-        **{f"version of {p}": versions[p] for p in ("zc-search", "torch")},
+        **{f"version of {p}": installed[p] for p in ("zc-search", "torch")},
     }
     del settings["space.name"]  # an architecture's string says it
     return {
@@ -136,7 +136,7 @@ def about(config: Config, scorer: Scorer) -> dict[str, Any]:
         "proxies": {p.name: p.direction for p in scorer.proxies},
         "definitions": {p.name: p.definition for p in scorer.proxies},
         "seeds": {"data": config.data.seed, "weights": config.proxies.seed},
-        "versions": {"python": platform.python_version(), **versions, **MADE_BY},
+        "versions": {"python": platform.python_version(), **installed, **MADE_BY},
         "config": config_to_toml(public(config)),
     }
 

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -29,6 +28,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from zc_search._utils.distribution import install_hint, versions
 from zc_search._utils.passwords import without_passwords
 from zc_search.config import Config, config_differences, config_to_toml, parse_config
 from zc_search.errors import ConfigError, StudyError
@@ -150,7 +150,7 @@ def set_aside(name: str, storage: str, patience: float = 0.0) -> str | None:
 
 def installed_versions() -> dict[str, str]:
     """Return the versions of what computes scores."""
-    return {package: version(package) for package in ("zc-search", "torch")}
+    return versions("torch")
 
 
 def _anywhere(config: Config) -> Config:
@@ -234,10 +234,9 @@ def open_storage(address: str, patience: float = 0.0, *, create: bool = True) ->
 
 def _missing(error: ModuleNotFoundError) -> str:
     package = str(error.name).partition(".")[0]
-    wanted = _PACKAGES.get(package, package)
-    if package in _EXTRAS:
-        wanted = f"'zc-search[{_EXTRAS[package]}]'"
-    return f"it needs the package {package!r}: pip install {wanted}"
+    extra, wanted = _EXTRAS.get(package), _PACKAGES.get(package, package)
+    command = install_hint(extra) if extra else f"pip install {wanted}"
+    return f"it needs the package {package!r}: {command}"
 
 
 def _connect(address: str) -> BaseStorage:

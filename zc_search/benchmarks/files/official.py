@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from zc_search._utils.distribution import install_hint
 from zc_search.benchmarks.files.archive import KEYS, Archive
 from zc_search.errors import BenchmarkError
 from zc_search.images.datasets import DatasetName
@@ -67,7 +68,7 @@ def open_api(path: str | Path, *, verbose: bool = False) -> "NASBench201API":
     except ImportError:
         raise BenchmarkError(
             "the benchmark's own API is in the package nas-bench-201, which is not installed: "
-            "pip install 'zc-search[nasbench201]'"
+            f"{install_hint('nasbench201')}"
         ) from None
     path = Path(path)
     Archive(path).check_md5()

@@ -6,14 +6,13 @@ It carries what it was made of (`About`) and a digest of its figures.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zc_search._utils.distribution import VERSION
 from zc_search.errors import BenchmarkError
 
 if TYPE_CHECKING:
@@ -139,6 +138,5 @@ def write_table(
 
 def about_metadata(about: About) -> dict[bytes, bytes]:
     """Return what a file of Arrow's says of itself."""
-    with suppress(PackageNotFoundError):
-        about = about._replace(zc_search=version("zc-search"))
+    about = about._replace(zc_search=VERSION)
     return {ABOUT: json.dumps({"schema": SCHEMA, **about._asdict()}).encode()}
