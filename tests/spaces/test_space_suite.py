@@ -6,6 +6,7 @@ from zc_search.spaces import (
     AnySpace,
     CellSpace,
     FunctionSpace,
+    MicroSpace,
     MobileNetSpace,
     ModelSpecSpace,
     ProductOfChoices,
@@ -60,3 +61,12 @@ class TestMobileNets(SpaceTestCase):
     @pytest.fixture
     def space(self) -> AnySpace:
         return MobileNetSpace()
+
+
+class TestMicroCells(SpaceTestCase):
+    built = 1
+    same_weights = False  # layers are drawn by the names of their edges
+
+    @pytest.fixture
+    def space(self) -> AnySpace:
+        return MicroSpace()

@@ -13,6 +13,7 @@ from zc_search.spaces import (
     AnySpace,
     Architecture,
     CellSpace,
+    MicroSpace,
     MobileNetSpace,
     ModelSpec,
     ModelSpecSpace,
@@ -25,7 +26,13 @@ from zc_search.spaces import (
 )
 from zc_search.spaces.nasbench201.drawing import drawing_or_none
 
-SPACES: list[AnySpace] = [CellSpace(), SizeSpace(), ModelSpecSpace(), MobileNetSpace()]
+SPACES: list[AnySpace] = [
+    CellSpace(),
+    SizeSpace(),
+    ModelSpecSpace(),
+    MobileNetSpace(),
+    MicroSpace(),
+]
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|avg_pool_3x3~1|nor_conv_1x1~2|"
 
 
@@ -66,7 +73,7 @@ def test_the_form_of_a_text_says_its_space(text: str, kind: type) -> None:
 
 @pytest.mark.parametrize("text", ["", "foo", "8", "8,8,8", None, 3])
 def test_what_has_no_form_is_told_of_all(text: object) -> None:
-    such = r"such as \|.*, 24:32:48:64:64, 11\.1:conv3x3-bn-relu, mb32-.* or {"
+    such = r"such as \|.*, 24:32:48:64:64, 11\.1:conv3x3-bn-relu, mb32-.*, 64-41414-1_02_333 or {"
     with pytest.raises(ArchitectureError, match=such):
         read_architecture(text)  # type: ignore[arg-type]
 

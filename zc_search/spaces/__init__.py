@@ -24,6 +24,7 @@ from zc_search.spaces.nasbench201.architecture import (
     all_architectures,
 )
 from zc_search.spaces.nats_sss.architecture import SizeArchitecture, SizeSpace
+from zc_search.spaces.transnas_micro.architecture import MicroCell, MicroSpace
 
 __all__ = [
     "EDGES",
@@ -36,6 +37,8 @@ __all__ = [
     "Architecture",
     "CellSpace",
     "FunctionSpace",
+    "MicroCell",
+    "MicroSpace",
     "MobileNet",
     "MobileNetSpace",
     "ModelSpec",
@@ -55,7 +58,7 @@ __all__ = [
 
 # The last is a user's own.
 _ALL: tuple[type[AnySpace], ...] = (
-    *(CellSpace, SizeSpace, ModelSpecSpace, MobileNetSpace),
+    *(CellSpace, SizeSpace, ModelSpecSpace, MobileNetSpace, MicroSpace),
     FunctionSpace,
 )
 SPACES.update({space.name: space for space in _ALL})

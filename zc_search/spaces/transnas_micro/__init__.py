@@ -1,0 +1,1 @@
+"""TransNAS-Bench-101, micro: a cell of six edges with four operations each."""

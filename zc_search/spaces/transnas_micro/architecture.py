@@ -1,0 +1,100 @@
+"""The micro cells of TransNAS-Bench-101 (Duan et al. 2021, section 3.1): 4,096 of six edges.
+
+Nodes and edges are those of NAS-Bench-201, and so are the operations, but that there is no pooling,
+and that a skip where the cell halves its maps is a factorised reduction, with weights.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+from zc_search.errors import ArchitectureError
+from zc_search.spaces.base import ProductArchitecture, ProductSpace
+from zc_search.spaces.nasbench201.architecture import OPERATIONS, PARAMETERS, live_edges
+
+_CHOICES = dict.fromkeys(PARAMETERS, OPERATIONS[:4])
+_STRING = re.compile(r"64-41414-(\d)_(\d)(\d)_(\d)(\d)(\d)", re.ASCII)
+_EXAMPLE = "64-41414-1_02_333"
+_SWAPPED = (1, 0, 2, 3, 5, 4)  # the edges where nodes 1 and 2 change their names
+
+
+@dataclass(frozen=True)
+class MicroCell(ProductArchitecture):
+    """One of the 4,096 cells: a frozen, hashable value."""
+
+    ops: tuple[str, ...]
+    """Six operation names, in the order of `zc_search.spaces.EDGES`."""
+
+    space: ClassVar[str] = "transnas_micro"
+
+    legend: ClassVar[str] = (
+        "cell: edges into node 1|2|3 from nodes 0, 1, 2; 0 none, 1 skip, 2 conv 1x1, 3 conv 3x3"
+    )
+    everything: ClassVar = _CHOICES
+    value: ClassVar[str] = "operation"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ops", self._checked(self.ops))
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Its operations."""
+        return self.ops
+
+    @classmethod
+    def is_written(cls, text: str) -> bool:
+        """Whether a text has the form of such a cell, whatever its operations are."""
+        return _STRING.fullmatch(text.strip()) is not None
+
+    @classmethod
+    def from_string(cls, text: str) -> Self:
+        """Read the benchmark's notation, such as ``64-41414-1_02_333``."""
+        match = _STRING.fullmatch(text.strip()) if isinstance(text, str) else None
+        if match is None:
+            message = f"no micro cell of TransNAS-Bench-101: {text!r}; such as {_EXAMPLE}"
+            raise ArchitectureError(message, given=text)
+        return cls(tuple(OPERATIONS[int(c)] if c in "0123" else c for c in match.groups()))
+
+    def to_string(self) -> str:
+        """Write the benchmark's notation; the inverse of `from_string`."""
+        return f"64-41414-{self.compact().replace('|', '_')}"
+
+    def compact(self) -> str:
+        """Write each operation as one digit."""
+        codes = "".join(str(OPERATIONS.index(op)) for op in self.ops)
+        return f"{codes[0]}|{codes[1:3]}|{codes[3:]}"
+
+    @property
+    def infeasible(self) -> str | None:
+        """Why there is nothing to score; None where the input reaches the output."""
+        return None if live_edges(self.ops) else "the input does not reach the output"
+
+    def representative(self) -> "MicroCell":
+        """Return the first, by `index`, of the cells without dead edges that compute the same."""
+        live = live_edges(self.ops)
+        ops = tuple(op if edge in live else OPERATIONS[0] for edge, op in enumerate(self.ops))
+        # Between nodes 1 and 2 there is an order only if an edge leads from one to the other.
+        names = (ops,) if ops[2] != OPERATIONS[0] else (ops, tuple(ops[e] for e in _SWAPPED))
+        return min(map(MicroCell, names), key=lambda cell: cell.index)
+
+    @property
+    def function_key(self) -> str:
+        """Equal for two cells that differ in dead edges and names of nodes alone."""
+        return f"micro {self.representative().compact()}"
+
+
+@dataclass(frozen=True)
+class MicroSpace(ProductSpace[MicroCell]):
+    """The micro cells that a search may visit."""
+
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=_CHOICES.copy)
+    """For each edge, ``op_1_0`` to ``op_3_2``, the operations it may hold; by default all four."""
+
+    name: ClassVar[str] = "transnas_micro"
+    kind = MicroCell
+    example = _EXAMPLE
+    settings: ClassVar = {"choices": None}
+    parameter = "edge"
+
+    __hash__ = ProductSpace.__hash__
