@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from whole_space import write_whole_space
 
 import zc_search
 from zc_search.config import Config
+from zc_search.report.page import render_report
 from zc_search.report.run import load_result
 from zc_search.report.text import print_result, result_document
 from zc_search.scoring import packaged
@@ -42,7 +44,8 @@ def unpacked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_all_functions_are_ranked_and_the_best_unseen_named(
     scores: Path, small_config: Settings, unpacked: None
 ) -> None:
-    config = small_config(ensemble={"scores": str(scores)}, output={"report": True})
+    quick = {"model": "linear", "features": "rank"}
+    config = small_config(ensemble={"scores": str(scores), **quick}, output={"report": True})
     result = zc_search.run_search(config)
     ensemble, table = result.ensemble, load_scores(scores)[0].reset_index()
     assert ensemble is not None
@@ -82,6 +85,17 @@ def test_all_functions_are_ranked_and_the_best_unseen_named(
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "Not looked at, the first 10 by prediction of 5,043 functions" in said
     assert f"true {seen:.2f} %, rank {result.best_seen.rank:,} of 15,625" in said
+    unknown = {"rank": None, "out_of": None}
+    nothing = tuple(replace(best, true=None, **unknown) for best in result.unseen[1:])
+    partial = replace(
+        result,
+        unseen=(replace(result.best, **unknown), *nothing),
+        best=replace(result.best, true=0.0, **unknown),
+        best_seen=replace(result.best_seen, **unknown),
+    )
+    print_result(console, partial)
+    assert f"true {seen:.2f} %\n" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"with {seen:.2f} %.</p>" in render_report(partial)
     document = json.loads(result_document(result))
     assert [one["rank"] for one in document["unseen"]] == [best.rank for best in result.unseen]
 
@@ -90,7 +104,7 @@ def test_limits_and_choices_hold_for_the_whole_space(
     scores: Path, small_config: Settings, unpacked: None
 ) -> None:
     made = small_config(
-        ensemble={"scores": str(scores)},
+        ensemble={"scores": str(scores), "model": "linear", "features": "rank"},
         space={"op_1_0": ["nor_conv_3x3", "skip_connect"]},
         constraints={"max_params": 2500},
         study={"n_trials": 20},

@@ -244,8 +244,8 @@ def _regret(result: SearchResult, trials: Trials) -> list[str]:
     top = float(np.nanmax(trials.true(trials.feasible)))
     if top <= best.true:
         return ["No feasible architecture that was looked at has a higher true accuracy."]
-    at = "" if seen is None or seen.rank is None else f"place {seen.rank:,}, "
-    place = "" if seen is None else f" ({at}{compact(seen.architecture)})"
+    named = [] if seen is None else filter(None, (compact(seen.architecture), seen.place))
+    place = f" ({', '.join(named)})" if seen else ""
     return [
         f"The highest true accuracy among the feasible ones looked at is {top:.2f} %{place}, "
         f"{top - best.true:.2f} points above this one's."

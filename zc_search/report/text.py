@@ -91,7 +91,7 @@ def decimal(value: float) -> str:
     return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.0f}"
 
 
-def percent(value: float) -> str:
+def percent(value: float | None) -> str:
     """Write a percentage or percentage points; ``-`` where there is none."""
     return "-" if pd.isna(value) else f"{value:.2f}"
 
@@ -349,8 +349,7 @@ def _print_best(console: Console, result: SearchResult) -> None:
 
 
 def _true(best: Best) -> str:
-    place = "" if best.rank is None else f", rank {best.rank:,} of {best.out_of:,}"
-    return f"true {best.true:.2f} %{place}"
+    return ", ".join(filter(None, (f"true {best.true:.2f} %", best.place)))
 
 
 def not_looked_at(unseen: Sequence[Best], functions: int) -> Group:
@@ -363,7 +362,7 @@ def not_looked_at(unseen: Sequence[Best], functions: int) -> Group:
             compact(best.architecture),
             percent(best.predicted),
             f"{best.low:.2f} to {best.high:.2f}",
-            *([percent(best.true), f"{best.rank or 0:,}"] if best.true is not None else []),
+            *[percent(best.true), f"{best.rank:,}" if best.rank else "-"][: 2 * known],
         ]
         for best in unseen
     ]

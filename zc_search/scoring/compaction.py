@@ -91,6 +91,10 @@ def _failures(tables: Sequence[pd.DataFrame]) -> list[str | None]:
 
 def main(arguments: Sequence[str]) -> None:
     """Write the files named on the command line, of one data set, into this package."""
+    if not arguments:
+        raise ScoresError(
+            "name the files of one data set: python -m zc_search.scoring.compaction FILE"
+        )
     dataset, data = compact([*map(Path, arguments)])
     FOLDER.mkdir(exist_ok=True)
     path = write_atomically(file_of(dataset), data)

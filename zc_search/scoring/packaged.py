@@ -47,9 +47,9 @@ def located(source: str | PathLike[str], dataset: str | None = None) -> Path:
         raise ScoresError.unknown("data set", wanted, DATASETS, key=PACKAGED)
     if not (path := file_of(wanted)).exists():
         hint = f"zc-search score --all --set space.dataset={wanted} --out all.parquet"
+        there = f", but for {', '.join(available())}" if available() else ""
         raise ScoresError(
-            f"{PACKAGED}: this package has no scores for {wanted}, but for "
-            f"{', '.join(available()) or 'no data set'}; {hint} makes some",
+            f"{PACKAGED}: this package has no scores for {wanted}{there}; {hint} makes some",
             key=PACKAGED,
             given=wanted,
             allowed=available(),

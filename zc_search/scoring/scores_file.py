@@ -53,9 +53,9 @@ def load_scores(path: str | PathLike[str]) -> tuple[pd.DataFrame, dict[str, Any]
 def packaged_scores(dataset: str = "cifar10") -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the scores of all of NAS-Bench-201 that come with the package, as `load_scores` does.
 
-    All proxies but the latency, for the networks of ``cifar10``, ``cifar100`` or
-    ``ImageNet16-120``, on patches of photographs, with the settings in what the file says. Values
-    that vary from cell to cell are rounded to float32.
+    For the networks of ``cifar10``, ``cifar100`` or ``ImageNet16-120``, on patches of photographs;
+    which proxies, and all settings, are in what the file says. Values that vary from cell to cell
+    are rounded to float32.
 
     >>> scores, about = packaged_scores("cifar100")  # doctest: +SKIP
     >>> scores["jacov"].corr(scores["synflow"], method="kendall")  # doctest: +SKIP

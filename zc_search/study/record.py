@@ -216,6 +216,12 @@ class Best:
     out_of: int | None = None
     in_sample: bool = False  # whether it, or an isomorph, is among those that were fitted to
 
+    @property
+    def place(self) -> str:
+        """Its rank in words; empty where that is not known."""
+        known = self.rank is not None and self.out_of is not None
+        return f"rank {self.rank:,} of {self.out_of:,}" if known else ""
+
 
 @dataclass(frozen=True)
 class SearchResult:

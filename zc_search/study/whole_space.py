@@ -1,5 +1,7 @@
 """What an ensemble says of a whole search space, where scores of all of it are at hand."""
 
+from contextlib import suppress
+
 import pandas as pd
 
 from zc_search.benchmarks.base import Benchmark
@@ -32,7 +34,8 @@ def rank_space(
         return None, []
     try:
         rows = _candidates(objective, ensemble, source)
-        rows = with_accuracies(rows, benchmark, ensemble.target)
+        with suppress(EnsembleError):  # it knows none of them
+            rows = with_accuracies(rows, benchmark, ensemble.target)
         ranked = ranking(ensemble, rows)
     except (EnsembleError, ScoresError) as error:
         return None, [] if asked is None else [f"The whole space is not ranked: {error}"]
