@@ -4,11 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CONFIG ?= configs/search.toml
 
-.PHONY: search test thorough test-all lint tests slow clean
+.PHONY: search test thorough test-all lint tests slow docs clean
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dashboard,nasbench201]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dashboard,docs,nasbench201]'
 	touch $@
 
 search: $(BIN)/.ready
@@ -41,5 +41,9 @@ test-all: test thorough
 slow: $(BIN)/.ready
 	$(BIN)/pytest -m slow
 
+# The documentation, into site/; a link that leads nowhere or a public name without docstring fails.
+docs: $(BIN)/.ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info

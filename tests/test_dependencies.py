@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PAGE = (ROOT / "notebooks" / "dependencies.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "explanation" / "dependencies.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| ([a-z0-9-]+) \| (\S+) \| (\S+) \| (.+) \|$", PAGE, re.MULTILINE)
 PINS = dict(
     line.split("==")

@@ -111,7 +111,7 @@ def weights(
     arch: Arch,
     folder: Annotated[Path, typer.Argument(help="With 000000-FULL.pth and so on.")],
     to: Annotated[Path, typer.Option(help="File of torch that gets the state dict.")],
-    dataset: Annotated[str, typer.Option("--dataset", "-d")] = "cifar10",
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Of the training.")] = "cifar10",
     seed: Annotated[int, typer.Option(help="Of the training.")] = 777,
     epochs: Annotated[int, typer.Option("--epochs", "-e", help="12 or 200.")] = 200,
     codes: Codes = "benchmark",

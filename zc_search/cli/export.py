@@ -11,7 +11,9 @@ from zc_search.cli.search import Config, Settings, config_or_starter
 
 
 def export(
-    what: Annotated[str, typer.Argument(metavar="RUN|ARCHITECTURE", show_default=False)],
+    what: Annotated[
+        str, typer.Argument(metavar="RUN|ARCHITECTURE", show_default=False, help="Whose network.")
+    ],
     to: Annotated[Path, typer.Option(help="Folder to write; a new or an empty one.")],
     architecture: Annotated[str | None, typer.Option(help="Of a run, not the best.")] = None,
     config: Config = None,

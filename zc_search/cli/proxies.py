@@ -11,7 +11,7 @@ from zc_search.proxies.catalogue import CATALOGUE, Declaration, installed_proxie
 if TYPE_CHECKING:
     from rich.table import Table
 
-_COSTS = {
+COSTS = {
     "free": "no pass through the network",
     "low": "up to one plain forward and backward pass",
     "medium": "up to two plain forward and backward passes",
@@ -65,10 +65,10 @@ def _explanation(proxy: Declaration) -> str:
         "direction": proxy.direction,
         "paper": proxy.paper,
         "measurements": ", ".join(sorted(proxy.needs)) or "none announced",
-        "cost": f"{proxy.cost}, {_COSTS[proxy.cost]}, computed alone at a batch of 64"
+        "cost": f"{proxy.cost}, {COSTS[proxy.cost]}, computed alone at a batch of 64"
         if known
         else "unknown, as it announces no measurement",
-        "options": _options(proxy),
+        "options": options_of(proxy),
         "belongs to": "the architecture as written, dead edges included"
         if proxy.counts_dead_edges
         else "the function, which isomorphic architectures share",
@@ -78,7 +78,7 @@ def _explanation(proxy: Declaration) -> str:
     return "\n\n".join([proxy.name, *(paragraphs or ["It has no docstring."]), listed])
 
 
-def _options(proxy: Declaration) -> str:
+def options_of(proxy: Declaration) -> str:
     """Return what may be put in brackets, each option with its default."""
     options = [f"{name}={str(value).lower()}" for name, value in proxy.defaults.items()]
     if proxy.both_modes:

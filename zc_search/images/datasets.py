@@ -25,6 +25,7 @@ DATASETS: dict[DatasetName, DatasetInfo] = {
     "cifar100": DatasetInfo(100, 32, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     "ImageNet16-120": DatasetInfo(120, 16, (0.4811, 0.4575, 0.4078), (0.2605, 0.2533, 0.2683)),
 }
+"""Classes, resolution and channel statistics of each data set with a name."""
 
 
 class Task(NamedTuple):

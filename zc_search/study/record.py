@@ -27,7 +27,9 @@ RECORD = "zc_search"
 # mean (name to `Proxy.definition`), the checksum of each ensemble that it optimises, where its
 # accuracies come from, with their fingerprint, and what builds networks of somebody's own.
 DATA = "zc_search_data"
+"""The fingerprint of the batch."""
 DEFINITIONS = "zc_search_definitions"
+"""How the proxies are defined, by name."""
 ENSEMBLES = "zc_search_ensembles"
 ACCURACIES = "zc_search_accuracies"
 NETWORKS = "zc_search_networks"
