@@ -13,7 +13,7 @@ from weakref import ref
 
 import optuna
 from optuna.study import Study
-from optuna.trial import Trial
+from optuna.trial import BaseTrial, Trial
 
 from zc_search.benchmarks.accuracy_table import AccuracyTable
 from zc_search.benchmarks.base import Benchmark, Lookup
@@ -249,7 +249,7 @@ class Objective:
         return refused is not None and architecture.infeasible is None
 
     def record(
-        self, trial: Trial, architecture: AnyArchitecture, scores: Scores | None
+        self, trial: BaseTrial, architecture: AnyArchitecture, scores: Scores | None
     ) -> TrialRecord:
         """Put together what is known of an architecture; `scores` is None if it was not scored."""
         start = time.perf_counter()

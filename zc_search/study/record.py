@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from pydantic import TypeAdapter
 
 from zc_search.config import Config
@@ -62,7 +62,7 @@ class TrialRecord:
         return record
 
     @classmethod
-    def of(cls, trial: Trial | FrozenTrial) -> "TrialRecord | None":
+    def of(cls, trial: BaseTrial) -> "TrialRecord | None":
         """Return a trial's record, or None if it has none; a StudyError if it is not ours."""
         plain = trial.user_attrs.get(RECORD)
         if not isinstance(plain, Mapping):
