@@ -202,6 +202,16 @@ def _choices(value: Any) -> dict[str, tuple[Any, ...]]:
     raise wrong(value, "a table of lists of texts, numbers or true and false, each once")
 
 
+def _pick(value: Any) -> str | dict[str, float] | None:
+    if value is None or value == "knee":
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, Mapping) and value:
+        numbers = [v for v in value.values() if isinstance(v, int | float) and v is not True]
+        if len(numbers) == len(value) and all(0 <= v < 1e18 for v in numbers) and any(numbers):
+            return {str(name): float(weight) for name, weight in value.items()}
+    raise wrong(value, "'knee', or a table of objectives' weights, none below 0 and one above")
+
+
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated:
@@ -234,6 +244,7 @@ _SET, _SOME = (Field(strict=False), AfterValidator(_distinct)), Field(min_length
 Operations = Annotated[tuple[Operation, ...], *_SET, _SOME]
 VertexOperations = Annotated[tuple[VertexOperation, ...], *_SET, _SOME]
 ProxyNames = Annotated[tuple[ProxyName, ...], *_SET]
+Picking = Annotated[str | dict[str, float] | None, PlainValidator(_pick)]
 Choices = Annotated[dict[str, tuple[Any, ...]], PlainValidator(_choices)]
 Augmentations = Annotated[tuple[Literal["crop", "flip"], ...], *_SET]
 
@@ -466,3 +477,4 @@ class Output(Section):
     folder: Text = "runs"
     report: bool = True
     figures: bool = False
+    pick: Picking = None

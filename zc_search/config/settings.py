@@ -164,6 +164,15 @@ class Config(Section):
             raise ConfigError.of("sections", problems)
         return value
 
+    @field_validator("output")
+    @classmethod
+    def _picks_by_objectives(cls, output: Output, info: ValidationInfo) -> Output:
+        names = [o.name for o in info.data.get("objectives", ()) if o.scale]
+        for name in output.pick if isinstance(output.pick, Mapping) and names else ():
+            if name not in names:
+                raise ConfigError.unknown("objective", name, names, key="pick")
+        return output
+
     @property
     def active_objectives(self) -> tuple[Objective, ...]:
         """The objectives that the study optimises: those of a scale above 0."""

@@ -266,6 +266,7 @@ def render_report(result: SearchResult, *, learning_curve: pd.DataFrame | None =
         config=result.config,
         answer=found,
         best_seen=result.best_seen,
+        pick=result.pick,
         cell=_drawing(result, found.architecture or ""),
         axes=axes,
         panels=panels,

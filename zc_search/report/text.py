@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
@@ -24,7 +25,7 @@ from zc_search.spaces import compact, legend
 
 if TYPE_CHECKING:  # a search brings Optuna with it, and most tables are printed without one
     from zc_search.ensemble import Ensemble
-    from zc_search.study.record import Best, Progress, SearchResult
+    from zc_search.study.record import Best, Pick, Progress, SearchResult
 
 Row = Mapping[Hashable, Any]
 
@@ -232,6 +233,8 @@ def print_result(console: Console, result: SearchResult, rows: int = 15) -> None
         parts.append(pareto(result, rows, console.width))
         if result.config.output.figures and (known := figures(result.pareto, console.width)):
             parts.append(known)
+    if (chosen := result.pick) is not None:
+        parts.append(pick(chosen, result.config.output.pick))
     front = result.pareto_ensemble
     for ensemble, name in ((result.ensemble, "Ensemble"), (front, "Ensemble of the front")):
         if ensemble is not None:
@@ -350,6 +353,19 @@ def _print_best(console: Console, result: SearchResult) -> None:
 
 def _true(best: Best) -> str:
     return ", ".join(filter(None, (f"true {best.true:.2f} %", best.place)))
+
+
+def pick(chosen: Pick, by: object) -> Group:
+    """Return the architecture picked from the front, and by objective how far it goes."""
+    columns = [("objective", "left"), ("picked", "right"), ("best on the front", "right")]
+    columns.append(("from worst to best", "right"))
+    cells = [
+        [name, f"{value:.4g}", f"{chosen.best[name]:.4g}", f"{100 * chosen.shares[name]:.0f} %"]
+        for name, value in chosen.values.items()
+    ]
+    how = "its knee" if by == "knee" else "by your weights"
+    title = f"Picked from the front, {how}: {compact(chosen.architecture)}"
+    return table(title, columns, cells, legend([chosen.architecture]))
 
 
 def not_looked_at(unseen: Sequence[Best], functions: int) -> Group:
@@ -475,6 +491,7 @@ def result_document(result: SearchResult) -> str:
             "weights": rows(ensemble.weights),
             "quality": rows(ensemble.quality),
         },
+        "pick": result.pick and asdict(result.pick),
         "best": best and row(vars(best)),
         "best_seen": result.best_seen and row(vars(result.best_seen)),
         "unseen": [row(vars(each)) for each in result.unseen],

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import pandas as pd
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
@@ -226,6 +227,43 @@ class Best:
 
 
 @dataclass(frozen=True)
+class Pick:
+    """One architecture of the front, and what it gives up for what."""
+
+    architecture: str
+    values: Mapping[str, float]  # of the objectives
+    shares: Mapping[str, float]
+    """By objective its place between the worst and the best of the front, 0 and 1."""
+    best: Mapping[str, float]  # of the front, by objective
+
+
+def picked(front: pd.DataFrame, config: Config) -> Pick | None:
+    """Return the architecture of a front of which the weighted sum of the `shares` is largest.
+
+    With equal weights that is the knee of Das 1999, On characterizing the "knee" of the Pareto
+    curve: the point farthest from the plane through the best of each objective.
+    """
+    ways = {o.name: o.direction for o in config.active_objectives if o.name in front}
+    values = front[[*ways]].to_numpy(float)
+    rows = np.flatnonzero(np.isfinite(values).all(axis=1))
+    given = config.output.pick
+    if given is None or not ways or not len(rows):
+        return None
+    gains = values[rows] * [-1 if way == "minimize" else 1 for way in ways.values()]
+    width = np.ptp(gains, axis=0)
+    shares = np.where(width > 0, (gains - gains.min(axis=0)) / np.where(width > 0, width, 1), 1.0)
+    weights = [given.get(name, 0.0) if isinstance(given, Mapping) else 1.0 for name in ways]
+    first = int((shares @ weights).argmax())
+    best = values[rows[gains.argmax(axis=0)], range(len(ways))]
+    return Pick(
+        architecture=str(front["architecture"].iloc[rows[first]]),
+        values=dict(zip(ways, values[rows[first]].tolist(), strict=True)),
+        shares=dict(zip(ways, shares[first].tolist(), strict=True)),
+        best=dict(zip(ways, best.tolist(), strict=True)),
+    )
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """What a search found; everything in it is also in the run's folder, once it is saved."""
 
@@ -250,6 +288,11 @@ class SearchResult:
     """Of a ranking of the whole space the ten best that the search has not looked at."""
     best_seen: Best | None = None  # of those looked at the one of the highest true accuracy
     about_study: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its attributes
+
+    @property
+    def pick(self) -> Pick | None:
+        """The one of the front that ``output.pick`` asks for; None where it asks for none."""
+        return picked(self.pareto, self.config)
 
     def save(self, folder: str | Path) -> "SearchResult":
         """Write tables, ensembles, settings, manifest and report, as a run's; return that run's.
