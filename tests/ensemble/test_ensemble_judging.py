@@ -148,7 +148,7 @@ def test_a_learning_curve_rises_towards_the_truth() -> None:
     table = linear_table(400, noise=1.0)
     curve = learning_curve(table, PROXIES, [5, 150], 5, models=["linear", "gap"])
     columns = ["model", "feature_set", "size", "draw", "predictor", "fitted", "judged"]
-    assert list(curve) == [*columns, "kendall_tau", "spearman", "top_k_regret"]
+    assert list(curve) == [*columns, "kendall_tau", "spearman", "ndcg", "top_k_regret"]
     assert len(curve) == 2 * 5 * (2 + 3)  # two models, and three baselines once
     means = summarise(curve[curve["model"] == "linear"]).set_index("size")
     assert (means["draws"] == 5).all()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import ndcg_score
 
 from zc_search.errors import EvaluationError, ZcSearchError
 from zc_search.evaluation import (
@@ -23,6 +24,7 @@ from zc_search.evaluation import (
     evaluate,
     finite_pairs,
     kendall_tau,
+    ndcg,
     pearson,
     precision_at_top,
     spearman,
@@ -39,6 +41,7 @@ STATISTICS = [
     "kendall_tau",
     "spearman",
     "pearson",
+    "ndcg",
     "precision_top_10pct",
     "precision_top_64",
     "best_of_top_1",
@@ -204,10 +207,33 @@ def test_choices_out_of_range_are_refused() -> None:
         top_k_regret(x, y, -1)
 
 
+def test_ndcg_by_hand() -> None:
+    # Gains 7, 3, 1 of 3, 2, 1 percent at the discounts 1, 1 / log2(3), 1/2.
+    best = 7 + 3 / math.log2(3) + 1 / 2
+    assert ndcg([3, 2, 1], [3, 2, 1]) == 1
+    assert ndcg([1, 2, 3], [3, 2, 1]) == pytest.approx((1 + 3 / math.log2(3) + 7 / 2) / best)
+    assert ndcg([1, 2, 3], [3, 2, 1], k=1) == pytest.approx(1 / 7)
+    tied = 11 / 3 * (1 + 1 / math.log2(3) + 1 / 2)
+    assert ndcg([0, 0, 0], [3, 2, 1]) == pytest.approx(tied / best)
+    assert math.isnan(ndcg([1, 2], [1, 2]))
+    assert math.isnan(ndcg([1, 2, 3], [0, 0, 0]))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("k", [1, 10, 60, 1000])
+def test_ndcg_equals_scikit_learns_of_the_gains(k: int, ties: bool) -> None:
+    x, y = sample(60, seed=k, ties=ties)
+    y = 40 + y
+    expected = ndcg_score([2**y - 1], [x], k=k)
+    assert ndcg(x, y, k) == pytest.approx(expected, rel=1e-12)
+    # One percent of 5,000 halves the gain as well, which no number would hold.
+    assert ndcg(x, y + 5000, k) == pytest.approx(expected, rel=1e-9)
+
+
 # Bootstrap ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ours", [kendall_tau, spearman, pearson])
+@pytest.mark.parametrize("ours", [kendall_tau, spearman, pearson, ndcg])
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("n", [3, 5, 80])
 def test_many_resamples_at_once_equal_one_by_one(ours: Callable, ties: bool, n: int) -> None:
@@ -322,6 +348,7 @@ def test_evaluate_gives_the_functions_values(scores: pd.DataFrame) -> None:
             ("kendall_tau", kendall_tau),
             ("spearman", spearman),
             ("pearson", pearson),
+            ("ndcg", ndcg),
             ("precision_top_10pct", partial(precision_at_top, fraction=0.1)),
             ("precision_top_64", partial(precision_at_top, k=64)),
             ("best_of_top_1", partial(best_of_top_k, k=1)),

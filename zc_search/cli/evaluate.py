@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 _CAPTION = (
-    "tau: Kendall's tau-b with its 95 % bootstrap interval. top: which share of a proxy's first "
-    "10 % (or 64) are among the truly first 10 % (or 64). best of 10: the best accuracy among a "
-    "proxy's first 10. The better half and the top 10 % are cut by true accuracy."
+    "tau: Kendall's tau-b with its 95 % bootstrap interval. nDCG: the gain of a proxy's first "
+    "1,000, of which each percent less has half, as a share of what there is. top: which share of "
+    "a proxy's first 10 % (or 64) are among the truly first 10 % (or 64). best of 10: the best "
+    "accuracy among a proxy's first 10. The better half and the top 10 % are cut by true accuracy."
 )
 
 
@@ -134,14 +135,14 @@ def _judge(
 def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Group":
     from zc_search.report.text import decimal, interval, percent, table
 
-    headings = ("n", "tau [interval]", "Spear-\nman", "top\n10 %", "top\n64", "best\nof 10")
+    headings = ("n", "tau [interval]", "Spear-\nman", "nDCG", "top\n10 %", "top\n64", "best\nof 10")
     return table(
         f"{rows['subset'].iloc[0]}, {dataset}",
         [("proxy", "fold"), *((heading, "right") for heading in headings)],
         (
             (
                 *(row["proxy"], f"{row['n']:,}", interval(row, "kendall_tau")),
-                *map(decimal, (row["spearman"], row["precision_top_10pct"])),
+                *map(decimal, (row["spearman"], row["ndcg"], row["precision_top_10pct"])),
                 *(decimal(row["precision_top_64"]), percent(row["best_of_top_10"])),
             )
             for row in rows.sort_values("kendall_tau", ascending=False).to_dict("records")

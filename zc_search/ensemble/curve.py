@@ -76,8 +76,8 @@ def learning_curve(
 
     Returns:
         One row a draw and predictor: ``model, feature_set, size, draw, predictor, fitted, judged,
-        kendall_tau, spearman, top_k_regret``; the regret in percent accuracy, the best judged less
-        the best among the top 10 predicted.
+        kendall_tau, spearman, ndcg, top_k_regret``; the regret in percent accuracy, the best judged
+        less the best among the top 10 predicted.
     """
     check_at_least(1, "n_draws", n_draws)
     specs = [

@@ -24,7 +24,14 @@ from zc_search.ensemble.tables import (
     require,
 )
 from zc_search.errors import EnsembleError
-from zc_search.evaluation import BASELINES, bootstrap_interval, kendall_tau, spearman, top_k_regret
+from zc_search.evaluation import (
+    BASELINES,
+    bootstrap_interval,
+    kendall_tau,
+    ndcg,
+    spearman,
+    top_k_regret,
+)
 from zc_search.proxies.catalogue import Direction
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
@@ -155,7 +162,8 @@ def baselines(
 def metrics(top_k: int) -> dict[str, Callable[[Floats, Floats], float]]:
     """Return the figures that predictors are judged by, of a score and the true accuracy."""
     regret = partial(top_k_regret, k=top_k)
-    return {"kendall_tau": kendall_tau, "spearman": spearman, "top_k_regret": regret}
+    correlations = {"kendall_tau": kendall_tau, "spearman": spearman}
+    return {**correlations, "ndcg": ndcg, "top_k_regret": regret}
 
 
 class HeldOut(BaseModel):
@@ -167,6 +175,7 @@ class HeldOut(BaseModel):
         rows: Distinct architectures that took part.
         kendall_tau: None where it is undefined; ``_low`` and ``_high`` end its 90% interval.
         spearman: Likewise.
+        ndcg: Likewise, the normalised discounted cumulative gain of the first 1,000.
         top_k: How many of the first ranked are looked at for the regret.
         top_k_regret: The best accuracy less the best among the first `top_k`, in percent.
     """
@@ -182,6 +191,9 @@ class HeldOut(BaseModel):
     spearman: float | None = None
     spearman_low: float | None = None
     spearman_high: float | None = None
+    ndcg: float | None = None
+    ndcg_low: float | None = None
+    ndcg_high: float | None = None
     top_k: int | None = None
     top_k_regret: float | None = None
     top_k_regret_low: float | None = None

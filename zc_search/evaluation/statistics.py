@@ -109,12 +109,55 @@ def _normalised(values: Array) -> Array:
     return values / np.where(norm > 0, norm, 1)
 
 
+NDCG_TOP = 1000
+"""How many of the best scored `ndcg` looks at, as published."""
+
+
+def ndcg(scores: ArrayLike, accuracy: ArrayLike, k: int = NDCG_TOP) -> float:
+    """Return the normalised discounted cumulative gain of the k best scored, or of all.
+
+    ``sum_j (2^a_j - 1) / log2(1 + j) / Z`` over the places j = 1, ..., k, with a_j the accuracy in
+    percent there and Z the same of the perfect order (Tybl and Neumann 2025, VKDNW, whose figures
+    are those of percent and k = 1,000). At most 1; half the gain is lost with each percent, so
+    that only the best count. Ties in the score share their gains. NaN for fewer than three pairs.
+    """
+    x, y, _ = finite_pairs(scores, accuracy)
+    return _of_whole(_ndcg_rows, x, y, k) if x.size >= FEWEST else float("nan")
+
+
+def _ndcg_rows(x: Array, y: Array, rows: Positions, *, k: int = NDCG_TOP) -> Array:
+    count = rows.shape[1]
+    discount = np.where(np.arange(count) < k, 1 / np.log2(2 + np.arange(count)), 0)
+    # Of the best's gain, which alone may be beyond what a number can hold.
+    gain = np.exp2(y - y.max()) - np.exp2(-y.max())
+
+    def sorted_by(values: Array) -> Positions:
+        order = np.argsort(-values, kind="stable")
+        places = np.empty_like(order)
+        places[order] = np.arange(order.size)
+        found: Positions = order[np.sort(places[rows], axis=1)]
+        return found
+
+    ideal = gain[sorted_by(y)] @ discount
+    ordered = sorted_by(x)
+    values, chosen = x[ordered], gain[ordered]
+    starts = np.ones(rows.shape, dtype=bool)
+    starts[:, 1:] = values[:, 1:] != values[:, :-1]
+    firsts = np.flatnonzero(starts)
+    sizes = np.diff(firsts, append=starts.size)
+    mean = np.add.reduceat(chosen.ravel(), firsts) / sizes
+    found = np.repeat(mean, sizes).reshape(rows.shape) @ discount
+    share: Array = np.divide(found, ideal, out=np.full(len(rows), np.nan), where=ideal != 0)
+    return share
+
+
 _ROWWISE: Mapping[Statistic, Kernel] = {
     kendall_tau: _kendall_rows,
     spearman: lambda x, y, rows: _row_correlation(
         stats.rankdata(x[rows], axis=1), stats.rankdata(y[rows], axis=1)
     ),
     pearson: lambda x, y, rows: _row_correlation(x[rows], y[rows]),
+    ndcg: _ndcg_rows,
 }
 
 
@@ -296,8 +339,9 @@ def evaluate(
     in). Columns: ``proxy``, ``subset``, ``baseline`` (params or flops), ``n`` pairs used,
     ``dropped`` architectures of the subset without a finite score or accuracy, then each statistic
     with its bootstrap interval ``_low`` and ``_high``: ``kendall_tau`` (tau-b), ``spearman``,
-    ``pearson``, ``precision_top_10pct`` and ``precision_top_64`` (in [0, 1]), ``best_of_top_1``,
-    ``best_of_top_10`` and ``regret_top_10`` (in the accuracy's unit; all of the subset).
+    ``pearson``, ``ndcg``, ``precision_top_10pct`` and ``precision_top_64`` (in [0, 1]),
+    ``best_of_top_1``, ``best_of_top_10`` and ``regret_top_10`` (in the accuracy's unit; all of the
+    subset).
 
     Args:
         scores: One row an architecture, one column a proxy.

@@ -141,15 +141,17 @@ def weights(ensemble: Ensemble, most: int | None = None, name: str = "Ensemble")
 
 
 def quality(rows: pd.DataFrame, *, regret: bool = True) -> Group:
-    """Return `Ensemble.quality` with its 90 % intervals, a row a predictor."""
+    """Return `Ensemble.quality` with its 90 % intervals, a row a predictor; or correlations."""
     top_k = rows["top_k"].dropna()
+    names = ["kendall_tau", "spearman", *(["ndcg"] if regret else [])]
     regret = regret and len(top_k) > 0
     title = f"Rank correlation with the true accuracy; {rows['judged'].iloc[0]}"
-    columns = [("predictor", "fold"), ("Kendall's tau", "right"), ("Spearman", "right")]
+    headings = ["Kendall's tau", "Spearman", "nDCG"][: len(names)]
+    columns = [("predictor", "fold"), *((heading, "right") for heading in headings)]
     if regret:
         columns.append((f"regret of top {int(top_k.iloc[0])}, %", "right"))
     cells = [
-        [row["predictor"], interval(row, "kendall_tau"), interval(row, "spearman")]
+        [row["predictor"], *(interval(row, name) for name in names)]
         + ([interval(row, "top_k_regret", percent)] if regret else [])
         for row in rows.to_dict("records")
     ]
@@ -204,13 +206,14 @@ def comparison(summary: pd.DataFrame) -> Group:
             row["fit_on"],
             around(row, "kendall_tau"),
             around(row, "spearman"),
+            around(row, "ndcg"),
             around(row, "top_k_regret", percent),
         ]
         for _, rows in _ensembles_first(summary).groupby("predictor", sort=False)
         for row in rows.to_dict("records")
     ]
     columns = [("predictor", "left"), ("fitted to", "left"), ("Kendall's tau", "right")]
-    columns += [("Spearman", "right"), ("regret of top 10, %", "right")]
+    columns += [("Spearman", "right"), ("nDCG", "right"), ("regret of top 10, %", "right")]
     title = f"On architectures not fitted to; {_mean_of(summary)}"
     return table(title, columns, cells)
 
