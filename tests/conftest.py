@@ -24,7 +24,7 @@ os.environ["ZC_SEARCH_SCORES"] = "off"
 torch.set_num_threads(1)
 
 # The same cases in every run, and no limit that a busy machine could exceed.
-for name, examples in (("ordinary", 25), ("thorough", 300)):
+for name, examples in (("ordinary", 25), ("thorough", 100)):
     hypothesis.settings.register_profile(
         name, deadline=None, derandomize=True, max_examples=examples
     )

@@ -39,6 +39,7 @@ def test_outputs_are_cleared_and_links_lead_somewhere(path: Path) -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_they_run(path: Path) -> None:
     done = subprocess.run(

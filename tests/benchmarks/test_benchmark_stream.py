@@ -49,6 +49,7 @@ def test_plain_values_come_back_as_they_were(value, protocol):
     assert [twice.load(), twice.load()] == [value] * 2
 
 
+@pytest.mark.thorough
 @example(entries={0: [], 1: [0], 2: [0]}, protocol=2, ordered=False, small=False)
 @example(entries={0: [0] * 1001, 1: [0]}, protocol=2, ordered=False, small=False)
 @example(entries={0: {0: 0}, 1: {0: {0: 0}}}, protocol=2, ordered=False, small=False)

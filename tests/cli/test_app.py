@@ -76,6 +76,8 @@ def test_what_needs_no_torch_never_loads_it(tmp_path: Path) -> None:
     code = (
         "import sys, json; from typer.testing import CliRunner; from zc_search.cli.app import app\n"
         "from zc_search.errors import ZcSearchError\n"
+        "from zc_search.evaluation import statistics\n"
+        "statistics._WORTH_PROCESSES, statistics.available_cores = 0, lambda: 2\n"
         "for command in json.loads(sys.argv[1]):\n"
         "    done = CliRunner().invoke(app, command)\n"
         # What a CSV is not enough for is said when all is imported.
@@ -103,6 +105,9 @@ def test_a_look_up_needs_neither_pydantic_nor_pandas() -> None:
     code = (
         "import sys, zc_search; zc_search.open_benchmark().query(sys.argv[1])\n"
         "assert not {'torch', 'pydantic', 'pandas'} & set(sys.modules)\n"
+        "from zc_search.cli.app import app\n"
+        "from zc_search import Architecture, load_config, fit_ensemble\n"
+        "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, CELL], check=True)
 

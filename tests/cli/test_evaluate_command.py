@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,18 +123,6 @@ def test_json_says_what_was_judged(path: Path, tmp_path: Path) -> None:
         name for name in ("params", "flops", "jacov") for _ in _SUBSETS
     ]
     assert document["rows"][0]["kendall_tau_low"] is None
-
-
-def test_no_process_loads_torch(path: Path, tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
-    paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
-    code = (
-        "import sys; from zc_search.evaluation import statistics; statistics._WORTH_PROCESSES = 0\n"
-        "statistics.available_cores = lambda: 2\n"
-        "from zc_search.cli import main; sys.argv[0] = 'zc-search'; main()\n"
-    )
-    arguments = [sys.executable, "-c", code, "evaluate", str(path), "--bootstrap=5"]
-    subprocess.run(arguments, check=True, env={**os.environ, "PYTHONPATH": paths})
 
 
 def test_what_is_not_there_is_named_with_the_nearest(path: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from multiprocessing import parent_process
 from pathlib import Path
@@ -542,14 +541,6 @@ def test_the_command_prints_the_table_and_writes_the_page(in_folder: Path) -> No
         "trajectories.csv",
         "trajectories.parquet",
     ]
-
-
-def test_no_search_loads_torch(in_folder: Path) -> None:
-    code = (
-        "import sys; from zc_search.compare import compare, load_comparison; "
-        "compare(load_comparison('c.toml')); assert 'torch' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_the_command_takes_changes(in_folder: Path) -> None:

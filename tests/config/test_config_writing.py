@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,6 +99,7 @@ def test_a_template_changes_nothing_but_the_looks(config: Config):
             assert line in text
 
 
+@pytest.mark.thorough
 @given(CONFIGURATIONS, CONFIGURATIONS)
 def test_any_configuration_is_a_template(config: Config, other: Config):
     assert parse_config(config_to_toml(config, config_to_toml(other))) == config

@@ -125,7 +125,7 @@ def alone() -> dict[str, object]:
 # Values -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     order=st.permutations(REPEATABLE),
     needs=st.sets(st.sampled_from(REPEATABLE)),
@@ -140,7 +140,7 @@ def test_neither_order_nor_announcement_changes_a_value(
         assert getattr(probe, name) is measured
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(names=st.permutations(sorted(set(PROXIES) - {"latency"})))
 def test_proxies_do_not_depend_on_each_other(names: list[str]) -> None:
     network = build_network(

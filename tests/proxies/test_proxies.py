@@ -119,6 +119,10 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+USUAL = {"cnn", "normalised cnn", "branches", "mixed", "dead output of node 1", "nones alone"}
+CASES = [pytest.param(n, marks=() if n in USUAL else pytest.mark.thorough) for n in NETWORKS]
+
+
 @lru_cache
 def case(network: str) -> tuple[nn.Module, Tensor, Tensor]:
     images = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(4))
@@ -146,7 +150,7 @@ def value(proxy: str, network: str, dtype: torch.dtype) -> float:
 # Against the naive version ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", CASES)
 @pytest.mark.parametrize("proxy", sorted(set(naive.NAIVE) - {"flops"}))
 def test_formulas_are_right_in_float64(proxy: str, network: str) -> None:
     # A condition number and the logarithm of noisy ratios lose more digits than a sum.
@@ -174,7 +178,7 @@ def tolerance(proxy: str, network: str) -> float:
     return 1e-5 * abs(expected)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", CASES)
 @pytest.mark.parametrize("proxy", sorted(set(naive.NAIVE) - {"flops"}))
 def test_values_are_right_in_float32(proxy: str, network: str) -> None:
     expected = truth(proxy, network)
@@ -188,7 +192,7 @@ def test_values_are_right_in_float32(proxy: str, network: str) -> None:
 AS_MANY_ALIVE = {"dead output of node 1": "000300", "no path to the output": "3003s0"}
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", CASES)
 def test_flops_are_those_of_all_layers(network: str) -> None:
     module, images, labels = case(network)
     if network in AS_MANY_ALIVE:
@@ -197,7 +201,7 @@ def test_flops_are_those_of_all_layers(network: str) -> None:
     assert value("flops", network, torch.float32) == expected
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", CASES)
 def test_the_tangent_kernel_is_that_of_single_images(network: str) -> None:
     module, images, _ = case(network)
     expected = naive.tangent_kernel(module, images)

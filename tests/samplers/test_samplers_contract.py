@@ -1,6 +1,7 @@
 """Optuna's own published tests of what a sampler must do, run on every sampler of the package."""
 
 from collections.abc import Callable
+from functools import partial
 
 import optuna
 import pytest
@@ -23,10 +24,13 @@ from zc_search.samplers.portable import (
 Make = Callable[[], BaseSampler]
 
 
+thorough = partial(pytest.param, marks=pytest.mark.thorough)
+
+
 class TestRegularizedEvolution(
     BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamplerTestCase
 ):
-    @pytest.fixture(params=[{}, {"population_size": 2, "tournament_size": 1}])
+    @pytest.fixture(params=[{}, thorough({"population_size": 2, "tournament_size": 1})])
     def sampler(self, request: pytest.FixtureRequest) -> Make:
         return lambda: RegularizedEvolutionSampler(**request.param)
 
@@ -41,8 +45,8 @@ class TestDistinct(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjective
     @pytest.fixture(
         params=[
             optuna.samplers.RandomSampler,
-            optuna.samplers.TPESampler,
-            optuna.samplers.NSGAIISampler,
+            thorough(optuna.samplers.TPESampler),
+            thorough(optuna.samplers.NSGAIISampler),
         ]
     )
     def sampler(self, request: pytest.FixtureRequest) -> Make:

@@ -171,6 +171,7 @@ def test_more_trials_go_on_where_fewer_ended(run: Run) -> None:
     assert essence(run(configured(), "two.db")) == whole
 
 
+@pytest.mark.thorough
 def test_workers_give_the_same_trials_again(run: Run) -> None:
     config = configured(study__workers=2, study__n_trials=8)
     first, second = (run(config, name) for name in ("a.db", "b.db"))

@@ -87,7 +87,7 @@ BROKEN: list[tuple[str, Callable[..., Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "replacement", "test"), BROKEN, ids=lambda value: str(value))
+@pytest.mark.parametrize(("method", "replacement", "test"), BROKEN, ids=[b[2] for b in BROKEN])
 def test_a_broken_space_fails(
     monkeypatch: pytest.MonkeyPatch, method: str, replacement: Any, test: str
 ) -> None:
