@@ -20,6 +20,9 @@ batch_size = 4
 [objectives]
 naswot_relu = "maximize"
 params = "minimize"
+[ensemble]
+folds = 2
+repeats = 1
 """
 
 

@@ -155,7 +155,9 @@ def test_a_search_with_accuracies(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZC_SEARCH_THIRD_PARTY", str(table.parent))
-    config = parse_config(SEARCH, [f"output.folder='{tmp_path}'"])
+    config = parse_config(
+        SEARCH, [f"output.folder='{tmp_path}'", "ensemble.folds=2", "ensemble.repeats=1"]
+    )
     result = zc_search.run_search(config)
     assert result.trials["architecture"].is_unique
     space = make_space(config.space)

@@ -292,6 +292,7 @@ def test_too_few_accuracies_fit_nothing(tmp_path: Path) -> None:
     result = searched(
         tmp_path,
         study={"name": "few", "n_trials": 6, "sampler": "random"},
+        output={"folder": str(tmp_path), "report": False},
         constraints={"max_params": 3000},
     )
     stale = [result.folder / "training" / name for name in ("ensemble.toml", "ranking.csv")]

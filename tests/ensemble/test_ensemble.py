@@ -18,7 +18,7 @@ from zc_search.ensemble import (
     held_out_predictions,
     ranking,
 )
-from zc_search.ensemble.models import FittedRegressor, least_squares_errors
+from zc_search.ensemble.models import FittedRegressor, _resampled, least_squares_errors
 from zc_search.ensemble.scores import check_applicable
 from zc_search.ensemble.validation import resampled_interval
 from zc_search.errors import EnsembleError
@@ -81,6 +81,19 @@ def test_standard_errors_are_those_of_the_textbook() -> None:
     errors = least_squares_errors(columns[:, :1], target - single.predict(columns[:, :1]))
     assert errors is not None
     assert errors[::-1] == pytest.approx([line.stderr, line.intercept_stderr])
+
+
+@pytest.mark.parametrize(("rows", "features"), [(30, 3), (8, 12)])
+def test_resampled_weights_are_scikit_learns(rows: int, features: int) -> None:
+    random = np.random.default_rng(0)
+    columns = pd.DataFrame(random.normal(size=(rows, features)))
+    target = random.normal(size=rows)
+    drawn = _resampled(LinearRegression(), columns, target, EnsembleSpec(("a",), n_bootstrap=5))
+    random = np.random.default_rng(0)
+    for found in drawn:
+        chosen = random.integers(rows, size=rows)
+        fitted = LinearRegression().fit(columns.iloc[chosen], target[chosen])
+        np.testing.assert_allclose(found, [fitted.intercept_, *fitted.coef_], atol=1e-12)
 
 
 def test_no_closed_form_where_the_rows_do_not_settle_the_weights() -> None:

@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -159,26 +157,6 @@ def test_the_file_says_what_a_reader_needs(tmp_path: Path) -> None:
 def test_a_dictionary_is_plain_and_comes_back() -> None:
     ensemble = fitted()
     assert Ensemble.from_dict(json.loads(json.dumps(ensemble.to_dict()))) == ensemble
-
-
-def test_applying_needs_neither_torch_nor_optuna(tmp_path: Path) -> None:
-    ensemble = fitted("gap", "rank+structure")
-    ensemble.save(tmp_path / "ensemble.toml")
-    table = linear_table(5)
-    table.to_json(tmp_path / "table.json")
-    code = """
-import sys, pandas
-from zc_search.ensemble import Ensemble
-ensemble = Ensemble.load(sys.argv[1])
-print(*map(repr, ensemble.predict(pandas.read_json(sys.argv[2], precise_float=True)).tolist()))
-assert not {"torch", "optuna"} & set(sys.modules)
-"""
-    arguments = [str(tmp_path / "ensemble.toml"), str(tmp_path / "table.json")]
-    run = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
-    )
-    expected = ensemble.predict(pd.read_json(tmp_path / "table.json", precise_float=True))
-    assert [float(number) for number in run.stdout.split()] == expected.tolist()
 
 
 def test_a_file_of_version_1_is_read_as_it_was() -> None:

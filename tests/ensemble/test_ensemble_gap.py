@@ -210,6 +210,9 @@ def test_a_weight_lies_in_its_own_interval(model: str) -> None:
         model=model,
         feature_set="rank+structure+interactions",
         fit_on="all",
+        repeats=1,
+        folds=2,
+        n_bootstrap=2,
     )
     weights = ensemble.weights
     assert len(weights) > 60, "more features than rows"
@@ -229,6 +232,8 @@ def test_the_aggregate_counts_where_a_weight_contradicts_its_direction() -> None
         feature_set="rank+aggregate",
         fit_on="all",
         repeats=1,
+        folds=2,
+        n_bootstrap=2,
         directions=directions,
     )
     named = " ".join(n for n in ensemble.notes if "contradict" in n)
@@ -272,7 +277,7 @@ def test_few_rows_give_finite_predictions_and_no_warning(model: str, rows: int) 
     assert np.isfinite(pipeline.predict(table)).all()
 
 
-def test_a_process_has_importances_and_no_file(tmp_path: Path) -> None:
+def test_a_process_has_importances_and_no_file() -> None:
     ensemble = fit_ensemble(
         linear_table(40),
         PROXIES,
@@ -280,22 +285,24 @@ def test_a_process_has_importances_and_no_file(tmp_path: Path) -> None:
         feature_set="rank+structure+aggregate",
         fit_on="all",
         repeats=1,
+        folds=2,
+        n_bootstrap=5,
     )
     importances = ensemble.weights.set_index("feature")["importance"]
     assert list(importances.index) == [*PROXIES, "architecture"]
     assert importances["alpha"] > 0.2 > importances["gamma"]
 
 
-@pytest.mark.parametrize("suffix", [".toml", ".json"])
-def test_weights_of_all_features_survive_a_file(suffix: str, tmp_path: Path) -> None:
+def test_weights_of_all_features_survive_a_file(tmp_path: Path) -> None:
     table = linear_table(60)
-    ensemble = fit_ensemble(
-        table, PROXIES, model="gap", feature_set=FULL, fit_on="all", repeats=1, n_bootstrap=5
-    )
-    ensemble.save(tmp_path / f"ensemble{suffix}")
-    loaded = Ensemble.load(tmp_path / f"ensemble{suffix}")
-    assert loaded == ensemble
-    pd.testing.assert_series_equal(loaded.predict(table), ensemble.predict(table), check_exact=True)
+    few = {"repeats": 1, "folds": 2, "n_bootstrap": 5}
+    ensemble = fit_ensemble(table, PROXIES, model="gap", feature_set=FULL, fit_on="all", **few)
+    predicted = ensemble.predict(table)
+    for suffix in (".toml", ".json"):
+        ensemble.save(tmp_path / f"ensemble{suffix}")
+        loaded = Ensemble.load(tmp_path / f"ensemble{suffix}")
+        assert loaded == ensemble
+        pd.testing.assert_series_equal(loaded.predict(table), predicted, check_exact=True)
     names = set(ensemble.weights["feature"])
     assert {"alpha", "flow depth", "aggregate", "alpha * flow depth"} <= names
 

@@ -63,7 +63,7 @@ def slow(probe: Probe) -> float:
 
 
 SLOW = configured("snip", "l2_norm", "jacov", f"{__name__}:slow")
-SOME = sample_space(CellSpace(), 40, seed=3)
+SOME = sample_space(CellSpace(), 30, seed=3)
 UNREACHABLE = Architecture.from_index(0)
 
 

@@ -432,6 +432,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ensemble = fit_ensemble(
         table,
         names,
+        folds=2,
+        repeats=1,
+        n_bootstrap=5,
         metadata={
             "dataset": "cifar10",
             "definitions": {p.name: p.definition for p in resolve_proxies(names)},

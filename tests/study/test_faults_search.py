@@ -49,6 +49,7 @@ def configured(folder: Path, *overrides: str, **study: object) -> Config:
             "data": {"source": "noise", "batch_size": 4},
             "proxies": {"cache": "off"},
             "objectives": {"snip": "maximize", "params": "minimize"},
+            "benchmark": {"name": "none"},
             "output": {"folder": str(folder), "report": False},
         },
         overrides,
@@ -71,6 +72,8 @@ def test_who_is_stopped_writes_the_tables_and_says_how_to_go_on(
             "study": {"name": "s", "n_trials": 500, "storage": "s.journal", "sampler": "random"},
             "data": {"source": "noise", "batch_size": 4},
             "objectives": {"params": "minimize", f"{__name__}:slow": "maximize"},
+            "benchmark": {"name": "none"},
+            "output": {"report": False},
         }
     )
     (tmp_path / "search.toml").write_text(config_to_toml(config))
@@ -412,6 +415,7 @@ def test_no_password_is_in_the_message_of_a_storage_that_cannot_be_had() -> None
 # The same seed -----------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_scores_do_not_depend_on_the_process_that_computes_them() -> None:
     code = (
         "import torch; torch.set_num_threads(2)\n"

@@ -53,6 +53,7 @@ def settings(**study: object) -> dict[str, dict[str, object]]:
         "space": {"channels": 2, "cells": 1},
         "data": {"source": "noise", "batch_size": 4},
         "objectives": {"snip": "maximize", "params": "minimize"},
+        "ensemble": {"folds": 2, "repeats": 1},
     }
 
 
