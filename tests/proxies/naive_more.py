@@ -225,6 +225,42 @@ def synaptic_flow(network: nn.Module, images: Tensor) -> dict[str, np.ndarray]:
     }
 
 
+# One image ---------------------------------------------------------------------------------------
+
+
+def dextr_svd(network: nn.Module, images: Tensor, _: Tensor) -> float:
+    total = 0.0
+    for _name, module, _given, y in outputs(network, images[:1]):
+        if not list(module.children()) and y.ndim == 4 and y[0, 0].size > 1:
+            singular = np.linalg.svd(y[0].reshape(len(y[0]), -1), compute_uv=False)
+            total += singular.min() / singular.max() if singular.max() else 0
+    return float(np.log1p(total))
+
+
+def dextr_curvature(network: nn.Module, images: Tensor, _: Tensor) -> float:
+    """Differentiate each output twice, backwards, as published code does."""
+    random = torch.Generator().manual_seed(0)
+    u, w = (torch.randn(images[0].shape, generator=random).double() for _ in range(2))
+    u = u / u.norm()
+    w = w - (u * w).sum() * u
+    w = w / w.norm()
+    angle = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    v, a = [], []
+    outputs = double(network)((u * angle.cos() + w * angle.sin())[None])[0]
+    for logit in outputs[torch.randperm(len(outputs), generator=random)[:10]]:
+        (first,) = torch.autograd.grad(logit, angle, create_graph=True, retain_graph=True)
+        (second,) = torch.autograd.grad(first, angle, retain_graph=True)
+        v.append(float(first.detach()))
+        a.append(float(second))
+    speed, across = np.linalg.norm(v), np.linalg.norm(np.outer(v, a) - np.outer(a, v)) / 2**0.5
+    return float(np.log1p(across / speed**3)) if speed else float("nan")
+
+
+def dextr(network: nn.Module, images: Tensor, labels: Tensor) -> float:
+    a, b = dextr_svd(network, images, labels), dextr_curvature(network, images, labels)
+    return a * b / (a + b)
+
+
 # Feature maps -----------------------------------------------------------------------------------
 
 
@@ -378,6 +414,9 @@ NAIVE: dict[str, Naive] = {
         reg_swap,
         meco,
         meco_opt,
+        dextr,
+        dextr_svd,
+        dextr_curvature,
         az_expressivity,
         az_progressivity,
         az_trainability,

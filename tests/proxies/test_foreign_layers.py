@@ -438,7 +438,7 @@ class ChannelsLast(nn.Module):
 AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability")
 
 
-@pytest.mark.parametrize("name", [*AZ_NAS, "meco", "meco_opt"])
+@pytest.mark.parametrize("name", [*AZ_NAS, "meco", "meco_opt", "dextr_svd"])
 def test_maps_whose_channels_come_last_are_refused(name: str) -> None:
     match = r"has maps of 8 x 8 x 6, whose channels come last; Allowed: images x channels x"
     with pytest.raises(ProxyError, match=match):

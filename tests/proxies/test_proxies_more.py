@@ -78,7 +78,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "dead input of node 1": lambda: cell("033s13"),
 }
 NEEDS = frozenset[str]().union(*(PROXIES[name].needs for name in naive.NAIVE))
-NO_MAPS = {"zen", "meco", "meco_opt", *AZ_NAS}
+NO_MAPS = {"zen", "meco", "meco_opt", "dextr", "dextr_svd", *AZ_NAS}
 
 
 @lru_cache
@@ -170,6 +170,20 @@ def test_sums_of_other_proxies(whole: str, parts: tuple[str, str]) -> None:
     shared = probe("dense", torch.float64)
     total = sum(float(PROXIES[name](shared)) for name in parts)
     assert float(PROXIES[whole](shared)) == pytest.approx(total, rel=1e-12)
+
+
+def test_a_circle_that_a_linear_network_turns_has_the_curvature_of_an_ellipse() -> None:
+    # At the end of an axis, as u . v = 0, it is b / a^2 with half-axes b towards the middle.
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3, bias=False))
+    measured = Probe(network, torch.zeros(2, 3, 2, 2), torch.tensor([0, 1]))
+    random = torch.Generator().manual_seed(0)
+    u, w = (torch.randn(12, generator=random).double() for _ in range(2))
+    u /= u.norm()
+    w -= u @ w * u
+    weight = network[1].weight.detach().double()
+    x, y = weight @ u, weight @ (w / w.norm())  # velocity y, acceleration -x
+    expected = torch.linalg.cross(x, y).norm() / y.norm() ** 3
+    assert float(measured.output_curvature) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_az_complexity_is_the_multiply_adds() -> None:
@@ -283,6 +297,7 @@ def test_blocks_of_a_chain_are_its_convolutions() -> None:
     [
         ("zen", "no module of the network returns feature maps, N x C x H x W"),
         ("meco", "no layer of the network returns feature maps, N x C x H x W"),
+        ("dextr", "no layer of the network returns feature maps, N x C x H x W"),
         ("meco_opt", "no layer of the network returns feature maps, N x C x H x W"),
         *((name, "no block of the network maps feature maps to feature maps") for name in AZ_NAS),
     ],
@@ -303,7 +318,7 @@ def test_a_dead_network_spoils_no_measurement_that_it_has(text: str) -> None:
     assert failures == {"vkdnw_entropy": "ValueError: the logits do not depend on the image"}
 
 
-@pytest.mark.parametrize("proxy", ["zen", "meco_opt", "az_trainability"])
+@pytest.mark.parametrize("proxy", ["zen", "meco_opt", "dextr_curvature", "az_trainability"])
 def test_what_is_drawn_follows_the_seed(proxy: str) -> None:
     network, images, labels = NETWORKS["dense"](), *case("dense")[1:]
     before = torch.get_rng_state()

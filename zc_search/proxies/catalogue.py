@@ -148,6 +148,7 @@ _T_CET = "ViolinSolo 2023, the metric tcet of the tool alethiometer"
 _JACOV = "Mellor et al. 2020, Neural Architecture Search without Training, version 1, eq. 2"
 _EPE_NAS = "Lopes et al. 2021, EPE-NAS: Efficient Performance Estimation Without Training for NAS"
 _GRADSIGN = "Zhang and Jia 2022, GradSign: Model Performance Inference with Theoretical Insights"
+_DEXTR = "Asthana et al. 2025, Dextr: Zero-Shot NAS with SVD and Extrinsic Curvature"
 _WRCOR = "Jing et al. 2025, Zero-Shot NAS with Weighted Response Correlation, WRCor"
 _ZEN = "Lin et al. 2021, Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition"
 
@@ -189,6 +190,10 @@ _declare("az_expressivity", "low", _AZ_NAS, "block_entropies", place="az_nas")
 _declare("az_progressivity", "low", _AZ_NAS, "block_entropies", place="az_nas")
 _declare("az_trainability", "low", _AZ_NAS, "block_jacobian_norms", place="az_nas")
 _declare("az_complexity", "free", _AZ_NAS, "multiply_adds", place="az_nas", dead=True, version=2)
+_dextr = partial(_declare, place="dextr", dead_too=True)
+_dextr("dextr", "low", _DEXTR, "inverse_conditions", "output_curvature")
+_dextr("dextr_svd", "low", f"{_DEXTR}, the half of the maps", "inverse_conditions")
+_dextr("dextr_curvature", "low", f"{_DEXTR}, the half of the outputs", "output_curvature")
 _vkdnw = partial(_declare, place="vkdnw", published=False)
 _vkdnw("vkdnw", "medium", f"{_VKDNW}, VKDNW_single", "fisher_information", "loss_gradients")
 _vkdnw("vkdnw_entropy", "low", f"{_VKDNW}, VKDNW", "fisher_information")

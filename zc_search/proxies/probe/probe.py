@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zc_search._utils.torch_defaults import usual_defaults
 from zc_search.errors import ProxyError
 from zc_search.proxies.catalogue import Cost
-from zc_search.proxies.probe import data_free, features, gradients, per_image
+from zc_search.proxies.probe import data_free, features, gradients, per_image, single_image
 from zc_search.proxies.probe.passes import Measurement, Subject, check_logits
 
 T = TypeVar("T")
@@ -78,6 +78,8 @@ class Probe(Subject):
     published_fisher_information = Measured(per_image.PublishedFisherInformation)
     synaptic_flow = Measured(data_free.SynapticFlow)
     gaussian_perturbation = Measured(data_free.GaussianPerturbation)
+    inverse_conditions = Measured(single_image.InverseConditions)
+    output_curvature = Measured(single_image.OutputCurvature)
     multiply_adds = Measured(data_free.MultiplyAdds)
     latency = Measured(data_free.Latency)
 
