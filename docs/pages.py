@@ -222,7 +222,7 @@ def _proxy(name: str, proxy: Declaration) -> str:
     facts = {
         "direction": proxy.direction,
         "paper": proxy.paper,
-        "cost": f"{proxy.cost}: {COSTS[proxy.cost]}, computed alone with a batch of 64",
+        "cost": f"{proxy.cost}: {COSTS[proxy.cost]}",
         "options": options_of(proxy),
         "dead edges of a cell": "counted: the value belongs to the architecture as written"
         if proxy.counts_dead_edges

@@ -160,7 +160,7 @@ def test_another_order_is_the_files_own(tmp_path):
 def test_names_say_which_benchmark_it_is(tmp_path, file):
     other = tmp_path / "mine.pth"
     other.touch()
-    with pytest.raises(BenchmarkError, match=r"mine.pth': its name says of no benchmark.*Allowed"):
+    with pytest.raises(BenchmarkError, match=r"mine.pth': this is not the name .*Allowed"):
         convert(other)
     with pytest.raises(BenchmarkError, match=r"096897.pth': there is no such file or folder"):
         convert(tmp_path / "NAS-Bench-201-v1_1-096897.pth")

@@ -298,7 +298,7 @@ def test_opening_says_what_is_allowed(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"absent\.pth': there is no such file"):
         open_benchmark(path=tmp_path / "absent.pth")
     (tmp_path / "there.pth").touch()
-    with pytest.raises(BenchmarkError, match=r"there\.pth': its name says of no benchmark"):
+    with pytest.raises(BenchmarkError, match=r"there\.pth': this is not the name"):
         open_benchmark(path=tmp_path / "there.pth")
     (tmp_path / "NAS-Bench-201-v1_1-096897.pth").touch()
     with pytest.raises(BenchmarkError, match="convert it first, once: zc-search benchmark conver"):

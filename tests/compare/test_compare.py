@@ -552,3 +552,14 @@ def test_the_command_takes_changes(in_folder: Path) -> None:
     assert set(table["dataset"]) == {"cifar100"}
     assert set(table["accuracies"]) == {0.0, 3.0}
     assert os.listdir("runs/x/searches")  # noqa: PTH208
+
+
+def test_so_few_seeds_that_nothing_can_be_significant_are_said() -> None:
+    from scipy.stats import wilcoxon
+
+    from zc_search.compare.page import few_seeds
+
+    for seeds in (3, 5, 6, 20):
+        least = wilcoxon(np.arange(1.0, seeds + 1)).pvalue
+        assert bool(few_seeds(seeds)) == (least > 0.05)
+        assert not few_seeds(seeds) or f"p = {least:.2g}" in few_seeds(seeds)[0]

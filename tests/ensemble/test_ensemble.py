@@ -423,7 +423,9 @@ def test_constant_and_duplicated_columns_are_dropped_with_a_word() -> None:
     ensemble = fit(table, [*PROXIES, "still", "minus"], feature_set="standard")
     assert ensemble.proxies == tuple(PROXIES)
     assert note(ensemble, "still") == "Constant over the 50 rows, and left out: still."
-    assert note(ensemble, "minus") == "Left out, because minus repeats alpha."
+    assert note(ensemble, "minus") == (
+        "Left out, as the same values stand in another column: minus (as alpha)."
+    )
     assert ensemble.predict(table).equals(fit(table, feature_set="standard").predict(table))
 
 

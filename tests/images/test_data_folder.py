@@ -237,7 +237,7 @@ def test_no_folder_names_the_key(tmp_path: Path) -> None:
 
 
 def test_images_that_are_made_up_cannot_be_learnt_from() -> None:
-    with pytest.raises(DataError, match="'patches' makes its images up, so there is nothing"):
+    with pytest.raises(DataError, match=r"the images of data\.source = 'patches' have no classes"):
         open_images(parse_config({"objectives": {"meco": "maximize"}}).data)
 
 

@@ -130,11 +130,11 @@ def test_a_ranking_that_was_trained_is_not_called_unchecked(tmp_path: Path) -> N
     run = made_up_run(benchmark=False, folder=tmp_path)
     first = run.trials[run.trials["feasible"]].head(1)
     run = replace(run, ranking=first.assign(aggregate=1.0))
-    assert "nothing here was checked" in answer(run, None).summary
+    assert "has not been checked" in answer(run, None).summary
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "notes.json").write_text("{}")
-    assert "what training the first few gave is among the notes" in answer(run, None).summary
-    assert "nothing here was checked" not in answer(run, None).summary
+    assert "The notes say what the first few reached in training" in answer(run, None).summary
+    assert "has not been checked" not in answer(run, None).summary
 
 
 def test_whether_a_prediction_was_held_out_is_said_with_and_without_its_ensemble() -> None:

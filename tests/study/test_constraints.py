@@ -97,7 +97,7 @@ def test_how_far_beyond_is_a_share_of_the_limit(tmp_path: Path) -> None:
     found = violations(limits, {"params": 0.6, "flops": 5.0})
     assert found == pytest.approx({"max_params": 0.2, "max_flops": -0.5})
     assert broken(limits, {"params": 0.6, "flops": 5.0}) == (
-        "0.6 M parameters, above max_params = 0.5"
+        "0.6 M parameters, above max_params = 0.5 M parameters"
     )
     assert broken(limits, {"params": 0.5, "flops": 10.0}) is None
     assert violations(limits, {"params": 0.1})["max_flops"] == 1.0  # not known, so not kept

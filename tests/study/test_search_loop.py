@@ -413,7 +413,7 @@ def test_a_trial_cut_off_while_it_was_told_keeps_what_was_stored(
     record = TrialRecord.of(first)
     assert record is not None
     assert record.proxies["latency[images=1]"] == 5.0
-    assert record.infeasible == "5 ms, above max_latency_ms = 1"
+    assert record.infeasible == "5 ms, above max_latency_ms = 1 ms"
     assert record.seconds["proxies"] == 7.0
     assert not trials_table(study)["feasible"][0]
     assert len(others) == 3

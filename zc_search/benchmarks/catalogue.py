@@ -132,8 +132,8 @@ def source_of(path: Path) -> Source:
         if name.startswith(source.stem):
             return source
     raise BenchmarkError(
-        f"{str(path)!r}: its name says of no benchmark that zc-search knows; keep the name that "
-        f"its authors gave it. Allowed: {_known()}"
+        f"{str(path)!r}: this is not the name of a benchmark file that zc-search reads; keep the "
+        f"name that its authors gave it. Allowed: {_known()}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from zc_search._utils.words import counted
 from zc_search.cli.printing import plain_console, progress_line
 from zc_search.cli.query import Arch, BenchmarkName, Codes, look_up
 
@@ -75,8 +76,8 @@ def convert(
         console.print(f"wrote {path} ({size:,.1f} MB)", soft_wrap=True)
     md5 = f"md5 {done.md5} as named" if done.md5 else "no md5 to compare with"
     console.print(
-        f"{done.architectures:,} architectures, {done.trials:,} trainings, {md5}, "
-        f"in {time.perf_counter() - start:,.1f} s",
+        f"{counted(done.architectures, 'architecture')}, {counted(done.trials, 'training')}, "
+        f"{md5}, in {time.perf_counter() - start:,.1f} s",
         soft_wrap=True,
     )
     console.print(f"next: zc-search query 0 -b {done.table}", soft_wrap=True)

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zc_search._utils.words import counted
+
 if TYPE_CHECKING:
     from zc_search.scoring.cache import ScoreCache
 
@@ -12,7 +14,7 @@ cache_app = typer.Typer(
     help="Show or clear the scores that are kept for other searches.",
 )
 
-Folder = Annotated[str, typer.Option(help="Of the cache, if it is not the user's: proxies.cache.")]
+Folder = Annotated[str, typer.Option(help="The cache's folder, as in proxies.cache.")]
 
 
 @cache_app.command()
@@ -21,7 +23,7 @@ def info(folder: Folder = "user") -> None:
     if cache := _open(folder):
         found = cache.info()
         typer.echo(
-            f"{cache.folder}\n{found.entries:,} architectures, {found.values:,} values, "
+            f"{cache.folder}\n{counted(found.entries, 'architecture')}, {found.values:,} values, "
             f"{found.bytes / 1e6:.1f} MB, {found.damaged:,} damaged"
         )
 
@@ -30,7 +32,7 @@ def info(folder: Folder = "user") -> None:
 def clear(folder: Folder = "user") -> None:
     """Remove every score in the cache, and nothing else."""
     if cache := _open(folder):
-        typer.echo(f"{cache.clear():,} architectures removed from {cache.folder}")
+        typer.echo(f"{counted(cache.clear(), 'architecture')} removed from {cache.folder}")
 
 
 def _open(folder: str) -> "ScoreCache | None":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zc_search._utils.words import counted
 from zc_search.cli.printing import clock, plain_console, progress_line
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def compare(
 
     from zc_search._utils.files import write_atomically, writing
     from zc_search.compare import folder_of, load_comparison
-    from zc_search.compare.page import render_searches
+    from zc_search.compare.page import few_seeds, render_searches
     from zc_search.errors import ZcSearchError
 
     given = (seeds, accuracies, dataset, scores, workers)
@@ -74,7 +75,7 @@ def compare(
     for name in comparison.compare.datasets:
         console.print(_table(outcomes.summary, name))
         console.print()
-    console.print(_CAPTION)
+    console.print(" ".join((_CAPTION, *few_seeds(comparison.compare.seeds))))
     wrote = f"wrote {page} and its tables beside it after {time.perf_counter() - begun:.0f} s"
     if png:
         from zc_search.compare.figures import search_drawings
@@ -118,4 +119,4 @@ def _table(summary: "pd.DataFrame", dataset: str) -> "Group":
         for _, row in own.iterrows()
     ]
     columns = [("algorithm", "fold"), *((heading, "right") for heading in headings)]
-    return table(f"{dataset}, {seeds} seed{'s' * (seeds != 1)}", columns, rows)
+    return table(f"{dataset}, {counted(seeds, 'seed')}", columns, rows)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zc_search._utils.cores import available_cores
+from zc_search._utils.words import counted
 from zc_search.cli.printing import names_in, plain_console, save
 from zc_search.cli.search import Config, Settings
 from zc_search.errors import EnsembleError, ZcSearchError
@@ -66,7 +67,8 @@ def fit(
 ) -> None:
     """Fit an ensemble to the accuracies of a run's trials or of a scores file.
 
-    Settings are those of [ensemble] in --config, else those of the run, else the defaults.
+    Settings are those of the section `ensemble` in --config, else those of the run, else the
+    defaults.
     """
     from zc_search.ensemble.ensemble import check_suffix
     from zc_search.ensemble.models import LinearPredictor
@@ -348,7 +350,7 @@ def _facts(ensemble: "Ensemble") -> "Grid":
         chosen = f"drawn at random with seed {drawn.get('seed')}"
     lines: dict[str, object] = {
         "model": f"{ensemble.model}, features {ensemble.feature_set}",
-        "fitted to": f"{ensemble.rows} architectures, {chosen}",
+        "fitted to": f"{counted(ensemble.rows, 'architecture')}, {chosen}",
         "target": f"{ensemble.target}, {known.pop('dataset', 'data set not recorded')}",
         **{key.replace("_", "-"): value for key, value in known.items()},
     }

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 COSTS = {
     "free": "no pass through the network",
-    "low": "up to one plain forward and backward pass",
-    "medium": "up to two plain forward and backward passes",
-    "high": "more than two plain forward and backward passes",
+    "low": "up to one plain forward and backward pass, if computed alone",
+    "medium": "up to two plain forward and backward passes, if computed alone",
+    "high": "more than two plain forward and backward passes, if computed alone",
 }
 
 
@@ -65,7 +65,7 @@ def _explanation(proxy: Declaration) -> str:
         "direction": proxy.direction,
         "paper": proxy.paper,
         "measurements": ", ".join(sorted(proxy.needs)) or "none announced",
-        "cost": f"{proxy.cost}, {COSTS[proxy.cost]}, computed alone at a batch of 64"
+        "cost": f"{proxy.cost}, {COSTS[proxy.cost]}"
         if known
         else "unknown, as it announces no measurement",
         "options": options_of(proxy),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zc_search._utils.words import counted
 from zc_search.cli.printing import clock, plain_console, progress_line
 from zc_search.cli.search import Config, Settings, config_or_starter
 from zc_search.errors import UsageError
@@ -73,8 +74,9 @@ def score(
 
 
 def _print(console: "Console", table: "pd.DataFrame", out: Path, seconds: float) -> None:
+    functions = table["function_key"].nunique()
     console.print(
-        f"{len(table):,} architectures, {table['function_key'].nunique():,} functions, "
+        f"{counted(len(table), 'architecture')}, {counted(functions, 'function')}, "
         f"in {out} after {clock(seconds)}",
         soft_wrap=True,
     )

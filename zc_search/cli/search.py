@@ -57,7 +57,8 @@ def search(
         bool, typer.Option("--verbose", "-v", help="Show the log as well, on standard error.")
     ] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Search neural architectures without training them.

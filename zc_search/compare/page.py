@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from zc_search._utils.words import counted
 from zc_search.compare.figures import search_drawings
 from zc_search.compare.outcomes import Outcomes
 from zc_search.compare.run import SPACE, ZERO_COST, algorithms_of, table_of
@@ -13,6 +14,7 @@ from zc_search.report import style
 from zc_search.report.page import panel, render
 from zc_search.samplers import FLOW_AGGREGATE, gather
 
+_SIGNIFICANT = 0.05
 _RULES = (
     "An accuracy costs the training of one run over 200 epochs, in the seconds that the benchmark "
     "measured; a cell looked at again costs nothing.",
@@ -113,6 +115,17 @@ def _with_deviations(means: pd.Series, deviations: pd.Series) -> list[str]:
     ]
 
 
+def few_seeds(seeds: int) -> list[str]:
+    """Say it where no difference between algorithms can be significant, whatever they find."""
+    least = min(1.0, 2.0 ** (1 - seeds))  # p of Wilcoxon's test if all seeds agree
+    if least <= _SIGNIFICANT:
+        return []
+    return [
+        f"{counted(seeds, 'seed')} cannot show a difference: if all agree, Wilcoxon's test has "
+        f"p = {least:.2g}. Run at least 6, and more where there are many algorithms."
+    ]
+
+
 def rules(comparison: Comparison) -> list[str]:
     """Return the rules of a comparison, those that matter most first."""
     race = comparison.compare
@@ -128,6 +141,7 @@ def rules(comparison: Comparison) -> list[str]:
         "the one run that training would give it."
     )
     return [
+        *few_seeds(race.seeds),
         f"A search sees validation accuracies and chooses by them; {test}",
         f"A search sees {seen}",
         *_RULES,

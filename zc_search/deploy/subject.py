@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from zc_search._utils.plugins import is_plugin
+from zc_search._utils.words import counted
 from zc_search.config import Config
 from zc_search.deploy.feedback import by_architecture
 from zc_search.errors import StudyError
@@ -160,8 +161,8 @@ def _reached(mine: pd.DataFrame, means: pd.Series, text: str) -> str:
     """Say what the exported weights reached, which are of the best training of several."""
     epochs, trainings = int(mine["epochs"].max()), len(mine)
     of = f"the best of {trainings} trainings, {means[text]:.2f} % on average"
-    said = f"{mine['accuracy'].max():.2f} % of the validation images after {epochs} "
-    said += f"epoch{'s' * (epochs != 1)}, {of if trainings > 1 else 'one training'}"
+    said = f"{mine['accuracy'].max():.2f} % of the validation images after "
+    said += f"{counted(epochs, 'epoch')}, {of if trainings > 1 else 'one training'}"
     if first := len(means) > 1 and means.index[0] == text:
         said += f"; the best of the {len(means)} networks trained"
     if first or trainings > 1:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from zc_search._utils.words import counted
 from zc_search.ensemble.ensemble import Ensemble
 from zc_search.ensemble.features import Features
 from zc_search.ensemble.models import FittedRegressor, LinearPredictor, fit_pipeline
@@ -141,7 +142,7 @@ def judge_unseen(
     single = single if single is not None and single.proxy in rest else None
     scores = {"ensemble": ensemble.score(rest).to_numpy()}
     scores |= baselines(rest, table, single, proxies, directions)
-    judged = f"not fitted to: {len(rest):,} architectures{where}"
+    judged = f"not fitted to: {counted(len(rest), 'architecture')}{where}"
     return judge_scores(scores, numbers(rest, ensemble.target), judged, n_bootstrap, seed), []
 
 
@@ -323,12 +324,12 @@ def _dropped(features: Features, rows: int) -> Iterator[str]:
     """Say which columns were left out because they say nothing, or nothing new."""
     constant, constant_of_cell = _split(features.constant_)
     repeated, repeated_of_cell = _split(features.duplicates_)
-    pairs = [f"{name} repeats {features.duplicates_[name]}" for name in repeated]
+    pairs = [f"{name} (as {features.duplicates_[name]})" for name in repeated]
     beginning = f"Constant over the {rows} rows, and left out: "
     for text, what in (
         (beginning, _listed(constant)),
         (beginning, constant_of_cell),
-        ("Left out, because ", _listed(pairs)),
+        ("Left out, as the same values stand in another column: ", _listed(pairs)),
         ("Repeating others, and left out: ", repeated_of_cell),
     ):
         if what:
@@ -339,7 +340,7 @@ def _split(names: Iterable[str]) -> tuple[list[str], str]:
     """Return the names of proxies, and how many features of the cell's structure stand by them."""
     proxies = [name for name in names if not set(name.split(" * ")) <= set(FLOW_FEATURES)]
     count = len([*names]) - len(proxies)
-    return proxies, f"{count} feature{'s' * (count > 1)} of the cell" if count else ""
+    return proxies, f"{counted(count, 'feature')} of the cell" if count else ""
 
 
 def _listed(items: list[str], shown: int = 8) -> str:

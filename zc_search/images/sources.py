@@ -60,8 +60,8 @@ def read_images(source: str, path: str | Path | None = None, **how: Unpack[Forma
     known = SOURCES[source]
     if known.generated:
         raise DataError(
-            f"data.source = {source!r} makes its images up, so there is nothing to learn from "
-            "them; name images with classes, such as source = 'folder'",
+            f"the images of data.source = {source!r} have no classes, so nothing can be learnt "
+            "from them; name images with classes, such as source = 'folder'",
             key="data.source",
             given=source,
             allowed=tuple(name for name in SOURCES if not SOURCES[name].generated),

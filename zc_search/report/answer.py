@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from zc_search._utils.passwords import without_passwords
+from zc_search._utils.words import amount, counted
 from zc_search.config import Config
 from zc_search.report.run import Trials, as_trials
 from zc_search.samplers import advice
@@ -49,7 +50,7 @@ def search_plan(objective: Objective, folder: Path) -> dict[str, str]:
         "storage": without_passwords(storage_url(config, folder)),
     }
     if limits := [(k, v) for k, v in config.constraints if v is not None]:
-        shown = (f"{k} {v if isinstance(v, str) else f'{v:,g}'}" for k, v in limits)
+        shown = (f"{k} {v if isinstance(v, str) else amount(v)}" for k, v in limits)
         plan["constraints"] = ", ".join(shown)
     if warning := advice(config.study.sampler, len(objective.directions)):
         plan["warning"] = warning
@@ -67,7 +68,7 @@ def bounds(config: Config) -> str:
         "simulated seconds": study.max_simulated_seconds,
         "seconds": study.timeout,
     }
-    limits = [f"{study.n_trials:,} trials"]
+    limits = [counted(study.n_trials, "trial")]
     limits += [f"{limit:,.9g} {what}" for what, limit in further.items() if limit is not None]
     distinct = ", each function once" if study.distinct else ""
     return ("at most " if len(limits) > 1 else "") + " or ".join(limits) + distinct
@@ -206,13 +207,13 @@ def _without_prediction(result: SearchResult, trials: Trials) -> tuple[str, str 
 
 def _unchecked(result: SearchResult) -> str:
     """Say what a ranking without accuracies is worth, before and after training the first few."""
-    worth = "No accuracy was known to the ranking, so no percentage is predicted"
+    worth = "The ranking was made without accuracies, so it predicts no percentage"
     if (result.folder / "training" / "notes.json").exists():
-        return f"{worth}; what training the first few gave is among the notes."
-    where = "on images of your own, " if result.config.data.generated else ""
+        return f"{worth}. The notes say what the first few reached in training."
+    where = "On images of your own, " if result.config.data.generated else ""
     return (
-        f"{worth} and nothing here was checked: {where}`zc-search train` trains the first few "
-        "against random ones."
+        f"{worth}, and it has not been checked. {where}`zc-search train` trains the first few and "
+        "random ones, and compares them."
     )
 
 

@@ -20,6 +20,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from zc_search._utils.words import counted
 from zc_search.config.metrics import METRICS
 from zc_search.spaces import compact, legend
 
@@ -124,7 +125,8 @@ def weights(ensemble: Ensemble, most: int | None = None, name: str = "Ensemble")
         dropped = others[max(0, most - len(rows) + len(others)) :]
         if len(dropped) > 1:  # a line that says so takes as much room as one weight
             rows, below = rows.drop(dropped), f"and {len(dropped)} of less weight"
-    title = f"{name}: {ensemble.model}, fitted to {ensemble.rows} architectures ({ensemble.fit_on})"
+    rows_fitted = f"{counted(ensemble.rows, 'architecture')} ({ensemble.fit_on})"
+    title = f"{name}: {ensemble.model}, fitted to {rows_fitted}"
     heading = spread.replace("standard", "std.").replace("_", " ")
     columns = [("feature", "fold"), (value, "right"), (heading, "right")]
     if "low" in rows:
@@ -286,7 +288,7 @@ def pareto(result: SearchResult, rows: int, width: int) -> Group:
     more = f", the first {rows}; all in pareto.csv" if len(front) > rows else ""
     left_out = ", ".join(heading for heading, _ in chosen[number:])
     return table(
-        f"Pareto front: {len(front):,} distinct architecture{'s' * (len(front) != 1)}{more}",
+        f"Pareto front: {counted(len(front), 'distinct architecture')}{more}",
         [
             (name, "left" if place == 1 else "right")
             for place, (name, _) in enumerate(chosen[:number])

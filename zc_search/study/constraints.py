@@ -153,4 +153,4 @@ class Limits:
 
 
 def _sentence(name: str, cost: float, limit: float) -> str:
-    return f"{cost:.4g} {_UNITS[name]}, above {name} = {limit:g}"
+    return f"{cost:.4g} {_UNITS[name]}, above {name} = {limit:g} {_UNITS[name]}"

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from zc_search._utils.words import counted
 from zc_search.config import ensemble_file
 from zc_search.ensemble import Ensemble
 from zc_search.errors import ReportError
@@ -246,7 +247,7 @@ def plot_predicted_against_true(source: SearchResult | pd.DataFrame | None) -> g
         hoverinfo="skip",
     )
     judged = "; ".join(
-        f"{how}: {len(rows)} architectures, Kendall's tau "
+        f"{how}: {counted(len(rows), 'architecture')}, Kendall's tau "
         f"{kendall_tau(rows['predicted'], rows['true']):+.2f}, Spearman "
         f"{spearman(rows['predicted'], rows['true']):+.2f}, mean absolute error "
         f"{(rows['predicted'] - rows['true']).abs().mean():.2f} points"
@@ -296,7 +297,7 @@ def _points(table: pd.DataFrame, x: str, y: pd.Series, hovered: str) -> list[go.
 def _get_held_out(source: SearchResult | pd.DataFrame | None) -> pd.DataFrame:
     """Return ``true``, ``predicted`` and ``how`` of at least one row, both finite."""
     if source is None:
-        raise ReportError("no architecture was held out, so nothing honest can be shown")
+        raise ReportError("no architecture was held out to judge predictions by")
     if isinstance(source, pd.DataFrame):
         if missing := {"predicted", "true"} - set(source.columns):
             raise ReportError(f"the table has no column {min(missing)!r}")
