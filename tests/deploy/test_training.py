@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from zc_search.cli.app import app
 from zc_search.config import Training, load_config, parse_config
+from zc_search.deploy import feedback
 from zc_search.deploy.export import export_network, subject_of_run
 from zc_search.deploy.feedback import Entrant, by_group, verdict
 from zc_search.deploy.training import train_run
@@ -183,7 +184,10 @@ def searched(folder: Path, **sections):
 def trained(tmp_path_factory: pytest.TempPathFactory):
     result = searched(tmp_path_factory.mktemp("runs"))
     steps = []
-    return result, train_run(result.folder, top=5, on_step=steps.append), steps
+    with pytest.MonkeyPatch.context() as patch:  # eleven trainings of one epoch are no evidence
+        patch.setattr(feedback, "unconvincing", lambda quality: None)
+        outcome = train_run(result.folder, top=5, on_step=steps.append)
+    return result, outcome, steps
 
 
 def test_the_best_few_are_trained_and_as_many_at_random(trained) -> None:
@@ -221,7 +225,7 @@ def test_the_report_says_what_training_gave(trained) -> None:
     assert set(outcome.notes) <= set(notes)
     page = (result.folder / "report.html").read_text()
     assert outcome.notes[0].split(":")[0] in page
-    assert "First by the accuracy-free aggregate" in page
+    assert "Best of the 11 architectures trained" in page
     scores = pd.read_csv(outcome.folder / "scores.csv")
     entrants = pd.read_csv(outcome.folder / "entrants.csv")["architecture"]
     assert set(scores["architecture"]) == set(entrants) - set(result.trials["architecture"])

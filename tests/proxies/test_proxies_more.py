@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import naive_more as naive
 import numpy as np
@@ -19,6 +20,7 @@ import zc_search
 from zc_search.config import parse_config
 from zc_search.errors import ProxyError
 from zc_search.proxies import PROXIES, Probe, proxy, resolve_proxy
+from zc_search.proxies.probe import data_free
 from zc_search.proxies.probe.features import UnitPatterns, primary_blocks
 from zc_search.proxies.probe.probe import MEASUREMENTS, cost_class
 from zc_search.scoring.scorer import evaluate_proxies, score_architectures
@@ -253,6 +255,28 @@ def test_latency_is_the_time_of_one_pass_in_milliseconds() -> None:
     measured = Probe(network, torch.zeros(2, 3, 1, 1), torch.tensor([0, 1])).latency
     assert 5 <= measured < 500
     assert network.training
+
+
+def test_the_least_pass_counts_and_a_busy_machine_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, passes = [0.0], iter([900.0, 320.0, 60.0, 28.0, 40.0, 11.7, *[320.0] * 99])
+    references = iter([50.0, 1.0, 3.0, 3.0, 3.0, 3.0, *[2.0] * 99])
+
+    class Network(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            clock[0] += next(passes) / 1000
+            return x.flatten(1)
+
+    def reference(images: Tensor) -> Tensor:
+        clock[0] += next(references) / 1000
+        return images
+
+    monkeypatch.setattr(data_free, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(data_free, "_reference", reference)
+    monkeypatch.setattr(data_free, "_least_reference", {})
+    measured = data_free.timing(Probe(Network(), torch.zeros(2, 3, 1, 1), torch.tensor([0, 1])), 1)
+    assert measured.milliseconds == pytest.approx(11.7)  # neither the median nor the first
+    assert measured.load == pytest.approx(3.0, rel=0.5)
+    assert measured.load > 1.5
 
 
 # Measurements -----------------------------------------------------------------------------------

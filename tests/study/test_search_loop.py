@@ -16,6 +16,7 @@ from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.benchmarks.files import convert
 from zc_search.config import Config, parse_config
 from zc_search.errors import ConfigError, StudyError
+from zc_search.proxies.probe.data_free import Timing
 from zc_search.samplers import sampler_of
 from zc_search.scoring.scorer import Scorer, Scores
 from zc_search.spaces import Architecture, CellSpace
@@ -404,6 +405,7 @@ def test_a_trial_cut_off_while_it_was_told_keeps_what_was_stored(
 
     with monkeypatch.context() as patch:
         patch.setattr(Scorer, "score", slow)
+        patch.setattr(Scorer, "timing", lambda self, architecture: Timing(5.0, 1.0))
         patch.setattr(optuna.Study, "tell", dying)
         with pytest.raises(StopError):
             run(config)
@@ -413,7 +415,9 @@ def test_a_trial_cut_off_while_it_was_told_keeps_what_was_stored(
     record = TrialRecord.of(first)
     assert record is not None
     assert record.proxies["latency[images=1]"] == 5.0
-    assert record.infeasible == "5 ms, above max_latency_ms = 1 ms"
+    assert record.infeasible == (
+        "5 ms (the least of 3 measurements, up to 5), above max_latency_ms = 1 ms"
+    )
     assert record.seconds["proxies"] == 7.0
     assert not trials_table(study)["feasible"][0]
     assert len(others) == 3

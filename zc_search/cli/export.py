@@ -27,6 +27,7 @@ def export(
     """
     from zc_search.deploy.export import export_network, subject_of_cell, subject_of_run
     from zc_search.errors import UsageError
+    from zc_search.report.text import notes
     from zc_search.spaces.base import space_written
 
     console = plain_console()
@@ -48,6 +49,7 @@ def export(
         console.print(
             f"{name:14} computes the same (largest difference {difference:.0e} of an output)",
         )
+    notes(console, subject.notes)
     if not exported.trained:
         console.print("the weights are random: the network was not trained")
     console.print(

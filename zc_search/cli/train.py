@@ -51,6 +51,10 @@ def train(
             fresh=fresh,
             on_step=lambda step: show(step.done, step.total, _status(step)),
         )
+    from zc_search.report.text import trained
+
+    console.print(trained(load_result(run)))
+    console.print()
     _print(console, outcome)
 
 

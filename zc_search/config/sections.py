@@ -423,12 +423,21 @@ class Benchmark(Section):
         return value
 
 
+LATENCY = "latency[images=1]"
+"""The proxy that is held against ``max_latency_ms`` where ``latency`` names no other one."""
+
+
 class Constraints(Section):
-    """What a network may cost; a trial beyond it is infeasible."""
+    """What a network may cost; a trial beyond it is infeasible.
+
+    ``latency`` is a proxy, such as a function of the user's own, ``module:function``, that asks a
+    device or a table: it is called with a `Probe` and returns milliseconds.
+    """
 
     max_params: Amount | None = None
     max_flops: Amount | None = None
     max_latency_ms: Positive | None = None
+    latency: ProxyName | None = None
     constraint: FunctionName | None = None
 
     @property
@@ -437,7 +446,7 @@ class Constraints(Section):
         units = {
             "params": ("max_params", 1e6),
             "flops": ("max_flops", 1e6),
-            "latency[images=1]": ("max_latency_ms", 1.0),
+            self.latency or LATENCY: ("max_latency_ms", 1.0),
         }
         return {
             proxy: (name, getattr(self, name) / unit)

@@ -14,11 +14,15 @@ from zc_search.ensemble.tables import function_keys
 from zc_search.errors import EnsembleError
 from zc_search.scoring.scorer import Scorer
 from zc_search.scoring.scores_file import ScoresTable
+from zc_search.study.constraints import broken
 from zc_search.study.run_folder import run_path
 
 CHOSEN = "chosen"
 RANDOM = "random"
 LARGEST = "most parameters"
+
+EARLIER = "earlier"
+"""The group of what an earlier call trained, and this one would not."""
 
 FEWEST = 10
 """Distinct functions trained, below which nothing is fitted."""
@@ -38,7 +42,8 @@ def refit(
 ) -> tuple[Ensemble | None, pd.DataFrame, list[str]]:
     """Fit an ensemble to accuracies of the user's own, and rank all scored with it.
 
-    Without an ensemble, as where there are fewer than `FEWEST` accuracies, the ranking is empty.
+    Without an ensemble, as where there are fewer than `FEWEST` accuracies, or where it orders
+    them no better than chance, the ranking is empty.
     """
     means = by_architecture(results)
     table = table.drop(columns=TARGET, errors="ignore").reset_index(drop=True)
@@ -78,11 +83,34 @@ def refit(
         )
     except EnsembleError as error:
         return None, pd.DataFrame(), [f"The ensemble was not refitted: {error}."]
+    if (reason := unconvincing(ensemble.quality)) is not None:
+        return None, pd.DataFrame(), [reason]
     notes = [
         f"The ensemble was refitted on {ensemble.rows} accuracies of {config.dataset} itself "
         f"({model}, {features})."
     ]
     return ensemble, ranking(ensemble, table), notes + _quality(ensemble)
+
+
+def unconvincing(quality: pd.DataFrame) -> str | None:
+    """Say why nothing is recommended from an ensemble that orders no better than chance does.
+
+    That is one whose Kendall's tau with what was held out is at or below 0, or has an interval
+    that reaches there. None for a better one, and for one that was not judged.
+    """
+    rows = quality[quality["predictor"] == "ensemble"] if len(quality) else quality
+    for row in rows.to_dict("records"):
+        known = (row[f"kendall_tau{end}"] for end in ("", "_low", "_high"))
+        tau, low, high = (math.nan if value is None else float(value) for value in known)
+        if tau > 0 and not low <= 0:
+            return None
+        ends = "" if math.isnan(low) else f" (90 %: {low:.2f} to {high:.2f})"
+        return (
+            f"The ensemble was refitted, and its Kendall's tau in cross-validation is {tau:.2f}"
+            f"{ends}, which may be chance: nothing is recommended from it. What was trained "
+            "counts, and the search's own ranking; train more, with --top."
+        )
+    return None
 
 
 def _quality(ensemble: Ensemble) -> list[str]:
@@ -102,6 +130,49 @@ def _quality(ensemble: Ensemble) -> list[str]:
 def by_architecture(results: pd.DataFrame) -> pd.Series:
     """Return the mean accuracy over training seeds, in percent, by architecture."""
     return results.groupby("architecture", sort=False)["accuracy"].mean()
+
+
+def trained_table(
+    config: Config,
+    table: pd.DataFrame,
+    results: pd.DataFrame,
+    entrants: Sequence[Entrant],
+    judged_by: int,
+) -> pd.DataFrame:
+    """Return a row an architecture trained, those that keep all constraints first, then the best.
+
+    Columns: ``group``; ``architecture``; ``accuracy``, the mean over training seeds in percent;
+    ``standard_error`` of it in points, of so many validation images, `judged_by`, and of the seeds;
+    ``trainings``; the costs that are known, ``params`` and ``flops`` in millions, a latency in
+    milliseconds; ``feasible``.
+    """
+    groups: dict[str, dict[str, None]] = {}
+    for entrant in entrants:
+        groups.setdefault(entrant.architecture, {})[entrant.group] = None
+    costs = ("params", "flops", *config.constraints.limits)
+    scored = table.drop_duplicates("architecture").set_index("architecture")
+    rows = []
+    for text, mine in results.groupby("architecture", sort=False)["accuracy"]:
+        known = scored.loc[text].to_dict() if text in scored.index else {}
+        right = (mine.mean() / 100 * judged_by + 1) / (judged_by + 2)  # never 0, nor all
+        spread = float(mine.sem()) if len(mine) > 1 else 0.0
+        values = {name: float(known.get(name, math.nan)) for name in dict.fromkeys(costs)}
+        allowed = bool(known.get("feasible", True)) and broken(config.constraints, values) is None
+        rows.append(
+            {
+                "group": ", ".join(groups.get(str(text), {EARLIER: None})),
+                "architecture": str(text),
+                "accuracy": float(mine.mean()),
+                "standard_error": math.hypot(
+                    100 * math.sqrt(right * (1 - right) / judged_by), spread
+                ),
+                "trainings": len(mine),
+                **{name: value for name, value in values.items() if name in scored},
+                "feasible": allowed,
+            }
+        )
+    order = ["feasible", "accuracy"]
+    return pd.DataFrame(rows).sort_values(order, ascending=False, kind="stable", ignore_index=True)
 
 
 def by_group(results: pd.DataFrame, entrants: Sequence[Entrant]) -> pd.DataFrame:

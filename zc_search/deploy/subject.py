@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -14,8 +13,10 @@ from zc_search._utils.plugins import is_plugin
 from zc_search._utils.words import counted
 from zc_search.config import Config
 from zc_search.deploy.feedback import by_architecture
-from zc_search.errors import StudyError
+from zc_search.ensemble.tables import flags
+from zc_search.errors import DataError, StudyError
 from zc_search.images.datasets import DATASETS, Task, task_of
+from zc_search.images.learnt import Learnt
 from zc_search.report.run import load_result, read_table
 from zc_search.scoring.request import open_images
 from zc_search.spaces import (
@@ -26,7 +27,13 @@ from zc_search.spaces import (
     make_space,
     read_architecture,
 )
-from zc_search.study.training import FOLDER, read_results, weights_file
+from zc_search.study.training import (
+    FOLDER,
+    LEARNT,
+    differing_images,
+    read_results,
+    weights_file,
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class Subject:
     """A network to export, and what its model card says of it by heading, ``known``.
 
     ``mean`` and ``spread`` are of the images trained on, ``values`` what those of an image are
-    before. ``weights`` are named as in our network; None if it was never trained.
+    before: with the classes they belong to the weights, as training kept them. ``weights`` are
+    named as in our network; None if it was never trained. ``notes`` are sentences for the user.
     """
 
     architecture: AnyArchitecture
@@ -46,6 +54,7 @@ class Subject:
     values: str
     weights: Mapping[str, Any] | None = None
     known: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def build(self) -> Any:
         """Return the network with fresh weights."""
@@ -77,17 +86,24 @@ def subject_of_cell(text: str, config: Config) -> Subject:
 def subject_of_run(run: Path, text: str | None = None) -> Subject:
     """Take the best network of a run, or another of its architectures, `text`.
 
-    The best is, of those trained, the one with the best validation accuracy; where nothing was
-    trained, the first of the ranking.
+    The best is, of those trained that keep the constraints, the one with the best validation
+    accuracy; where nothing was trained, the first of the ranking.
     """
     result = load_result(run)
     folder = result.folder / FOLDER
     results = read_results(folder)
     means = by_architecture(results).sort_values(ascending=False)
     if text is None:
-        if not len(means) and result.ranking.empty:
+        trained = result.trained
+        if trained.empty:
+            beyond = set(
+                result.trials.loc[~flags(result.trials, "feasible", default=True), "architecture"]
+            )
+            kept = [name for name in means.index if name not in beyond] or [*means.index]
+            trained = pd.DataFrame({"architecture": kept}) if kept else result.ranking
+        if trained.empty:
             raise StudyError(f"the run in {str(run)!r} ranks no architecture to export")
-        text = str(means.index[0] if len(means) else result.ranking["architecture"].iloc[0])
+        text = str(trained["architecture"].iloc[0])
     cell = _cell(text, result.config)
     scores, refitted = (
         read_table(file) if (file := folder / name).exists() else pd.DataFrame()
@@ -107,7 +123,8 @@ def subject_of_run(run: Path, text: str | None = None) -> Subject:
         file = weights_file(folder, str(cell), seed)
         weights = torch.load(file, map_location="cpu", weights_only=True)["network"]
         known["Reached"] = _reached(mine, means, str(cell))
-    return _subject(cell, result.config, {k: v for k, v in known.items() if v}, weights)
+    kept = Learnt.read(folder / LEARNT) if weights else None
+    return _subject(cell, result.config, {k: v for k, v in known.items() if v}, weights, kept)
 
 
 def _subject(
@@ -115,19 +132,30 @@ def _subject(
     config: Config,
     known: Mapping[str, str],
     weights: Mapping[str, Any] | None = None,
+    kept: Learnt | None = None,
 ) -> Subject:
     if weights is None and not config.data_decides:
         info = DATASETS[config.space.dataset]
         task = task_of(config.space.dataset)
         names = tuple(map(str, range(task.classes)))
         return Subject(cell, config, task, names, info.mean, info.std, "from 0 to 1", known=known)
-    images = open_images(config.data)
-    learnt, _ = images.split(config.data.validation, config.data.seed)
-    mean, spread = (tuple(map(float, values)) for values in images.statistics(learnt))
-    known = {**known, "Data": images.described()}
-    scale = "from 0 to 255" if images.pixels.dtype == np.uint8 else "as in the data"
-    names = images.class_names
-    return Subject(cell, config, images.task, names, mean, spread, scale, weights, known)
+    notes: tuple[str, ...] = ()
+    try:
+        images = open_images(config.data)
+        trained_on, _ = images.split(config.data.validation, config.data.seed)
+        learnt = Learnt.of(images, trained_on)
+        if kept is not None and kept.fingerprint != learnt.fingerprint:
+            notes = (f"The images are not those trained on: {differing_images(kept, learnt)}.",)
+    except DataError as error:
+        if kept is None:
+            raise
+        notes = (f"The images trained on are no longer there ({error}).",)
+    if notes:
+        notes = (f"{notes[0]} Classes and normalisation are those of the weights.",)
+    own = kept or learnt
+    known = {**known, "Data": own.described}
+    names, scales = own.class_names, (own.mean, own.spread, own.values)
+    return Subject(cell, config, own.task, names, *scales, weights, known, notes)
 
 
 def _cell(text: str, config: Config) -> AnyArchitecture:

@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 
 from zc_search.config import Config, Training
-from zc_search.deploy.feedback import CHOSEN, LARGEST, RANDOM, Entrant, by_group, refit, verdict
+from zc_search.deploy.feedback import (
+    CHOSEN,
+    LARGEST,
+    RANDOM,
+    Entrant,
+    by_group,
+    refit,
+    trained_table,
+    verdict,
+)
 from zc_search.ensemble import Ensemble
 from zc_search.ensemble.tables import flags
 from zc_search.errors import ConfigError, StudyError
@@ -45,13 +54,16 @@ class Outcome:
 
     ``results`` has a row a training: accuracy in percent of the validation images after the last
     epoch. ``groups`` has a row a group, its ``spread`` the standard deviation over architectures,
-    each the mean of its seeds. ``ensemble`` and ``ranking`` are fitted to these accuracies, if they
-    are enough. ``notes`` has a sentence for each thing a user should know.
+    each the mean of its seeds. ``trained`` has a row an architecture, the best feasible one first,
+    see `trained_table`; it is also ``trained.csv``. ``ensemble`` and ``ranking`` are fitted to
+    these accuracies, if they are enough and it orders better than chance. ``notes`` has a sentence
+    for each thing a user should know.
     """
 
     folder: Path
     results: pd.DataFrame
     groups: pd.DataFrame
+    trained: pd.DataFrame
     ensemble: Ensemble | None
     ranking: pd.DataFrame
     notes: tuple[str, ...]
@@ -98,11 +110,15 @@ def train_run(
         entrants = _entrants(result, costs, limits, top, recipe.seed)
         folder.write_table("entrants.csv", pd.DataFrame(entrants))
         results = _train_all(trainer, folder.path, entrants, seeds, on_step)
-        scored = _scored(scorer, result, entrants)
+        scored = _scored(scorer, result, entrants, limits)
         if len(scored):
             folder.write_table("scores.csv", scored)
         table = pd.concat([result.trials, scored], ignore_index=True)
-        outcome = _concluded(folder, config, table, results, entrants, scorer)
+        judged_by = len(images.split(config.data.validation, config.data.seed)[1])
+        trained = read_results(folder.path)
+        trained = trained_table(config, table, trained, entrants, judged_by)
+        folder.write_table("trained.csv", trained)
+        outcome = _concluded(folder, config, table, results, entrants, scorer, trained)
     curve = stored_learning_curve(result.folder)
     write_report(load_result(run), result.folder / "report.html", learning_curve=curve)
     return outcome
@@ -147,12 +163,15 @@ def _concluded(
     results: pd.DataFrame,
     entrants: list[Entrant],
     scorer: Scorer,
+    trained: pd.DataFrame,
 ) -> Outcome:
     """Say what the trainings gave, and write it down."""
     groups = by_group(results, entrants)
     ensemble, ranked, notes = refit(config, table, results, scorer)
     if said := verdict(groups):
         notes.insert(0, said)
+    if not trained["feasible"].any():
+        notes.append("None of the networks trained keeps the constraints.")
     if not config.data_decides:
         notes.append(
             "The benchmark's data set gave the images that the proxies scored on: validation "
@@ -166,7 +185,7 @@ def _concluded(
             (folder.path / name).unlink(missing_ok=True)
     folder.write_table("groups.csv", groups)
     folder.write_json("notes.json", {"notes": notes})
-    return Outcome(folder.path, results, groups, ensemble, ranked, tuple(notes))
+    return Outcome(folder.path, results, groups, trained, ensemble, ranked, tuple(notes))
 
 
 def _entrants(
@@ -211,19 +230,24 @@ def _entrants(
     return entrants
 
 
-def _scored(scorer: Scorer, result: SearchResult, entrants: list[Entrant]) -> pd.DataFrame:
+def _scored(
+    scorer: Scorer, result: SearchResult, entrants: list[Entrant], limits: Limits
+) -> pd.DataFrame:
     """Return the scores of those trained that the search did not meet."""
     known = set(result.trials["architecture"])
     new = dict.fromkeys(e.architecture for e in entrants if e.architecture not in known)
-    return pd.DataFrame(
-        {
-            "architecture": scores.architecture.to_string(),
-            "function_key": scores.architecture.function_key,
-            "feasible": True,
-            **scores.values,
-        }
-        for scores in map(scorer.score, map(scorer.space.read, new))
-    )
+    rows = []
+    for architecture in map(scorer.space.read, new):
+        values, _ = limits.timed_again(architecture, scorer.score(architecture).values)
+        rows.append(
+            {
+                "architecture": architecture.to_string(),
+                "function_key": architecture.function_key,
+                "feasible": broken(result.config.constraints, values) is None,
+                **values,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _refuse_other_images(result: SearchResult, fingerprint: str) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -64,6 +65,14 @@ class ImageSet:
         """Images by class."""
         found = np.bincount(self.labels, minlength=len(self.class_names))
         return dict(zip(self.class_names, map(int, found), strict=True))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of classes, labels and pixels: another one where any of them is changed."""
+        digest = sha256(repr((self.class_names, self.pixels.dtype.str, self.pixels.shape)).encode())
+        digest.update(np.ascontiguousarray(self.labels).data)
+        digest.update(np.ascontiguousarray(self.pixels).data)
+        return digest.hexdigest()
 
     def split(self, validation: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the places of the images to train on and of those to judge by, ascending.

@@ -28,8 +28,9 @@ def flops(probe: Probe) -> Scalar:
 def latency(probe: Probe, *, images: float) -> Scalar:
     """Time of one forward pass of the whole batch on this machine, in milliseconds.
 
-    Median of five in evaluation mode, after one to warm up, with torch's own number of threads;
-    the values of two machines cannot be compared. With the option ``images`` the pass is of so
+    The least of five or more in evaluation mode, after one to warm up, in turn with passes of a
+    reference network, with torch's own number of threads: other work only ever adds time. The
+    values of two machines cannot be compared. With the option ``images`` the pass is of so
     many of the batch's images: ``latency[images=1]`` is what one image waits for.
     """
     return forward_milliseconds(probe, max(1, int(images))) if images else probe.latency

@@ -202,7 +202,7 @@ _declare("layers", "low", "baseline", "loss_gradients", place="baselines", modes
 _cost = partial(_declare, place="baselines", direction="minimize", dead=True)
 _cost("params", "free", "baseline")
 _cost("flops", "free", "baseline", "multiply_adds", version=2)
-_cost("latency", "medium", "measured here", "latency", images=0)
+_cost("latency", "medium", "measured here", "latency", images=0, version=2)
 
 DEFAULT_DIRECTIONS: dict[str, Direction] = {n: d.direction for n, d in CATALOGUE.items()}
 """Every built-in proxy with the direction that ``"default"`` means for it as an objective."""

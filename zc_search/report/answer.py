@@ -13,6 +13,7 @@ import pandas as pd
 from zc_search._utils.passwords import without_passwords
 from zc_search._utils.words import amount, counted
 from zc_search.config import Config
+from zc_search.ensemble.tables import flags
 from zc_search.report.run import Trials, as_trials
 from zc_search.samplers import advice
 from zc_search.spaces import compact
@@ -108,7 +109,15 @@ def answer(result: SearchResult, held_out: pd.DataFrame | None) -> Answer:
     provenance = accuracy_provenance(result)
     caveats = [f"True accuracies: {provenance}"] if provenance else []
     architecture: str | None
-    if best is not None:
+    if len(result.trained):
+        heading, architecture, summary = _trained(result)
+        best = None
+        caveats = [
+            "The best of several is chosen by the same validation images that judge it, so expect "
+            "a little less on new ones.",
+            *caveats,
+        ]
+    elif best is not None:
         heading, architecture = "Best architecture by prediction", best.architecture
         summary = _predicted(best)
         if result.unseen:
@@ -131,6 +140,48 @@ def answer(result: SearchResult, held_out: pd.DataFrame | None) -> Answer:
         tuple(caveats),
         result.unseen,
     )
+
+
+def trained_rows(result: SearchResult) -> list[dict[str, str]]:
+    """Return what was trained as texts by heading, a row an architecture, the best feasible first.
+
+    A cost that is not known is left empty, one that none has is no column.
+    """
+    costs = {"params": "Mparams", "flops": "MFLOPs"}
+    columns = [name for name in result.trained if name in costs or "latency" in str(name)]
+    if (own := result.config.constraints.latency) is not None and own in result.trained:
+        columns.append(own)
+    return [
+        {
+            "group": str(row["group"]),
+            "architecture": str(row["architecture"]),
+            "accuracy, %": f"{row['accuracy']:.2f} \N{PLUS-MINUS SIGN} {row['standard_error']:.2f}",
+            **{
+                costs.get(str(name), "ms"): "" if pd.isna(row[name]) else f"{row[name]:.3g}"
+                for name in dict.fromkeys(columns)
+            },
+            "feasible": "yes" if row["feasible"] in (True, "True") else "no",
+        }
+        for row in result.trained.to_dict("records")
+    ]
+
+
+def _trained(result: SearchResult) -> tuple[str, str, str]:
+    """Return heading, architecture and summary where some have been trained."""
+    first, count = result.trained.iloc[0], len(result.trained)
+    keeps = first["feasible"] in (True, "True")
+    trainings = int(first["trainings"])
+    mean = f", on average of {trainings} trainings" if trainings > 1 else ""
+    summary = (
+        f"Trained here, it reaches {first['accuracy']:.2f} % of the validation images, with a "
+        f"standard error of {first['standard_error']:.2f}{mean}; it is one of those "
+        f"{first['group']}. "
+    )
+    beyond = "None of those trained keeps the constraints. "
+    summary += ("" if keeps else beyond) + "It is what `zc-search export` takes."
+    some = keeps and not flags(result.trained, "feasible", default=True).all()
+    heading = f"Best of the {count} architectures trained" + " that keep the constraints" * some
+    return heading, str(first["architecture"]), summary
 
 
 def accuracy_provenance(result: SearchResult) -> str:

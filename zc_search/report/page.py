@@ -28,7 +28,7 @@ from zc_search.config.settings import tables
 from zc_search.ensemble import Ensemble
 from zc_search.errors import ArchitectureError, EnsembleError, ReportError, StudyError
 from zc_search.report import style
-from zc_search.report.answer import answer, difference_of_ensembles
+from zc_search.report.answer import answer, difference_of_ensembles, trained_rows
 from zc_search.report.figures.accuracy import (
     MANY,
     plot_kendall_tau,
@@ -61,6 +61,7 @@ from zc_search.report.run import (
     make_manifest,
     plain,
     stored_learning_curve,
+    trained_since,
 )
 from zc_search.spaces import Architecture, compact, legend
 from zc_search.spaces.nasbench201.drawing import NAMES, dead_edges, drawing_or_none
@@ -205,7 +206,8 @@ def write_outputs(result: SearchResult, folder: RunFolder) -> SearchResult:
     """Write all that a run came to, with a report if it is to have one; return what was written."""
     notes = _save(result.ensemble, folder.path / "ensemble.toml")
     _save(result.pareto_ensemble, folder.path / "ensemble-pareto.toml")
-    result = replace(result, notes=(*result.notes, *notes))
+    trained = trained_since(folder.path)
+    result = replace(result, notes=(*result.notes, *notes), trained=trained)
     folder.write_table("trials.csv", result.trials)
     folder.write_table("pareto.csv", result.pareto)
     folder.write_table("ranking.csv", result.ranking)
@@ -267,6 +269,7 @@ def render_report(result: SearchResult, *, learning_curve: pd.DataFrame | None =
         answer=found,
         best_seen=result.best_seen,
         pick=result.pick,
+        trained=trained_rows(result),
         cell=_drawing(result, found.architecture or ""),
         axes=axes,
         panels=panels,

@@ -94,6 +94,7 @@ def load_result(folder: str | Path) -> SearchResult:
         provenance=str(benchmark.get("provenance", "")),
         optimum=benchmark.get("optimum"),
         pareto_ensemble=on_pareto,
+        trained=trained_since(folder),
         drawings={str(k): str(v) for k, v in (manifest.get("drawings") or {}).items()},
     )
 
@@ -123,6 +124,12 @@ def stored_learning_curve(folder: Path) -> pd.DataFrame | None:
     """Return what ``zc-search ensemble curve RUN --out RUN/curve`` left in a run's folder."""
     path = folder / "curve" / "draws.csv"
     return read_table(path) if path.exists() else None
+
+
+def trained_since(folder: Path) -> pd.DataFrame:
+    """Return what ``zc-search train`` trained of a run, see `SearchResult.trained`."""
+    path = folder / "training" / "trained.csv"
+    return read_table(path) if path.exists() else pd.DataFrame()
 
 
 def _training_notes(folder: Path) -> tuple[str, ...]:

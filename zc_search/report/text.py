@@ -234,6 +234,8 @@ def print_result(console: Console, result: SearchResult, rows: int = 15) -> None
     from zc_search.report.answer import difference_of_ensembles
 
     parts: list[Group | Text] = []
+    if len(result.trained):
+        parts.append(trained(result))
     if not result.pareto.empty:
         parts.append(pareto(result, rows, console.width))
         if result.config.output.figures and (known := figures(result.pareto, console.width)):
@@ -262,6 +264,19 @@ def print_result(console: Console, result: SearchResult, rows: int = 15) -> None
     for what, path in files.items():
         if path.exists() or path == result.folder:
             console.print(Text(f"{what:15}", "bold").append(str(path), "default"), soft_wrap=True)
+
+
+def trained(result: SearchResult) -> Group:
+    """Return what was trained, a row an architecture, the best that keeps all constraints first."""
+    from zc_search.report.answer import trained_rows
+
+    rows = trained_rows(result)
+    columns = [(n, "left" if n in ("group", "architecture") else "right") for n in rows[0]]
+    cells = [[*({**row, "architecture": compact(row["architecture"])}.values())] for row in rows]
+    below = legend(row["architecture"] for row in rows)
+    return table(
+        "Trained, the best feasible first, which is the one exported", columns, cells, below
+    )
 
 
 def pareto(result: SearchResult, rows: int, width: int) -> Group:
@@ -498,6 +513,7 @@ def result_document(result: SearchResult) -> str:
         },
         "pick": result.pick and asdict(result.pick),
         "best": best and row(vars(best)),
+        "trained": rows(result.trained),
         "best_seen": result.best_seen and row(vars(result.best_seen)),
         "unseen": [row(vars(each)) for each in result.unseen],
         "notes": list(result.notes),

@@ -12,12 +12,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from zc_search._utils.torch_defaults import usual_defaults
 from zc_search.config import Config
 from zc_search.errors import ArchitectureError, DataError, ProxyError
 from zc_search.images import Batch, load_batch
 from zc_search.images.datasets import DatasetName, Task, task_of
 from zc_search.proxies import Probe, Proxy, resolve_proxies
 from zc_search.proxies.probe import VERSION as PROBE_VERSION
+from zc_search.proxies.probe.data_free import Timing, timing
 from zc_search.scoring.cache import ScoreCache
 from zc_search.spaces import (
     PLUGIN,
@@ -155,6 +157,13 @@ class Scorer:
         values = {p.name: known[p.name] for p in self.proxies}  # in the order asked for
         failures = {**shared.failures, **own.failures}
         return Scores(architecture, values, failures, time.perf_counter() - start)
+
+    def timing(self, architecture: AnyArchitecture) -> Timing:
+        """Measure what one image of the batch waits for, once more."""
+        network = self.build(architecture, self._seeds[0]).to(self._device)
+        probe = make_probe(network, self.batch, (), self._seeds[0], self._task.classes)
+        with usual_defaults():
+            return timing(probe, 1)
 
     def knows(self, architecture: AnyArchitecture) -> bool:
         """Whether scoring an architecture would compute nothing."""

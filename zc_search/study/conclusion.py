@@ -10,6 +10,7 @@ from optuna.study import Study
 
 from zc_search.benchmarks.accuracy_table import AccuracyTable
 from zc_search.benchmarks.base import Benchmark
+from zc_search.config.sections import LATENCY
 from zc_search.ensemble import Ensemble, ranking
 from zc_search.ensemble.scores import (
     ORDINARY,
@@ -102,7 +103,7 @@ def conclude(
         ensemble=ensemble,
         ranking=ranked,
         best=best,
-        notes=(*notes, *missing_values(study)),
+        notes=(*notes, *_too_slow(trials), *missing_values(study)),
         seconds={**(seconds or _seconds(study)), "ensemble": time.perf_counter() - start},
         provenance=objective.benchmark.provenance if objective.benchmark else "",
         optimum=optimum,
@@ -120,6 +121,22 @@ def _accuracies(objective: Objective, trials: pd.DataFrame) -> Benchmark | None:
     with suppress(BenchmarkError):  # none was reached
         return AccuracyTable.of_trials(objective.config, trials, objective.benchmark.provenance)
     return None
+
+
+def _too_slow(trials: pd.DataFrame) -> list[str]:
+    """Say how many trials were refused for their latency, and of the fastest of them why."""
+    if trials.empty or not trials["feasible"].any():  # which is said with its reason
+        return []
+    slow = trials[trials["reason"].fillna("").str.contains("above max_latency_ms", regex=False)]
+    if slow.empty:
+        return []
+    reason = (
+        slow.sort_values(LATENCY)["reason"].iloc[0] if LATENCY in slow else slow["reason"].iloc[0]
+    )
+    return [
+        f"{len(slow):,} of {len(trials):,} trials are infeasible for their latency, of which the "
+        f"fastest: {reason}."
+    ]
 
 
 def _drawings(objective: Objective, *tables: pd.DataFrame) -> dict[str, str]:

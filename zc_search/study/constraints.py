@@ -3,15 +3,20 @@
 import math
 from collections.abc import Callable, Mapping
 from numbers import Real
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from zc_search._utils.plugins import load_plugin
 from zc_search.config import Config, Constraints
+from zc_search.config.sections import LATENCY
 from zc_search.errors import ConfigError
 from zc_search.images.datasets import Task
 from zc_search.proxies import resolve_proxies
 from zc_search.scoring.scorer import Scorer
 from zc_search.spaces import PARAMETERS, AnyArchitecture, AnySpace, Architecture
+
+_AGAIN = 2  # measurements of a latency that is beyond its limit, after the first
+_BUSY = 1.5  # times its least that a reference network takes on a busy machine
 
 _UNITS = {"max_params": "M parameters", "max_flops": "M multiply-adds", "max_latency_ms": "ms"}
 
@@ -29,11 +34,18 @@ def violations(constraints: Constraints, proxies: Mapping[str, float]) -> dict[s
     return {name: share if math.isfinite(share) else 1.0 for name, share in beyond.items()}
 
 
-def broken(constraints: Constraints, proxies: Mapping[str, float]) -> str | None:
-    """Say which constraints an architecture breaks; None if it keeps them all."""
+def broken(
+    constraints: Constraints,
+    proxies: Mapping[str, float],
+    latency: Mapping[str, float] | None = None,
+) -> str | None:
+    """Say which constraints an architecture breaks; None if it keeps them all.
+
+    `latency` is how a latency was measured, see `Limits.timed_again`.
+    """
     beyond = violations(constraints, proxies)
     sentences = (
-        _sentence(name, proxies.get(proxy, math.nan), limit)
+        _sentence(name, proxies.get(proxy, math.nan), limit, latency or {})
         for proxy, (name, limit) in constraints.limits.items()
         if beyond[name] > 0
     )
@@ -118,6 +130,23 @@ class Limits:
             self._known[text] = self._check(architecture)
         return self._known[text]
 
+    def timed_again(
+        self, architecture: AnyArchitecture, values: Mapping[str, float]
+    ) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """Return values whose latency, if it is beyond its limit, was measured again, and how.
+
+        The least of all measurements counts. How: ``measurements``, the largest, ``most``, in
+        milliseconds, and ``load``, see `Timing`. Nothing where none was necessary.
+        """
+        limit, cost = self._constraints.max_latency_ms, values.get(LATENCY, math.nan)
+        if limit is None or self._constraints.latency is not None or not cost > limit:
+            return values, {}
+        timings = [self._scorer.timing(architecture) for _ in range(_AGAIN)]
+        known = [cost, *(timing.milliseconds for timing in timings)]
+        how = {"measurements": float(len(known)), "most": max(known)}
+        how["load"] = max(timing.load for timing in timings)
+        return {**values, LATENCY: min(known)}, how
+
     def _check(self, architecture: AnyArchitecture) -> Check:
         costs: Mapping[str, float] = {}
         if self._limits:
@@ -152,5 +181,16 @@ class Limits:
         return value, f"beyond {name}: {value:g}, above 0"
 
 
-def _sentence(name: str, cost: float, limit: float) -> str:
-    return f"{cost:.4g} {_UNITS[name]}, above {name} = {limit:g} {_UNITS[name]}"
+def _sentence(
+    name: str, cost: float, limit: float, latency: Mapping[str, float] = MappingProxyType({})
+) -> str:
+    how = ""
+    if latency and name == "max_latency_ms":
+        how = f" (the least of {latency['measurements']:.0f} measurements, up to "
+        how += f"{latency['most']:.4g}{_busy(latency['load'])})"
+    return f"{cost:.4g} {_UNITS[name]}{how}, above {name} = {limit:g} {_UNITS[name]}"
+
+
+def _busy(load: float) -> str:
+    slower = f"; the machine was busy, a reference network {load:.1f} times slower than at best"
+    return slower if load >= _BUSY else ""

@@ -252,8 +252,12 @@ class Objective:
         self, trial: BaseTrial, architecture: AnyArchitecture, scores: Scores | None
     ) -> TrialRecord:
         """Put together what is known of an architecture; `scores` is None if it was not scored."""
-        start = time.perf_counter()
+        start, stored = time.perf_counter(), TrialRecord.of(trial)  # if it was cut off while told
         check, figures = self.limits.check(architecture), dict[str, float]()
+        latency = stored.latency if stored else {}
+        if scores is not None and stored is None:
+            values, latency = self.limits.timed_again(architecture, scores.values)
+            scores = replace(scores, values=values)
         failures = dict(scores.failures) if scores else {}
         refused = check.refused is not None and architecture.infeasible is None
         try:
@@ -265,7 +269,6 @@ class Objective:
                 failures |= dict.fromkeys(self.config.metrics_needed, str(error))
         spent = {"proxies": scores.seconds} if scores else {}
         spent["benchmark"] = time.perf_counter() - start
-        stored = TrialRecord.of(trial)  # cut off while it was told
         record = TrialRecord(
             architecture=architecture.to_string(),
             function_key=architecture.function_key,
@@ -276,6 +279,7 @@ class Objective:
             infeasible=check.refused,
             seconds=stored.seconds if stored else spent,
             data=self.scorer.batch.fingerprint,
+            latency=latency,
         )
         return with_predictions(record, self.ensembles)
 
@@ -320,7 +324,7 @@ class Objective:
         if record.infeasible is None and not all(map(math.isfinite, values)):
             record = replace(record, infeasible=self._reason(record))
         if scored := record.infeasible is None:
-            record = replace(record, infeasible=broken(constraints, record.proxies))
+            record = replace(record, infeasible=broken(constraints, record.proxies, record.latency))
         stored: Mapping[str, float] = {}
         if RECORD in trial.user_attrs:  # cut off while it was told
             stored = frozen(trial.study, trial.number).constraints

@@ -49,6 +49,7 @@ class TrialRecord:
     infeasible: str | None = None  # why it has no objective value, or is beyond a constraint
     seconds: Mapping[str, float] = field(default_factory=dict)  # of ``proxies``, ``benchmark``
     data: str = ""  # fingerprint of the batch
+    latency: Mapping[str, float] = field(default_factory=dict)  # how it was measured again
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types; a number that is not finite becomes its name."""
@@ -287,6 +288,9 @@ class SearchResult:
     unseen: tuple[Best, ...] = ()
     """Of a ranking of the whole space the ten best that the search has not looked at."""
     best_seen: Best | None = None  # of those looked at the one of the highest true accuracy
+    trained: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    """What ``zc-search train`` trained since, a row an architecture, the best feasible first:
+    ``group, architecture, accuracy, standard_error, trainings, feasible`` and costs."""
     about_study: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its attributes
 
     @property

@@ -26,6 +26,7 @@ from zc_search.benchmarks.measured import Measured
 from zc_search.config import Config, Training
 from zc_search.errors import StudyError
 from zc_search.images.image_set import ImageSet
+from zc_search.images.learnt import Learnt
 from zc_search.scoring.request import open_images
 from zc_search.scoring.scorer import torch_device
 from zc_search.scoring.store import changes
@@ -35,6 +36,9 @@ logger = logging.getLogger("zc_search")
 
 FOLDER = "training"
 """Of the run's folder."""
+
+LEARNT = "images.json"
+"""Of a training folder: what belongs to its weights, a `Learnt`."""
 
 COLUMNS = ["architecture", "seed", "epochs", "accuracy", "seconds"]
 """Of the table of finished trainings."""
@@ -100,6 +104,15 @@ class Trainer:
                     f"{folder} holds trainings of another recipe ({', '.join(differing)}): "
                     "go on with that one, or start over with --fresh"
                 )
+            images = self.__dict__.get("_images") or open_images(self.config.data)
+            trained_on, _ = images.split(self.config.data.validation, self.config.data.seed)
+            learnt, kept = Learnt.of(images, trained_on), Learnt.read(folder / LEARNT)
+            if kept is not None and kept.fingerprint != learnt.fingerprint:
+                raise StudyError(
+                    f"{folder} holds trainings of other images: {differing_images(kept, learnt)}; "
+                    "put them back as they were, or start over with --fresh"
+                )
+            write_atomically(folder / LEARNT, learnt.to_json())
             write_atomically(path, json.dumps(now, indent=2) + "\n")
         self.folder = folder
 
@@ -175,6 +188,16 @@ def accuracies_of_training(config: Config, images: ImageSet, fingerprint: str) -
             f"other {len(held_out):,} after the last one."
         ),
     )
+
+
+def differing_images(before: Learnt, now: Learnt) -> str:
+    """Say in which way images are no longer those of earlier trainings."""
+    if before.class_names != now.class_names:
+        renamed = sorted({*before.class_names} ^ {*now.class_names})
+        return f"their classes were {', '.join(before.class_names[:20])} (differing: " + (
+            f"{', '.join(renamed[:6])})" if renamed else "the order)"
+        )
+    return f"they were {before.described}, and now {now.described}, some of them changed"
 
 
 def weights_file(folder: Path, architecture: str, seed: int) -> Path:
