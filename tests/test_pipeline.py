@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import zc_search
 from zc_search.cli.app import app
 from zc_search.config import Config, parse_config
+from zc_search.config.settings import tables
 from zc_search.ensemble import Ensemble
 from zc_search.errors import BenchmarkError, EnsembleError, ProxyError, StudyError
 from zc_search.proxies import Probe
@@ -327,8 +328,28 @@ def test_a_recorded_proxy_that_fails_costs_nothing_but_itself(tmp_path: Path) ->
     count = scored["architecture"].nunique()
     assert note == (
         f"{name} has no value for {count} of {count} architectures, such as "
-        f"{scored['architecture'].iloc[0]}: ValueError: boom"
+        f"{scored['architecture'].iloc[0]}: ValueError: boom "
+        f"(test_pipeline.py, line {broken.__code__.co_firstlineno + 2}, in broken: "
+        'raise ValueError("boom"))'
     )
+    log = (result.folder / "run.log").read_text()
+    assert log.count("WARNING proxy") == 1  # and once in the terminal
+    assert "Traceback (most recent call last)" in log
+
+
+@pytest.mark.parametrize(("wanted", "done"), [(30, 10), (4, 4)])
+def test_a_search_in_which_everything_fails_ends_early_and_says_so(
+    tmp_path: Path, wanted: int, done: int
+) -> None:
+    objectives = {f"{__name__}:broken": "maximize"}
+    config = configured(tmp_path, f"study.n_trials={wanted}", "space.op_1_0=['nor_conv_3x3']")
+    config = parse_config(tables(config) | {"objectives": objectives})
+    with pytest.raises(StudyError, match=r"as a proxy failed: .*ValueError: boom .*in broken"):
+        zc_search.run_search(config)
+    trials = pd.read_csv(tmp_path / config.study.name / "trials.csv")
+    assert done <= len(trials) <= min(wanted, done + 5)  # some have no network
+    with pytest.raises(StudyError, match="none of the"):  # it does not go on in vain
+        zc_search.run_search(config)
 
 
 def test_a_search_without_anything_feasible_says_so(tmp_path: Path) -> None:

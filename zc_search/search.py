@@ -77,8 +77,10 @@ def run_search(
                     on_progress(progress)
 
                 trainer.on_epoch = on_epoch
+            hope = Hope(objective)
             for _, record in recorded(study):
                 progress.count(record)
+                hope.count(record)
             on_progress(progress)
 
             def on_trial(number: int, record: TrialRecord) -> None:
@@ -86,6 +88,9 @@ def run_search(
                 progress.count(record)
                 progress.seconds = time.perf_counter() - begun
                 on_progress(progress)
+                hope.count(record)
+                if hope.is_lost():
+                    study.stop()
 
             # Who has the lock of this folder can work on the study once only.
             worker = f"{node()}:{folder.path.resolve()}" if storage else "main"
@@ -94,4 +99,37 @@ def run_search(
             except KeyboardInterrupt:
                 finish()
                 raise
-            return finish()
+            result = finish()
+            if reason := hope.lost:
+                raise StudyError(
+                    f"none of the {progress.done} trials has a value, as a proxy failed: {reason}; "
+                    f"{folder.path / 'run.log'} has all of it, and --fresh starts over",
+                    given=reason,
+                )
+            return result
+
+
+_HOPELESS = 10  # trials from the first on in which a proxy failed, after which a search ends
+
+
+class Hope:
+    """Whether any trial has had values, or all that had a network failed by a proxy's error."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective, self._failed, self._reason = objective, 0, ""
+        self._any = False
+
+    def count(self, record: TrialRecord) -> None:
+        """Take one more trial into account."""
+        reason = self._objective.hopeless(record)
+        self._any |= record.infeasible is None or (reason is None and bool(record.proxies))
+        self._failed, self._reason = self._failed + (reason is not None), reason or self._reason
+
+    def is_lost(self) -> bool:
+        """Whether so many failed, and nothing else happened, that the next would too."""
+        return self.lost is not None and self._failed >= _HOPELESS
+
+    @property
+    def lost(self) -> str | None:
+        """The last reason, where all failed."""
+        return None if self._any else self._reason or None

@@ -22,7 +22,7 @@ LABELS = torch.arange(8) % 4
 
 
 def score(network: nn.Module, name: str, labels: Tensor = LABELS) -> float:
-    return score_network(network, [name], IMAGES, labels)[name]
+    return score_network(network, [name], IMAGES, labels, strict=True)[name]
 
 
 def chain(*features: nn.Module, width: int = 8) -> nn.Sequential:

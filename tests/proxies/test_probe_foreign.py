@@ -56,7 +56,7 @@ class Net(nn.Module):
 
 
 def scored(network: nn.Module, names: list[str]) -> dict[str, float]:
-    return score_network(network, names, IMAGES, LABELS)
+    return score_network(network, names, IMAGES, LABELS, strict=True)
 
 
 @pytest.fixture(scope="module", params=[nn.ReLU, nn.Hardswish])
@@ -221,4 +221,4 @@ def test_weights_that_are_computed_are_no_draw_of_zen() -> None:
 def test_a_network_of_doubles_is_refused_in_its_own_terms() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(192, 4)).double()
     with pytest.raises(ProxyError, match=r"'1' .* its weight is torch\.float64, the images"):
-        score_network(network, ["snip"], IMAGES.double(), LABELS)
+        score_network(network, ["snip"], IMAGES.double(), LABELS, strict=True)

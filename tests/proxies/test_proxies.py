@@ -506,7 +506,7 @@ def test_zico_of_halves_that_cannot_be_normalised(count: int) -> None:
     images, labels = torch.randn(count, 3, 2, 2), torch.arange(count)
     message = f"halves of {count} images are too few for this network; give 4 or more"
     with pytest.raises(ProxyError, match=message):
-        score_network(network, ["zico"], images, labels)
+        score_network(network, ["zico"], images, labels, strict=True)
 
 
 def test_zico_of_one_layer_by_hand() -> None:

@@ -139,4 +139,4 @@ def test_a_network_that_cannot_be_copied_is_refused() -> None:
             return F.linear(x.flatten(1), self.doubled)
 
     with pytest.raises(ProxyError, match="network cannot be copied for a proxy that may change it"):
-        score_network(Keeping(), ["guests:train"], IMAGES, torch.arange(4))
+        score_network(Keeping(), ["guests:train"], IMAGES, torch.arange(4), strict=True)

@@ -11,9 +11,9 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from zc_search.config import SAMPLERS
+from zc_search.config import SAMPLERS, parse_config
 from zc_search.errors import ConfigError
-from zc_search.samplers import advice, function_key, make_sampler
+from zc_search.samplers import advice, function_key, make_sampler, population, sampler_of
 from zc_search.spaces import OPERATIONS as CHOICES
 from zc_search.spaces import PARAMETERS as EDGES
 from zc_search.spaces import CellSpace
@@ -379,3 +379,38 @@ def test_advice_where_another_sampler_serves_better() -> None:
     ):
         assert f"'{better}'" in (advice(name, objectives) or "")
         assert advice(better, objectives) is None
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options", "n_trials", "members"),
+    [
+        ("nsgaii", {}, 12, 4),
+        ("nsgaiii", {}, 30, 10),
+        ("nsgaii", {}, 150, 50),  # as Optuna's own, for the default number of trials and more
+        ("nsgaii", {}, 1000, 50),
+        ("nsgaii", {"population_size": 7}, 12, 7),
+        ("random", {}, 12, None),
+    ],
+)
+def test_the_first_population_follows_from_the_number_of_trials(
+    sampler: str, options: dict, n_trials: int, members: int | None
+) -> None:
+    study = {"sampler": sampler, "sampler_options": options, "n_trials": n_trials}
+    config = parse_config(
+        {"study": study, "objectives": {"meco": "maximize", "params": "minimize"}}
+    )
+    assert population(config) == members
+    if members is None or n_trials > 30:
+        return
+    study = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=sampler_of(config, CellSpace())
+    )
+    study.optimize(lambda t: (CellSpace().suggest(t).index, t.number), n_trials=n_trials)
+    generations = [
+        value
+        for trial in study.trials
+        for key, value in trial.system_attrs.items()
+        if key.endswith(":generation")
+    ]
+    assert generations.count(0) == members
+    assert max(generations) >= 1

@@ -1,5 +1,6 @@
 """The zero-cost runner: tables of scores, the cache, and proxies of the user's own."""
 
+import logging
 import math
 import re
 from collections.abc import Callable
@@ -143,7 +144,18 @@ def test_a_value_may_not_be_finite_and_what_cannot_be_measured_is_refused() -> N
     assert score_network(perceptron(), [mine(infinite)], *tensors()) == {mine(infinite): math.inf}
     linear = nn.Sequential(nn.Flatten(), nn.Linear(192, 6))
     with pytest.raises(ProxyError, match="'naswot_relu' failed: ProxyError: no activation"):
-        score_network(linear, ["naswot_relu"], *tensors())
+        score_network(linear, ["naswot_relu"], *tensors(), strict=True)
+
+
+def test_a_proxy_that_fails_costs_the_others_nothing_and_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(192, 6))
+    with caplog.at_level(logging.WARNING, "zc_search"):
+        values = score_network(linear, ["params", "naswot_relu"], *tensors())
+    assert values["params"] == 192 * 6 / 1e6 + 6 / 1e6
+    assert math.isnan(values["naswot_relu"])
+    assert "proxy naswot_relu has no value: ProxyError: no activation" in caplog.text
 
 
 def test_any_floating_images_and_integer_labels_will_do() -> None:
@@ -348,7 +360,7 @@ def test_what_breaks_without_a_search_is_an_error() -> None:
         score_network(perceptron(), ["snip", mine(breaks)], *tensors())
     message = f"proxy '{mine(text)}' failed: TypeError: returned str '0.5', not a number"
     with pytest.raises(ProxyError, match=exactly(message)):
-        score_network(perceptron(), [mine(text)], *tensors())
+        score_network(perceptron(), [mine(text)], *tensors(), strict=True)
 
 
 def test_values_are_floats_and_stay_in_order() -> None:

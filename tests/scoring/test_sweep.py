@@ -693,3 +693,19 @@ def test_the_command_wants_one_kind_of_architectures(what: tuple[str, ...]) -> N
     with pytest.raises(UsageError) as refusal:
         invoke(*what)
     assert refusal.value.allowed == ("--all", "--sample", "--file")
+
+
+def test_scores_of_a_proxy_that_was_changed_are_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, config = tmp_path / "scores.parquet", configured("params", f"{__name__}:changeable")
+    score_space(SOME[:1], config, out, workers=1)
+    monkeypatch.setattr(sys.modules[__name__], "changeable", slow)  # as after an edit
+    with pytest.raises(ScoresError, match=r"proxy '.*:changeable': .*source .* before, .*now"):
+        score_space(SOME[:2], config, out, workers=1)
+    assert len(load_scores(out)[0]) == 1
+
+
+def changeable(probe: Probe) -> float:
+    """A user's proxy that is edited between two calls."""
+    return 1.0

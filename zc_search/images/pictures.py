@@ -44,8 +44,10 @@ class Format(TypedDict, total=False):
 LARGEST_SIDE = 64
 """Pixels of a resolution that nobody chose: small networks train in an afternoon."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-"""What is decoded, whatever a file's name ends in: Pillow's rarer decoders meet no foreign file."""
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""What is decoded, whatever a file's name ends in: Pillow's rarer decoders meet no foreign file.
+
+Of several frames or pages the first one counts."""
 
 _MOST_BYTES = 8 * 2**30
 _DIM = 2**14  # values of 16 bits below which fewer than 64 grey levels are left

@@ -29,7 +29,8 @@ from zc_search.images.pictures import (
 
 _IMAGES = ("images", "x_train", "train_images", "x")
 _LABELS = ("labels", "y_train", "train_labels", "y")
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_HEIC = (".heic", ".heif")
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 # Arrays -------------------------------------------------------------------------------------------
@@ -172,19 +173,21 @@ def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
         message = f"{len(classes)} sub-folders with images ({beside:,} images lie beside)"
         wanted = f"one sub-folder a class, two or more, with images in {', '.join(_SUFFIXES)}"
         raise wrong("data.path", path, f"{path} has {message}; it must hold {wanted}")
-    without = {name: len(files) for name, files in below.items() if files and not found[name]}
+    without = {name: len(files) for name, files in below.items() if not found[name]}
     shown = [
-        f"{name!r} ({count:,} files)"
+        f"{name!r} ({f'{count:,} files' if count else 'empty'})"
         for name, count in zip(printable(list(without))[0], without.values(), strict=True)
     ]
     ending = f"ending in {', '.join(_SUFFIXES)}"
     note = f"Sub-folders without an image {ending} are left out, no classes: {listed(shown)}."
-    of_images = {*Image.registered_extensions(), ".heic", ".heif", ".dng", ".npy"} - {*_SUFFIXES}
-    suffixes = (file.suffix.lower() for name in classes for file in below[name])
+    of_images = {*Image.registered_extensions(), *_HEIC, ".dng", ".npy"} - {*_SUFFIXES}
+    suffixes = (file.suffix.lower() for files in below.values() for file in files)
     others = Counter(suffix for suffix in suffixes if suffix in of_images)
     counts = [f"{count:,} of {suffix}" for suffix, count in others.most_common()]
     left = f"{others.total():,} images not {ending} are left out: {listed(counts)}."
-    return classes, ((note,) if without else ()) + ((left,) if others else ())
+    heic = "HEIC is a phone's: pip install pillow-heif, and save them as JPEG or PNG once."
+    notes = ((note, without), (left, others), (heic, any(others[suffix] for suffix in _HEIC)))
+    return classes, tuple(text for text, true in notes if true)
 
 
 def _files_in(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from zc_search._utils.words import amount, counted
 from zc_search.config import Config
 from zc_search.ensemble.tables import flags
 from zc_search.report.run import Trials, as_trials
-from zc_search.samplers import advice
+from zc_search.samplers import advice, population
 from zc_search.spaces import compact
 from zc_search.study.record import Best, SearchResult
 from zc_search.study.run_folder import storage_url
@@ -35,6 +35,8 @@ def search_plan(objective: Objective, folder: Path) -> dict[str, str]:
     recorded = [p.name for p in objective.proxies if p.name not in active]
     summed = " as one weighted sum" if config.study.sum_objectives else ""
     count = "" if space.size is None else f" {space.size:,} architectures,"
+    members = population(config)
+    generation = "" if members is None else f" with generations of {members}, the first at random"
     channels, cells = config.space.channels, config.space.cells
     width = "" if channels is None else f", {channels} channels, {cells} cells a stage"
     plan = {
@@ -44,7 +46,8 @@ def search_plan(objective: Objective, folder: Path) -> dict[str, str]:
         "data": f"{config.data.batch_size} images from {config.data.source}, "
         f"seed {config.data.seed}",
         "benchmark": benchmark.provenance if benchmark else "none",
-        "sampler": f"{config.study.sampler}, seed {config.study.seed}, {bounds(config)}",
+        "sampler": f"{config.study.sampler}{generation}, seed {config.study.seed}, "
+        + bounds(config),
         "workers": "1, on the cores that are idle; --workers N scores N at once"
         if config.study.workers == 1
         else f"{config.study.workers} processes that share the cores",
@@ -53,8 +56,15 @@ def search_plan(objective: Objective, folder: Path) -> dict[str, str]:
     if limits := [(k, v) for k, v in config.constraints if v is not None]:
         shown = (f"{k} {v if isinstance(v, str) else amount(v)}" for k, v in limits)
         plan["constraints"] = ", ".join(shown)
-    if warning := advice(config.study.sampler, len(objective.directions)):
-        plan["warning"] = warning
+    warnings = [advice(config.study.sampler, len(objective.directions))]
+    if members is not None and members >= config.study.n_trials:
+        warnings.append(
+            f"{config.study.sampler} draws its first {members} trials at random, and there are "
+            f"{config.study.n_trials}, so that no generation begins; take more trials, or a "
+            "smaller study.sampler_options.population_size"
+        )
+    if any(warnings):
+        plan["warning"] = "; ".join(filter(None, warnings))
     if objective.about_images:
         plan["images"] = " ".join(objective.about_images)
     return plan

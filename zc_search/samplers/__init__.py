@@ -11,6 +11,7 @@ from zc_search.samplers.catalogue import (
     function_key,
     key_of,
     make_sampler,
+    population,
     sampler_of,
 )
 from zc_search.samplers.guided import MODELS, find_model
@@ -29,6 +30,7 @@ __all__ = [
     "gather",
     "key_of",
     "make_sampler",
+    "population",
     "sampler_of",
     "zero_cost",
 ]

@@ -148,6 +148,8 @@ def sampler_of(config: Config, space: AnySpace, refuses: Refuses | None = None) 
         )
         raise ConfigError(message, key="study.sampler", given=study.sampler)
     options = study.sampler_options
+    if (members := population(config)) is not None:
+        options = {**options, "population_size": members}
     if isinstance(scores := options.get("scores"), str):
         options = {**options, "scores": of_dataset(scores, config.dataset)}
     sampler = make_sampler(study.sampler, options, study.seed, space=space, distinct=study.distinct)
@@ -160,6 +162,21 @@ def sampler_of(config: Config, space: AnySpace, refuses: Refuses | None = None) 
         sampler.refuses = refuses
         return sampler
     return RedrawingSampler(sampler, refuses, distributions(space))
+
+
+_LARGEST_POPULATION, _GENERATIONS = 50, 3
+
+
+def population(config: Config) -> int | None:
+    """Return how many trials a search's NSGA-II or -III draws at random, a generation each.
+
+    By default a third of all trials, at most Optuna's 50; None for another sampler.
+    """
+    study = config.study
+    if study.sampler not in ("nsgaii", "nsgaiii"):
+        return None
+    few = max(4, min(_LARGEST_POPULATION, study.n_trials // _GENERATIONS))
+    return study.sampler_options.get("population_size", few)
 
 
 def _make(

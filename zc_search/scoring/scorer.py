@@ -2,10 +2,13 @@
 
 import logging
 import math
+import re
 import time
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
+from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
@@ -33,6 +36,9 @@ from zc_search.spaces import (
 from zc_search.spaces.network import VERSION as NETWORKS_VERSION
 from zc_search.spaces.network import build_network
 
+logger = logging.getLogger("zc_search")
+
+_PACKAGE = Path(__file__).parents[1]
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory")
 
 
@@ -283,7 +289,9 @@ def evaluate_proxies(
         try:
             scalars[p.name] = _scalar(p(probe), probe.images.device)
         except Exception as error:  # a proxy is anybody's code
-            failures[p.name] = _reason(error, len(probe.images))
+            failures[p.name] = _reason(error, len(probe.images), own=not p.place)
+            if not p.place:
+                logger.info("proxy %s failed", p.name, exc_info=error)
             if strict:
                 raise ProxyError(f"proxy {p.name!r} failed: {failures[p.name]}") from error
     values = dict.fromkeys((p.name for p in proxies), math.nan)
@@ -305,19 +313,34 @@ def _scalar(value: object, device: torch.device) -> Tensor:
     return torch.tensor(float(value), dtype=torch.float64, device=device)
 
 
-def _reason(error: Exception, images: int) -> str:
+def _reason(error: Exception, images: int, *, own: bool = False) -> str:
+    """Say what went wrong, and in a function of the user's own where."""
     # On a CPU, torch says that memory ran out in a RuntimeError as any other.
     said = isinstance(error, RuntimeError) and any(s in str(error).lower() for s in _OUT_OF_MEMORY)
     if said or isinstance(error, MemoryError | torch.OutOfMemoryError):
         return f"out of memory with {images} images; a smaller data.batch_size may do"
-    return f"{type(error).__name__}: {error}"
+    said = f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__) if own else []
+    theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(_PACKAGE)]
+    if not theirs:
+        return said
+    last = theirs[-1]  # of torch's, if it was called with something wrong, unless that is not known
+    mine = next((f for f in reversed(theirs) if "site-packages" not in f.filename), last)
+    return f"{said} ({Path(mine.filename).name}, line {mine.lineno}, in {mine.name}: {mine.line})"
 
 
-logger = logging.getLogger("zc_search")
+def raised(reason: str) -> bool:
+    """Whether a value is missing as its proxy raised an error, by the reason."""
+    return re.match(r"(?!the value is|no value within|the worker)\w+(\.\w+)*: ", reason) is not None
 
 
 def score_network(
-    module: nn.Module, proxies: Sequence[str], images: Tensor, labels: Tensor
+    module: nn.Module,
+    proxies: Sequence[str],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    strict: bool = False,
 ) -> dict[str, float]:
     """Score any network on one batch.
 
@@ -328,19 +351,25 @@ def score_network(
         proxies: Names of proxies, or ``module:function``.
         images: float32, N x C x H x W, normalised.
         labels: int64, N.
+        strict: Whether a proxy that fails ends it.
 
     Returns:
-        A number by proxy, not finite where the proxy has no value for this network.
+        A number by proxy, NaN where one failed, with the reason as a warning of the log
+        ``zc_search``; it may be infinite, too.
 
     Raises:
         DataError: Images or labels of another shape or type.
-        ProxyError: An unknown proxy, or one that failed; a network of another type.
+        ProxyError: An unknown proxy; if `strict`, one that failed, or a network it cannot measure.
     """
     batch = Batch.from_tensors(images, labels)
     if (first := next(module.parameters(), None)) is not None and not first.is_meta:
         batch = batch.to(first.device)
     chosen = resolve_proxies(_listed(proxies))
-    return evaluate_proxies(chosen, make_probe(module, batch, chosen), strict=True)[0]
+    probe = make_probe(module, batch, chosen)
+    values, failures = evaluate_proxies(chosen, probe, strict=strict)
+    for name, reason in failures.items():
+        logger.warning("proxy %s has no value: %s", name, reason)
+    return values
 
 
 def score_architectures(

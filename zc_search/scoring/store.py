@@ -101,7 +101,11 @@ class Store:
             table, said = read_part(source, path)
         except ScoresError as error:
             raise ScoresError(f"{error}; move it out of the way to compute it anew") from error
-        if lines := changes(said["settings"], self._said["settings"]):
+        lines = changes(said["settings"], self._said["settings"])
+        then, now = said.get("definitions") or {}, self._said["definitions"]
+        both = [name for name in now if name in then]  # an earlier version says none
+        lines += changes(*({f"proxy {n!r}": each[n] for n in both} for each in (then, now)))
+        if lines:
             listed = "\n  ".join((f"{path} holds scores of other settings:", *lines))
             raise ScoresError(f"{listed}\nTake those again, or name another file with --out")
         return table
@@ -122,7 +126,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def about(config: Config, scorer: Scorer) -> dict[str, Any]:
     """Describe scores: what they depend on, and what made them.
 
-    ``settings`` must agree for two sets of scores to share a file.
+    ``settings`` and ``definitions`` must agree for two sets of scores to share a file.
     """
     installed = versions("torch", "numpy")
     settings = settings_of(config) | {

@@ -1,5 +1,6 @@
 """What a search asks of an architecture, as an objective for any Optuna study."""
 
+import logging
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,7 @@ from zc_search.proxies import resolve_proxies
 from zc_search.proxies.catalogue import Direction
 from zc_search.scoring.cache import open_cache
 from zc_search.scoring.request import batch_and_task, open_images
-from zc_search.scoring.scorer import Scorer, Scores
+from zc_search.scoring.scorer import Scorer, Scores, raised
 from zc_search.spaces import AnyArchitecture, AnySpace, FunctionSpace, make_space
 from zc_search.study.constraints import Limits, broken, check_constraints, violations
 from zc_search.study.predictions import load_ensembles, with_predictions
@@ -48,6 +49,8 @@ from zc_search.study.record import (
 )
 from zc_search.study.storage import adopt
 from zc_search.study.training import Trainer, accuracies_of_training
+
+logger = logging.getLogger("zc_search")
 
 _MANY = 20  # architectures a trial, beyond which a search does not come to an end
 
@@ -134,6 +137,7 @@ class Objective:
         load_transferred(config, self.definitions)
         check_constraints(config, self.scorer)
         self.limits = Limits(config, self.space, task, self.scorer)
+        self._own = {proxy.name for proxy in self.proxies if not proxy.place}
         self._forget()
 
     @classmethod
@@ -148,13 +152,14 @@ class Objective:
         self._first_of: dict[str, int] = {}
         self._scores: dict[str, Scores] = {}
         self._counted: set[int] = set()
+        self._warned: set[str] = set()
         self._study: ref[Study] | None = None
         self._adopted = False
         self._lock = RLock()
         self._turns: dict[str, Lock] = {}  # by function: who comes second finds it scored
 
     def __getstate__(self) -> dict[str, Any]:
-        of_a_study = ("clock", "_first_of", "_scores", "_counted", "_study", "_adopted")
+        of_a_study = ("clock", "_first_of", "_scores", "_counted", "_warned", "_study", "_adopted")
         fleeting = {*of_a_study, "_lock", "_turns"}
         return {key: value for key, value in vars(self).items() if key not in fleeting}
 
@@ -259,6 +264,10 @@ class Objective:
             values, latency = self.limits.timed_again(architecture, scores.values)
             scores = replace(scores, values=values)
         failures = dict(scores.failures) if scores else {}
+        for name in self._own & failures.keys() - self._warned:
+            if raised(failures[name]):
+                self._warned.add(name)
+                logger.warning("proxy %s failed: %s", name, failures[name])
         refused = check.refused is not None and architecture.infeasible is None
         try:
             if self.benchmark is not None and not refused:
@@ -341,6 +350,13 @@ class Objective:
             if name not in stored:
                 trial.set_constraint(name, value)
         return record, values if scored else None
+
+    def hopeless(self, record: TrialRecord) -> str | None:
+        """Return the reason for a trial without values as a proxy that is an objective raised."""
+        for name in (objective.name for objective in self.config.active_objectives):
+            if name in record.proxies and raised(reason := record.failures.get(name, "")):
+                return f"{name}: {reason}"
+        return None
 
     def _reason(self, record: TrialRecord) -> str:
         known = {**record.benchmark, **record.proxies}
