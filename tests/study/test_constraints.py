@@ -218,7 +218,7 @@ def test_a_latency_is_measured_again_before_it_is_held_against_a_network(
     monkeypatch.setattr(Scorer, "timing", lambda self, architecture: Timing(again, load))
     limits = {"max_latency_ms": 20.0}
     objective = Objective(configured(tmp_path, constraints=limits))
-    cell = Architecture.from_index(7)
+    cell = Architecture(("nor_conv_1x1",) * 6)
     known = dict.fromkeys(("naswot_relu", "synflow"), 1.0)
     scores = Scores(cell, {**known, "latency[images=1]": 320.0})
     study = optuna.create_study(directions=objective.directions)
