@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from zc_search._utils.cores import let_threads_sleep
 from zc_search._utils.passwords import without_passwords
@@ -29,7 +30,7 @@ from zc_search.cli.score import score
 from zc_search.cli.search import search
 from zc_search.cli.train import train
 from zc_search.cli.worker import worker
-from zc_search.errors import UsageError, ZcSearchError
+from zc_search.errors import UsageError, ZcSearchError, nearest
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -83,7 +84,23 @@ def _without_subcommand(command: Callable[..., None]) -> Callable[..., None]:
     return checked
 
 
+class _Commands(TyperGroup):
+    """The subcommands; the search itself is none of them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the subcommand of a name, or say which is near."""
+        if args and args[0] not in self.commands:
+            near = nearest(args[0], [*self.commands, "search"])
+            hint = f"zc-search {near}" if near else "zc-search --help"
+            if near == "search":
+                hint = "zc-search --config FILE"
+            message = f"there is no command {args[0]!r}; `{hint}`"
+            raise UsageError(message, key="command", given=args[0], hint=hint)
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

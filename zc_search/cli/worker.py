@@ -42,7 +42,10 @@ def help_run(config: "Config") -> None:
     from zc_search.study.run_folder import run_path, storage_url
     from zc_search.study.worker import Local
 
-    address = storage_url(config, run_path(config))
+    address, folder = storage_url(config, run_path(config)), run_path(config)
+    if config.study.storage is None and not (folder / "study.db").exists():
+        message = f"--join: there is no run in {str(folder)!r} to help; begin it without --join"
+        raise UsageError(message, key="--join", given=str(folder))
     _work(address, config.study.name, Local(config.study.workers), True, config)
 
 

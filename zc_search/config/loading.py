@@ -94,6 +94,8 @@ def read_text(path: Path) -> str:
         reason = f"a folder, not a TOML file; in it: {', '.join(names) or 'no TOML file'}"
     except UnicodeDecodeError as error:
         reason = f"no UTF-8 text, as TOML has to be, from byte {error.start} on"
+        if error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            reason = "UTF-16, and TOML has to be UTF-8; save it anew with that encoding"
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
     raise ConfigError(f"{path}: {reason}", given=str(path))
@@ -104,7 +106,11 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{source}: no valid TOML: {error}", given=source) from error
+        hint = None
+        if re.search(r"\"[A-Za-z]:\\", text):
+            hint = "in a path of Windows write / for \\, or put it in single quotes"
+        message = f"{source}: no valid TOML: {error}" + (f"; {hint}" if hint else "")
+        raise ConfigError(message, given=source, hint=hint) from error
 
 
 _WITHIN = r"\[[^\]]*\]|\"[^\"]*\"|'[^']*'"

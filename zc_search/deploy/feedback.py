@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -153,9 +153,9 @@ def trained_table(
     scored = table.drop_duplicates("architecture").set_index("architecture")
     rows = []
     for text, mine in results.groupby("architecture", sort=False)["accuracy"]:
-        known = scored.loc[text].to_dict() if text in scored.index else {}
+        known: dict[Any, Any] = scored.loc[text].to_dict() if text in scored.index else {}
         right = (mine.mean() / 100 * judged_by + 1) / (judged_by + 2)  # never 0, nor all
-        spread = float(mine.sem()) if len(mine) > 1 else 0.0
+        spread = float(mine.std(ddof=1)) / math.sqrt(len(mine)) if len(mine) > 1 else 0.0
         values = {name: float(known.get(name, math.nan)) for name in dict.fromkeys(costs)}
         allowed = bool(known.get("feasible", True)) and broken(config.constraints, values) is None
         rows.append(

@@ -99,8 +99,8 @@ def subject_of_run(run: Path, text: str | None = None) -> Subject:
             beyond = set(
                 result.trials.loc[~flags(result.trials, "feasible", default=True), "architecture"]
             )
-            kept = [name for name in means.index if name not in beyond] or [*means.index]
-            trained = pd.DataFrame({"architecture": kept}) if kept else result.ranking
+            keeping = [name for name in means.index if name not in beyond] or [*means.index]
+            trained = pd.DataFrame({"architecture": keeping}) if keeping else result.ranking
         if trained.empty:
             raise StudyError(f"the run in {str(run)!r} ranks no architecture to export")
         text = str(trained["architecture"].iloc[0])

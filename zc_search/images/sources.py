@@ -20,6 +20,7 @@ from zc_search.images.readers import read_dataset, read_digits, read_folder, rea
 if TYPE_CHECKING:
     from zc_search.images.batch import Batch
 
+_MOST_BYTES = 8 * 2**30
 _REDUCTIONS = (1, 2, 4)
 
 # A patch of plain sky is next to constant: batch norm would blow up its JPEG noise, and all such
@@ -104,6 +105,7 @@ def load_batch(
 
     _check(source, dataset, batch_size, seed)
     info = DATASETS[cast("DatasetName", dataset)]
+    _check_room(int(batch_size), info.resolution)
     images = None if SOURCES[source].generated else read_images(source, path)
     if images is not None and len(images.class_names) < info.classes:
         there = f"{len(images.class_names)} of the {info.classes} classes of {dataset}"
@@ -142,6 +144,12 @@ def _check(source: str, dataset: str, batch_size: int, seed: int) -> None:
         if not isinstance(value, Integral) or value < least:
             message = f"{name} must be a whole number of at least {least}, given {value!r}"
             raise wrong(name, value, message)
+
+
+def _check_room(count: int, side: int) -> None:
+    if (size := 12 * count * side**2) > _MOST_BYTES:
+        message = f"{count:,} images need {size / 2**30:,.0f} GiB of memory; Allowed: such as 64"
+        raise wrong("data.batch_size", count, f"data.batch_size: {message}")
 
 
 def _normalise(pixels: NDArray[np.generic], info: DatasetInfo) -> NDArray[np.float32]:

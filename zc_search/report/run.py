@@ -101,7 +101,9 @@ def load_result(folder: str | Path) -> SearchResult:
 
 def _best(told: Mapping[str, Any] | None) -> Best | None:
     known = {field.name for field in fields(Best)}
-    return Best(**{k: v for k, v in told.items() if k in known}) if told else None
+    nothing: dict[str, Any] = dict.fromkeys(("predicted", "low", "high"), math.nan)
+    values = {k: v for k, v in (told or {}).items() if k in known and v is not None}
+    return Best(**(nothing | values)) if told else None
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -154,8 +156,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 given=str(folder),
             ) from None
         raise no_run(folder, "finished run: it has no manifest.json", path.name) from None
+    except NotADirectoryError:
+        raise StudyError(
+            f"{str(folder)!r} is a file; a run is a folder, such as {str(folder.parent)!r}",
+            given=str(folder),
+            hint=str(folder.parent),
+        ) from None
     except (OSError, ValueError) as error:
-        raise StudyError(f"{path} cannot be read: {error}", given=str(path)) from error
+        why = getattr(error, "strerror", None) or error
+        raise StudyError(f"{path} cannot be read: {why}", given=str(path)) from error
     if not isinstance(manifest, dict):
         raise StudyError(f"{path} is no manifest of a run", given=str(path))
     return manifest
@@ -214,7 +223,10 @@ def make_manifest(result: SearchResult) -> dict[str, Any]:
         "trials": len(result.trials),
         "accuracies_looked_at": as_trials(result).looked_at,
         "seconds": dict(result.seconds),
-        **{key: (b := getattr(result, key)) and asdict(b) for key in ("best", "best_seen")},
+        **{
+            key: (b := getattr(result, key)) and {k: plain(v) for k, v in asdict(b).items()}
+            for key in ("best", "best_seen")
+        },
         "unseen": [asdict(best) for best in result.unseen],
         "notes": list(result.notes),
         "drawings": dict(result.drawings),

@@ -257,9 +257,13 @@ def print_result(console: Console, result: SearchResult, rows: int = 15) -> None
     if result.notes:
         notes(console, result.notes)
         console.print()
-    if result.best is not None:
+    if (result.best or result.best_seen) is not None:
         _print_best(console, result)
         console.print()
+    data = result.config.data
+    if not data.generated and result.trained.empty and len(result.ranking):
+        command = f"zc-search train {result.folder}"
+        console.print(Text(f"{'next':15}", "bold").append(command, "default"), soft_wrap=True)
     files = {"look at": result.folder / "report.html", "everything in": result.folder}
     for what, path in files.items():
         if path.exists() or path == result.folder:
@@ -352,6 +356,10 @@ def _number(name: str, value: float) -> str:
 def _print_best(console: Console, result: SearchResult) -> None:
     best, seen = result.best, result.best_seen
     if best is None:
+        if seen is not None:
+            console.print(Text("best that was looked at", "bold"))
+            console.print(Text(f"  {seen.architecture}"), soft_wrap=True)
+            console.print(Text(_true(seen)))
         return
     if result.unseen:
         console.print(not_looked_at(result.unseen, len(result.ranking)))
@@ -512,7 +520,7 @@ def result_document(result: SearchResult) -> str:
             "quality": rows(ensemble.quality),
         },
         "pick": result.pick and asdict(result.pick),
-        "best": best and row(vars(best)),
+        "best": (shown := best or result.best_seen) and row(vars(shown)),
         "trained": rows(result.trained),
         "best_seen": result.best_seen and row(vars(result.best_seen)),
         "unseen": [row(vars(each)) for each in result.unseen],

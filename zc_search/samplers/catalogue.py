@@ -176,7 +176,8 @@ def population(config: Config) -> int | None:
     if study.sampler not in ("nsgaii", "nsgaiii"):
         return None
     few = max(4, min(_LARGEST_POPULATION, study.n_trials // _GENERATIONS))
-    return study.sampler_options.get("population_size", few)
+    members: int = study.sampler_options.get("population_size", few)
+    return members
 
 
 def _make(

@@ -319,14 +319,16 @@ def _reason(error: Exception, images: int, *, own: bool = False) -> str:
     said = isinstance(error, RuntimeError) and any(s in str(error).lower() for s in _OUT_OF_MEMORY)
     if said or isinstance(error, MemoryError | torch.OutOfMemoryError):
         return f"out of memory with {images} images; a smaller data.batch_size may do"
-    said = f"{type(error).__name__}: {error}"
+    message = f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__) if own else []
     theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(_PACKAGE)]
     if not theirs:
-        return said
+        return message
     last = theirs[-1]  # of torch's, if it was called with something wrong, unless that is not known
     mine = next((f for f in reversed(theirs) if "site-packages" not in f.filename), last)
-    return f"{said} ({Path(mine.filename).name}, line {mine.lineno}, in {mine.name}: {mine.line})"
+    return (
+        f"{message} ({Path(mine.filename).name}, line {mine.lineno}, in {mine.name}: {mine.line})"
+    )
 
 
 def raised(reason: str) -> bool:

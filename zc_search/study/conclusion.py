@@ -1,8 +1,10 @@
 """What a study came to: the front, the ensemble fitted to it, the ranking, the best."""
 
+import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -87,6 +89,8 @@ def conclude(
             best = next(iter(unseen), None)
             if best is None and len(ranked):
                 best = _named(ranked.iloc[0], ensemble, benchmark)
+        else:
+            best_seen = _best_known(trials, config.benchmark.metric, benchmark)
     seen = objective.functions if config.study.distinct else None
     if seen is not None and seen < config.study.n_trials:
         notes = [*notes, f"The space has {seen:,} functions, each looked at once."]
@@ -164,6 +168,22 @@ def _best_seen(ensemble: Ensemble, trials: pd.DataFrame, benchmark: Benchmark) -
     if ranked.empty:
         return None
     return _named(ranked.iloc[int(ranked[ensemble.target].argmax())], ensemble, benchmark)
+
+
+def _best_known(trials: pd.DataFrame, metric: str, benchmark: Benchmark) -> Best | None:
+    """Return the feasible trial of the highest true accuracy, where nothing predicts any."""
+    if trials.empty or metric not in trials:
+        return None
+    known = trials[trials["feasible"]].dropna(subset=[metric])
+    if known.empty:
+        return None
+    row = known.iloc[int(known[metric].argmax())]
+    architecture, true = str(row["architecture"]), float(row[metric])
+    best = Best(architecture, math.nan, math.nan, math.nan, true)
+    if benchmark.of_trials_alone or architecture not in benchmark:
+        return best
+    rank, known_of = benchmark.rank(architecture, metric), benchmark.known(metric)
+    return replace(best, rank=rank, out_of=known_of)
 
 
 def _named(row: pd.Series, ensemble: Ensemble, benchmark: Benchmark) -> Best:

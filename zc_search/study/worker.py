@@ -49,7 +49,7 @@ def join_study(
     the user's `own` settings, which must be the study's, name it too. A StudyError is raised where
     this installation would score otherwise: another version, other images, proxies or accuracies.
     """
-    storage = open_storage(address, own.study.patience if own else 60.0)
+    storage = open_storage(address, own.study.patience if own else 60.0, create=False)
     theirs, begun_with = _settings(storage, name)
     _refuse_other_version(name, begun_with)
     if own is None and not allow_code and (code := custom_code(theirs)):
