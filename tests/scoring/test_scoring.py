@@ -347,7 +347,14 @@ def test_a_broken_proxy_is_recorded_and_loses_nothing(
 ) -> None:
     alone = scorer(*resolve_proxies(["snip", "params"])).score(DENSE)
     scores = scorer(*resolve_proxies(["snip", mine(broken), "params"])).score(DENSE)
-    assert scores.failures == {mine(broken): reason}
+    where = ""
+    if broken in (divides, misses, breaks):  # it raises in a line of its own
+        line = broken.__code__.co_firstlineno + 1
+        where = f" (test_scoring.py, line {line}, in {broken.__name__}: "
+    assert scores.failures.keys() == {mine(broken)}
+    said = scores.failures[mine(broken)]
+    assert said.startswith(reason + where)
+    assert where or said == reason
     assert list(scores.values) == ["snip", mine(broken), "params"]
     assert scores.values == pytest.approx(
         {**alone.values, mine(broken): value}, rel=1e-12, nan_ok=True
@@ -355,9 +362,10 @@ def test_a_broken_proxy_is_recorded_and_loses_nothing(
 
 
 def test_what_breaks_without_a_search_is_an_error() -> None:
-    message = f"proxy '{mine(breaks)}' failed: RuntimeError: broken on purpose"
-    with pytest.raises(ProxyError, match=exactly(message)):
-        score_network(perceptron(), ["snip", mine(breaks)], *tensors())
+    message = f"proxy '{mine(breaks)}' failed: RuntimeError: broken on purpose (test_scoring.py, "
+    with pytest.raises(ProxyError) as error:
+        score_network(perceptron(), ["snip", mine(breaks)], *tensors(), strict=True)
+    assert str(error.value).startswith(message)
     message = f"proxy '{mine(text)}' failed: TypeError: returned str '0.5', not a number"
     with pytest.raises(ProxyError, match=exactly(message)):
         score_network(perceptron(), [mine(text)], *tensors(), strict=True)
