@@ -20,9 +20,6 @@ batch_size = 4
 [objectives]
 naswot_relu = "maximize"
 params = "minimize"
-[ensemble]
-folds = 2
-repeats = 1
 """
 
 
@@ -36,6 +33,8 @@ def config_in(folder: Path, *overrides: str, **sections: dict[str, Any]) -> Conf
         SMALL,
         [
             f"output.folder={json.dumps(str(folder))}",
+            "ensemble.folds=2",
+            "ensemble.repeats=1",
             *(
                 f"{section}.{key}={json.dumps(value)}"
                 for section, table in changes.items()
