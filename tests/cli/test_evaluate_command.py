@@ -109,6 +109,20 @@ def test_numbers_are_scipys_and_directions_are_kept(path: Path, tmp_path: Path) 
     }
 
 
+def test_a_choice_is_judged_beside_the_others(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "t.json"
+    said = invoke(path, "--choose=2", "--bootstrap=0", "--json", out)
+    assert "chosen by LIBRA's rule, cifar10" in said
+    assert "Chosen on these accuracies: judge them on others." in said
+    document = json.loads(out.read_text())
+    assert document["chosen"][0]["proxy"] == "jacov"
+    assert {row["proxy"] for row in document["rows"]} >= {f"the {len(document['chosen'])} chosen"}
+    best = document["rows"][0]
+    assert best["ceiling"] == pytest.approx(0.957, abs=0.002)
+    assert best["kendall_tau_of_ceiling"] == pytest.approx(best["kendall_tau"] / best["ceiling"])
+    assert max(map(len, said.splitlines())) <= 80
+
+
 def test_json_says_what_was_judged(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "t.json"
     said = invoke(path, "--dataset=cifar100", "--bootstrap=0", "--json", out, "--proxies=jacov")

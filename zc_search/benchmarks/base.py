@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from zc_search.config.metrics import METRICS, canonical, unit_of
 from zc_search.errors import ArchitectureError, BenchmarkError
+from zc_search.evaluation import Ceiling
 from zc_search.proxies.catalogue import Direction
 from zc_search.spaces import AnyArchitecture
 
@@ -30,6 +31,8 @@ class Result(Mapping[str, float]):
     Attributes:
         architecture: What was trained.
         dataset: The data set asked for.
+        ceilings: By metric and subset of `zc_search.evaluation`, the largest Kendall's tau that
+            the noise of training seeds allows, as far as it was estimated.
         split: What the accuracy was measured on, in the benchmark's names.
         epochs: Length of the training; 0 where the table does not say.
         seeds: How many training seeds the accuracy is the mean of; 1 if one was picked.
@@ -122,6 +125,7 @@ class Benchmark(ABC):
     per_function = False
     of_trials_alone = False
     path: Path | None = None
+    ceilings: Mapping[str, Mapping[str, Ceiling]] = {}
     dataset: str
     budgets: tuple[int, ...]
     epochs: int | None = None

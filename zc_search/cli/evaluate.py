@@ -20,6 +20,11 @@ _CAPTION = (
     "accuracy among a proxy's first 10. The better half and the top 10 % are cut by true accuracy."
 )
 
+_CEILING = (
+    "of ceiling: tau by the largest that there is, of a proxy that knew the expected accuracies: "
+    "those of the table are means of two or three noisy trainings."
+)
+
 
 def evaluate(
     scores: Annotated[str, typer.Argument(help="What `zc-search score` wrote, or packaged.")],
@@ -33,6 +38,9 @@ def evaluate(
     ] = None,
     proxies: Annotated[str | None, typer.Option(help="Only these, such as snip,zico.")] = None,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples an interval, or 0.")] = 1000,
+    choose: Annotated[
+        int, typer.Option(min=0, help="Choose so many that go well together, by LIBRA's rule.")
+    ] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write it all here.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the table here.")] = None,
 ) -> None:
@@ -46,13 +54,14 @@ def evaluate(
     table, said = load_scores(scores := of_dataset(scores, dataset))
     console = plain_console()
     with console.status("judging") as status:
-        judged, of = _judge(
+        judged, chosen, of = _judge(
             table,
             said,
             proxies or "",
             metric,
             dataset,
             benchmark,
+            choose=choose,
             n_bootstrap=bootstrap,
             on_proxy=lambda done, total: status.update(f"judged {done} of {total} proxies"),
         )
@@ -62,12 +71,18 @@ def evaluate(
         # What is not a number is null.
         rows = json.loads(judged.to_json(orient="records", double_precision=15))
         document = {"scores": scores, **of, "n_bootstrap": bootstrap, "rows": rows}
+        document["chosen"] = json.loads(chosen.to_json(orient="records", double_precision=15))
         save(json_file, json.dumps(document | {"about": said}, indent=2) + "\n")
 
     for subset in judged["subset"].unique():
         console.print(_subset_table(judged[judged["subset"] == subset], of["dataset"]))
         console.print()
+    if not chosen.empty:
+        console.print(_choice_table(chosen, of["dataset"]))
+        console.print()
     console.print(_CAPTION)
+    if judged["ceiling"].notna().any():
+        console.print(_CEILING)
     console.print(of["provenance"])
     if of["scored"] != of["dataset"]:
         console.print(f"Scores computed for {of['scored']}, judged on {of['dataset']}.")
@@ -82,17 +97,18 @@ def _judge(
     metric: str | None,
     dataset: str | None,
     source: str | None,
+    choose: int,
     **options: Any,
-) -> "tuple[pd.DataFrame, dict[str, str]]":
-    """Judge what `load_scores` returned; say which data sets and which accuracy that was."""
+) -> "tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]":
+    """Judge what `load_scores` returned and choose; say which data sets and accuracy that was."""
     import pandas as pd
 
     from zc_search.benchmarks.catalogue import open_table
     from zc_search.config import parse_config, with_benchmark
     from zc_search.errors import ScoresError
-    from zc_search.evaluation import BASELINES
+    from zc_search.evaluation import BASELINES, choose_proxies
     from zc_search.evaluation import evaluate as evaluate_table
-    from zc_search.proxies.catalogue import default_direction, split_names
+    from zc_search.proxies.catalogue import VKDNW_AGGREGATE, default_direction, split_names
 
     known = said["proxies"]
     for name in (asked := split_names(proxies)):
@@ -121,30 +137,73 @@ def _judge(
         raise ScoresError.unknown("accuracy", metric, accuracies)
     benchmark.require((metric,))
     names = list(dict.fromkeys((*BASELINES, *(asked or known))))
-    judged = evaluate_table(
-        scores[names],
-        pd.Series(benchmark.of(scores.index, metric), scores.index),
-        {name: default_direction(name) or known[name] for name in names},
-        n_jobs=None,
-        **options,
-    )
+    directions = {name: default_direction(name) or known[name] for name in names}
+    accuracy = pd.Series(benchmark.of(scores.index, metric), scores.index)
+    table = scores[names]
+    if set(VKDNW_AGGREGATE) <= set(known) and (not asked or set(VKDNW_AGGREGATE) <= set(asked)):
+        from zc_search.ensemble import aggregate
+
+        upwards = dict.fromkeys(VKDNW_AGGREGATE, "maximize")
+        table = table.assign(vkdnw_aggregate=aggregate(scores, VKDNW_AGGREGATE, upwards))
+    chosen = pd.DataFrame()
+    if choose:
+        from zc_search.ensemble import aggregate
+
+        signs = {name: 1 if directions[name] == "maximize" else -1 for name in names}
+        candidates = {n: signs[n] * scores[n] for n in names if n not in BASELINES}
+        chosen = choose_proxies(candidates, accuracy, scores["params"], choose)
+        together = aggregate(scores, tuple(chosen["proxy"]), directions)
+        table = table.assign(**{f"the {len(chosen)} chosen": together})
+    judged = evaluate_table(table, accuracy, directions, n_jobs=None, **options)
+    ceilings = {k: v.tau for k, v in benchmark.ceilings.get(metric, {}).items()}
+    judged["ceiling"] = judged["subset"].map(ceilings).astype(float)
+    judged["kendall_tau_of_ceiling"] = judged["kendall_tau"] / judged["ceiling"]
     of = {"scored": scored, "dataset": benchmark.dataset, "metric": metric}
-    return judged, of | {"provenance": benchmark.provenance}
+    return judged, chosen, of | {"provenance": benchmark.provenance}
 
 
 def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Group":
     from zc_search.report.text import decimal, interval, percent, table
 
-    headings = ("n", "tau [interval]", "Spear-\nman", "nDCG", "top\n10 %", "top\n64", "best\nof 10")
+    headings = (
+        "n",
+        "tau [interval]",
+        "of\nceiling",
+        "Spear-\nman",
+        "nDCG",
+        "top\n10 %",
+        "top\n64",
+        "best\nof 10",
+    )
     return table(
         f"{rows['subset'].iloc[0]}, {dataset}",
         [("proxy", "fold"), *((heading, "right") for heading in headings)],
         (
             (
                 *(row["proxy"], f"{row['n']:,}", interval(row, "kendall_tau")),
+                decimal(row["kendall_tau_of_ceiling"]),
                 *map(decimal, (row["spearman"], row["ndcg"], row["precision_top_10pct"])),
                 *(decimal(row["precision_top_64"]), percent(row["best_of_top_10"])),
             )
             for row in rows.sort_values("kendall_tau", ascending=False).to_dict("records")
         ),
     )
+
+
+def _choice_table(chosen: "pd.DataFrame", dataset: str) -> "Group":
+    from zc_search.report.text import decimal, table
+
+    bias = chosen["bias_of_accuracy"].iloc[0]
+    return table(
+        f"{len(chosen)} chosen by LIBRA's rule, {dataset}",
+        [("proxy", "fold"), ("chosen for", "left"), *((h, "right") for h in _CHOICE)],
+        (
+            (row["proxy"], row["chosen_for"], *(decimal(row[name]) for name in _CHOICE.values()))
+            for row in chosen.to_dict("records")
+        ),
+        f"bias: Spearman with the parameters, the accuracy's {decimal(bias)}. The baselines cannot "
+        "be chosen. Chosen on these accuracies: judge them on others.",
+    )
+
+
+_CHOICE = {"Spearman": "spearman", "bits gained": "information_gain", "bias": "bias"}

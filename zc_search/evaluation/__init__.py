@@ -5,6 +5,8 @@ sign of the proxies that work the other way round. Pairs with a member that is N
 dropped, and `finite_pairs` and `evaluate` say how many.
 """
 
+from zc_search.evaluation.ceiling import Ceiling, noise_ceiling
+from zc_search.evaluation.choice import choose_proxies
 from zc_search.evaluation.statistics import (
     BASELINES,
     SUBSETS,
@@ -25,14 +27,17 @@ from zc_search.evaluation.statistics import (
 __all__ = [
     "BASELINES",
     "SUBSETS",
+    "Ceiling",
     "Interval",
     "best_of_top_k",
     "best_so_far",
     "bootstrap_interval",
+    "choose_proxies",
     "evaluate",
     "finite_pairs",
     "kendall_tau",
     "ndcg",
+    "noise_ceiling",
     "pearson",
     "precision_at_top",
     "spearman",

@@ -204,6 +204,9 @@ _cost("params", "free", "baseline")
 _cost("flops", "free", "baseline", "multiply_adds", version=2)
 _cost("latency", "medium", "measured here", "latency", images=0, version=2)
 
+VKDNW_AGGREGATE = ("vkdnw", "jacov", "az_expressivity", "az_trainability", "flops")
+"""What VKDNW_agg aggregates the ranks of, all of it the more the better (VKDNW, eq. 15)."""
+
 DEFAULT_DIRECTIONS: dict[str, Direction] = {n: d.direction for n, d in CATALOGUE.items()}
 """Every built-in proxy with the direction that ``"default"`` means for it as an objective."""
 
