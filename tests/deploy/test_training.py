@@ -26,12 +26,20 @@ from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble
 from zc_search.errors import StudyError
 from zc_search.images import image_set
 from zc_search.images.readers import read_digits
+from zc_search.report.answer import trained_confusion, worst_classes
 from zc_search.report.run import load_result
 from zc_search.scoring.scores_file import ScoresTable
 from zc_search.search import run_search
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
-from zc_search.study.training import Examples, accuracy, augment, train_network
+from zc_search.study.confusion import (
+    class_accuracies,
+    confusion_matrix,
+    confusion_rows,
+    read_confusion,
+)
+from zc_search.study.recipe import Examples, accuracy, augment, train_network
+from zc_search.study.training import weights_file
 
 CELL = Architecture.from_string(
     "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
@@ -229,6 +237,49 @@ def test_the_report_says_what_training_gave(trained) -> None:
     scores = pd.read_csv(outcome.folder / "scores.csv")
     entrants = pd.read_csv(outcome.folder / "entrants.csv")["architecture"]
     assert set(scores["architecture"]) == set(entrants) - set(result.trials["architecture"])
+
+
+def test_which_class_is_taken_for_which_is_kept_and_shown(trained) -> None:
+    """Against predictions made here, from the weights in the folder."""
+    result, outcome, _ = trained
+    best = outcome.trained["architecture"].iloc[0]
+    images = read_digits()
+    training, held_out = images.split(0.2, 0)
+    examples = Examples.of(images, held_out, training, "cpu")
+    module = build_network(Architecture.from_string(best), images.task, channels=2, cells=1)
+    state = torch.load(weights_file(outcome.folder, best, 0), weights_only=True)
+    module.load_state_dict(state["network"])
+    with torch.no_grad():
+        predicted = module.eval()(examples.normalised(torch.arange(len(examples)))).argmax(1)
+    expected = np.zeros((10, 10), int)
+    for true, taken in zip(images.labels[held_out], predicted.tolist(), strict=True):
+        expected[true, taken] += 1
+    table = trained_confusion(load_result(result.folder))
+    assert table["split"].unique().tolist() == ["validation"]
+    names, matrix = confusion_matrix(table)
+    assert names == images.class_names
+    assert matrix.tolist() == expected.tolist()
+    shares = 100 * np.diag(expected) / expected.sum(1)
+    rows = class_accuracies(table)
+    assert rows["accuracy"].to_dict() == pytest.approx(dict(zip(names, shares, strict=True)))
+    assert rows.index[0] == names[shares.argmin()]
+    page = (result.folder / "report.html").read_text()
+    assert 'id="confusion"' in page
+    assert f"The worst class is {rows.index[0]}, {shares.min():.1f} % of it recognised." in page
+    text = worst_classes(load_result(result.folder))
+    assert text.startswith(f"Of 10 classes the first recognises worst: {rows.index[0]} ")
+
+
+def test_a_class_may_be_called_as_pandas_calls_nothing(tmp_path: Path) -> None:
+    matrix = np.array([[3, 1], [0, 0]])
+    rows = confusion_rows(matrix, ("NA", "1"), architecture="a", seed=0, split="validation")
+    rows.to_csv(tmp_path / "confusion.csv", index=False)
+    read = read_confusion(tmp_path)
+    assert confusion_matrix(read)[0] == ("NA", "1")
+    assert confusion_matrix(read)[1].tolist() == matrix.tolist()
+    assert class_accuracies(read).to_dict("index") == {
+        "NA": {"images": 4, "accuracy": 75.0, "taken_for": "1"}
+    }
 
 
 def test_the_trained_network_is_the_one_exported(trained, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from zc_search.search import run_search
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
 from zc_search.study import Objective, conclude
-from zc_search.study.training import Examples, Trainer, train_network
+from zc_search.study.recipe import Examples, train_network
+from zc_search.study.training import Trainer
 
 NETS = """
 from pathlib import Path

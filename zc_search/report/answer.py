@@ -17,6 +17,7 @@ from zc_search.ensemble.tables import flags
 from zc_search.report.run import Trials, as_trials
 from zc_search.samplers import advice, population
 from zc_search.spaces import compact
+from zc_search.study.confusion import class_accuracies
 from zc_search.study.record import Best, SearchResult
 from zc_search.study.run_folder import storage_url
 
@@ -174,6 +175,33 @@ def trained_rows(result: SearchResult) -> list[dict[str, str]]:
         }
         for row in result.trained.to_dict("records")
     ]
+
+
+def trained_confusion(result: SearchResult) -> pd.DataFrame:
+    """Return which class the first of those trained takes for which; no rows where none is known.
+
+    See `zc_search.study.confusion`.
+    """
+    table = result.confusion
+    if table.empty or result.trained.empty:
+        return table.iloc[:0]
+    return table[table["architecture"] == str(result.trained["architecture"].iloc[0])]
+
+
+def worst_classes(result: SearchResult, most: int = 3) -> str:
+    """Name the classes that the first of those trained recognises least; empty where unknown."""
+    table = trained_confusion(result)
+    if table.empty:
+        return ""
+    rows = class_accuracies(table[table["split"] == "validation"])
+    wrong = rows[rows["accuracy"] < 100]
+    if wrong.empty:
+        return "The first recognises every validation image."
+    named = [
+        f"{name} {row['accuracy']:.0f} % (taken for {row['taken_for']})"
+        for name, row in wrong.head(most).iterrows()
+    ]
+    return f"Of {len(rows)} classes the first recognises worst: {', '.join(named)}."
 
 
 def _trained(result: SearchResult) -> tuple[str, str, str]:

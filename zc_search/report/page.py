@@ -28,7 +28,12 @@ from zc_search.config.settings import tables
 from zc_search.ensemble import Ensemble
 from zc_search.errors import ArchitectureError, EnsembleError, ReportError, StudyError
 from zc_search.report import style
-from zc_search.report.answer import answer, difference_of_ensembles, trained_rows
+from zc_search.report.answer import (
+    answer,
+    difference_of_ensembles,
+    trained_confusion,
+    trained_rows,
+)
 from zc_search.report.figures.accuracy import (
     MANY,
     plot_kendall_tau,
@@ -39,6 +44,7 @@ from zc_search.report.figures.accuracy import (
     plot_residuals,
     plot_weights,
 )
+from zc_search.report.figures.confusion import plot_confusion
 from zc_search.report.figures.front import (
     default_axes,
     plot_parallel_coordinates,
@@ -65,6 +71,7 @@ from zc_search.report.run import (
 )
 from zc_search.spaces import Architecture, compact, legend
 from zc_search.spaces.nasbench201.drawing import NAMES, dead_edges, drawing_or_none
+from zc_search.study.confusion import read_confusion
 from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder
 
@@ -146,6 +153,9 @@ def run_drawings(
     if (front := result.pareto_ensemble) is not None:
         title = "Weights of the ensemble of the front"
         drawings.append(Drawing("front-weights", title, partial(plot_weights, front)))
+    if splits := list(dict.fromkeys(trained_confusion(result).get("split", ()))):
+        draws = {f"{split} images": partial(plot_confusion, result, split) for split in splits}
+        drawings.append(Drawing("confusion", "Which class is taken for which", draws))
     if curve is not None:
         title = "What more accuracies would buy"
         drawings.append(Drawing("learning", title, partial(plot_learning_curve, curve)))
@@ -207,7 +217,8 @@ def write_outputs(result: SearchResult, folder: RunFolder) -> SearchResult:
     notes = _save(result.ensemble, folder.path / "ensemble.toml")
     _save(result.pareto_ensemble, folder.path / "ensemble-pareto.toml")
     trained = trained_since(folder.path)
-    result = replace(result, notes=(*result.notes, *notes), trained=trained)
+    confusion = read_confusion(folder.path / "training")
+    result = replace(result, notes=(*result.notes, *notes), trained=trained, confusion=confusion)
     folder.write_table("trials.csv", result.trials)
     folder.write_table("pareto.csv", result.pareto)
     folder.write_table("ranking.csv", result.ranking)

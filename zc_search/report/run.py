@@ -30,6 +30,7 @@ from zc_search.errors import EnsembleError, ReportError, StudyError
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, Direction
 from zc_search.spaces import compact
 from zc_search.study import DATA, DEFINITIONS
+from zc_search.study.confusion import read_confusion
 from zc_search.study.record import Best, SearchResult
 
 Floats = NDArray[np.float64]
@@ -95,6 +96,7 @@ def load_result(folder: str | Path) -> SearchResult:
         optimum=benchmark.get("optimum"),
         pareto_ensemble=on_pareto,
         trained=trained_since(folder),
+        confusion=read_confusion(folder / "training"),
         drawings={str(k): str(v) for k, v in (manifest.get("drawings") or {}).items()},
     )
 

@@ -272,14 +272,14 @@ def print_result(console: Console, result: SearchResult, rows: int = 15) -> None
 
 def trained(result: SearchResult) -> Group:
     """Return what was trained, a row an architecture, the best that keeps all constraints first."""
-    from zc_search.report.answer import trained_rows
+    from zc_search.report.answer import trained_rows, worst_classes
 
     rows = trained_rows(result)
     columns = [(n, "left" if n in ("group", "architecture") else "right") for n in rows[0]]
     cells = [[*({**row, "architecture": compact(row["architecture"])}.values())] for row in rows]
-    below = legend(row["architecture"] for row in rows)
+    below = (worst_classes(result), legend(row["architecture"] for row in rows))
     return table(
-        "Trained, the best feasible first, which is the one exported", columns, cells, below
+        "Trained, the best feasible first, which is the one exported", columns, cells, *below
     )
 
 

@@ -291,6 +291,8 @@ class SearchResult:
     trained: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     """What ``zc-search train`` trained since, a row an architecture, the best feasible first:
     ``group, architecture, accuracy, standard_error, trainings, feasible`` and costs."""
+    confusion: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    """Which class they take for which, see `zc_search.study.confusion`."""
     about_study: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its attributes
 
     @property

@@ -1,25 +1,16 @@
-"""Training networks: NAS-Bench-201's recipe, shortened, and able to go on after a kill."""
+"""Trainings of a search: each once a seed, as a folder remembers."""
 
 import hashlib
-import io
 import json
 import logging
-import math
 import time
-from collections.abc import Callable, Collection
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
-import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from zc_search._utils.files import lock_beside, write_atomically, writing
 from zc_search.benchmarks.measured import Measured
@@ -31,6 +22,9 @@ from zc_search.scoring.request import open_images
 from zc_search.scoring.scorer import torch_device
 from zc_search.scoring.store import changes
 from zc_search.spaces import AnyArchitecture, make_space
+from zc_search.study.confusion import FILE as CONFUSION
+from zc_search.study.confusion import confusion_rows, read_confusion
+from zc_search.study.recipe import Examples, confusion, seconds_of, train_network
 
 logger = logging.getLogger("zc_search")
 
@@ -42,9 +36,6 @@ LEARNT = "images.json"
 
 COLUMNS = ["architecture", "seed", "epochs", "accuracy", "seconds"]
 """Of the table of finished trainings."""
-
-_MOMENTUM = 0.9
-_JUDGED_AT_ONCE = 512
 
 
 class Epoch(NamedTuple):
@@ -139,10 +130,11 @@ class Trainer:
             file.replace(part)
         space = make_space(self.config.space, images.task)
         sizes = self.config.space.model_dump(include={"channels", "cells"})
-        spent = _seconds_of(part)
+        spent = seconds_of(part)
         start = time.perf_counter() - spent
+        network = space.build(space.read(text), images.task, seed, **sizes)
         reached = train_network(
-            space.build(space.read(text), images.task, seed, **sizes),
+            network,
             training,
             validation,
             self.recipe,
@@ -157,11 +149,10 @@ class Trainer:
         if self.folder and file and part:
             # The weights first: a result without weights would never be trained again.
             part.replace(file)
-            results = self.folder / "results.csv"
-            with lock_beside(results):
-                known, new = read_results(self.folder), pd.DataFrame([row])
-                table = pd.concat([known, new], ignore_index=True) if len(known) else new
-                write_atomically(results, table.to_csv(index=False))
+            about = {"architecture": text, "seed": seed, "split": "validation"}
+            matrix = confusion(network, validation)
+            _append(self.folder / CONFUSION, confusion_rows(matrix, images.class_names, **about))
+            _append(self.folder / "results.csv", pd.DataFrame([row]))
         return row
 
     def _ended(self, epoch: Epoch) -> None:
@@ -169,6 +160,17 @@ class Trainer:
         of = f"epoch {number} of {self.recipe.epochs}"
         logger.info("training %s: %s, %.2f %%", text, of, accuracy)
         self.on_epoch(epoch)
+
+
+def _append(path: Path, rows: pd.DataFrame) -> None:
+    """Add rows to a table that other processes may write to, in place of the same training's."""
+    read = read_confusion if path.name == CONFUSION else read_results
+    key = [name for name in ("architecture", "seed", "split") if name in rows]
+    with lock_beside(path):
+        known, mine = read(path.parent), {*rows[key].itertuples(index=False, name=None)}
+        keep = [row not in mine for row in known[key].itertuples(index=False, name=None)]
+        table = pd.concat([known[keep], rows], ignore_index=True) if any(keep) else rows
+        write_atomically(path, table.to_csv(index=False))
 
 
 def accuracies_of_training(config: Config, images: ImageSet, fingerprint: str) -> Measured:
@@ -215,177 +217,3 @@ def read_results(folder: Path) -> pd.DataFrame:
         return pd.read_csv(path, engine="python")[COLUMNS]
     except (OSError, ValueError, KeyError) as error:
         raise StudyError(f"{path} cannot be read: {error}; start over with --fresh") from error
-
-
-# One network --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Images on a device, as they were read, with what normalises them channel by channel."""
-
-    pixels: Tensor  # N x C x H x W, uint8 or float32
-    labels: Tensor  # int64, N
-    mean: Tensor  # of those trained on, as is the standard deviation
-    spread: Tensor
-
-    @classmethod
-    def of(
-        cls,
-        images: ImageSet,
-        places: NDArray[np.int64],
-        trained_on: NDArray[np.int64],
-        device: str | torch.device,
-    ) -> Self:
-        """Take some images of a set; what normalises them comes from those trained on alone."""
-        pixels = np.ascontiguousarray(images.pixels[places])
-        arrays = (pixels, images.labels[places], *images.statistics(trained_on))
-        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def normalised(self, places: Tensor) -> Tensor:
-        """Return some of the images, float32, with zero mean and unit variance a channel."""
-        pixels = self.pixels[places].to(torch.float32)
-        return (pixels - self.mean[:, None, None]) / self.spread[:, None, None]
-
-
-def train_network(
-    network: nn.Module,
-    training: Examples,
-    validation: Examples,
-    recipe: Training,
-    *,
-    seed: int = 0,
-    checkpoint: Path | None = None,
-    spent: float = 0.0,
-    on_epoch: Callable[[int, float], None] = lambda epoch, accuracy: None,
-) -> list[float]:
-    """Train a network in place and judge it after each epoch.
-
-    SGD with Nesterov momentum 0.9, the learning rate falling to 0 along a cosine, cross-entropy;
-    bfloat16 where the examples are on a GPU that has it. What is random in an epoch depends on the
-    seed and the epoch alone, so that a run that goes on from a checkpoint, which is written after
-    each epoch, sees the same. The validation images have no say in anything. `spent` are the
-    seconds that the epochs in the checkpoint took, to begin with.
-
-    Returns:
-        Validation accuracy in percent after each epoch, the last being the one that counts: the
-        best one would have been chosen on the images that it is judged by.
-    """
-    network.to(training.labels.device)
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.learning_rate,
-        momentum=_MOMENTUM,
-        weight_decay=recipe.weight_decay,
-        nesterov=True,
-    )
-    start = time.perf_counter() - spent
-    reached = _restore(checkpoint, network, optimizer)
-    for epoch in range(len(reached), recipe.epochs):
-        _epoch(network, optimizer, training, recipe, epoch, seed)
-        reached.append(accuracy(network, validation))
-        if checkpoint is not None:
-            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-            content = io.BytesIO()
-            seconds = time.perf_counter() - start
-            torch.save(state | {"reached": reached, "seconds": seconds}, content)
-            write_atomically(checkpoint, content.getvalue())
-        on_epoch(epoch + 1, reached[-1])
-    return reached
-
-
-def accuracy(network: nn.Module, examples: Examples) -> float:
-    """Return the share of examples whose class is recognised, in percent."""
-    was_training = network.training
-    network.eval()
-    right = 0
-    with torch.inference_mode(), _precision(examples.labels.device):
-        for first in range(0, len(examples), _JUDGED_AT_ONCE):
-            places = torch.arange(first, min(first + _JUDGED_AT_ONCE, len(examples)))
-            logits = network(examples.normalised(places))
-            right += int((logits.argmax(1) == examples.labels[places]).sum())
-    network.train(was_training)
-    return 100 * right / len(examples)
-
-
-def augment(images: Tensor, kinds: Collection[str], generator: torch.Generator) -> Tensor:
-    """Return normalised images changed at random, each by itself, alike on every device.
-
-    ``crop`` is after padding by an eighth of the height and width, at least a pixel, as
-    NAS-Bench-201 pads 32 by 4, with 0, which is the mean; ``flip`` turns half of them left to
-    right.
-    """
-    count, channels, height, width = images.shape
-    if "flip" in kinds:
-        flipped = torch.rand(count, generator=generator) < 0.5
-        images = torch.where(flipped.to(images.device)[:, None, None, None], images.flip(3), images)
-    if "crop" in kinds:
-        down, across = max(1, height // 8), max(1, width // 8)
-        top = torch.randint(2 * down + 1, (count,), generator=generator)
-        left = torch.randint(2 * across + 1, (count,), generator=generator)
-        rows = (top[:, None] + torch.arange(height)).to(images.device)
-        columns = (left[:, None] + torch.arange(width)).to(images.device)
-        padded = F.pad(images, (across, across, down, down))
-        images = padded[
-            torch.arange(count, device=images.device)[:, None, None, None],
-            torch.arange(channels, device=images.device)[None, :, None, None],
-            rows[:, None, :, None],
-            columns[:, None, None, :],
-        ]
-    return images
-
-
-def _epoch(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    training: Examples,
-    recipe: Training,
-    epoch: int,
-    seed: int,
-) -> None:
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    order = torch.randperm(len(training), generator=generator)
-    steps = max(1, len(training) // recipe.batch_size)  # what is left over waits for another epoch
-    network.train()
-    for step, places in enumerate(order[: steps * recipe.batch_size].tensor_split(steps)):
-        progress = (epoch + step / steps) / recipe.epochs
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-        images = augment(training.normalised(places), recipe.augment, generator)
-        with _precision(images.device):
-            loss = F.cross_entropy(network(images), training.labels[places])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
-
-def _precision(device: torch.device) -> Any:
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", torch.bfloat16)
-    return nullcontext()
-
-
-def _seconds_of(checkpoint: Path | None) -> float:
-    """Return how long the epochs of a checkpoint took; 0 where there is none or it is of no use."""
-    try:
-        return float(torch.load(str(checkpoint), map_location="cpu", weights_only=True)["seconds"])
-    except Exception:
-        return 0.0
-
-
-def _restore(
-    checkpoint: Path | None, network: nn.Module, optimizer: torch.optim.Optimizer
-) -> list[float]:
-    """Return the accuracies so far; none where there is no checkpoint or it is of no use."""
-    if checkpoint is None or not checkpoint.exists():
-        return []
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        return [float(value) for value in state["reached"]]
-    except Exception:  # a damaged file costs the epochs it held, and nothing else
-        return []
