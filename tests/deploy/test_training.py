@@ -25,8 +25,8 @@ from zc_search.deploy.training import train_run
 from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble
 from zc_search.errors import StudyError
 from zc_search.images import image_set
-from zc_search.images.readers import read_digits
-from zc_search.report.answer import trained_confusion, worst_classes
+from zc_search.images.readers import read_digits, read_npz
+from zc_search.report.answer import trained_confusion, trained_rows, worst_classes
 from zc_search.report.run import load_result
 from zc_search.scoring.scores_file import ScoresTable
 from zc_search.search import run_search
@@ -268,6 +268,42 @@ def test_which_class_is_taken_for_which_is_kept_and_shown(trained) -> None:
     assert f"The worst class is {rows.index[0]}, {shares.min():.1f} % of it recognised." in page
     text = worst_classes(load_result(result.folder))
     assert text.startswith(f"Of 10 classes the first recognises worst: {rows.index[0]} ")
+
+
+def test_images_to_test_by_are_looked_at_once_in_the_end(tmp_path: Path) -> None:
+    digits = read_digits()
+    order = np.random.default_rng(0).permutation(len(digits.labels))
+    parts = dict(zip(("train", "val", "test"), np.split(order[:500], [300, 400]), strict=True))
+    arrays = {f"x_{name}": digits.pixels[places] for name, places in parts.items()}
+    arrays |= {f"y_{name}": digits.labels[places] for name, places in parts.items()}
+    np.savez(tmp_path / "own.npz", **arrays)
+    result = searched(
+        tmp_path,
+        study={"name": "own", "n_trials": 3, "sampler": "random"},
+        data={"source": "npz", "path": str(tmp_path / "own.npz"), "batch_size": 10},
+    )
+    outcome = train_run(result.folder, top=1)
+    table, best = outcome.trained, outcome.trained.iloc[0]
+    assert "test_accuracy" in table
+    assert np.isfinite(table["test_accuracy"]).all()
+    images = read_npz(tmp_path / "own.npz")
+    training, _ = images.split(0.2, 0)
+    examples = Examples.of(images, images.places("test"), training, "cpu")
+    cell = Architecture.from_string(best["architecture"])
+    module = build_network(cell, images.task, channels=2, cells=1)
+    file = weights_file(outcome.folder, best["architecture"], 0)
+    module.load_state_dict(torch.load(file, weights_only=True)["network"])
+    assert accuracy(module, examples) == pytest.approx(best["test_accuracy"])
+    right = (best["test_accuracy"] + 1) / 102
+    assert best["test_standard_error"] == pytest.approx(100 * np.sqrt(right * (1 - right) / 100))
+    before = (outcome.folder / "confusion.csv").read_text()
+    train_run(result.folder, top=1)
+    assert (outcome.folder / "confusion.csv").read_text() == before
+    loaded = load_result(result.folder)
+    assert trained_rows(loaded)[0]["test, %"].startswith(f"{best['test_accuracy']:.2f} ")
+    page = (result.folder / "report.html").read_text()
+    assert "On the test images, which had no part in anything" in page
+    assert "test images" in page
 
 
 def test_a_class_may_be_called_as_pandas_calls_nothing(tmp_path: Path) -> None:

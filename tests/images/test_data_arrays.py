@@ -58,6 +58,28 @@ def test_an_npz_file(tmp_path: Path, keys: tuple[str, str]) -> None:
     assert images.task[1:] == (4, 3, 12, 10)  # as they are, even if not square
 
 
+@pytest.mark.parametrize("form", ["x_{}", "{}_images"])
+def test_an_npz_file_with_splits(tmp_path: Path, form: str) -> None:
+    names = ("train", "val", "test")
+    arrays = {form.format(n): np.full((9 - p, 8, 8), p, np.uint8) for p, n in enumerate(names)}
+    labels = form.replace("x_", "y_").replace("images", "labels")
+    arrays |= {labels.format(n): np.arange(9 - p)[:, None] % 3 for p, n in enumerate(names)}
+    np.savez(tmp_path / "x.npz", **arrays)
+    images = read_npz(tmp_path / "x.npz")
+    for place, split in enumerate(("train", "validation", "test")):
+        assert (images.pixels[images.places(split)] == place).all()
+        assert len(images.places(split)) == 9 - place
+    for wrong, said in (
+        ({labels.format("test"): None}, f"it has {form.format('test')!r} without"),
+        ({form.format("val"): np.zeros((8, 9, 9))}, r"another shape than \(8, 8\)"),
+        ({form.format("val"): np.zeros((2, 8, 8))}, "hold 2 and 8"),
+    ):
+        changed = {k: v for k, v in (arrays | wrong).items() if v is not None}
+        np.savez(tmp_path / "x.npz", **changed)
+        with pytest.raises(DataError, match=said):
+            read_npz(tmp_path / "x.npz")
+
+
 def test_channels_may_stand_last_or_be_missing() -> None:
     last = image_set("x", PIXELS.transpose(0, 2, 3, 1), LABELS)
     np.testing.assert_array_equal(last.pixels, PIXELS)

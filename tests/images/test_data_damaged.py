@@ -138,12 +138,12 @@ def test_folders_without_images_that_count_are_named(tmp_path: Path) -> None:
     for name, files in (("c", 3), ("d\x1b", 1), (".hidden", 1), ("empty", 0)):
         (classes(tmp_path) if name == "c" else tmp_path).joinpath(name).mkdir()
         for number in range(files):
-            Image.new("L", (16, 16)).save(tmp_path / name / f"{number}.bmp")
+            (tmp_path / name / f"{number}.txt").touch()
     images = read_folder(tmp_path)
     assert images.class_names == ("a", "b")
     assert images.notes == (
-        "Sub-folders without an image ending in .png, .jpg, .jpeg, .webp are left out, no "
-        r"classes: 'c' (3 files), 'd\\x1b' (1 files).",
+        "Sub-folders without an image ending in .png, .jpg, .jpeg, .webp, .bmp, .gif, .tif, .tiff "
+        r"are left out, no classes: 'c' (3 files), 'd\\x1b' (1 files), 'empty' (empty).",
     )
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from zc_search.config import parse_config
 from zc_search.errors import DataError
+from zc_search.images.image_set import ImageSet
 from zc_search.images.pictures import as_array
 from zc_search.images.readers import read_folder
 from zc_search.scoring.request import batch_and_task, open_images
@@ -176,6 +177,85 @@ def test_a_class_of_which_nothing_can_be_read(pets: Path) -> None:
         read_folder(pets)
 
 
+def split(path: Path, counts={"train": 8, "val": 3, "test": 5}) -> Path:  # noqa: B006
+    for place, (name, count) in enumerate(counts.items()):
+        for label in "ab":
+            for number in range(count):
+                save(path / name / label / f"{number}.png", 80 * place + number, (16, 16), "L")
+    return path
+
+
+def test_splits_of_ones_own_are_the_ones_used(tmp_path: Path) -> None:
+    images = read_folder(split(tmp_path))
+    assert images.class_names == ("a", "b")
+    training, held_out = images.split(0.5, 0)
+    grey = images.pixels[:, 0, 0, 0]
+    assert sorted(grey[training]) == sorted([*range(8)] * 2)
+    assert sorted(grey[held_out]) == sorted([80, 81, 82] * 2)
+    assert sorted(grey[images.places("test")]) == sorted([*range(160, 165)] * 2)
+    assert images.described().endswith("16 to train on, 6 to validate, 10 to test")
+    assert images.batch(16, 0, 0.2).images.shape[0] == 16
+    assert images.statistics(training)[0] == np.mean(range(8))
+    plain = ImageSet("x", images.pixels, images.labels, images.class_names)
+    assert plain.fingerprint != images.fingerprint
+
+
+def test_a_test_set_alone_leaves_the_rest_to_be_split(tmp_path: Path) -> None:
+    images = read_folder(split(tmp_path, {"training": 8, "test": 2}))
+    training, held_out = images.split(0.25, 0)
+    assert (len(training), len(held_out), len(images.places("test"))) == (12, 4, 4)
+    assert not {*training, *held_out} & {*images.places("test")}
+    assert read_folder(split(tmp_path / "train", {"train": 8})).splits is None
+
+
+def test_a_table_of_labels_beside_the_files(tmp_path: Path) -> None:
+    rows = ["File,Label,Split"]
+    for number in range(12):
+        save(tmp_path / "all" / f"{number}.png", number, (16, 16), "L")
+        split_of, label = ("train", "val", "test")[number // 5], ("even", "odd")[number % 2]
+        rows.append(f"all/{number}.png,{label},{split_of}")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(rows))
+    images = open_images(configured(table).data)
+    assert (images.name, images.class_names) == ("labels", ("even", "odd"))
+    grey = images.pixels[:, 0, 0, 0]
+    assert (grey % 2 == images.labels).all()
+    assert [sorted(grey[images.places(s)]) for s in ("train", "validation", "test")] == [
+        [0, 1, 2, 3, 4],
+        [5, 6, 7, 8, 9],
+        [10, 11],
+    ]
+    table.write_text("\n".join(row.rpartition(",")[0] for row in rows))
+    assert open_images(configured(table).data).splits is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name,label\nx.png,a", "has 1 rows of name, label; rows of file,label are needed"),
+        ("file,label", "has 0 rows of file, label"),
+        ("", "is no readable CSV: No columns"),
+        (
+            "file,label\ny.png,a\nz.png,b",
+            "lists 2 files that are not there beside it: y.png, z.png",
+        ),
+        ("file,label\nx.png,a\nx.png,b", "lists 1 files twice: x.png"),
+        ("file,label\nx.png,", "has no label for 1 files: x.png"),
+        (
+            "file,label,split\nx.png,a,dev",
+            "1 rows of splits that are none of train, val and test: dev",
+        ),
+        ("file,label,split\nx.png,a,test", "has no row of split 'train'"),
+    ],
+)
+def test_tables_that_are_no_labels(tmp_path: Path, content: str, message: str) -> None:
+    save(tmp_path / "x.png")
+    (tmp_path / "labels.csv").write_text(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_folder(tmp_path / "labels.csv")
+    assert caught.value.key == "data.path"
+
+
 def test_class_names_with_odd_characters(tmp_path: Path) -> None:
     for name in ("naïve 🐈 | x", "new\nline"):
         for number in range(3):
@@ -194,8 +274,25 @@ def test_class_names_with_odd_characters(tmp_path: Path) -> None:
         (lambda f: save(f / "x.png"), r"0 sub-folders with images \(1 images lie beside\)"),
         (lambda f: save(f / "cat" / "x.png"), "has 1 sub-folders with images"),
         (
-            lambda f: [save(f / s / "cat" / "x.png") for s in ("train", "val")],
-            r"sub-folders of .*, train, val, are splits and not classes; set data.path = '.*train'",
+            lambda f: [save(f / s / "cat" / "x.png") for s in ("test", "val")],
+            "sub-folders of .*, test, val, are splits; there must be one 'train', and one of each",
+        ),
+        (
+            lambda f: [save(f / s / "cat" / "x.png") for s in ("train", "val", "valid")],
+            "train, val, valid, are splits; there must be one 'train', and one of each other",
+        ),
+        (
+            lambda f: (
+                [save(f / "train" / c / "x.png") for c in "ab"] + [save(f / "test" / "x.png")]
+            ),
+            r"test has 0 sub-folders with images \(1 images lie beside\)",
+        ),
+        (
+            lambda f: [
+                save(f / s / c / "x.png")
+                for s, c in (("train", "a"), ("train", "b"), ("val", "a"), ("val", "c"))
+            ],
+            "class 'c' has images to validate or to test, and none to train on",
         ),
         (
             lambda f: [save(f / c / f"{n}.png", n, (4, 4)) for c in "ab" for n in range(9)],
@@ -213,7 +310,18 @@ def test_class_names_with_odd_characters(tmp_path: Path) -> None:
             "class 'b' has 1 readable images; at least 2 are needed",
         ),
     ],
-    ids=["empty", "loose", "one class", "splits", "4 pixels", "ten images", "one image"],
+    ids=[
+        "empty",
+        "loose",
+        "one class",
+        "no train",
+        "two val",
+        "flat test",
+        "new class",
+        "4 pixels",
+        "ten images",
+        "one image",
+    ],
 )
 def test_what_cannot_be_learnt_from_is_one_sentence(tmp_path: Path, make, message: str) -> None:
     make(tmp_path)

@@ -138,13 +138,15 @@ def trained_table(
     results: pd.DataFrame,
     entrants: Sequence[Entrant],
     judged_by: int,
+    tested: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return a row an architecture trained, those that keep all constraints first, then the best.
 
     Columns: ``group``; ``architecture``; ``accuracy``, the mean over training seeds in percent;
     ``standard_error`` of it in points, of so many validation images, `judged_by`, and of the seeds;
-    ``trainings``; the costs that are known, ``params`` and ``flops`` in millions, a latency in
-    milliseconds; ``feasible``.
+    ``test_accuracy`` and ``test_standard_error`` likewise, of `tested`, see `test_accuracies`, if
+    there are images to test by; ``trainings``; the costs that are known, ``params`` and ``flops``
+    in millions, a latency in milliseconds; ``feasible``.
     """
     groups: dict[str, dict[str, None]] = {}
     for entrant in entrants:
@@ -154,18 +156,21 @@ def trained_table(
     rows = []
     for text, mine in results.groupby("architecture", sort=False)["accuracy"]:
         known: dict[Any, Any] = scored.loc[text].to_dict() if text in scored.index else {}
-        right = (mine.mean() / 100 * judged_by + 1) / (judged_by + 2)  # never 0, nor all
-        spread = float(mine.std(ddof=1)) / math.sqrt(len(mine)) if len(mine) > 1 else 0.0
         values = {name: float(known.get(name, math.nan)) for name in dict.fromkeys(costs)}
         allowed = bool(known.get("feasible", True)) and broken(config.constraints, values) is None
+        test: dict[str, float] = {}
+        if tested is not None and len(tested):
+            own = tested[tested["architecture"] == text]
+            test = {"test_accuracy": own["accuracy"].mean()}
+            count = int(tested["images"].iloc[0])
+            test["test_standard_error"] = _standard_error(own["accuracy"], count)
         rows.append(
             {
                 "group": ", ".join(groups.get(str(text), {EARLIER: None})),
                 "architecture": str(text),
                 "accuracy": float(mine.mean()),
-                "standard_error": math.hypot(
-                    100 * math.sqrt(right * (1 - right) / judged_by), spread
-                ),
+                "standard_error": _standard_error(mine, judged_by),
+                **test,
                 "trainings": len(mine),
                 **{name: value for name, value in values.items() if name in scored},
                 "feasible": allowed,
@@ -173,6 +178,14 @@ def trained_table(
         )
     order = ["feasible", "accuracy"]
     return pd.DataFrame(rows).sort_values(order, ascending=False, kind="stable", ignore_index=True)
+
+
+def _standard_error(accuracies: pd.Series, images: int) -> float:
+    """Return that of a mean over seeds, in points: of so many images, and of the seeds."""
+    right = (accuracies.mean() / 100 * images + 1) / (images + 2)  # never 0, nor all
+    count = len(accuracies)
+    spread = float(accuracies.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
+    return math.hypot(100 * math.sqrt(right * (1 - right) / images), spread)
 
 
 def by_group(results: pd.DataFrame, entrants: Sequence[Entrant]) -> pd.DataFrame:

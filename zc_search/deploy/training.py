@@ -26,6 +26,7 @@ from zc_search.report import write_report
 from zc_search.report.run import load_result, read_manifest, stored_learning_curve
 from zc_search.scoring.request import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer
+from zc_search.study.confusion import read_confusion, test_accuracies
 from zc_search.study.constraints import Limits, broken
 from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder
@@ -116,7 +117,8 @@ def train_run(
         table = pd.concat([result.trials, scored], ignore_index=True)
         judged_by = len(images.split(config.data.validation, config.data.seed)[1])
         trained = read_results(folder.path)
-        trained = trained_table(config, table, trained, entrants, judged_by)
+        tested = test_accuracies(read_confusion(folder.path))
+        trained = trained_table(config, table, trained, entrants, judged_by, tested)
         folder.write_table("trained.csv", trained)
         outcome = _concluded(folder, config, table, results, entrants, scorer, trained)
     curve = stored_learning_curve(result.folder)
@@ -153,6 +155,8 @@ def _train_all(
         row = trainer.train(text, seed)
         done += 1
         on_step(replace(step, done=done, epoch=trainer.recipe.epochs, accuracy=row["accuracy"]))
+    for text, seed in wanted:
+        trainer.test(text, seed)
     return read_results(folder).merge(pd.DataFrame(wanted, columns=["architecture", "seed"]))
 
 

@@ -83,7 +83,10 @@ SOURCES: Mapping[str, Source] = {
     "ImageNet16-120": Source(
         "the folder with train_data_batch_1 to train_data_batch_10", ("ImageNet16-120",)
     ),
-    "folder": Source("a folder with one sub-folder of images a class"),
+    "folder": Source(
+        "a folder with one sub-folder of images a class, or train, val and test of these, "
+        "or a CSV file of file,label[,split]"
+    ),
     "npz": Source("a NumPy file with the arrays 'images' and 'labels'"),
     "huggingface": Source("a folder that `save_to_disk` of the package datasets wrote"),
     "digits": Source(),

@@ -16,6 +16,9 @@ from zc_search.images.pictures import Format, Pixels, fit_arrays, to_color, wron
 if TYPE_CHECKING:
     from zc_search.images.batch import Batch
 
+SPLITS = ("train", "validation", "test")
+"""What an image is there for, by its number in `ImageSet.splits`."""
+
 _SMALLEST_SIDE = 8  # below which the two halvings of a network leave nothing to convolve
 _UNEVEN = 3.0  # times that the largest class may outnumber the smallest without a word
 
@@ -30,6 +33,8 @@ class ImageSet:
         labels: int64, (N,), each the place of a class in `class_names`.
         class_names: As the source calls them, each another.
         notes: A sentence for each thing that was noticed while reading.
+        splits: Of each image the place in `SPLITS` that whoever made the set gave it; None where
+            nobody did.
     """
 
     name: str
@@ -37,6 +42,7 @@ class ImageSet:
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    splits: NDArray[np.int8] | None = None
 
     def __post_init__(self) -> None:
         height, width = self.pixels.shape[2:]
@@ -45,6 +51,13 @@ class ImageSet:
             message = "a network needs two or more to tell apart, each of a name of its own"
             raise DataError(
                 f"{self.name} has the classes {there}; {message}", given=self.class_names
+            )
+        lacking = sorted({*range(len(self.class_names))} - {*self.labels[self.places("train")]})
+        if self.splits is not None and lacking:
+            raise DataError(
+                f"{self.name}: class {self.class_names[lacking[0]]!r} has images to validate or to "
+                "test, and none to train on",
+                given=self.class_names[lacking[0]],
             )
         if min(height, width) < _SMALLEST_SIDE:
             raise wrong(
@@ -72,26 +85,38 @@ class ImageSet:
         digest = sha256(repr((self.class_names, self.pixels.dtype.str, self.pixels.shape)).encode())
         digest.update(np.ascontiguousarray(self.labels).data)
         digest.update(np.ascontiguousarray(self.pixels).data)
+        digest.update(b"" if self.splits is None else self.splits.tobytes())
         return digest.hexdigest()
+
+    def places(self, split: str) -> NDArray[np.int64]:
+        """Return the places of the images of one of `SPLITS`; all are to train on by default."""
+        if self.splits is None:
+            return np.arange(len(self.labels) if split == "train" else 0)
+        return np.flatnonzero(self.splits == SPLITS.index(split))
 
     def split(self, validation: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the places of the images to train on and of those to judge by, ascending.
 
-        Of each class the same share, `validation`, is held out, at least one image; which, follows
-        from the seed. A class of one image is refused.
+        They are the set's own where it has some to validate. Else of each class the same share,
+        `validation`, of those to train on is held out, at least one image; which, follows from the
+        seed. A class of one image is refused. Images to test are in neither.
         """
-        few = [name for name, count in self.counts.items() if count < 2]
+        learnt, own = self.places("train"), self.places("validation")
+        if len(own):
+            return learnt, own
+        mine = [learnt[self.labels[learnt] == label] for label in range(len(self.class_names))]
+        few = [n for n, those in zip(self.class_names, mine, strict=True) if len(those) < 2]
         if few:
-            there = f"class {few[0]!r} has {self.counts[few[0]]} readable images"
+            there = f"class {few[0]!r} has {len(mine[self.class_names.index(few[0])])} readable "
+            there += "images" + " to train on" * (self.splits is not None)
             message = "at least 2 are needed, one to train on and one to judge by"
             raise DataError(f"{self.name}: {there}; {message}", given=few[0])
         rng = np.random.default_rng([seed, 1])
         held_out = np.zeros(len(self.labels), bool)
-        for label in range(len(self.class_names)):
-            places = np.flatnonzero(self.labels == label)
+        for places in mine:
             count = min(max(1, round(validation * len(places))), len(places) - 1)
             held_out[rng.choice(places, count, replace=False)] = True
-        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        return learnt[~held_out[learnt]], np.flatnonzero(held_out)
 
     def statistics(self, places: NDArray[np.int64]) -> tuple[NDArray[np.float32], ...]:
         """Return each channel's mean and standard deviation, 1 of a constant one, (channels,)."""
@@ -166,6 +191,10 @@ class ImageSet:
             said += f"; {low:,} of {least!r} to {high:,} of {most!r}"
         if high >= _UNEVEN * low:
             said += f", {high / low:.1f} times as many"
+        if self.splits is not None:
+            numbers = zip(("train on", "validate", "test"), map(self.places, SPLITS), strict=True)
+            parts = [f"{len(places):,} to {what}" for what, places in numbers if len(places)]
+            said += f"; {', '.join(parts)}"
         return said
 
 
@@ -195,6 +224,7 @@ def image_set(
     class_names: Sequence[object] | None = None,
     *,
     notes: tuple[str, ...] = (),
+    splits: NDArray[np.int8] | None = None,
     **how: Unpack[Format],
 ) -> ImageSet:
     """Check arrays and make a set of them.
@@ -207,6 +237,7 @@ def image_set(
         class_names: By label; None for the labels themselves. Classes without an image are left
             out, as a network cannot learn them.
         notes: What was noticed before.
+        splits: Of each image its place in `SPLITS`; None for no splits of one's own.
         how: What images are brought to: by default nothing else than they are.
 
     Raises:
@@ -217,7 +248,7 @@ def image_set(
     names, odd = printable(called)
     if size := how.get("resolution"):
         pixels = fit_arrays(pixels, size, how.get("fit", "crop"))
-    return ImageSet(name, pixels, numbers, names, (*odd, *notes))
+    return ImageSet(name, pixels, numbers, names, (*odd, *notes), splits)
 
 
 def _pixels(name: str, images: NDArray[Any]) -> Pixels:

@@ -4,17 +4,19 @@ import io
 import json
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
 from zc_search._utils.plugins import load_plugin
 from zc_search.errors import DataError
-from zc_search.images.image_set import ImageSet, image_set, printable
+from zc_search.images.image_set import SPLITS, ImageSet, image_set, printable
 from zc_search.images.pictures import (
     FORMATS,
     Format,
@@ -27,11 +29,21 @@ from zc_search.images.pictures import (
     wrong,
 )
 
-_IMAGES = ("images", "x_train", "train_images", "x")
-_LABELS = ("labels", "y_train", "train_labels", "y")
+_ARRAYS = {
+    "train": (
+        ("images", "x_train", "train_images", "x"),
+        ("labels", "y_train", "train_labels", "y"),
+    ),
+    "validation": (("x_val", "x_valid", "val_images"), ("y_val", "y_valid", "val_labels")),
+    "test": (("x_test", "test_images"), ("y_test", "test_labels")),
+}
+"""What images and labels of a NumPy file are called, by split."""
+
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _HEIC = (".heic", ".heif")
-_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_SPLITS = dict.fromkeys(("train", "training"), "train")
+_SPLITS |= dict.fromkeys(("val", "valid", "validation"), "validation")
+_SPLITS |= dict.fromkeys(("test", "testing"), "test")
 
 # Arrays -------------------------------------------------------------------------------------------
 
@@ -40,14 +52,15 @@ def read_npz(path: Path, **how: Unpack[Format]) -> ImageSet:
     """Read a NumPy file with the arrays ``images`` and ``labels``.
 
     Also understood are ``x_train`` and ``y_train``, ``train_images`` and ``train_labels``, ``x``
-    and ``y``, and the names of the classes as ``classes``. Objects are not unpickled.
+    and ``y``, and the names of the classes as ``classes``. ``x_val`` and ``y_val``, ``x_test`` and
+    ``y_test`` (or ``val_images``, ...) are splits of the user's own. Objects are not unpickled.
     """
     with reachable(path):
         if not path.is_file():
             raise wrong("data.path", path, f"data.path = {str(path)!r} is no file")
     try:
         with path.open("rb") as stream:  # as NumPy leaves it open where it is no archive
-            images, labels, names = _members(np.load(stream, allow_pickle=False))
+            images, labels, names, splits = _members(np.load(stream, allow_pickle=False))
     except Exception as error:  # NumPy and zipfile raise nearly anything for a damaged archive
         why, hint = reason(error), None
         if "allow_pickle" in str(error):
@@ -56,20 +69,43 @@ def read_npz(path: Path, **how: Unpack[Format]) -> ImageSet:
         raise DataError(
             f"{path} is no readable .npz file: {why}", given=str(path), hint=hint
         ) from error
-    return image_set(path.name, images, labels, names, **how)
+    return image_set(path.name, images, labels, names, splits=splits, **how)
 
 
-def _members(file: Any) -> tuple[NDArray[Any], NDArray[Any], list[Any] | None]:
+def _members(
+    file: Any,
+) -> tuple[NDArray[Any], NDArray[Any], list[Any] | None, NDArray[np.int8] | None]:
     if not isinstance(file, np.lib.npyio.NpzFile):
         raise DataError("one array; images and labels together make an .npz")
-    images, labels = (next((k for k in known if k in file), None) for known in (_IMAGES, _LABELS))
-    if images is None or labels is None:
-        there = ", ".join(file.files) or "nothing"
-        raise ValueError(f"it has {there}; needed are 'images' and 'labels'")
+    parts: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+    for split, known in _ARRAYS.items():
+        images, labels = (next((k for k in keys if k in file), None) for keys in known)
+        if images is not None and labels is not None:
+            parts[split] = (file[images], file[labels])
+            sizes, first = [len(part) for part in parts[split]], parts["train"][0].shape[1:]
+            if split != "train" and sizes[0] != sizes[1]:
+                raise ValueError(f"{images!r} and {labels!r} hold {sizes[0]:,} and {sizes[1]:,}")
+            if parts[split][0].shape[1:] != first:
+                raise ValueError(f"{images!r} holds images of another shape than {first}")
+        elif split == "train":
+            there = ", ".join(file.files) or "nothing"
+            raise ValueError(f"it has {there}; needed are 'images' and 'labels'")
+        elif images or labels:
+            raise ValueError(f"it has {images or labels!r} without {known[labels is None][0]!r}")
     names = file.get("classes")
     if names is not None and names.ndim != 1:
         raise ValueError(f"'classes' must hold names (N,), given {names.dtype} {names.shape}")
-    return file[images], file[labels], None if names is None else list(names)
+    called = None if names is None else list(names)
+    if len(parts) == 1:
+        return *parts["train"], called, None
+    pixels = np.concatenate([images for images, _ in parts.values()])
+    flat = np.concatenate([labels.reshape(len(labels)) for _, labels in parts.values()])
+    counts = np.array([len(labels) for _, labels in parts.values()])
+    return pixels, flat, called, np.repeat(_numbers(parts), counts)
+
+
+def _numbers(splits: Iterable[str]) -> NDArray[np.int8]:
+    return np.array([SPLITS.index(split) for split in splits], np.int8)
 
 
 def read_digits(_: Path | None = None, **how: Unpack[Format]) -> ImageSet:
@@ -128,10 +164,24 @@ def _array(image: Any) -> NDArray[Any]:
 def read_folder(path: Path, **how: Unpack[Format]) -> ImageSet:
     """Read every image below a folder; the sub-folder it lies in, at any depth, is its class.
 
-    Files whose names begin with a dot or have another suffix than an image's are passed over.
+    Files whose names begin with a dot or have another suffix than an image's are passed over. Where
+    all sub-folders are splits, such as ``train``, ``val`` and ``test``, each holds a sub-folder a
+    class. ``path`` may also be a CSV file: ``file`` (beside it), ``label``, and ``split`` if there
+    are any.
     """
-    classes, without = _classes(path)
-    files = [file for found in classes.values() for file in found]
+    if path.suffix.lower() == ".csv":
+        (parts, without), title, path = _labelled(path), path.stem, path.parent
+    else:
+        (parts, without), title = _parts(path), path.name
+    names = list(dict.fromkeys(name for classes in parts.values() for name in classes))
+    listing = [
+        (split, names.index(name), file)
+        for split, classes in parts.items()
+        for name, found in classes.items()
+        for file in found
+    ]
+    files = [file for *_, file in listing]
+    labels = np.array([label for _, label, _ in listing], np.int64)
     pixels, readable, notes = read_pictures(
         path,
         [str(file.relative_to(path)) for file in files],
@@ -139,12 +189,74 @@ def read_folder(path: Path, **how: Unpack[Format]) -> ImageSet:
         draft=True,
         **how,
     )
-    labels = np.repeat(np.arange(len(classes)), [len(found) for found in classes.values()])
-    for label, name in enumerate(classes):
+    for label, name in enumerate(names):
         if not readable[labels == label].any():
             raise DataError(f"no image of class {name!r} in {path} can be read", given=name)
-    names, odd = printable(list(classes))
-    return ImageSet(path.name, pixels, labels[readable], names, (*odd, *without, *notes))
+    called, odd = printable(names)
+    splits = _numbers(split for split, *_ in listing)[readable] if len(parts) > 1 else None
+    return ImageSet(title, pixels, labels[readable], called, (*odd, *without, *notes), splits)
+
+
+_Parts = tuple[dict[str, dict[str, list[Path]]], tuple[str, ...]]
+
+
+def _parts(path: Path) -> _Parts:
+    """Return the images of each class by split, and notes on what is left out."""
+    with reachable(path):
+        folders = [f for f in path.iterdir() if f.is_dir()] if path.is_dir() else []
+    named = sorted(f.name for f in folders if not f.name.startswith("."))
+    found = [_SPLITS.get(name.lower()) for name in named]
+    if not named or None in found:
+        classes, notes = _classes(path)
+        return {"train": classes}, notes
+    there = f"the sub-folders of {path}, {', '.join(named)}, are splits"
+    if "train" not in found or len({*found}) < len(found):
+        raise wrong("data.path", path, f"{there}; there must be one 'train', and one of each other")
+    ordered = {split: named[found.index(split)] for split in SPLITS if split in found}
+    read = {split: _classes(path / name) for split, name in ordered.items()}
+    notes = tuple(note for _, noted in read.values() for note in noted)
+    return {split: classes for split, (classes, _) in read.items()}, notes
+
+
+def _labelled(path: Path) -> _Parts:
+    """Return the images that a CSV file lists, by split and class; all mistakes are refused."""
+    with reachable(path), path.open("rb"):
+        pass
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except ValueError as error:  # pandas' own errors, and text that is no UTF-8
+        raise wrong("data.path", path, f"{path} is no readable CSV: {reason(error)}") from error
+    columns = {str(name).strip().lower(): name for name in table}
+    if not {"file", "label"} <= {*columns} or table.empty:
+        has = f"{len(table):,} rows of {', '.join(map(str, table)) or 'nothing'}"
+        needed = "rows of file,label are needed, or of file,label,split"
+        raise wrong("data.path", path, f"{path} has {has}; {needed}")
+    column = {key: table[columns[key]].str.strip() for key in columns if key in _LABELLED}
+    given = column.get("split", pd.Series("train", table.index))
+    splits = given.str.lower().map(_SPLITS)
+    files = [path.parent / name for name in column["file"]]
+    with reachable(path):
+        absent = [
+            name for name, file in zip(column["file"], files, strict=True) if not file.is_file()
+        ]
+    mistakes = {
+        "lists {} files that are not there beside it: {}": absent,
+        "lists {} files twice: {}": [*column["file"][column["file"].duplicated()]],
+        "has no label for {} files: {}": [*column["file"][column["label"] == ""]],
+        "has {} rows of splits that are none of train, val and test: {}": [*given[splits.isna()]],
+    }
+    for said, those in mistakes.items():
+        if those:
+            raise wrong("data.path", path, f"{path} {said.format(len(those), listed(those))}")
+    parts: dict[str, dict[str, list[Path]]] = {split: {} for split in SPLITS if split in {*splits}}
+    for split, name, file in sorted(zip(splits, column["label"], files, strict=True)):
+        parts[split].setdefault(name, []).append(file)
+    if "train" not in parts:
+        raise wrong("data.path", path, f"{path} has no row of split 'train'")
+    return parts, ()
+
+
+_LABELLED = ("file", "label", "split")
 
 
 def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
@@ -160,15 +272,6 @@ def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
         beside = sum(_is_image(file) and file.is_file() for file in path.iterdir())
     found = {name: list(filter(_is_image, files)) for name, files in below.items()}
     classes = {name: files for name, files in found.items() if files}
-    if classes and {name.lower() for name in classes} <= _SPLITS:
-        best = next((name for name in classes if name.lower().startswith("train")), min(classes))
-        raise DataError(
-            f"the sub-folders of {path}, {', '.join(classes)}, are splits and not classes; "
-            f"set data.path = {str(path / best)!r}",
-            key="data.path",
-            given=str(path),
-            hint=str(path / best),
-        )
     if len(classes) < 2:
         message = f"{len(classes)} sub-folders with images ({beside:,} images lie beside)"
         wanted = f"one sub-folder a class, two or more, with images in {', '.join(_SUFFIXES)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,7 +167,14 @@ def trained_rows(result: SearchResult) -> list[dict[str, str]]:
         {
             "group": str(row["group"]),
             "architecture": str(row["architecture"]),
-            "accuracy, %": f"{row['accuracy']:.2f} \N{PLUS-MINUS SIGN} {row['standard_error']:.2f}",
+            **{
+                heading: ""
+                if pd.isna(row[of])
+                else f"{row[of]:.2f} \N{PLUS-MINUS SIGN} "
+                f"{row[of.replace('accuracy', 'standard_error')]:.2f}"
+                for of, heading in (("accuracy", "accuracy, %"), ("test_accuracy", "test, %"))
+                if of in row
+            },
             **{
                 costs.get(str(name), "ms"): "" if pd.isna(row[name]) else f"{row[name]:.3g}"
                 for name in dict.fromkeys(columns)
@@ -215,6 +223,12 @@ def _trained(result: SearchResult) -> tuple[str, str, str]:
         f"standard error of {first['standard_error']:.2f}{mean}; it is one of those "
         f"{first['group']}. "
     )
+    if not pd.isna(first.get("test_accuracy", math.nan)):
+        summary += (
+            f"On the test images, which had no part in anything, it reaches "
+            f"{first['test_accuracy']:.2f} %, with a standard error of "
+            f"{first['test_standard_error']:.2f}. "
+        )
     beyond = "None of those trained keeps the constraints. "
     summary += ("" if keeps else beyond) + "It is what `zc-search export` takes."
     some = keeps and not flags(result.trained, "feasible", default=True).all()

@@ -50,6 +50,15 @@ def confusion_matrix(table: pd.DataFrame) -> tuple[tuple[str, ...], NDArray[np.i
     return names, matrix
 
 
+def test_accuracies(table: pd.DataFrame) -> pd.DataFrame:
+    """Return ``accuracy``, in percent of the test images, by architecture and seed; and images."""
+    test = table[table["split"] == "test"]
+    right = test["images"].where(test["true"] == test["predicted"], 0)
+    by = test[["architecture", "seed", "images"]].assign(right=right)
+    sums = by.groupby(["architecture", "seed"], sort=False)[["right", "images"]].sum()
+    return sums.assign(accuracy=100 * sums["right"] / sums["images"]).reset_index()
+
+
 def class_accuracies(table: pd.DataFrame) -> pd.DataFrame:
     """Return ``images``, ``accuracy`` in percent and ``taken_for`` by class, the worst first.
 

@@ -290,7 +290,8 @@ class SearchResult:
     best_seen: Best | None = None  # of those looked at the one of the highest true accuracy
     trained: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     """What ``zc-search train`` trained since, a row an architecture, the best feasible first:
-    ``group, architecture, accuracy, standard_error, trainings, feasible`` and costs."""
+    ``group, architecture, accuracy, standard_error, trainings, feasible`` and costs; and
+    ``test_accuracy, test_standard_error`` where there are images to test by."""
     confusion: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     """Which class they take for which, see `zc_search.study.confusion`."""
     about_study: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its attributes

@@ -11,6 +11,8 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import pandas as pd
+import torch
+from torch import nn
 
 from zc_search._utils.files import lock_beside, write_atomically, writing
 from zc_search.benchmarks.measured import Measured
@@ -108,13 +110,15 @@ class Trainer:
         self.folder = folder
 
     @cached_property
-    def _examples(self) -> "tuple[ImageSet, Examples, Examples]":
+    def _examples(self) -> "tuple[ImageSet, Examples, Examples, Examples]":
+        """The images; those to train on, to judge by after each epoch, and to test by, if any."""
         images = self.__dict__.get("_images") or open_images(self.config.data)  # none in a copy
         learnt, held_out = images.split(self.config.data.validation, self.config.data.seed)
-        training, judging = (
-            Examples.of(images, those, learnt, self.device) for those in (learnt, held_out)
+        training, judging, test = (
+            Examples.of(images, those, learnt, self.device)
+            for those in (learnt, held_out, images.places("test"))
         )
-        return images, training, judging
+        return images, training, judging, test
 
     def train(self, text: str, seed: int) -> dict[str, Any]:
         """Return a row of `COLUMNS`, trained unless the folder has it; `on_epoch` is called."""
@@ -123,16 +127,14 @@ class Trainer:
         if len(rows):
             return {str(key): value for key, value in rows.iloc[0].items()}
         with self._lock:
-            images, training, validation = self._examples
+            images, training, validation, _ = self._examples
         file = weights_file(self.folder, text, seed) if self.folder else None
         part = file.with_suffix(".part") if file else None
         if file and part and file.exists() and not part.exists():  # killed before the result
             file.replace(part)
-        space = make_space(self.config.space, images.task)
-        sizes = self.config.space.model_dump(include={"channels", "cells"})
         spent = seconds_of(part)
         start = time.perf_counter() - spent
-        network = space.build(space.read(text), images.task, seed, **sizes)
+        network = self._network(text, seed)
         reached = train_network(
             network,
             training,
@@ -154,6 +156,28 @@ class Trainer:
             _append(self.folder / CONFUSION, confusion_rows(matrix, images.class_names, **about))
             _append(self.folder / "results.csv", pd.DataFrame([row]))
         return row
+
+    def test(self, text: str, seed: int) -> None:
+        """Judge a finished training by the images to test by, once; nothing without such."""
+        images, _, _, examples = self._examples
+        folder, about = self.folder, {"architecture": text, "seed": seed, "split": "test"}
+        if folder is None or not len(examples):
+            return
+        known = read_confusion(folder)[[*about]]
+        if (known == pd.Series(about)).all(axis=1).any():
+            return
+        network = self._network(text, seed).to(self.device)
+        state = torch.load(weights_file(folder, text, seed), map_location="cpu", weights_only=True)
+        network.load_state_dict(state["network"])
+        matrix = confusion(network, examples)
+        _append(folder / CONFUSION, confusion_rows(matrix, images.class_names, **about))
+
+    def _network(self, text: str, seed: int) -> nn.Module:
+        task = self._examples[0].task
+        space = make_space(self.config.space, task)
+        sizes = self.config.space.model_dump(include={"channels", "cells"})
+        network: nn.Module = space.build(space.read(text), task, seed, **sizes)
+        return network
 
     def _ended(self, epoch: Epoch) -> None:
         text, number, accuracy = epoch
@@ -186,8 +210,8 @@ def accuracies_of_training(config: Config, images: ImageSet, fingerprint: str) -
         fingerprint=f"training, recipe {digest}",
         provenance=(
             f"Trained here, once for all architectures of one function, for {recipe.epochs} epochs "
-            f"on {len(learnt):,} images of {config.dataset}, seed {recipe.seed}, and judged on the "
-            f"other {len(held_out):,} after the last one."
+            f"on {len(learnt):,} images of {config.dataset}, seed {recipe.seed}, and judged on "
+            f"{len(held_out):,} others after the last one."
         ),
     )
 
