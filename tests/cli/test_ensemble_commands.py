@@ -215,7 +215,7 @@ def test_a_fit_prints_weights_and_quality_beside_baselines(scores: Path, tmp_pat
     assert "held out: 2-fold cross-validation, 1 times" in flat(said)
     assert "whose accuracies were not looked at" in flat(said)
     for predictor in ("ensemble", "best single proxy", "aggregate", "params", "flops"):
-        assert sum(line.startswith(predictor) for line in said.splitlines()) >= 2
+        assert sum(line.startswith(predictor) for line in said.splitlines()) >= 2, predictor
     assert "in-sample" not in said
     assert Ensemble.load(tmp_path / "e.json").model == "gap"
 
@@ -1108,7 +1108,7 @@ def test_a_benchmark_that_is_not_there_costs_the_truth_only(
     def gone(*arguments: object) -> None:
         raise BenchmarkError("it is gone")
 
-    monkeypatch.setattr("zc_search.ensemble.scores.open_benchmark", gone)
+    monkeypatch.setattr("zc_search.ensemble.scores.look_up_for", gone)
     said = flat(invoke("apply", fitted, scores))
     assert "True accuracies are not known: it is gone" in said
     assert "true %" not in said

@@ -134,16 +134,20 @@ def test_orientations_are_those_of_pillow(orientation: int) -> None:
 # Classes -----------------------------------------------------------------------------------------
 
 
+ENDING = "ending in .png, .jpg, .jpeg, .webp, .bmp, .gif, .tif, .tiff"
+
+
 def test_folders_without_images_that_count_are_named(tmp_path: Path) -> None:
     for name, files in (("c", 3), ("d\x1b", 1), (".hidden", 1), ("empty", 0)):
         (classes(tmp_path) if name == "c" else tmp_path).joinpath(name).mkdir()
         for number in range(files):
-            (tmp_path / name / f"{number}.txt").touch()
+            Image.new("L", (16, 16)).save(tmp_path / name / f"{number}.ppm")
     images = read_folder(tmp_path)
     assert images.class_names == ("a", "b")
     assert images.notes == (
-        "Sub-folders without an image ending in .png, .jpg, .jpeg, .webp, .bmp, .gif, .tif, .tiff "
-        r"are left out, no classes: 'c' (3 files), 'd\\x1b' (1 files), 'empty' (empty).",
+        f"Sub-folders without an image {ENDING} are left out, no classes: 'c' (3 files), "
+        r"'d\\x1b' (1 file), 'empty' (empty).",
+        f"Left out, 4 images not {ENDING}: 4 of .ppm.",
     )
 
 

@@ -375,6 +375,6 @@ def test_images_of_other_kinds_are_read_or_counted(pets: Path) -> None:
     (pets / "fox").mkdir()
     notes = " ".join(read_folder(pets).notes)
     assert "left out, no classes: 'fox' (empty)." in notes
-    assert "3 images not ending in .png" in notes
-    assert "left out: 2 of .heic, 1 of .psd." in notes
+    assert "Left out, 3 images not ending in .png" in notes
+    assert ": 2 of .heic, 1 of .psd." in notes
     assert "pip install pillow-heif" in notes

@@ -241,7 +241,10 @@ def test_proxies_announce_all_that_they_read(name: str) -> None:
     probe = Probe(of_needs, images(), LABELS, proxy.needs)
     for measurement in proxy.needs:
         getattr(probe, measurement)
-    assert Counter(of_proxy.batches) <= Counter(of_needs.batches)
+    if name == "latency":  # as many passes as the machine's unrest asks for
+        assert set(of_proxy.batches) == set(of_needs.batches)
+    else:
+        assert Counter(of_proxy.batches) <= Counter(of_needs.batches)
 
 
 def test_unannounced_measurements_cost_at_most_a_pass_each() -> None:

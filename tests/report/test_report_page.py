@@ -239,23 +239,23 @@ def test_a_user_proxy_is_a_name_like_any_other() -> None:
 # Safety -------------------------------------------------------------------------------------------
 
 
-def attacked() -> SearchResult:
+def attacked(text: str = ATTACK) -> SearchResult:
     result = made_up_run()
-    study = result.config.study.model_copy(update={"name": ATTACK})
+    study = result.config.study.model_copy(update={"name": text})
     trials = result.trials.copy()
-    trials["reason"] = trials["reason"].fillna(ATTACK)
+    trials["reason"] = trials["reason"].fillna(text)
     trials["state"] = "<b>complete</b>"
     return replace(
         result,
         config=result.config.model_copy(update={"study": study}),
-        trials=trials.rename(columns={"snip": ATTACK}),
+        trials=trials.rename(columns={"snip": text}),
         ensemble=None,
-        notes=(ATTACK,),
+        notes=(text,),
     )
 
 
 def test_text_from_outside_stays_text() -> None:
-    honest, hostile = page(made_up_run(ensemble=False)), page(attacked())
+    honest, hostile = page(attacked("harmless")), page(attacked())
     assert len(hostile.scripts) == len(honest.scripts)
     assert "img" not in [tag for tag, _ in hostile.elements]
     assert not any("onerror" in attrs for _, attrs in hostile.elements)

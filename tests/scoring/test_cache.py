@@ -266,10 +266,10 @@ def test_the_command_counts_checks_and_clears(entry: Path, tmp_path: Path) -> No
     folder = ("--folder", str(tmp_path))
     kept = tmp_path / "notes.txt"
     kept.write_text("mine")
-    assert "1 architectures, 1 values, 0.0 MB, 0 damaged" in command("info", *folder)
+    assert "1 architecture, 1 value, 0.0 MB, 0 damaged" in command("info", *folder)
     entry.write_text(json.dumps({}))
-    assert "1 architectures, 0 values, 0.0 MB, 1 damaged" in command("info", *folder)
-    assert f"1 architectures removed from {tmp_path}" in command("clear", *folder)
+    assert "1 architecture, 0 values, 0.0 MB, 1 damaged" in command("info", *folder)
+    assert f"1 architecture removed from {tmp_path}" in command("clear", *folder)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
     assert "0 architectures, 0 values" in command("info", *folder)
     assert command("info") == command("clear") == "the cache is off\n"

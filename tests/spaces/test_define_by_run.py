@@ -302,7 +302,7 @@ def test_a_builder_that_has_changed_does_not_go_on(
 
 
 LISTING = """
-def build(trial, task):                       # task: classes, channels, resolution
+def build(trial, task):  # task: classes, channels, resolution
     depth = trial.suggest_int("depth", 1, 4)
     width = trial.suggest_categorical("width", [16, 32, 48])
     norm = trial.suggest_categorical("norm", ["batch", "group"]) if depth > 2 else "batch"
@@ -313,8 +313,10 @@ def build(trial, task):                       # task: classes, channels, resolut
 def test_the_listing_runs_in_an_empty_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
-    assert " ".join(LISTING.split()) in " ".join(readme.split())
+    guide = (
+        Path(__file__).parents[2].joinpath("docs/how-to/own-space.md").read_text(encoding="utf-8")
+    )
+    assert " ".join(LISTING.split()) in " ".join(guide.split())
     net = inspect.getsource(own_networks.MyNet)
     (tmp_path / "my_nets.py").write_text(f"from torch import nn\n\n\n{net}\n{LISTING}")
     (tmp_path / "search.toml").write_text(

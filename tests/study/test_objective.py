@@ -44,7 +44,10 @@ def test_the_listing_of_the_readme_runs_from_an_empty_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    listing = re.search(r"## In a study of your own\n.*?```python\n(.*?)```", readme, re.DOTALL)[1]
+    found = re.search(
+        r"inside an Optuna study of your own.*?```python\n(.*?)```", readme, re.DOTALL
+    )
+    listing = "import zc_search as zc\n" + found[1]
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     with warnings.catch_warnings():

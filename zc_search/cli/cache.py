@@ -23,7 +23,8 @@ def info(folder: Folder = "user") -> None:
     if cache := _open(folder):
         found = cache.info()
         typer.echo(
-            f"{cache.folder}\n{counted(found.entries, 'architecture')}, {found.values:,} values, "
+            f"{cache.folder}\n{counted(found.entries, 'architecture')}, "
+            f"{counted(found.values, 'value')}, "
             f"{found.bytes / 1e6:.1f} MB, {found.damaged:,} damaged"
         )
 

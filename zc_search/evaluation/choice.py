@@ -1,14 +1,19 @@
 """LIBRA: a few proxies chosen from many that were judged (Casarin et al. 2025, algorithm 1)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from zc_search.errors import EvaluationError
 from zc_search.evaluation.statistics import spearman
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 
@@ -42,6 +47,8 @@ def choose_proxies(
     Raises:
         EvaluationError: k below 1, or no proxy that correlates with the accuracy.
     """
+    import pandas as pd
+
     if k < 1:
         raise EvaluationError(f"k={k!r} must be at least 1", key="k", given=k)
     table = pd.DataFrame({**scores, "": accuracy, " ": params}, dtype=float)

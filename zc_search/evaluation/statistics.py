@@ -1,17 +1,21 @@
 """How well scores order architectures: correlations, top-k choices, their bootstrap, one table."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from zc_search._utils.cores import available_cores
 from zc_search.errors import EvaluationError
+
+if TYPE_CHECKING:  # a benchmark looks up its figures without pandas
+    import pandas as pd
 
 Array = NDArray[np.float64]
 Positions = NDArray[np.int64]
@@ -324,7 +328,7 @@ _WORTH_PROCESSES = 5_000_000
 
 def evaluate(
     scores: pd.DataFrame,
-    accuracy: "pd.Series[float] | Mapping[Any, float] | ArrayLike",
+    accuracy: pd.Series[float] | Mapping[Any, float] | ArrayLike,
     directions: Mapping[str, Literal["maximize", "minimize"]] | None = None,
     *,
     n_bootstrap: int = 1000,
@@ -361,7 +365,8 @@ def evaluate(
             architecture in common, a column that holds no numbers, an unknown column or direction,
             or a bootstrap setting out of range.
     """
-    from joblib import Parallel, delayed  # slow to import, and not everyone judges
+    import pandas as pd  # slow to import, as the other one, and not everyone judges
+    from joblib import Parallel, delayed
 
     truth = _by_index(accuracy, scores.index)
     listed = {"scores has the column": scores.columns, "scores lists": scores.index}
@@ -401,7 +406,9 @@ def best_so_far(values: ArrayLike, *, maximize: bool = True) -> Array:
     return (np.fmax if maximize else np.fmin).accumulate(np.asarray(values, dtype=float))
 
 
-def _by_index(accuracy: object, index: "pd.Index[Any]") -> "pd.Series[Any]":
+def _by_index(accuracy: object, index: pd.Index[Any]) -> pd.Series[Any]:
+    import pandas as pd
+
     if isinstance(accuracy, pd.Series):
         return accuracy
     if isinstance(accuracy, Mapping):
@@ -416,7 +423,7 @@ def _by_index(accuracy: object, index: "pd.Index[Any]") -> "pd.Series[Any]":
     return pd.Series(figures, index)
 
 
-def _numbers(column: "pd.Series[Any]", name: str) -> Array:
+def _numbers(column: pd.Series[Any], name: str) -> Array:
     try:
         return column.to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError):
@@ -428,8 +435,10 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """Return the row of each subset."""
     rows = []
-    places = pd.Series(truth).where(np.isfinite(truth)).rank(method="min", ascending=False)
-    known = places.count()
+    known = int(np.isfinite(truth).sum())
+    places = stats.rankdata(
+        np.where(np.isfinite(truth), -truth, np.nan), method="min", nan_policy="omit"
+    )
     for subset, share in SUBSETS.items():
         inside = (places <= np.ceil(share * known)) | (share == 1 or not known)
         x, y, dropped = finite_pairs(values[inside], truth[inside])

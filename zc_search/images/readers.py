@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zc_search._utils.plugins import load_plugin
+from zc_search._utils.words import counted
 from zc_search.errors import DataError
 from zc_search.images.image_set import SPLITS, ImageSet, image_set, printable
 from zc_search.images.pictures import (
@@ -278,7 +279,7 @@ def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
         raise wrong("data.path", path, f"{path} has {message}; it must hold {wanted}")
     without = {name: len(files) for name, files in below.items() if not found[name]}
     shown = [
-        f"{name!r} ({f'{count:,} files' if count else 'empty'})"
+        f"{name!r} ({counted(count, 'file') if count else 'empty'})"
         for name, count in zip(printable(list(without))[0], without.values(), strict=True)
     ]
     ending = f"ending in {', '.join(_SUFFIXES)}"
@@ -287,7 +288,7 @@ def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
     suffixes = (file.suffix.lower() for files in below.values() for file in files)
     others = Counter(suffix for suffix in suffixes if suffix in of_images)
     counts = [f"{count:,} of {suffix}" for suffix, count in others.most_common()]
-    left = f"{others.total():,} images not {ending} are left out: {listed(counts)}."
+    left = f"Left out, {counted(others.total(), 'image')} not {ending}: {listed(counts)}."
     heic = "HEIC is a phone's: pip install pillow-heif, and save them as JPEG or PNG once."
     notes = ((note, without), (left, others), (heic, any(others[suffix] for suffix in _HEIC)))
     return classes, tuple(text for text, true in notes if true)

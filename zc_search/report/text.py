@@ -143,20 +143,18 @@ def weights(ensemble: Ensemble, most: int | None = None, name: str = "Ensemble")
 
 
 def quality(rows: pd.DataFrame, *, regret: bool = True) -> Group:
-    """Return `Ensemble.quality` with its 90 % intervals, a row a predictor; or correlations."""
+    """Return `Ensemble.quality`, a row a predictor, or correlations; intervals where they fit."""
     top_k = rows["top_k"].dropna()
-    names = ["kendall_tau", "spearman", *(["ndcg"] if regret else [])]
-    regret = regret and len(top_k) > 0
     title = f"Rank correlation with the true accuracy; {rows['judged'].iloc[0]}"
-    headings = ["Kendall's tau", "Spearman", "nDCG"][: len(names)]
-    columns = [("predictor", "fold"), *((heading, "right") for heading in headings)]
-    if regret:
+    columns = [("predictor", "left"), ("Kendall's tau", "right"), ("Spearman", "right")]
+    columns += [("nDCG", "right")] * regret
+    if regret and len(top_k):
         columns.append((f"regret of top {int(top_k.iloc[0])}, %", "right"))
-    cells = [
-        [row["predictor"], *(interval(row, name) for name in names)]
-        + ([interval(row, "top_k_regret", percent)] if regret else [])
-        for row in rows.to_dict("records")
-    ]
+    cells = []
+    for row in rows.to_dict("records"):
+        correlations = [interval(row, "kendall_tau"), decimal(row["spearman"])]
+        others = [decimal(row["ndcg"]), interval(row, "top_k_regret", percent)] if regret else []
+        cells.append([row["predictor"], *correlations, *others][: len(columns)])
     return table(title, columns, cells)
 
 
