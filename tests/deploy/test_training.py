@@ -38,7 +38,7 @@ from zc_search.study.confusion import (
     confusion_rows,
     read_confusion,
 )
-from zc_search.study.recipe import Examples, accuracy, augment, train_network
+from zc_search.study.recipe import Examples, accuracy, augment, stalled, train_network
 from zc_search.study.training import weights_file
 
 CELL = Architecture.from_string(
@@ -121,6 +121,87 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(digits, tmp_path: Path
     assert resumed == reached
     for mine, other in zip(again.state_dict().values(), whole.state_dict().values(), strict=True):
         assert torch.equal(mine, other)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"steps": 9, "batch_size": 300},
+        {"ema": 0.9, "mixup": 0.4, "label_smoothing": 0.1},
+        {"patience": 1, "ema": 0.5},
+    ],
+    ids=["steps", "ema and mixup", "patience"],
+)
+def test_whatever_the_recipe_a_killed_training_goes_on(digits, tmp_path: Path, more) -> None:
+    images, training, validation = digits
+    recipe = Training(epochs=4, **more)
+    whole, killed, again = network(images), network(images), network(images, seed=9)
+    reached = train_network(whole, training, validation, recipe)
+    file = tmp_path / "x.part"
+    with pytest.raises(ZeroDivisionError):
+        train_network(
+            killed,
+            training,
+            validation,
+            recipe,
+            checkpoint=file,
+            on_epoch=lambda number, _: 1 // (2 - number),
+        )
+    assert train_network(again, training, validation, recipe, checkpoint=file) == reached
+    kept = torch.load(file, weights_only=True)["network"]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+        assert torch.equal(kept[name], value)  # what is exported
+    assert accuracy(again, validation) == (max if recipe.patience else list.pop)(reached)
+
+
+def test_each_addition_to_the_recipe_is_the_published_one(digits) -> None:
+    """Against the sums written out: steps over few images, smoothing, mixup, and the average."""
+    images, training, validation = digits
+    recipe = Training(
+        epochs=2, steps=5, batch_size=200, augment=(), mixup=0.3, label_smoothing=0.2, ema=0.8
+    )
+    ours, theirs = network(images), network(images)
+    train_network(ours, training, validation, recipe, seed=5)
+    optimizer = torch.optim.SGD(
+        theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 6)
+    theirs.train()
+    average: dict[str, torch.Tensor] = {}
+    for epoch in range(2):
+        drawn = torch.Generator().manual_seed(5 * 1_000_003 + epoch)
+        order = torch.cat([torch.randperm(256, generator=drawn) for _ in range(3)])
+        for step in range(3):  # five steps in two epochs are three each
+            places = order[200 * step : 200 * step + 200]
+            seed = int(torch.randint(2**31, (1,), generator=drawn))
+            share = np.random.default_rng(seed).beta(0.3, 0.3)
+            other = places[torch.randperm(200, generator=drawn)]
+            first, second = training.normalised(places), training.normalised(other)
+            logs = theirs(share * first + (1 - share) * second).log_softmax(1)
+            one_hot = torch.nn.functional.one_hot(training.labels, 10)
+            mixed = share * one_hot[places] + (1 - share) * one_hot[other]
+            loss = -((0.8 * mixed + 0.02) * logs).sum(1).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            for name, value in theirs.state_dict().items():
+                new = value.clone()
+                if name in average and value.is_floating_point():
+                    new = 0.8 * average[name] + 0.2 * new
+                average[name] = new
+    for name, value in ours.state_dict().items():
+        if not value.is_floating_point():  # batches counted, which have no say
+            continue
+        torch.testing.assert_close(value, average[name], rtol=1e-3, atol=1e-4)
+
+
+def test_patience_counts_from_the_first_of_the_best_epochs() -> None:
+    assert not stalled([], 1)
+    assert not stalled([50.0, 60.0, 60.0, 55.0], None)
+    assert stalled([50.0, 60.0, 60.0, 55.0], 2)
+    assert not stalled([50.0, 60.0, 60.0, 55.0], 3)
 
 
 def test_a_damaged_checkpoint_costs_its_epochs_only(digits, tmp_path: Path) -> None:
@@ -270,6 +351,7 @@ def test_which_class_is_taken_for_which_is_kept_and_shown(trained) -> None:
     assert text.startswith(f"Of 10 classes the first recognises worst: {rows.index[0]} ")
 
 
+@pytest.mark.thorough
 def test_images_to_test_by_are_looked_at_once_in_the_end(tmp_path: Path) -> None:
     digits = read_digits()
     order = np.random.default_rng(0).permutation(len(digits.labels))
@@ -417,6 +499,30 @@ def test_a_run_without_ranking_or_images(tmp_path: Path) -> None:
         train_run(tmp_path)
     done = CliRunner().invoke(app, ["train", str(tmp_path), "--set", "study.n_trials=3"])
     assert "is no finished run" in str(done.exception)
+
+
+@pytest.mark.thorough
+def test_an_architecture_by_name_needs_no_others(trained, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained[0].folder, run)
+    before = pd.read_csv(run / "training" / "trained.csv")
+    command = ["train", str(run), "--architecture", str(CELL), "--architecture", str(CELL)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "Validation accuracy, %" not in done.output
+    after = pd.read_csv(run / "training" / "trained.csv")
+    assert len(after) == len(before) + 1
+    assert after.set_index("architecture")["group"][str(CELL)] == "named"
+    same = after[after["group"] != "named"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(same, before)  # groups of the earlier ones too
+    assert (run / "training" / "ensemble.toml").exists()
+    fresh = CliRunner().invoke(app, [*command, "--epochs", "2", "--fresh", "--top", "2"])
+    assert "--top takes the first" in str(fresh.exception)
+    fresh = CliRunner().invoke(app, [*command, "--epochs", "2", "--fresh"])
+    assert fresh.exit_code == 0, fresh.output
+    alone = pd.read_csv(run / "training" / "trained.csv")
+    assert alone["architecture"].tolist() == [str(CELL)]
+    assert str(subject_of_run(run).architecture) == str(CELL)
 
 
 def test_only_training_may_be_changed_afterwards(trained) -> None:

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 def train(
     run: Annotated[Path, typer.Argument(help="Folder of a finished search.", show_default=False)],
-    top: Annotated[int, typer.Option(min=1, help="How many of the first; as many at random.")] = 5,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many of the first; as many at random. [default: 5]"),
+    ] = None,
+    architecture: Annotated[
+        list[str] | None,
+        typer.Option(help="Train this one, without others to compare; may be repeated."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="By default the run's.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 1,
     device: Annotated[str | None, typer.Option(help="By default the run's.")] = None,
@@ -39,12 +46,15 @@ def train(
         raise UsageError(
             f"--set {wrong[0]!r}: a finished search keeps its settings; Allowed: training.KEY=value"
         )
+    if top is not None and architecture:
+        raise UsageError("--top takes the first of the ranking, and --architecture names others")
     recipe = load_config(run / "config.toml", given).training
     console = plain_console()
     with progress_line(console, "training") as show:
         outcome = train_run(
             run,
-            top=top,
+            top=top or 5,
+            architectures=architecture or (),
             seeds=seeds,
             recipe=recipe,
             device=device,
@@ -69,14 +79,14 @@ def _print(console: "Console", outcome: "Outcome") -> None:
     shown = {"group": "", "standard_error": "\N{PLUS-MINUS SIGN}"}
     columns = [(shown.get(name, name), "right" if name != "group" else "left") for name in names]
     rows = outcome.groups[names].round(2).astype(str).replace("nan", "").to_numpy().tolist()
-    console.print(table("Validation accuracy, %", columns, rows))
-    console.print()
+    if len(rows) > 1:
+        console.print(table("Validation accuracy, %", columns, rows))
+        console.print()
     notes(console, outcome.notes)
     console.print()
     lines: dict[str, object] = {}
     if not outcome.ranking.empty:
         lines["first of the updated ranking"] = str(outcome.ranking["architecture"].iloc[0])
     lines["everything in"] = f"{outcome.folder}/"
-    if outcome.results["architecture"].str.startswith("|").all():  # others are not exported
-        lines["next"] = f"zc-search export {outcome.folder.parent} --to DIR"
+    lines["next"] = f"zc-search export {outcome.folder.parent} --to DIR"
     console.print(listed(lines))

@@ -138,10 +138,10 @@ def _study_name(value: str) -> str:
 
 
 def _device(value: Any) -> str:
-    if isinstance(value, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+    if isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
         return value
     # No nearest spelling: 'gpu' is nearer to 'cpu' than to what it means.
-    raise wrong(value, "auto, cpu, cuda, or such as 'cuda:1'")
+    raise wrong(value, "auto, cpu, mps, cuda, or such as 'cuda:1'")
 
 
 def _model(value: Any) -> str:
@@ -459,10 +459,15 @@ class Training(Section):
     """How the best few are trained on the images: NAS-Bench-201's recipe, shortened."""
 
     epochs: Count = 12
+    steps: Count | None = None
+    patience: Count | None = None
     batch_size: int = Field(default=64, ge=2)
     learning_rate: Positive = 0.1
     weight_decay: float = Field(default=5e-4, ge=0)
     augment: Augmentations = ("crop", "flip")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    mixup: float = Field(default=0.0, ge=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)
     seed: Seed = 0
 
 

@@ -20,6 +20,7 @@ from zc_search.study.run_folder import run_path
 CHOSEN = "chosen"
 RANDOM = "random"
 LARGEST = "most parameters"
+NAMED = "named"
 
 EARLIER = "earlier"
 """The group of what an earlier call trained, and this one would not."""
@@ -31,7 +32,7 @@ TARGET = "val_accuracy"
 
 
 class Entrant(NamedTuple):
-    """An architecture to be trained, and as what: `CHOSEN`, `RANDOM` or `LARGEST`."""
+    """An architecture to be trained, and as what: `CHOSEN`, `RANDOM`, `LARGEST` or `NAMED`."""
 
     group: str
     architecture: str

@@ -1,6 +1,6 @@
 """`train_run`: the best few of a run trained on its images, against random ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from zc_search.config import Config, Training
 from zc_search.deploy.feedback import (
     CHOSEN,
     LARGEST,
+    NAMED,
     RANDOM,
     Entrant,
     by_group,
@@ -23,7 +24,7 @@ from zc_search.ensemble.tables import flags
 from zc_search.errors import ConfigError, StudyError
 from zc_search.proxies import resolve_proxies
 from zc_search.report import write_report
-from zc_search.report.run import load_result, read_manifest, stored_learning_curve
+from zc_search.report.run import load_result, read_manifest, read_table, stored_learning_curve
 from zc_search.scoring.request import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer
 from zc_search.study.confusion import read_confusion, test_accuracies
@@ -33,6 +34,7 @@ from zc_search.study.run_folder import RunFolder
 from zc_search.study.training import FOLDER, Epoch, Trainer, read_results
 
 _DRAWS_EACH = 200
+_BEYOND = "None of the networks trained keeps the constraints."
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def train_run(
     run: str | Path,
     *,
     top: int = 5,
+    architectures: Sequence[str] = (),
     seeds: int = 1,
     recipe: Training | None = None,
     device: str | None = None,
@@ -83,9 +86,10 @@ def train_run(
     """Train the best few of a run on its images, or go on where an earlier call was cut off.
 
     As many random architectures and the one with most parameters are trained alike, `seeds` times
-    each. A training that is finished is never repeated, and one that was cut off goes on from its
-    last epoch, unless `fresh` sets them aside. Recipe and device are the run's by default. What
-    comes out is in the run's folder as well, under `FOLDER`.
+    each; or, if `architectures` are named, these and no others. A training that is finished is
+    never repeated, and one that was cut off goes on from its last epoch, unless `fresh` sets them
+    aside. Recipe and device are the run's by default. What comes out is in the run's folder as
+    well, under `FOLDER`.
 
     Raises:
         ZcSearchError: No finished run, trainings of another recipe are there, the images are not
@@ -108,9 +112,15 @@ def train_run(
         trainer = Trainer(config, images, batch.fingerprint, recipe, device)
         trainer.keep_in(result.folder)
         limits = Limits(config, costs.space, task, costs)
-        entrants = _entrants(result, costs, limits, top, recipe.seed)
-        folder.write_table("entrants.csv", pd.DataFrame(entrants))
+        if architectures:
+            named = [str(costs.space.read(text)) for text in architectures]
+            entrants = [Entrant(NAMED, text) for text in dict.fromkeys(named)]
+        else:
+            entrants = _entrants(result, costs, limits, top, recipe.seed)
         results = _train_all(trainer, folder.path, entrants, seeds, on_step)
+        if architectures:  # beside those of an earlier call
+            entrants = [*_earlier(folder.path, entrants), *entrants]
+        folder.write_table("entrants.csv", pd.DataFrame(entrants))
         scored = _scored(scorer, result, entrants, limits)
         if len(scored):
             folder.write_table("scores.csv", scored)
@@ -154,7 +164,7 @@ def _train_all(
         trainer.on_epoch = on_epoch
         row = trainer.train(text, seed)
         done += 1
-        on_step(replace(step, done=done, epoch=trainer.recipe.epochs, accuracy=row["accuracy"]))
+        on_step(replace(step, done=done, epoch=row["epochs"], accuracy=row["accuracy"]))
     for text, seed in wanted:
         trainer.test(text, seed)
     return read_results(folder).merge(pd.DataFrame(wanted, columns=["architecture", "seed"]))
@@ -171,11 +181,14 @@ def _concluded(
 ) -> Outcome:
     """Say what the trainings gave, and write it down."""
     groups = by_group(results, entrants)
+    if set(groups["group"]) == {NAMED}:  # nothing to compare with, nor to learn an order from
+        beyond = [] if trained["feasible"].any() else [_BEYOND]
+        return Outcome(folder.path, results, groups, trained, None, pd.DataFrame(), tuple(beyond))
     ensemble, ranked, notes = refit(config, table, results, scorer)
     if said := verdict(groups):
         notes.insert(0, said)
     if not trained["feasible"].any():
-        notes.append("None of the networks trained keeps the constraints.")
+        notes.append(_BEYOND)
     if not config.data_decides:
         notes.append(
             "The benchmark's data set gave the images that the proxies scored on: validation "
@@ -232,6 +245,13 @@ def _entrants(
         largest = int(trials["params"].to_numpy(dtype=float).argmax())
         entrants.append(Entrant(LARGEST, str(trials["architecture"].iloc[largest])))
     return entrants
+
+
+def _earlier(folder: Path, now: list[Entrant]) -> list[Entrant]:
+    """Return who was trained by earlier calls, but for those of now."""
+    path = folder / "entrants.csv"
+    rows = read_table(path).itertuples(index=False) if path.exists() else ()
+    return [entrant for row in rows if (entrant := Entrant(*map(str, row))) not in now]
 
 
 def _scored(

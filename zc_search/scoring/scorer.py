@@ -227,12 +227,15 @@ def torch_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = torch.device("meta")
-    if device.type not in ("cpu", "cuda"):
-        allowed = ("auto", "cpu", "cuda", "cuda:N")
+    if device.type not in ("cpu", "cuda", "mps"):
+        allowed = ("auto", "cpu", "mps", "cuda", "cuda:N")
         raise ProxyError.unknown("device", name, allowed, key="proxies.device")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         seen = f"torch {torch.__version__} sees {torch.cuda.device_count()} GPUs"
         message = f"proxies.device: {name!r} is not there, {seen}; use 'cpu' or 'auto'"
+        raise ProxyError(message, key="proxies.device", given=name)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        message = f"proxies.device: torch {torch.__version__} sees no {name!r}; use 'cpu' or 'auto'"
         raise ProxyError(message, key="proxies.device", given=name)
     return device
 

@@ -3,7 +3,7 @@
 import io
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from zc_search._utils.files import write_atomically
 from zc_search.config import Training
@@ -70,12 +71,13 @@ def train_network(
     SGD with Nesterov momentum 0.9, the learning rate falling to 0 along a cosine, cross-entropy;
     bfloat16 where the examples are on a GPU that has it. What is random in an epoch depends on the
     seed and the epoch alone, so that a run that goes on from a checkpoint, which is written after
-    each epoch, sees the same. The validation images have no say in anything. `spent` are the
-    seconds that the epochs in the checkpoint took, to begin with.
+    each epoch, sees the same. Without `recipe.patience` the validation images have no say in
+    anything; with it they choose the epoch whose weights the network has in the end. `spent` are
+    the seconds that the epochs in the checkpoint took, to begin with.
 
     Returns:
-        Validation accuracy in percent after each epoch, the last being the one that counts: the
-        best one would have been chosen on the images that it is judged by.
+        Validation accuracy in percent after each epoch. Without patience the last one counts: the
+        best one would have been chosen on the images that it is judged by. With it, the best.
     """
     network.to(training.labels.device)
     optimizer = torch.optim.SGD(
@@ -85,19 +87,71 @@ def train_network(
         weight_decay=recipe.weight_decay,
         nesterov=True,
     )
+    going = _Going(network, optimizer, recipe.ema)
     start = time.perf_counter() - spent
-    reached = _restore(checkpoint, network, optimizer)
-    for epoch in range(len(reached), recipe.epochs):
-        _epoch(network, optimizer, training, recipe, epoch, seed)
-        reached.append(accuracy(network, validation))
+    going.restore(checkpoint)
+    while len(going.reached) < recipe.epochs and not stalled(going.reached, recipe.patience):
+        _epoch(going, training, recipe, len(going.reached), seed)
+        going.judge(validation, best=recipe.patience is not None)
         if checkpoint is not None:
-            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-            content = io.BytesIO()
-            seconds = time.perf_counter() - start
-            torch.save(state | {"reached": reached, "seconds": seconds}, content)
-            write_atomically(checkpoint, content.getvalue())
-        on_epoch(epoch + 1, reached[-1])
-    return reached
+            going.save(checkpoint, time.perf_counter() - start)
+        on_epoch(len(going.reached), going.reached[-1])
+    network.load_state_dict(going.counting)
+    return going.reached
+
+
+def stalled(reached: Sequence[float], patience: int | None) -> bool:
+    """Whether as many epochs as `patience` have passed since the first of the best ones."""
+    return bool(patience and reached) and (
+        len(reached) - 1 - reached.index(max(reached)) >= (patience or 0)
+    )
+
+
+class _Going:
+    """A training going on: the network, its optimizer, and the weights that count so far."""
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, decay: float) -> None:
+        self.network, self.optimizer = network, optimizer
+        self.averaged: AveragedModel | None = None
+        if decay:
+            average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            self.averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+        self.reached: list[float] = []
+        self.counting: Mapping[str, Any] = network.state_dict()
+
+    def judge(self, validation: Examples, *, best: bool) -> None:
+        """Note the accuracy after an epoch, and keep the weights where they count."""
+        judged = self.network if self.averaged is None else self.averaged.module
+        now, before = accuracy(judged, validation), max(self.reached, default=-1.0)
+        self.reached.append(now)
+        if not best or now > before:
+            state = judged.state_dict()
+            self.counting = {k: v.detach().clone() for k, v in state.items()} if best else state
+
+    def save(self, checkpoint: Path, seconds: float) -> None:
+        """Write all that a training needs to go on, and under ``network`` what counts."""
+        state: dict[str, Any] = {"network": self.counting, "optimizer": self.optimizer.state_dict()}
+        state |= {"going": self.network.state_dict(), "reached": self.reached, "seconds": seconds}
+        if self.averaged is not None:
+            state["averaged"] = self.averaged.state_dict()
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_atomically(checkpoint, content.getvalue())
+
+    def restore(self, checkpoint: Path | None) -> None:
+        """Take what a checkpoint holds; nothing where there is none or it is of no use."""
+        if checkpoint is None or not checkpoint.exists():
+            return
+        try:
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            self.network.load_state_dict(state.get("going", state["network"]))
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.averaged is not None:
+                self.averaged.load_state_dict(state["averaged"])
+            self.counting = state["network"]
+            self.reached = [float(value) for value in state["reached"]]
+        except Exception:  # a damaged file costs the epochs it held, and nothing else
+            self.reached = []
 
 
 def accuracy(network: nn.Module, examples: Examples) -> float:
@@ -148,28 +202,48 @@ def augment(images: Tensor, kinds: Collection[str], generator: torch.Generator) 
     return images
 
 
-def _epoch(
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    training: Examples,
-    recipe: Training,
-    epoch: int,
-    seed: int,
-) -> None:
+def _epoch(going: _Going, training: Examples, recipe: Training, epoch: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    order = torch.randperm(len(training), generator=generator)
-    steps = max(1, len(training) // recipe.batch_size)  # what is left over waits for another epoch
+    network, size = going.network, min(recipe.batch_size, len(training))
+    steps = len(training) // size  # what is left over waits for another epoch
+    if recipe.steps is not None:
+        steps = math.ceil(recipe.steps / recipe.epochs)
+    passes = math.ceil(steps * size / len(training))
+    orders = [torch.randperm(len(training), generator=generator) for _ in range(passes)]
     network.train()
-    for step, places in enumerate(order[: steps * recipe.batch_size].tensor_split(steps)):
+    for step, places in enumerate(torch.cat(orders)[: steps * size].tensor_split(steps)):
         progress = (epoch + step / steps) / recipe.epochs
-        for group in optimizer.param_groups:
+        for group in going.optimizer.param_groups:
             group["lr"] = recipe.learning_rate * (1 + math.cos(math.pi * progress)) / 2
         images = augment(training.normalised(places), recipe.augment, generator)
-        with _precision(images.device):
-            loss = F.cross_entropy(network(images), training.labels[places])
-        optimizer.zero_grad(set_to_none=True)
+        loss = _loss(network, images, training.labels[places], recipe, generator)
+        going.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        going.optimizer.step()
+        if going.averaged is not None:
+            going.averaged.update_parameters(network)
+
+
+def _loss(
+    network: nn.Module, images: Tensor, labels: Tensor, recipe: Training, generator: torch.Generator
+) -> Tensor:
+    """Return the cross-entropy; with mixup (Zhang et al., 2018) that of mixed images and labels."""
+    targets = [(1.0, labels)]
+    if recipe.mixup:
+        drawn = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+        share, partner = (
+            drawn.beta(recipe.mixup, recipe.mixup),
+            torch.randperm(len(images), generator=generator),
+        )
+        images = share * images + (1 - share) * images[partner]
+        targets = [(share, labels), (1 - share, labels[partner])]
+    with _precision(images.device):
+        logits = network(images)
+        losses = [
+            share * F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
+            for share, target in targets
+        ]
+        return torch.stack(losses).sum()
 
 
 def _precision(device: torch.device) -> Any:
@@ -184,18 +258,3 @@ def seconds_of(checkpoint: Path | None) -> float:
         return float(torch.load(str(checkpoint), map_location="cpu", weights_only=True)["seconds"])
     except Exception:
         return 0.0
-
-
-def _restore(
-    checkpoint: Path | None, network: nn.Module, optimizer: torch.optim.Optimizer
-) -> list[float]:
-    """Return the accuracies so far; none where there is no checkpoint or it is of no use."""
-    if checkpoint is None or not checkpoint.exists():
-        return []
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        return [float(value) for value in state["reached"]]
-    except Exception:  # a damaged file costs the epochs it held, and nothing else
-        return []

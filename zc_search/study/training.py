@@ -54,7 +54,7 @@ class Trainer:
     A training that is finished is never repeated, and one that was cut off goes on from its last
     epoch, in a folder; without one nothing outlives the process. Called with an architecture it
     returns what a benchmark would: ``val_accuracy``, in percent of the validation images after the
-    last epoch, and ``train_seconds``.
+    last epoch (the best one, with patience), and ``train_seconds``.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Trainer:
             now = self.recipe.model_dump(mode="json") | {"images": self._fingerprint}
             path = folder / "recipe.json"
             before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else now
+            before = Training().model_dump(mode="json") | before  # it may lack a key of today's
             if differing := changes(before, now):
                 raise StudyError(
                     f"{folder} holds trainings of another recipe ({', '.join(differing)}): "
@@ -146,7 +147,8 @@ class Trainer:
             on_epoch=lambda number, accuracy: self._ended(Epoch(text, number, accuracy)),
         )
         seconds = time.perf_counter() - start
-        values = (text, seed, self.recipe.epochs, reached[-1], seconds)
+        counts = max(reached) if self.recipe.patience else reached[-1]
+        values = (text, seed, len(reached), counts, seconds)
         row = dict(zip(COLUMNS, values, strict=True))
         if self.folder and file and part:
             # The weights first: a result without weights would never be trained again.
