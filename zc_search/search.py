@@ -12,10 +12,10 @@ from zc_search.report.answer import search_plan
 from zc_search.report.dashboard import dress_if_installed
 from zc_search.report.page import write_outputs
 from zc_search.samplers import sampler_of
-from zc_search.study import Objective, TrialRecord, conclude, open_study, run_trials, set_aside
-from zc_search.study.record import Progress, SearchResult, recorded
+from zc_search.study import Objective, conclude, open_study, run_trials, set_aside
+from zc_search.study.progress import Progress, Watch
+from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder, run_path, storage_url
-from zc_search.study.training import Epoch
 
 logger = logging.getLogger("zc_search")
 
@@ -67,69 +67,14 @@ def run_search(
                     dress_if_installed(study, found)
                 return found
 
-            progress = Progress(config.study.n_trials)
-            if (trainer := objective.trainer) is not None:
-                progress.most = min(config.study.max_accuracies or progress.total, progress.total)
-                progress.epochs = trainer.recipe.epochs
-
-                def on_epoch(epoch: Epoch) -> None:
-                    progress.epoch, progress.accuracy = epoch.number, epoch.accuracy
-                    on_progress(progress)
-
-                trainer.on_epoch = on_epoch
-            hope = Hope(objective)
-            for _, record in recorded(study):
-                progress.count(record)
-                hope.count(record)
-            on_progress(progress)
-
-            def on_trial(number: int, record: TrialRecord) -> None:
-                logger.info("trial %d: %s", number, record)
-                progress.count(record)
-                progress.seconds = time.perf_counter() - begun
-                on_progress(progress)
-                hope.count(record)
-                if hope.is_lost():
-                    study.stop()
-
+            watch = Watch(study, objective, on_progress)
             # Who has the lock of this folder can work on the study once only.
             worker = f"{node()}:{folder.path.resolve()}" if storage else "main"
             try:
-                run_trials(study, objective, on_trial, name=worker)
+                run_trials(study, objective, watch.on_trial, name=worker)
             except KeyboardInterrupt:
                 finish()
                 raise
             result = finish()
-            if reason := hope.lost:
-                raise StudyError(
-                    f"none of the {progress.done} trials has a value, as a proxy failed: {reason}; "
-                    f"{folder.path / 'run.log'} has all of it, and --fresh starts over",
-                    given=reason,
-                )
+            watch.refuse_if_lost(str(folder.path / "run.log"))
             return result
-
-
-_HOPELESS = 10  # trials from the first on in which a proxy failed, after which a search ends
-
-
-class Hope:
-    """Whether any trial has had values, or all that had a network failed by a proxy's error."""
-
-    def __init__(self, objective: Objective) -> None:
-        self._objective, self._failed, self._reason = objective, 0, ""
-        self._any = False
-
-    def count(self, record: TrialRecord) -> None:
-        """Take one more trial into account."""
-        reason = self._objective.hopeless(record)
-        self._any |= record.infeasible is None or (reason is None and bool(record.proxies))
-        self._failed, self._reason = self._failed + (reason is not None), reason or self._reason
-
-    def is_lost(self) -> bool:
-        """Whether so many failed, and nothing else happened, that the next would too."""
-        return self.lost is not None and self._failed >= _HOPELESS
-
-    @property
-    def lost(self) -> str | None:
-        """The last reason, where all failed."""
-        return None if self._any else self._reason or None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from optuna.study import Study
@@ -59,38 +60,15 @@ def conclude(
     config, trials = objective.config, trials_table(study)
     benchmark = _accuracies(objective, trials)
     folder = folder or run_path(config)
-    ensemble = on_pareto = optimum = best = best_seen = None
-    unseen: tuple[Best, ...] = ()
-    ranked = pd.DataFrame()
     directions = {p.name: p.direction for p in objective.proxies}
     known = directions, objective.definitions, study.user_attrs.get(DATA)
     scores = ScoresTable.of_trials(config, folder, trials, *known)
+    found: dict[str, Any] = {"ensemble": None, "ranking": pd.DataFrame(), "best": None}
     if benchmark is None:
-        ranked, notes = rank_without_accuracies(scores)
-    elif trials.empty or not trials["feasible"].any():
-        notes = [nothing_feasible(trials)]
+        found["ranking"], notes = rank_without_accuracies(scores)
     else:
-        ensemble, notes = fit_trials(scores, benchmark)
-        if any(getattr(config.ensemble, key) != value for key, value in ORDINARY.items()):
-            on_pareto, _ = fit_trials(scores, benchmark, pareto=True)
-            if on_pareto is not None and on_pareto.fit_on != "pareto":  # too few are on the front
-                on_pareto = None
-    if benchmark is not None:
-        with suppress(BenchmarkError):  # it does not say
-            best_known = benchmark.best(config.benchmark.metric)[1]
-            optimum = None if benchmark.of_trials_alone else best_known
-        if ensemble is not None:
-            ranked, best_seen = ranking(ensemble, trials), _best_seen(ensemble, trials, benchmark)
-            whole, why_not = rank_space(objective, ensemble, trials, benchmark)
-            notes = [*notes, *why_not]
-            if whole is not None:
-                ranked, named = whole, whole[~whole["seen"]].head(_UNSEEN)
-                unseen = tuple(_named(row, ensemble, benchmark) for _, row in named.iterrows())
-            best = next(iter(unseen), None)
-            if best is None and len(ranked):
-                best = _named(ranked.iloc[0], ensemble, benchmark)
-        else:
-            best_seen = _best_known(trials, config.benchmark.metric, benchmark)
+        answered, notes = _answered(objective, trials, scores, benchmark)
+        found |= answered
     seen = objective.functions if config.study.distinct else None
     if seen is not None and seen < config.study.n_trials:
         notes = [*notes, f"The space has {seen:,} functions, each looked at once."]
@@ -103,19 +81,45 @@ def conclude(
         folder=folder,
         trials=trials,
         pareto=front,
-        drawings=_drawings(objective, ranked, front),
-        ensemble=ensemble,
-        ranking=ranked,
-        best=best,
+        drawings=_drawings(objective, found["ranking"], front),
         notes=(*notes, *_too_slow(trials), *missing_values(study)),
         seconds={**(seconds or _seconds(study)), "ensemble": time.perf_counter() - start},
         provenance=objective.benchmark.provenance if objective.benchmark else "",
-        optimum=optimum,
-        unseen=unseen,
-        best_seen=best_seen,
-        pareto_ensemble=on_pareto,
         about_study=dict(study.user_attrs),
+        **found,
     )
+
+
+def _answered(
+    objective: Objective, trials: pd.DataFrame, scores: ScoresTable, benchmark: Benchmark
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the fields of a result that accuracies give, and notes."""
+    config = objective.config
+    found: dict[str, Any] = {}
+    with suppress(BenchmarkError):  # it does not say
+        best_known = benchmark.best(config.benchmark.metric)[1]
+        found["optimum"] = None if benchmark.of_trials_alone else best_known
+    if trials.empty or not trials["feasible"].any():
+        ensemble, notes = None, [nothing_feasible(trials)]
+    else:
+        ensemble, notes = fit_trials(scores, benchmark)
+        if any(getattr(config.ensemble, key) != value for key, value in ORDINARY.items()):
+            on_pareto, _ = fit_trials(scores, benchmark, pareto=True)
+            if on_pareto is not None and on_pareto.fit_on == "pareto":  # else too few are on it
+                found["pareto_ensemble"] = on_pareto
+    if ensemble is None:
+        found["best_seen"] = _best_known(trials, config.benchmark.metric, benchmark)
+        return found, notes
+    found |= {"ensemble": ensemble, "best_seen": _best_seen(ensemble, trials, benchmark)}
+    whole, why_not = rank_space(objective, ensemble, trials, benchmark)
+    unseen: tuple[Best, ...] = ()
+    if whole is not None:
+        named = whole[~whole["seen"]].head(_UNSEEN)
+        unseen = tuple(_named(row, ensemble, benchmark) for _, row in named.iterrows())
+    ranked = ranking(ensemble, trials) if whole is None else whole
+    first = unseen or [_named(row, ensemble, benchmark) for _, row in ranked.head(1).iterrows()]
+    found |= {"ranking": ranked, "unseen": unseen, "best": next(iter(first), None)}
+    return found, [*notes, *why_not]
 
 
 def _accuracies(objective: Objective, trials: pd.DataFrame) -> Benchmark | None:

@@ -311,27 +311,3 @@ class SearchResult:
         from zc_search.report.page import write_run
 
         return write_run(self, Path(folder))
-
-
-@dataclass
-class Progress:
-    """Where the search stands."""
-
-    total: int
-    done: int = 0
-    feasible: int = 0
-    functions: set[str] = field(default_factory=set)
-    seconds: float = 0.0
-    trainings: int = 0  # finished, where a search trains, of at most `most`
-    most: int = 0
-    epoch: int = 0  # of the one going on, of `epochs`, and what it reached, in percent
-    epochs: int = 0
-    accuracy: float = math.nan
-
-    def count(self, record: TrialRecord) -> None:
-        """Count one more trial."""
-        self.done += 1
-        if record.benchmark and record.function_key not in self.functions:
-            self.trainings, self.epoch = self.trainings + 1, 0
-        self.feasible += record.infeasible is None
-        self.functions.add(record.function_key)
