@@ -17,6 +17,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from sklearn.datasets import load_digits
 from typer.testing import CliRunner
 
 from zc_search.cli.app import app
@@ -29,6 +30,7 @@ from zc_search.deploy.export import (
     multiply_adds,
     subject_of_cell,
 )
+from zc_search.deploy.metadata import Metadata
 from zc_search.deploy.source import exported_weights, network_source
 from zc_search.errors import StudyError
 from zc_search.images.datasets import Task
@@ -130,12 +132,17 @@ def test_all_formats_agree_on_any_number_of_images(folder: Path) -> None:
     program = torch.export.load(folder / "network.pt2").module()
     session = onnxruntime.InferenceSession(folder / "network.onnx")
     onnx.checker.check_model(onnx.load(folder / "network.onnx"))
+    generator = np.random.default_rng(0)
+    about = Metadata.read(folder)
+    digits = load_digits().images[:1437]  # those trained on are of the same scale
+    assert about.input.mean == pytest.approx((digits.mean() * 255 / 16,), rel=0.02)
     for count in (1, 3, 8):
-        images = torch.randn(count, 1, 8, 8)
+        raw = generator.integers(0, 256, (count, 1, 8, 8)).astype(np.float32)
+        normalised = (raw - np.float64(about.input.mean)) / np.float64(about.input.deviation)
         with torch.no_grad():
-            expected = network(images)
-            torch.testing.assert_close(program(images), expected)
-        logits = session.run(None, {"images": images.numpy()})[0]
+            expected = network(torch.from_numpy(normalised.astype(np.float32)))
+            torch.testing.assert_close(program(torch.from_numpy(raw)), expected)
+        logits = session.run(None, {"images": raw})[0]
         np.testing.assert_allclose(logits, expected.numpy(), rtol=1e-3, atol=1e-5)
 
 
@@ -159,7 +166,7 @@ def test_a_format_that_computes_something_else_is_no_export(
     real = export.write_program
 
     def wrong(network, task, path):
-        torch.nn.init.constant_(network.classifier.bias, 7.0)
+        torch.nn.init.constant_(network.network.classifier.bias, 7.0)
         real(network, task, path)
 
     monkeypatch.setattr(export, "write_program", wrong)

@@ -23,6 +23,7 @@ from zc_search.cli.ensemble import ensemble_app
 from zc_search.cli.evaluate import evaluate
 from zc_search.cli.export import export
 from zc_search.cli.init import init
+from zc_search.cli.predict import predict
 from zc_search.cli.proxies import proxies
 from zc_search.cli.query import query
 from zc_search.cli.report import report
@@ -109,7 +110,7 @@ app = typer.Typer(
 app.callback(invoke_without_command=True)(_without_subcommand(_resumable(search)))
 for _command in (init, proxies, _resumable(score), evaluate, query, _resumable(worker)):
     app.command()(_command)
-for _command in (_resumable(compare), report, _resumable(train), export, dashboard):
+for _command in (_resumable(compare), report, _resumable(train), export, predict, dashboard):
     app.command()(_command)
 app.add_typer(data_app, name="data")
 app.add_typer(benchmark_app, name="benchmark")

@@ -19,6 +19,10 @@ def export(
     config: Config = None,
     settings: Settings = None,
     onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Write ONNX too.")] = True,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Write ONNX of 8 bits too, judged on the validation images."),
+    ] = False,
 ) -> None:
     """Write a network as Python source, weights, torch and ONNX programs, with a model card.
 
@@ -43,12 +47,20 @@ def export(
                     "own settings; Allowed: for an architecture string"
                 )
             subject = subject_of_run(Path(what), architecture)
-        exported = export_network(subject, to, onnx=onnx)
+        exported = export_network(subject, to, onnx=onnx, int8=int8)
     console.print(f"{subject.architecture}", soft_wrap=True)
     for name, difference in exported.differences.items():
         console.print(
             f"{name:14} computes the same (largest difference {difference:.0e} of an output)",
         )
+    if (found := exported.about.int8) is not None:
+        for kind in ("float", "int8"):
+            console.print(
+                f"{kind:5} {found[f'{kind}_accuracy']:6.2f} % of {found['judged_by']:.0f} "
+                f"validation images, {found[f'{kind}_latency_ms']:.3f} ms an image, "
+                f"{found[f'{kind}_bytes'] / 1000:,.0f} kB",
+                soft_wrap=True,
+            )
     notes(console, subject.notes)
     if not exported.trained:
         console.print("the weights are random: the network was not trained")
@@ -56,3 +68,5 @@ def export(
         f"wrote {', '.join(exported.files)} in {exported.folder}/",
         soft_wrap=True,
     )
+    if exported.about.input.bytes and exported.trained:
+        console.print(f"next: zc-search predict {exported.folder} IMAGE...", soft_wrap=True)

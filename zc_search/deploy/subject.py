@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from zc_search.deploy.feedback import by_architecture
 from zc_search.ensemble.tables import flags
 from zc_search.errors import DataError, StudyError
 from zc_search.images.datasets import DATASETS, Task, task_of
+from zc_search.images.image_set import ImageSet
 from zc_search.images.learnt import Learnt
 from zc_search.report.run import load_result, read_table
 from zc_search.scoring.request import open_images
@@ -27,6 +28,7 @@ from zc_search.spaces import (
     make_space,
     read_architecture,
 )
+from zc_search.study.constraints import UNITS
 from zc_search.study.training import (
     FOLDER,
     LEARNT,
@@ -43,6 +45,9 @@ class Subject:
     ``mean`` and ``spread`` are of the images trained on, ``values`` what those of an image are
     before: with the classes they belong to the weights, as training kept them. ``weights`` are
     named as in our network; None if it was never trained. ``notes`` are sentences for the user.
+    ``scale`` is what a byte of a picture file is multiplied by to be such a value; None where that
+    is not known. ``images`` are those trained on, where they are at hand. ``training`` and
+    ``measured`` are figures of the training, and costs by proxy, for machines.
     """
 
     architecture: AnyArchitecture
@@ -55,6 +60,25 @@ class Subject:
     weights: Mapping[str, Any] | None = None
     known: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    scale: float | None = 1.0
+    images: ImageSet | None = field(default=None, repr=False, compare=False)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def raw(self) -> tuple[str, tuple[float, ...], tuple[float, ...]]:
+        """What programs take: which values, and their mean and deviation by channel."""
+        scale, values = self.scale, "from 0 to 255"
+        if scale is None:
+            scale, values = 1.0, self.values
+        mean, deviation = (tuple(v / scale for v in of) for of in (self.mean, self.spread))
+        return values, mean, deviation
+
+    @property
+    def limits(self) -> list[tuple[str, str, float, str]]:
+        """Constraints asked: the proxy, their name, limit and unit."""
+        limits = self.config.constraints.limits
+        return [(proxy, name, limit, UNITS[name]) for proxy, (name, limit) in limits.items()]
 
     def build(self) -> Any:
         """Return the network with fresh weights."""
@@ -116,15 +140,26 @@ def subject_of_run(run: Path, text: str | None = None) -> Subject:
         "Predicted": _predicted(_row(ranking, str(cell)), len(ranking)),
         "Proxies": ", ".join(f"{n} {v:.4g}" for n, v in values.items() if math.isfinite(v)),
     }
-    weights = None
+    weights, figures = None, {}
     mine = results[results["architecture"] == str(cell)]
     if len(mine):
-        seed = int(mine.nlargest(1, "accuracy")["seed"].iloc[0])
+        best = mine.nlargest(1, "accuracy").iloc[0]
+        seed = int(best["seed"])
+        figures = {
+            "validation_accuracy": float(best["accuracy"]),
+            "epochs": int(best["epochs"]),
+            "seed": seed,
+            "trainings": len(mine),
+            "mean_accuracy": float(means[str(cell)]),
+        }
         file = weights_file(folder, str(cell), seed)
         weights = torch.load(file, map_location="cpu", weights_only=True)["network"]
         known["Reached"] = _reached(mine, means, str(cell))
     kept = Learnt.read(folder / LEARNT) if weights else None
-    return _subject(cell, result.config, {k: v for k, v in known.items() if v}, weights, kept)
+    subject = _subject(cell, result.config, {k: v for k, v in known.items() if v}, weights, kept)
+    costs = {proxy: float(row[proxy]) for proxy in result.config.constraints.limits if proxy in row}
+    costs = {proxy: cost for proxy, cost in costs.items() if math.isfinite(cost)}
+    return replace(subject, training=figures, measured=costs)
 
 
 def _subject(
@@ -138,8 +173,10 @@ def _subject(
         info = DATASETS[config.space.dataset]
         task = task_of(config.space.dataset)
         names = tuple(map(str, range(task.classes)))
-        return Subject(cell, config, task, names, info.mean, info.std, "from 0 to 1", known=known)
+        about = (task, names, info.mean, info.std, "from 0 to 1")
+        return Subject(cell, config, *about, known=known, scale=1 / 255)
     notes: tuple[str, ...] = ()
+    images = None
     try:
         images = open_images(config.data)
         trained_on, _ = images.split(config.data.validation, config.data.seed)
@@ -151,11 +188,23 @@ def _subject(
             raise
         notes = (f"The images trained on are no longer there ({error}).",)
     if notes:
+        images = None
         notes = (f"{notes[0]} Classes and normalisation are those of the weights.",)
     own = kept or learnt
     known = {**known, "Data": own.described}
     names, scales = own.class_names, (own.mean, own.spread, own.values)
-    return Subject(cell, config, own.task, names, *scales, weights, known, notes)
+    scale = _scale(config.data.source, own.values, images)
+    return Subject(cell, config, own.task, names, *scales, weights, known, notes, scale, images)
+
+
+def _scale(source: str, values: str, images: ImageSet | None) -> float | None:
+    """Return what a byte of a picture is multiplied by to be a value of the images trained on."""
+    if values == "from 0 to 255":
+        return 1.0
+    if source == "digits":
+        return 16 / 255  # its white
+    shares = images is not None and images.pixels.min() >= 0 and images.pixels.max() <= 1
+    return 1 / 255 if shares else None
 
 
 def _cell(text: str, config: Config) -> AnyArchitecture:

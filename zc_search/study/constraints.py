@@ -18,7 +18,7 @@ from zc_search.spaces import PARAMETERS, AnyArchitecture, AnySpace, Architecture
 _AGAIN = 2  # measurements of a latency that is beyond its limit, after the first
 _BUSY = 1.5  # times its least that a reference network takes on a busy machine
 
-_UNITS = {"max_params": "M parameters", "max_flops": "M multiply-adds", "max_latency_ms": "ms"}
+UNITS = {"max_params": "M parameters", "max_flops": "M multiply-adds", "max_latency_ms": "ms"}
 
 
 def violations(constraints: Constraints, proxies: Mapping[str, float]) -> dict[str, float]:
@@ -70,7 +70,7 @@ def check_constraints(config: Config, scorer: Scorer) -> None:
         if costs.get(proxy, 0.0) > limit:
             key = f"constraints.{name}"
             message = (
-                f"{key}: no architecture satisfies it: the limit is {limit:g} {_UNITS[name]}, and "
+                f"{key}: no architecture satisfies it: the limit is {limit:g} {UNITS[name]}, and "
                 f"the smallest network of this space has {costs[proxy]:.4g}; allow more, or set a "
                 "smaller space.channels or space.cells"
             )
@@ -188,7 +188,7 @@ def _sentence(
     if latency and name == "max_latency_ms":
         how = f" (the least of {latency['measurements']:.0f} measurements, up to "
         how += f"{latency['most']:.4g}{_busy(latency['load'])})"
-    return f"{cost:.4g} {_UNITS[name]}{how}, above {name} = {limit:g} {_UNITS[name]}"
+    return f"{cost:.4g} {UNITS[name]}{how}, above {name} = {limit:g} {UNITS[name]}"
 
 
 def _busy(load: float) -> str:

@@ -58,7 +58,7 @@ class MicroCellModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map N x inputs x H x W to N x outputs x H/stride x W/stride."""
         height, width = (-(-side // self._stride) for side in x.shape[2:])
-        nothing = x.new_zeros(len(x), self._outputs, height, width)
+        nothing = x.new_zeros(x.shape[0], self._outputs, height, width)
         nodes: list[Tensor] = [x, nothing, nothing, nothing]
         for edge in self._run:
             target, source = EDGES[edge]
