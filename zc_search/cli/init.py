@@ -17,6 +17,10 @@ def init(
         bool,
         typer.Option("--compare", help="A file for `zc-search compare` instead, compare.toml."),
     ] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="A file for these images: a folder, a CSV file of labels, an .npz file."),
+    ] = None,
 ) -> None:
     """Write a commented search file to start from."""
     from zc_search.errors import UsageError
@@ -26,5 +30,17 @@ def init(
     if path.exists():
         message = f"{path} is there already; name another: zc-search init FILE"
         raise UsageError(message, key="PATH", given=str(path))
+    if images is not None:
+        if compare:
+            raise UsageError("--images is for a search, and --compare for algorithms on benchmarks")
+        from zc_search.cli.printing import plain_console
+        from zc_search.deploy.proposal import search_file_for
+        from zc_search.report.text import notes
+
+        toml, advice = search_file_for(images)
+        save(path, toml.replace("--config FILE", f"--config {path}"))
+        notes(plain_console(), advice)
+        typer.echo(f"wrote {path}; next: zc-search --config {path}")
+        return
     save(path, files(f"zc_search.{room}").joinpath(f"{kind}.toml").read_text(encoding="utf-8"))
     typer.echo(f"wrote {path}; next: zc-search {'compare ' * compare}--config {path}")

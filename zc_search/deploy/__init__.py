@@ -1,1 +1,1 @@
-"""After the search: the best few trained on the user's images, and taken along."""
+"""A user's own images: a search file for them, the best few trained on them, and taken along."""

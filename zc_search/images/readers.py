@@ -5,7 +5,9 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from statistics import median
 from typing import Any, Unpack
 
 import numpy as np
@@ -196,6 +198,17 @@ def read_folder(path: Path, **how: Unpack[Format]) -> ImageSet:
     called, odd = printable(names)
     splits = _numbers(split for split, *_ in listing)[readable] if len(parts) > 1 else None
     return ImageSet(title, pixels, labels[readable], called, (*odd, *without, *notes), splits)
+
+
+def median_side(path: Path, most: int = 200) -> int:
+    """Return the median of the shorter sides of some images that `read_folder` reads, in pixels."""
+    parts, _ = _labelled(path) if path.suffix.lower() == ".csv" else _parts(path)
+    files = [file for classes in parts.values() for found in classes.values() for file in found]
+    sides = []
+    for file in files[:: max(1, len(files) // most)]:
+        with suppress(Exception), Image.open(file, formats=FORMATS) as image:  # damaged ones
+            sides.append(min(image.size))
+    return round(median(sides)) if sides else 0
 
 
 _Parts = tuple[dict[str, dict[str, list[Path]]], tuple[str, ...]]
