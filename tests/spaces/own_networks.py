@@ -2,6 +2,9 @@
 
 import os
 import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product as product_of
 from typing import Any
 
 import torch
@@ -10,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zc_search.images import Task
+from zc_search.spaces import AnyArchitecture, SearchSpace
 
 
 class MyNet(nn.Sequential):
@@ -221,3 +225,111 @@ def always_raises(trial: Trial, task: Task) -> nn.Module:
 
 def one_argument(trial: Trial) -> nn.Module:
     raise NotImplementedError
+
+
+# Spaces as classes --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Branches(AnyArchitecture):
+    """Two branches of some kernels beside each other, whose order does not matter."""
+
+    kernels: tuple[int, int]
+    width: int
+    space = "branches"
+    legend = "kernels and width"
+
+    @property
+    def index(self) -> int:
+        return self.width * 100 + self.kernels[0] * 10 + self.kernels[1]
+
+    @property
+    def function_key(self) -> str:
+        return f"{sorted(self.kernels)} {self.width}"
+
+    @property
+    def infeasible(self) -> str | None:
+        return "nothing is left" if self.kernels == (0, 0) else None
+
+    def representative(self) -> "Branches":
+        one, other = sorted(self.kernels)
+        return Branches((one, other), self.width)
+
+    def to_string(self) -> str:
+        return f"{self.kernels[0]}/{self.kernels[1]} x {self.width}"
+
+
+class BranchSpace(SearchSpace[Branches]):
+    """A search space as a class, with architectures of a kind of its own."""
+
+    choices = {"first": (0, 1, 3), "second": (0, 1, 3), "width": (4, 8)}  # noqa: RUF012
+    size = 18
+
+    def architecture(self, parameters: Mapping[str, Any]) -> Branches:
+        return Branches((parameters["first"], parameters["second"]), parameters["width"])
+
+    def parameters(self, architecture: Branches) -> dict[str, Any]:
+        first, second = architecture.kernels
+        return {"first": first, "second": second, "width": architecture.width}
+
+    def __contains__(self, architecture: object) -> bool:
+        if not isinstance(architecture, Branches):
+            return False
+        values = (*architecture.kernels, architecture.width)
+        return all(v in c for v, c in zip(values, self.choices.values(), strict=True))
+
+    def __iter__(self) -> Iterator[Branches]:
+        for first, second, width in product_of(*self.choices.values()):
+            yield Branches((first, second), width)
+
+    def build(
+        self, architecture: Branches, task: Task, seed: int = 0, **sizes: int | None
+    ) -> nn.Module:
+        return BranchNet(sorted(architecture.kernels), architecture.width, task)
+
+    def structure(self, architecture: Branches) -> dict[str, float]:
+        return {"area": float(sum(k * k for k in architecture.kernels) * architecture.width)}
+
+    def draw(self, architecture: Branches) -> str:
+        return f"<svg><text>{architecture}</text></svg>"
+
+
+class PlainBranchSpace(BranchSpace):
+    """The same, without what a space need not offer."""
+
+    __iter__ = size = None  # type: ignore[assignment]
+    structure = SearchSpace.structure  # type: ignore[assignment]
+    draw = SearchSpace.draw  # type: ignore[assignment]
+
+
+class BranchNet(nn.Module):
+    def __init__(self, kernels: list[int], width: int, task: Task) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Conv2d(task.channels, width, k, padding=k // 2) for k in kernels if k
+        )
+        self.head = nn.Linear(width, task.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = F.relu(torch.stack([branch(x) for branch in self.branches]).sum(0))
+        return self.head(hidden.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class BrokenSpace(BranchSpace):
+    """Cannot be made."""
+
+    def __init__(self) -> None:
+        raise OSError("no such table")
+
+
+class RaisingSpace(BranchSpace):
+    """Raises for some of its architectures."""
+
+    def build(self, architecture: Branches, task: Task, seed: int = 0, **sizes: Any) -> nn.Module:
+        if architecture.width == 4:
+            raise ValueError("too narrow")
+        return super().build(architecture, task, seed)
+
+
+def branch_accuracy(params: dict[str, Any]) -> float:
+    return 50.0 + params["first"] + params["second"] + params["width"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import own_networks
 import pandas as pd
 import pytest
@@ -23,12 +24,14 @@ from zc_search.cli.app import app
 from zc_search.config import SAMPLERS, Config, config_to_toml, parse_config
 from zc_search.errors import ArchitectureError, ConfigError, StudyError
 from zc_search.images import Task
+from zc_search.report import load_result, write_report
 from zc_search.samplers import key_of
 from zc_search.samplers.knowledge import gather
 from zc_search.scoring.request import sample_space, whole_space
 from zc_search.scoring.scorer import score_architectures
 from zc_search.search import run_search
 from zc_search.spaces import FunctionSpace, Parameters, compact, make_space, read_architecture
+from zc_search.study import Objective, conclude
 from zc_search.study.worker import custom_code
 
 TASK = Task("noise", 10, 3, 32, 32)
@@ -389,3 +392,64 @@ def test_an_architecture_of_ones_own_needs_its_space_to_be_scored() -> None:
     assert caught.value.key == "space"
     with pytest.raises(ArchitectureError, match="no parameters: '8:8:8:8:8'"):
         score_architectures(["8:8:8:8:8"], ["params"], space="own_networks:build")
+
+
+# Classes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.thorough
+def test_a_space_as_a_class_is_searched_like_ours(tmp_path: Path) -> None:
+    """Functions are scored once, constraints and samplers use what the class offers."""
+    text = '[benchmark]\nname = "own_networks:branch_accuracy"\n[proxies]\ncompute = ["params"]'
+    config = configured(tmp_path, "BranchSpace", text, n_trials=18, sampler="brute_force")
+    assert parse_config(config_to_toml(config)) == config
+    result = run_search(config)
+    table, space = result.trials, make_space(config.space)
+    assert len(table) == space.size == 18
+    empty = table["architecture"].map(lambda t: {*json.loads(t).values()} <= {0, 4, 8})
+    assert table.loc[empty, "reason"].str.contains("nothing is left").all()
+    assert (~table["feasible"] == empty).all()
+    assert table.loc[~empty, "function_key"].nunique() == 10
+    assert table.groupby("function_key")["params"].nunique().max() == 1
+    assert "source" in space.definition
+    assert "unknown" not in space.definition
+    assert pickle.loads(pickle.dumps(space)) == space
+    again = run_search(config.model_copy(update={"study": config.study}))
+    assert len(again.trials) == 18
+    features = gather(space, None).features
+    assert features.shape == (10, 1)
+
+
+@pytest.mark.thorough
+def test_a_class_serves_threads_and_the_report(tmp_path: Path) -> None:
+    config = configured(tmp_path, "BranchSpace", n_trials=8, sampler="local_search")
+    objective = Objective(config)
+    study = optuna.create_study(directions=objective.directions)
+    study.optimize(objective, n_trials=8, n_jobs=2)
+    result = conclude(study, objective)
+    by_key = result.trials.groupby("function_key")["grad_norm"]
+    assert by_key.nunique().max() <= 1
+    write_report(load_result(run_search(config).folder), tmp_path / "page.html")
+    assert "BranchSpace" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    scores = score_architectures(
+        ['{"first":1,"second":3,"width":8}', '{"first":3,"second":1,"width":8}'],
+        proxies=["params", "grad_norm"],
+        data="noise",
+        space="own_networks:BranchSpace",
+        batch_size=4,
+    )
+    assert scores.iloc[0].equals(scores.iloc[1])
+
+
+def test_faults_of_a_class_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be made: OSError: no such table") as caught:
+        make_space(configured(tmp_path, "BrokenSpace").space)
+    assert caught.value.key == "space.name"
+    with pytest.raises(ConfigError) as caught:
+        make_space(configured(tmp_path, "BranchSpace", "choices = {width = [4]}").space)
+    assert caught.value.key == "space.choices"
+    table = run_search(configured(tmp_path, "RaisingSpace", n_trials=12, sampler="random")).trials
+    narrow = table["architecture"].str.contains('"width":4')
+    assert not table.loc[narrow, "feasible"].any()
+    assert table.loc[narrow, "reason"].str.contains("too narrow|nothing is left").all()
+    assert table.loc[~narrow, "feasible"].any()

@@ -11,6 +11,7 @@ from zc_search.spaces import (
     ModelSpecSpace,
     ProductOfChoices,
     SizeSpace,
+    own_space,
 )
 from zc_search.testing import SpaceTestCase
 
@@ -53,6 +54,14 @@ class TestProduct(SpaceTestCase):
     def space(self) -> AnySpace:
         choices = {"depth": [1, 2], "width": [8, 16], "norm": ["batch", "group"]}
         return ProductOfChoices("own_networks:product", choices=choices)
+
+
+class TestClasses(SpaceTestCase):
+    """A class of the user's, listed or not, and an object with a few methods beside ``build``."""
+
+    @pytest.fixture(params=["BranchSpace", "PlainBranchSpace", "Choices"])
+    def space(self, request: pytest.FixtureRequest) -> AnySpace:
+        return own_space(f"own_networks:{request.param}")
 
 
 class TestMobileNets(SpaceTestCase):

@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -17,18 +18,21 @@ from zc_search.benchmarks.measured import FILE, Measured, wanted_by
 from zc_search.cli.app import app
 from zc_search.config import Config, Training, parse_config
 from zc_search.deploy.export import subject_of_run
-from zc_search.deploy.training import train_run
+from zc_search.deploy.feedback import Entrant
+from zc_search.deploy.training import as_trained, train_run
 from zc_search.ensemble.scores import fit_request, settings_for
 from zc_search.errors import BenchmarkError, EnsembleError, StudyError
 from zc_search.images.readers import read_digits
 from zc_search.report import load_result
+from zc_search.samplers import sampler_of
 from zc_search.scoring.scores_file import ScoresTable
 from zc_search.search import run_search
-from zc_search.spaces import Architecture
+from zc_search.spaces import Architecture, CellSpace
 from zc_search.spaces.network import build_network
 from zc_search.study import Objective, conclude
 from zc_search.study.recipe import Examples, train_network
-from zc_search.study.training import Trainer
+from zc_search.study.training import Trainer, read_results
+from zc_search.study.worker import join_study
 
 NETS = """
 from pathlib import Path
@@ -224,6 +228,10 @@ def test_an_object_with_query_serves_a_study_of_ones_own() -> None:
 
 # Training ------------------------------------------------------------------------------------
 
+# Two convolutions in a row, by way of either node between.
+CHAIN = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|skip_connect~2|"
+CHAIN_TOO = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|none~2|"
+
 
 def trained(folder: Path, **changes):
     sections = {
@@ -274,6 +282,47 @@ def test_a_search_trains_and_its_accuracies_are_those_of_the_recipe(tmp_path: Pa
     found = CliRunner().invoke(app, ["query", best, "-b", str(result.folder / FILE)])
     assert found.exit_code == 0, found.output
     assert "val_accuracy" in found.output
+
+
+def test_no_function_is_trained_twice_whichever_of_its_cells_is_asked_for() -> None:
+    one, other = Architecture.from_string(CHAIN), Architecture.from_string(CHAIN_TOO)
+    assert one.function_key == other.function_key
+    unlike = Architecture.from_index(7)
+    results = pd.DataFrame({"architecture": [str(one)], "seed": [0]})
+    entrants = [Entrant("chosen", str(a)) for a in (one, other, unlike)]
+    named = as_trained(entrants, results, CellSpace())
+    assert [e.architecture for e in named] == [str(one), str(one), str(unlike)]
+
+
+@pytest.mark.thorough
+def test_a_worker_trains_too_and_finds_what_others_trained(tmp_path: Path) -> None:
+    """In the same folder nothing is trained twice; code is not needed, so none is allowed."""
+    begun = trained(tmp_path, study={"storage": str(tmp_path / "t.journal"), "max_accuracies": 2})
+    first = run_search(begun)
+    study = {"storage": str(tmp_path / "t.journal"), "max_accuracies": 3}
+    finished = join_study(
+        str(tmp_path / "t.journal"), "trained", sampler_of, own=trained(tmp_path, study=study)
+    )
+    assert finished > len(first.trials)
+    results = read_results(tmp_path / "trained" / "training")
+    assert len(results) == 3
+    assert not results["architecture"].duplicated().any()
+    kept = pd.read_csv(tmp_path / "trained" / FILE)
+    assert len(kept) == 3
+
+
+def test_of_two_processes_on_one_folder_one_trains(tmp_path: Path) -> None:
+    config, images, ends = trained(tmp_path), read_digits(), []
+    trainers = [Trainer(config, images, "a") for _ in range(2)]
+    for trainer in trainers:
+        trainer.keep_in(tmp_path)
+        trainer.on_epoch = ends.append
+    text = str(Architecture.from_index(8_000))
+    with ThreadPoolExecutor(2) as pool:
+        rows = [*pool.map(lambda trainer: trainer.train(text, 0), trainers)]
+    assert rows[0] == rows[1]
+    assert len(ends) == config.training.epochs
+    assert len(read_results(tmp_path / "training")) == 1
 
 
 class KilledError(BaseException):

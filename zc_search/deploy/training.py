@@ -27,6 +27,7 @@ from zc_search.report import write_report
 from zc_search.report.run import load_result, read_manifest, read_table, stored_learning_curve
 from zc_search.scoring.request import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer
+from zc_search.spaces import AnySpace
 from zc_search.study.confusion import read_confusion, test_accuracies
 from zc_search.study.constraints import Limits, broken
 from zc_search.study.record import SearchResult
@@ -117,6 +118,7 @@ def train_run(
             entrants = [Entrant(NAMED, text) for text in dict.fromkeys(named)]
         else:
             entrants = _entrants(result, costs, limits, top, recipe.seed)
+            entrants = as_trained(entrants, read_results(folder.path), costs.space)
         results = _train_all(trainer, folder.path, entrants, seeds, on_step)
         if architectures:  # beside those of an earlier call
             entrants = [*_earlier(folder.path, entrants), *entrants]
@@ -245,6 +247,21 @@ def _entrants(
         largest = int(trials["params"].to_numpy(dtype=float).argmax())
         entrants.append(Entrant(LARGEST, str(trials["architecture"].iloc[largest])))
     return entrants
+
+
+def as_trained(
+    entrants: Sequence[Entrant], results: pd.DataFrame, space: AnySpace
+) -> list[Entrant]:
+    """Name entrants by the architecture of their function that was trained already, if one was."""
+    texts = [*dict.fromkeys(results["architecture"])]
+    known = {space.read(text).function_key: text for text in reversed(texts)}
+    return [
+        entrant
+        if entrant.architecture in texts
+        else entrant._replace(architecture=known.get(key, entrant.architecture))
+        for entrant in entrants
+        for key in [space.read(entrant.architecture).function_key]
+    ]
 
 
 def _earlier(folder: Path, now: list[Entrant]) -> list[Entrant]:

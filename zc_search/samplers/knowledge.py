@@ -101,11 +101,11 @@ def _of_parameters(
     if scores:
         candidates = [a for text in table.index if (a := space.read(text)) in space]
         table = table.loc[[*map(str, candidates)]]
-    elif isinstance(space, Iterable) and (space.size or 0) <= _CANDIDATES:
-        candidates = [*space]
     else:
         rng = np.random.default_rng(0)
-        drawn = (space.sample(rng) for _ in range(_CANDIDATES))
+        drawn = [space.sample(rng) for _ in range(_CANDIDATES)]
+        if isinstance(space, Iterable) and (space.size or 0) <= _CANDIDATES:
+            drawn = [*space]
         candidates = [*{a.function_key: a for a in drawn if a.infeasible is None}.values()]
     if not candidates:
         raise ScoresError(f"{scores or space.name} has no candidate in the search space")

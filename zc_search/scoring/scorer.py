@@ -31,6 +31,7 @@ from zc_search.spaces import (
     CellSpace,
     FunctionSpace,
     make_space,
+    own_space,
     read_architecture,
 )
 from zc_search.spaces.network import VERSION as NETWORKS_VERSION
@@ -418,7 +419,7 @@ def score_architectures(
     """
     chosen = resolve_proxies(_listed(proxies))
     task = task_of(dataset)
-    space = FunctionSpace(space, task) if isinstance(space, str) else space and space.for_task(task)
+    space = own_space(space, task) if isinstance(space, str) else space and space.for_task(task)
     read = read_architecture if space is None else space.read
     architectures = [read(a) if isinstance(a, str) else a for a in archs]
     own = next((a for a in architectures if a.space == PLUGIN), None)

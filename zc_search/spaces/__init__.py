@@ -13,6 +13,7 @@ from zc_search.spaces.base import (
     space_named,
 )
 from zc_search.spaces.define_by_run.architecture import FunctionSpace, Parameters, ProductOfChoices
+from zc_search.spaces.define_by_run.subclass import OwnSpace, own_space
 from zc_search.spaces.mobilenet.architecture import MobileNet, MobileNetSpace
 from zc_search.spaces.nasbench101.architecture import ModelSpec, ModelSpecSpace
 from zc_search.spaces.nasbench201.architecture import (
@@ -43,6 +44,7 @@ __all__ = [
     "MobileNetSpace",
     "ModelSpec",
     "ModelSpecSpace",
+    "OwnSpace",
     "Parameters",
     "ProductOfChoices",
     "SearchSpace",
@@ -52,6 +54,7 @@ __all__ = [
     "compact",
     "legend",
     "make_space",
+    "own_space",
     "read_architecture",
     "space_named",
 ]

@@ -128,13 +128,13 @@ class SearchSpace(ABC, Generic[A]):
     name: ClassVar[str]
     kind: ClassVar[type[Any]]
     example: ClassVar[str]
-    settings: ClassVar[Mapping[str, Any]]
+    settings: ClassVar[Mapping[str, Any]] = {}
     choices: Mapping[str, tuple[Any, ...]]
 
     @classmethod
-    @abstractmethod
     def from_settings(cls, section: Any) -> Self:
         """Return the space that ``[space]`` describes; its keys are the section's attributes."""
+        return cls()
 
     @abstractmethod
     def architecture(self, parameters: Mapping[str, Any]) -> A:
@@ -232,6 +232,7 @@ AnySpace = SearchSpace[Any]
 class ProductSpace(SearchSpace[P]):
     """A space in which every value of one parameter goes with every value of the others."""
 
+    settings: ClassVar[Mapping[str, Any]] = {"choices": None}
     choices: Mapping[str, tuple[Any, ...]]
 
     parameter: ClassVar[str]  # what a parameter is called in messages

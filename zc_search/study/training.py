@@ -122,14 +122,21 @@ class Trainer:
         return images, training, judging, test
 
     def train(self, text: str, seed: int) -> dict[str, Any]:
-        """Return a row of `COLUMNS`, trained unless the folder has it; `on_epoch` is called."""
+        """Return a row of `COLUMNS`, trained unless the folder has it; `on_epoch` is called.
+
+        Of several processes on one folder one trains, and the others wait for what it gives.
+        """
+        file = weights_file(self.folder, text, seed) if self.folder else None
+        with lock_beside(file) if file else nullcontext():
+            return self._train(text, seed, file)
+
+    def _train(self, text: str, seed: int, file: Path | None) -> dict[str, Any]:
         known = read_results(self.folder) if self.folder else pd.DataFrame(columns=COLUMNS)
         rows = known[(known["architecture"] == text) & (known["seed"] == seed)]
         if len(rows):
             return {str(key): value for key, value in rows.iloc[0].items()}
         with self._lock:
             images, training, validation, _ = self._examples
-        file = weights_file(self.folder, text, seed) if self.folder else None
         part = file.with_suffix(".part") if file else None
         if file and part and file.exists() and not part.exists():  # killed before the result
             file.replace(part)

@@ -4,7 +4,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from itertools import product
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from optuna import Trial
     from optuna.distributions import BaseDistribution
 
-_KEY = "space.name"
+KEY = "space.name"
+"""The setting that names the code."""
+
 _EXAMPLE = '{"depth":2,"norm":"batch"}'
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -38,6 +40,9 @@ class Parameters(AnyArchitecture):
     """What its space says of its function; by default the text."""
 
     infeasible: str | None = field(default=None, compare=False)
+
+    first: str = field(default="", compare=False)
+    """The text of the one that stands for all of its function; by default its own."""
 
     space: ClassVar[str] = "module:function"
 
@@ -55,6 +60,10 @@ class Parameters(AnyArchitecture):
             dict(parameters), sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
         return cls(text, **more)
+
+    def representative(self) -> "Parameters":
+        """Return the architecture that is scored on behalf of all of its function."""
+        return replace(self, text=self.first) if self.first else self
 
     @classmethod
     def is_written(cls, text: str) -> bool:
@@ -104,6 +113,12 @@ def _read(text: object) -> dict[str, Any] | None:
     return read if all(isinstance(value, _PLAIN) for value in read.values()) else None
 
 
+def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters of which those that cannot be written are texts."""
+    written = {name: isinstance(value, _PLAIN) for name, value in parameters.items()}
+    return {name: v if written[name] and v == v else str(v) for name, v in parameters.items()}
+
+
 class FunctionSpace(SearchSpace[Parameters]):
     """The networks that ``build(trial, task) -> nn.Module`` returns.
 
@@ -127,23 +142,28 @@ class FunctionSpace(SearchSpace[Parameters]):
         self.name = name  # type: ignore[misc]
         self.task = task or task_of("cifar10")
         self.choices = {name: tuple(values) for name, values in (choices or {}).items()}
-        self._made = load_plugin(name, _KEY, ConfigError)
+        self._made = load_plugin(name, KEY, ConfigError)
+        self._meta = True  # whether the builder works on a device without memory
+        self._points: dict[str, tuple[Parameters, dict[str, BaseDistribution]]] = {}
+        self._found: dict[str, BaseDistribution] | None = None
+        self._function = self._load(name)
+
+    def _load(self, name: str) -> Callable[..., Any]:
+        """Return the builder; a class is made an object first."""
         if isinstance(self._made, type):
             try:
                 self._made = self._made()
             except Exception as error:  # anybody's code
-                message = f"{_KEY}: {name}() raised {type(error).__name__}: {error}"
-                raise ConfigError(message, key=_KEY, given=name) from error
-        self._function = _checked(name, getattr(self._made, "build", self._made))
-        self._meta = True  # whether the builder works on a device without memory
-        self._points: dict[str, tuple[Parameters, dict[str, BaseDistribution]]] = {}
-        self._found: dict[str, BaseDistribution] | None = None
+                message = f"{KEY}: {name}() raised {type(error).__name__}: {error}"
+                raise ConfigError(message, key=KEY, given=name) from error
+        return _checked(name, getattr(self._made, "build", self._made))
 
     @classmethod
     def from_settings(cls, section: Any) -> "FunctionSpace":
-        """Return the space of a builder; with ``choices`` it is a product of them."""
-        kind = ProductOfChoices if section.choices else cls
-        return kind(section.name, task_of(section.dataset), section.choices)
+        """Return the space of a builder, of some choices or of a `SearchSpace` of the user's."""
+        own_space = cls._part("subclass").own_space
+        made: FunctionSpace = own_space(section.name, task_of(section.dataset), section.choices)
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.name, self.task, self.choices)
@@ -210,8 +230,8 @@ class FunctionSpace(SearchSpace[Parameters]):
         if self._found is None:
             self._found, fault = self._part("trial").explored(self._asked)
             if fault:
-                message = f"{_KEY}: {self.name} fails whatever it is given: {fault}"
-                raise ConfigError(message, key=_KEY, given=self.name)
+                message = f"{KEY}: {self.name} fails whatever it is given: {fault}"
+                raise ConfigError(message, key=KEY, given=self.name)
         return dict(self._found)
 
     def sample(self, rng: np.random.Generator) -> Parameters:
@@ -292,7 +312,7 @@ class FunctionSpace(SearchSpace[Parameters]):
             Parameters.of(parameters)
         except ArchitectureError as error:
             fault = fault or f"the builder asks for what is no plain value: {error}"
-            parameters = {name: str(value) for name, value in parameters.items()}
+            parameters = plain(parameters)
         more = self._more("function_key")
         key = str(more(dict(parameters))) if more and not fault else ""
         return Parameters.of(parameters, key=key, infeasible=fault)
@@ -326,8 +346,8 @@ def _checked(name: str, function: Any) -> Callable[[Any, Task], Any]:
         inspect.signature(function).bind(None, None)
     except (TypeError, ValueError) as error:
         message = (
-            f"{_KEY}: {name!r} must be build(trial, task), or an object with that method: {error}"
+            f"{KEY}: {name!r} must be build(trial, task), or an object with that method: {error}"
         )
-        raise ConfigError(message, key=_KEY, given=name) from error
+        raise ConfigError(message, key=KEY, given=name) from error
     checked: Callable[[Any, Task], Any] = function
     return checked
