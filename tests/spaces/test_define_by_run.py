@@ -448,6 +448,10 @@ def test_faults_of_a_class_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         make_space(configured(tmp_path, "BranchSpace", "choices = {width = [4]}").space)
     assert caught.value.key == "space.choices"
+
+
+@pytest.mark.thorough
+def test_what_a_class_raises_costs_its_trials_alone(tmp_path: Path) -> None:
     table = run_search(configured(tmp_path, "RaisingSpace", n_trials=12, sampler="random")).trials
     narrow = table["architecture"].str.contains('"width":4')
     assert not table.loc[narrow, "feasible"].any()

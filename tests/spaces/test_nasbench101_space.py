@@ -390,3 +390,23 @@ def test_a_matrix_may_be_of_truth_values() -> None:
     matrix = np.array([[0, 1], [0, 0]])
     ops = ("input", "output")
     assert ModelSpec(matrix.astype(bool), ops) == ModelSpec(matrix, ops)
+
+
+@given(specs(6))
+def test_structure_is_what_networkx_counts(spec: ModelSpec) -> None:
+    found, whole = ModelSpecSpace().structure(spec), graph(spec)
+    paths = [*nx.all_simple_paths(whole, 0, len(spec.ops) - 1)]
+    assert found["paths"] == len(paths)
+    inner = [[spec.ops[v] for v in path[1:-1]] for path in paths]
+    assert found["most operations on a path"] == max(map(len, inner), default=0)
+    for operation in VERTEX_OPERATIONS:
+        counts = [ops.count(operation) for ops in inner]
+        assert found[f"fewest {operation} on a path"] == min(counts, default=0)
+        assert found[f"most {operation} on a path"] == max(counts, default=0)
+    live = whole.subgraph({v for path in paths for v in path})
+    assert found["edges"] == live.number_of_edges()
+    assert found["vertices"] == live.number_of_nodes()
+    if paths:
+        assert found["into the output"] == live.in_degree(len(spec.ops) - 1)
+        assert found["out of the input"] == live.out_degree(0)
+    assert ModelSpecSpace().structure(spec.representative()) == found

@@ -6,14 +6,16 @@ from nasbench101_cells import CONV3, FIRST, POOL
 
 from zc_search.benchmarks import open_benchmark
 from zc_search.config import SPACE_KEYS, Config, config_to_toml, parse_config
-from zc_search.errors import ArchitectureError, ScoresError, ZcSearchError
+from zc_search.errors import ArchitectureError, ScoresError
 from zc_search.samplers import distributions, key_of, make_sampler
 from zc_search.scoring.request import sample_space, whole_space
 from zc_search.spaces import (
     AnySpace,
     Architecture,
     CellSpace,
+    MicroCell,
     MicroSpace,
+    MobileNet,
     MobileNetSpace,
     ModelSpec,
     ModelSpecSpace,
@@ -106,15 +108,30 @@ def test_points_are_told_apart_by_function_and_infeasible_ones_are_one() -> None
 
 
 @pytest.mark.parametrize("space", SPACES[1:], ids=lambda space: space.name)
-def test_what_goes_by_structure_refuses_a_space_without(space: AnySpace) -> None:
+def test_what_goes_by_structure_works_on_every_space(space: AnySpace) -> None:
     for name, options in (("predictor_guided", {}), ("regularized_evolution", {"warmup": 5})):
-        if space.name != "nasbench101":
-            assert make_sampler(name, options, 0, space=space)
-            continue
-        with pytest.raises(ZcSearchError, match=r"nothing is known beforehand .*'nasbench101'"):
-            make_sampler(name, options, 0, space=space)
+        assert make_sampler(name, options, 0, space=space)
     for name in ("local_search", "regularized_evolution", "nsgaii"):
         assert make_sampler(name, {}, 0, space=space, distinct=True)
+
+
+def test_structures_are_those_counted_by_hand() -> None:
+    cell = MicroCell.from_string("64-41414-1_02_333")
+    # 0-3 by a 3x3; 0-1-3 by skip and 3x3; 0-2-3 is cut; 0-1-2-3 by skip, 1x1 and 3x3.
+    found = MicroSpace().structure(cell)
+    expected = {"paths": 3, "fewest operations on a path": 1, "most operations on a path": 3}
+    expected |= {"live skip_connect": 1, "live nor_conv_1x1": 1, "live nor_conv_3x3": 3}
+    expected |= {"fewest nor_conv_3x3 on a path": 1, "most nor_conv_3x3 on a path": 1}
+    expected |= {"fewest skip_connect on a path": 0, "most nor_conv_1x1 on a path": 1}
+    assert found.items() >= expected.items()
+    dead = MicroSpace().structure(MicroCell(("none",) * 6))
+    assert not any(dead.values())
+    sizes = SizeSpace().structure(SizeArchitecture((8, 16, 24, 32, 40)))
+    assert sizes["stage_2 x stage_3"] == 384
+    assert sizes["sum of squares"] == 64 + 256 + 576 + 1024 + 1600
+    mobile = MobileNetSpace().structure(MobileNet.published())
+    assert (mobile["blocks"], mobile["mean kernel"], mobile["blocks with se"]) == (17, 3, 0)
+    assert mobile["hidden_2"] == 2 * 24 * 6
 
 
 def test_notations_are_short_and_explained() -> None:

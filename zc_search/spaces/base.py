@@ -303,6 +303,24 @@ class ProductSpace(SearchSpace[P]):
         return self.size
 
 
+def path_features(paths: Sequence[Sequence[str]], operations: Sequence[str]) -> dict[str, float]:
+    """Describe the paths from a cell's input to its output, each the operations on it.
+
+    How many there are, the fewest and most operations on one, and the same of each kind; without a
+    path all are 0.
+    """
+    found = {"paths": float(len(paths))}
+    for name, counts in {
+        "operations": [len(path) for path in paths],
+        **{kind: [sum(op == kind for op in path) for path in paths] for kind in operations},
+    }.items():
+        found |= {
+            f"fewest {name} on a path": float(min(counts, default=0)),
+            f"most {name} on a path": float(max(counts, default=0)),
+        }
+    return found
+
+
 def require(names: Iterable[str], given: Mapping[str, Any]) -> None:
     """Refuse parameters without a value for each of some names."""
     if missing := [name for name in names if name not in given]:

@@ -37,7 +37,8 @@ class OwnSpace(FunctionSpace):
             raise ConfigError(message, key="space.choices", given=dict(self.choices))
         section = SimpleNamespace(name=name, dataset=self.task.name, choices=self.choices or None)
         try:
-            made = made.from_settings(section) if isclass(made) else made
+            kind: Any = made if isclass(made) else None
+            made = kind.from_settings(section) if kind else made
             self.space: AnySpace = made.for_task(self.task)
             self._found = self.space.distributions()
         except Exception as error:  # anybody's code

@@ -205,6 +205,24 @@ class MobileNetSpace(ProductSpace[MobileNet]):
         params, flops = counts(architecture, task, task.height, task.width)
         return {"params": params / 1e6, "flops": flops / 1e6}
 
+    def structure(self, architecture: MobileNet) -> dict[str, float]:
+        """Return the parameters, and of the blocks their number, hidden channels and kernels.
+
+        ``hidden_1`` to ``hidden_7`` are channels times expansion, times the depth of the stage.
+        """
+        stages = architecture.stages
+        hidden = {
+            f"hidden_{place}": float(s.depth * s.width * s.expansion)
+            for place, s in enumerate(stages, 1)
+        }
+        return {
+            **super().structure(architecture),
+            **hidden,
+            "blocks": float(sum(s.depth for s in stages)),
+            "mean kernel": sum(s.depth * s.kernel for s in stages) / sum(s.depth for s in stages),
+            "blocks with se": float(sum(s.depth * s.se for s in stages)),
+        }
+
     def draw(self, architecture: MobileNet) -> str:
         """Draw each block as a bar, as high as it has channels."""
         return str(self._part("drawing").draw(architecture))

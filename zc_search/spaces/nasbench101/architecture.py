@@ -21,7 +21,14 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 from zc_search.errors import ArchitectureError
-from zc_search.spaces.base import AnyArchitecture, SearchSpace, check_choices, is_row, require
+from zc_search.spaces.base import (
+    AnyArchitecture,
+    SearchSpace,
+    check_choices,
+    is_row,
+    path_features,
+    require,
+)
 
 VertexOperation = Literal["conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3"]
 
@@ -280,6 +287,16 @@ class ModelSpec(AnyArchitecture):
         return value
 
 
+def _paths(matrix: Matrix, ops: Sequence[str], first: int = 0) -> Iterator[tuple[str, ...]]:
+    """Yield the operations on each path from a vertex, its own left out, to the output."""
+    if first == len(ops) - 1:
+        yield ()
+    for target in range(first + 1, len(ops)):
+        if matrix[first][target]:
+            own = ops[target : target + 1] if target < len(ops) - 1 else ()
+            yield from ((*own, *rest) for rest in _paths(matrix, ops, target))
+
+
 def _is_bit(entry: Any) -> bool:
     return isinstance(entry, Real | np.bool_) and entry in (0, 1)
 
@@ -385,6 +402,28 @@ class ModelSpecSpace(SearchSpace[ModelSpec]):
             if neighbour.infeasible is None and neighbour.function_key not in seen:
                 seen.add(neighbour.function_key)
                 yield neighbour
+
+    def structure(self, architecture: ModelSpec) -> dict[str, float]:
+        """Return what the live part of a cell holds: operations, degrees and paths.
+
+        Equal for isomorphic cells; without a path all are 0.
+        """
+        live = architecture.pruned
+        matrix, ops = (live.matrix, live.ops) if live else ((), ())
+        inner = ops[1:-1]
+        into = [sum(column) for column in zip(*matrix, strict=True)]
+        out = [sum(row) for row in matrix]
+        return {
+            **{f"live {op}": float(inner.count(op)) for op in VERTEX_OPERATIONS},
+            "vertices": float(len(ops)),
+            "edges": float(sum(out)),
+            "out of the input": float(out[0] if out else 0),
+            "into the output": float(into[-1] if into else 0),
+            "most into a vertex": float(max(into, default=0)),
+            "most out of a vertex": float(max(out, default=0)),
+            "input to output": float(matrix[0][-1] if matrix else 0),
+            **path_features([*_paths(matrix, ops)], VERTEX_OPERATIONS),
+        }
 
     def __contains__(self, architecture: object) -> bool:
         return (

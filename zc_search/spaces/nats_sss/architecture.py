@@ -7,6 +7,7 @@ after the first down-sampling, in and after the second one.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar, Self
 
 from zc_search.errors import ArchitectureError
@@ -82,3 +83,15 @@ class SizeSpace(ProductSpace[SizeArchitecture]):
     parameter = "stage"
 
     __hash__ = ProductSpace.__hash__
+
+    def structure(self, architecture: SizeArchitecture) -> dict[str, float]:
+        """Return the widths, the products of those that follow each other, and the squares' sum."""
+        widths = architecture.channels
+        return {
+            **super().structure(architecture),
+            **{
+                f"stage_{place} x stage_{place + 1}": float(one * other)
+                for place, (one, other) in enumerate(pairwise(widths), 1)
+            },
+            "sum of squares": float(sum(width * width for width in widths)),
+        }

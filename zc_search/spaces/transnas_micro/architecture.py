@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from zc_search.errors import ArchitectureError
-from zc_search.spaces.base import ProductArchitecture, ProductSpace
-from zc_search.spaces.nasbench201.architecture import OPERATIONS, PARAMETERS, live_edges
+from zc_search.spaces.base import ProductArchitecture, ProductSpace, path_features
+from zc_search.spaces.nasbench201.architecture import OPERATIONS, PARAMETERS, live_edges, live_paths
 
 _CHOICES = dict.fromkeys(PARAMETERS, OPERATIONS[:4])
 _STRING = re.compile(r"64-41414-(\d)_(\d)(\d)_(\d)(\d)(\d)", re.ASCII)
@@ -98,3 +98,15 @@ class MicroSpace(ProductSpace[MicroCell]):
     parameter = "edge"
 
     __hash__ = ProductSpace.__hash__
+
+    def structure(self, architecture: MicroCell) -> dict[str, float]:
+        """Return the operations by their places, and what live edges and paths hold."""
+        ops = architecture.ops
+        paths = [[ops[edge] for edge in edges] for edges in live_paths(ops).values()]
+        live = [ops[edge] for edge in live_edges(ops)]
+        counts = {f"live {op}": float(live.count(op)) for op in OPERATIONS[1:4]}
+        return {
+            **super().structure(architecture),
+            **counts,
+            **path_features(paths, OPERATIONS[1:4]),
+        }
