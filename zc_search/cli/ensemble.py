@@ -212,6 +212,65 @@ def curve(
 
 
 @ensemble_app.command()
+def protocol(
+    name: Annotated[str, typer.Argument(help="nnformer or graf.", show_default=False)],
+    source: Annotated[str, typer.Argument(help="Scores, or packaged.")] = "packaged",
+    models: Annotated[str | None, typer.Option(help="Such as gap,gp or module:Class.")] = None,
+    features: Features = None,
+    proxies: Proxies = None,
+    accuracies: Annotated[str | None, typer.Option(help="By default the protocol's.")] = None,
+    draws: Number = 20,
+    seed: Seed = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="By default one a core.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Whose accuracies: cifar10,cifar100.")] = None,
+    config: Config = None,
+    settings: Settings = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write it all here.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write every draw here.")] = None,
+) -> None:
+    """Judge ensembles as papers judge predictors of NAS-Bench-201, beside what they report.
+
+    nnformer: 1, 3, 5 and 10 % of the cells, judged on all. graf: 32, 128 and 1,024 of those without
+    dead operations, judged on the others. Both also without the functions fitted to.
+    """
+    from zc_search.ensemble.protocol import run_protocol
+    from zc_search.ensemble.scores import settings_for
+    from zc_search.report import text
+    from zc_search.scoring.scores_file import ScoresTable
+
+    datasets = names_in(dataset)
+    scores = ScoresTable.read(source, datasets[0] if datasets else None)
+    chosen = settings_for(scores, config, tuple(settings or ()))
+    console = plain_console()
+    with console.status("judging") as status:
+        judged, summary, notes = run_protocol(
+            scores,
+            chosen,
+            name,
+            proxies=names_in(proxies),
+            datasets=datasets,
+            models=names_in(models),
+            feature_sets=names_in(features),
+            sizes=_sizes(accuracies),
+            n_draws=draws,
+            seed=seed,
+            n_jobs=workers or available_cores(),
+            on_progress=lambda done, total: status.update(f"judged {done} of {total} draws"),
+        )
+    console.print(text.protocol(summary))
+    console.print()
+    text.notes(console, notes)
+    if csv_file is not None:
+        save(csv_file, judged.to_csv(index=False))
+    if json_file is not None:
+        rows = json.loads(summary.to_json(orient="records", double_precision=15))
+        asked = {"protocol": name, "scores": source, "scored": scores.dataset, "seed": seed}
+        save(json_file, json.dumps({**asked, "rows": rows, "notes": notes}, indent=2) + "\n")
+    for path in filter(None, (csv_file, json_file)):
+        console.print(f"wrote {path}", soft_wrap=True)
+
+
+@ensemble_app.command()
 def compare(
     run: Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)],
     proxies: Proxies = None,
