@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CONFIG ?= configs/search.toml
 
-.PHONY: search test thorough test-all lint tests slow docs clean
+.PHONY: search test thorough test-all lint tests slow docs optunahub clean
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -44,6 +44,10 @@ slow: $(BIN)/.ready
 # The documentation, into site/; a link that leads nowhere or a public name without docstring fails.
 docs: $(BIN)/.ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+# Folders for OptunaHub's registry, into build/optunahub.
+optunahub: $(BIN)/.ready
+	$(BIN)/python docs/optunahub/assemble.py build/optunahub
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info

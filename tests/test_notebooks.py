@@ -1,6 +1,7 @@
 """The notebooks: kept clean, and executed from top to bottom by nbmake."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,18 +25,21 @@ def test_they_are_all_there() -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
-def test_outputs_are_cleared_and_links_lead_somewhere(path: Path) -> None:
+def test_outputs_are_of_no_machine_and_links_lead_somewhere(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            assert cell.outputs == []
-            assert cell.execution_count is None
+            assert all(out.get("name") != "stderr" for out in cell.outputs)
+            assert all(out.output_type != "error" for out in cell.outputs)
+            said = " ".join(str(out.get("text", out.get("data"))) for out in cell.outputs)
+            assert not re.search(r"(?<![\w.:/])/(tmp|root|home|work|usr)/", said)
         else:
             for link in cell.source.split("](")[1:]:
                 target = link.partition(")")[0]
                 assert target.startswith("https://") or (FOLDER / target).exists()
     assert notebook.cells[0].source.startswith("# ")
+    assert path.stat().st_size < 500_000
 
 
 @pytest.mark.thorough

@@ -2,7 +2,8 @@
 
 import ast
 import math
-import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -67,30 +68,53 @@ def test_an_objective_becomes_a_problem() -> None:
     assert problem.evaluate(SMALLEST) == [params]
 
 
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("registry")
+    done = [sys.executable, str(ROOT / "docs" / "optunahub" / "assemble.py"), str(folder)]
+    subprocess.run(done, check=True, capture_output=True)
+    return folder / "package"
+
+
 @pytest.mark.parametrize(
-    ("folder", "names"),
+    ("package", "names", "files"),
     [
-        ("docs/optunahub/zero_cost_nas", {"Problem"}),
+        ("benchmarks/zero_cost_nas", {"Problem"}, 0),
+        ("samplers/regularized_evolution", {"RegularizedEvolutionSampler"}, 4),
         (
-            "zc_search/samplers/portable",
-            {"RegularizedEvolutionSampler", "LocalSearchSampler", "PredictorGuidedSampler"},
+            "samplers/predictor_guided",
+            {"PredictorGuidedSampler", "LocalSearchSampler", "DistinctSampler"},
+            6,
         ),
     ],
 )
-def test_the_registry_can_load_a_folder(tmp_path: Path, folder: str, names: set[str]) -> None:
-    package = tmp_path / "package" / "benchmarks" / "copied"
-    shutil.copytree(ROOT / folder, package, ignore=shutil.ignore_patterns("__pycache__"))
-    module = optunahub.load_local_module(
-        "benchmarks/copied", registry_root=str(tmp_path / "package")
-    )
-    assert names <= set(module.__all__)
+def test_the_registry_can_load_a_package(
+    registry: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    package: str,
+    names: set[str],
+    files: int,
+) -> None:
+    module = optunahub.load_local_module(package, registry_root=str(registry))
+    assert set(module.__all__) == names
     assert all(hasattr(module, name) for name in names)
-    head, front, page = (package / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    folder = registry / package
+    head, front, page = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     keys = {line.split(":")[0] for line in front.splitlines()}
     assert keys == {"author", "title", "description", "tags", "optuna_versions", "license"}
     assert not head
-    assert (package / "LICENSE").is_file()
-    ast.parse(page.split("```python\n")[1].split("```")[0])
+    assert (folder / "LICENSE").is_file()
+    assert len([*folder.glob("*.py")]) == files + 2
+    for path in folder.glob("*.py"):
+        assert files == 0 or "zc_search" not in path.read_text(encoding="utf-8")
+    example = page.split("```python\n")[1].split("```")[0]
+    ast.parse(example)
+    if files:
+        assert example in (folder / "example.py").read_text(encoding="utf-8")
+        monkeypatch.setattr(optunahub, "load_module", lambda name: module)
+        exec(example, {})  # noqa: S102  ours
+        assert capsys.readouterr().out
 
 
 def test_the_example_of_the_problem_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ def init(
         typer.Option(help="A file for these images: a folder, a CSV file of labels, an .npz file."),
     ] = None,
 ) -> None:
-    """Write a commented search file to start from."""
+    """Write a commented search file to start from; `zc-search examples` has more."""
     from zc_search.errors import UsageError
 
     room, kind = ("compare", "compare") if compare else ("config", "search")
