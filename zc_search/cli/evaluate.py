@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Group
 
+    from zc_search.benchmarks import Benchmark
+
 _CAPTION = (
     "tau: Kendall's tau-b with its 95 % bootstrap interval. nDCG: the gain of a proxy's first "
     "1,000, of which each percent less has half, as a share of what there is. top: which share of "
@@ -103,8 +105,7 @@ def _judge(
     """Judge what `load_scores` returned and choose; say which data sets and accuracy that was."""
     import pandas as pd
 
-    from zc_search.benchmarks.catalogue import open_table
-    from zc_search.config import parse_config, with_benchmark
+    from zc_search.ensemble import aggregate
     from zc_search.errors import ScoresError
     from zc_search.evaluation import BASELINES, choose_proxies
     from zc_search.evaluation import evaluate as evaluate_table
@@ -114,7 +115,38 @@ def _judge(
     for name in (asked := split_names(proxies)):
         if name not in known:
             raise ScoresError.unknown("column", name, known)
-    config = parse_config(said["config"], source="the scores file's configuration")
+    benchmark, metric, scored = _table_of(said["config"], metric, dataset, source)
+    names = list(dict.fromkeys((*BASELINES, *(asked or known))))
+    directions = {name: default_direction(name) or known[name] for name in names}
+    accuracy = pd.Series(benchmark.of(scores.index, metric), scores.index)
+    table = scores[names]
+    if set(VKDNW_AGGREGATE) <= set(known) and (not asked or set(VKDNW_AGGREGATE) <= set(asked)):
+        upwards = dict.fromkeys(VKDNW_AGGREGATE, "maximize")
+        table = table.assign(vkdnw_aggregate=aggregate(scores, VKDNW_AGGREGATE, upwards))
+    chosen = pd.DataFrame()
+    if choose:
+        signs = {name: 1 if directions[name] == "maximize" else -1 for name in names}
+        candidates = {n: signs[n] * scores[n] for n in names if n not in BASELINES}
+        chosen = choose_proxies(candidates, accuracy, scores["params"], choose)
+        together = aggregate(scores, tuple(chosen["proxy"]), directions)
+        table = table.assign(**{f"the {len(chosen)} chosen": together})
+    judged = evaluate_table(table, accuracy, directions, n_jobs=None, **options)
+    ceilings = {k: v.tau for k, v in benchmark.ceilings.get(metric, {}).items()}
+    judged["ceiling"] = judged["subset"].map(ceilings).astype(float)
+    judged["kendall_tau_of_ceiling"] = judged["kendall_tau"] / judged["ceiling"]
+    of = {"scored": scored, "dataset": benchmark.dataset, "metric": metric}
+    return judged, chosen, of | {"provenance": benchmark.provenance}
+
+
+def _table_of(
+    settings: str, metric: str | None, dataset: str | None, source: str | None
+) -> "tuple[Benchmark, str, str]":
+    """Return the accuracies to judge by, which metric of them, and the data set of the scores."""
+    from zc_search.benchmarks.catalogue import open_table
+    from zc_search.config import parse_config, with_benchmark
+    from zc_search.errors import ScoresError
+
+    config = parse_config(settings, source="the scores file's configuration")
     config = with_benchmark(config, source) if source else config
     if config.benchmark.name == "none":
         raise ScoresError(
@@ -129,37 +161,13 @@ def _judge(
             key="--benchmark",
             given=config.benchmark.name,
         )
-    scored = config.dataset
-    benchmark = open_table(config, dataset or scored)
+    benchmark = open_table(config, dataset or config.dataset)
     accuracies = [name for name in benchmark.metrics if benchmark.directions[name] == "maximize"]
     metric = metric or next((m for m in ("val_accuracy", *accuracies) if m in accuracies), "")
     if metric not in accuracies:
         raise ScoresError.unknown("accuracy", metric, accuracies)
     benchmark.require((metric,))
-    names = list(dict.fromkeys((*BASELINES, *(asked or known))))
-    directions = {name: default_direction(name) or known[name] for name in names}
-    accuracy = pd.Series(benchmark.of(scores.index, metric), scores.index)
-    table = scores[names]
-    if set(VKDNW_AGGREGATE) <= set(known) and (not asked or set(VKDNW_AGGREGATE) <= set(asked)):
-        from zc_search.ensemble import aggregate
-
-        upwards = dict.fromkeys(VKDNW_AGGREGATE, "maximize")
-        table = table.assign(vkdnw_aggregate=aggregate(scores, VKDNW_AGGREGATE, upwards))
-    chosen = pd.DataFrame()
-    if choose:
-        from zc_search.ensemble import aggregate
-
-        signs = {name: 1 if directions[name] == "maximize" else -1 for name in names}
-        candidates = {n: signs[n] * scores[n] for n in names if n not in BASELINES}
-        chosen = choose_proxies(candidates, accuracy, scores["params"], choose)
-        together = aggregate(scores, tuple(chosen["proxy"]), directions)
-        table = table.assign(**{f"the {len(chosen)} chosen": together})
-    judged = evaluate_table(table, accuracy, directions, n_jobs=None, **options)
-    ceilings = {k: v.tau for k, v in benchmark.ceilings.get(metric, {}).items()}
-    judged["ceiling"] = judged["subset"].map(ceilings).astype(float)
-    judged["kendall_tau_of_ceiling"] = judged["kendall_tau"] / judged["ceiling"]
-    of = {"scored": scored, "dataset": benchmark.dataset, "metric": metric}
-    return judged, chosen, of | {"provenance": benchmark.provenance}
+    return benchmark, metric, config.dataset
 
 
 def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Group":
