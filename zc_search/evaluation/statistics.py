@@ -19,10 +19,11 @@ if TYPE_CHECKING:  # a benchmark looks up its figures without pandas
 
 Array = NDArray[np.float64]
 Positions = NDArray[np.int64]
+Times = NDArray[np.int64]  # samples x pairs
 
 Statistic = Callable[[Array, Array], float]  # of scores and accuracies
-Kernel = Callable[[Array, Array, Positions], Array]
-"""A statistic of many samples at once: scores, accuracies, and a row of positions each sample."""
+Kernel = Callable[[Array, Array, Times], Array]
+"""A statistic of many samples at once: scores, accuracies, and how often each sample has a pair."""
 
 FEWEST = 3  # two pairs always correlate perfectly
 _PAIRWISE = 2000  # most points whose n x n table of signs is worth its memory
@@ -73,24 +74,67 @@ def _correlation(function: Callable[..., Any], x: ArrayLike, y: ArrayLike) -> fl
         return float(function(x, y).statistic)
 
 
-def _kendall_rows(x: Array, y: Array, rows: Positions) -> Array:
-    if x.size > _PAIRWISE:
-        return np.array([kendall_tau(x[row], y[row]) for row in rows])
-    # A resample repeats point i w_i times, so its concordant less discordant pairs are w'Sw with
+def _kendall_rows(x: Array, y: Array, times: Times, agreeing: Array | None = None) -> Array:
+    # A sample has point i w_i times, so its concordant less discordant pairs are w'Sw with
     # S_ij = sign(x_i - x_j) sign(y_i - y_j), and its pairs untied in x are w'|sign(x_i - x_j)|w.
-    # Single precision is exact: all entries of w'S are whole numbers below 2^24.
-    times = np.zeros(rows.shape, np.float32)
-    np.add.at(times, (np.arange(len(rows))[:, None], rows), 1)
+    if (
+        x.size > _PAIRWISE
+    ):  # to first order in w - 1: the rest is of order 1/n, an interval 1/sqrt(n)
+        beyond = times - 1.0
+        of_x, of_y = (
+            np.maximum(count.sum() + 2 * beyond @ count, 0)
+            for count in (x.size - _tied(x), x.size - _tied(y))
+        )
+        agreeing = _agreement(x, y) if agreeing is None else agreeing
+        both, untied = agreeing.sum() + 2 * beyond @ agreeing, np.sqrt(of_x * of_y)
+    else:
+        # Single precision is exact: all entries of w'S are whole numbers below 2^24.
+        weights = times.astype(np.float32)
 
-    def count(pairs: NDArray[np.float32]) -> Array:
-        counts: Array = np.einsum("ri,ri->r", times @ pairs, times, dtype=float)
-        return counts
+        def count(pairs: NDArray[np.float32]) -> Array:
+            counts: Array = np.einsum("ri,ri->r", weights @ pairs, weights, dtype=float)
+            return counts
 
-    of_x, of_y = _signs(x), _signs(y)
-    untied = np.sqrt(count(abs(of_x)) * count(abs(of_y)))
-    tau = np.full(len(rows), np.nan)
-    np.divide(count(of_x * of_y), untied, out=tau, where=untied > 0)
-    return tau
+        of_x, of_y = _signs(x), _signs(y)
+        both, untied = count(of_x * of_y), np.sqrt(count(abs(of_x)) * count(abs(of_y)))
+    tau = np.full(len(times), np.nan)
+    np.divide(both, untied, out=tau, where=untied > 0)
+    return tau.clip(-1, 1)
+
+
+def _tied(values: Array) -> Array:
+    """Return with how many each value is tied, itself among them."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    tied: Array = counts[inverse].astype(float)
+    return tied
+
+
+def _agreement(x: Array, y: Array) -> Array:
+    """Return of each pair with how many others it is concordant less discordant, in n log² n."""
+    return _below(x, y) + _below(-x, -y) - _below(x, -y) - _below(-x, y)
+
+
+def _below(x: Array, y: Array) -> Array:
+    """Return of each pair how many others are less in both, by merging halves (Knight 1966)."""
+    order = np.lexsort((-y, x))  # of one x the largest y first, so that none counts another
+    levels = np.unique(y[order], return_inverse=True)[1]
+    places, total = np.arange(x.size), np.zeros(x.size)
+    width = 1
+    while width < x.size:
+        merged = np.argsort(places // (2 * width) * x.size + levels, kind="stable")
+        left = (merged // width) % 2 == 0
+        # Stable, so that of one level the left half comes first: what is strictly less ends before.
+        block, level = merged // (2 * width), levels[merged]
+        new = np.flatnonzero(np.r_[True, (np.diff(block) != 0) | (np.diff(level) != 0)])
+        passed = np.cumsum(left) - left
+        strictly = np.repeat(passed[new], np.diff(new, append=x.size))
+        first = np.flatnonzero(np.r_[True, np.diff(block) != 0])
+        before = np.repeat(passed[first], np.diff(first, append=x.size))
+        total[merged] += np.where(left, 0, strictly - before)
+        width *= 2
+    found = np.empty(x.size)
+    found[order] = total
+    return found
 
 
 def _signs(values: Array) -> NDArray[np.float32]:
@@ -99,18 +143,42 @@ def _signs(values: Array) -> NDArray[np.float32]:
     return (column > values).astype(np.float32) - (column < values)
 
 
-def _row_correlation(x: Array, y: Array) -> Array:
-    varies = (x.min(axis=1) < x.max(axis=1)) & (y.min(axis=1) < y.max(axis=1))
-    products = (_normalised(x) * _normalised(y)).sum(axis=1)
-    return np.where(varies, products.clip(-1, 1), np.nan)
+def _spearman_rows(x: Array, y: Array, times: Times) -> Array:
+    x, y = _ranks(x, times), _ranks(y, times)
+    weighted, of_y = x * times, np.einsum("ri,ri->r", y * times, y)
+    both = np.einsum("ri,ri->r", weighted, y)
+    norm = np.sqrt(np.einsum("ri,ri->r", weighted, x) * of_y)
+    rho: Array = np.divide(both, norm, out=np.full(len(times), np.nan), where=norm > 0)
+    return rho
 
 
-def _normalised(values: Array) -> Array:
-    largest = abs(values).max(axis=1, keepdims=True)
-    values = values / np.where(largest > 0, largest, 1)  # so that no square overflows
-    values -= values.mean(axis=1, keepdims=True)
-    norm = np.sqrt(np.square(values).sum(axis=1, keepdims=True))
-    return values / np.where(norm > 0, norm, 1)
+def _ranks(values: Array, times: Times) -> Array:
+    """Return the mean ranks of each sample's values less their mean, samples x pairs."""
+    order, starts = _groups(values)
+    counts = np.add.reduceat(times[:, order], starts, axis=1)
+    ranks = np.empty(times.shape)
+    of_groups = (values.size - counts) / 2 - (np.cumsum(counts, axis=1) - counts)
+    ranks[:, order] = np.repeat(of_groups, np.diff(starts, append=order.size), axis=1)
+    return ranks
+
+
+def _pearson_rows(x: Array, y: Array, times: Times) -> Array:
+    x, y = _normalised(x, times), _normalised(y, times)
+    products: Array = np.einsum("ri,ri,ri->r", x, y, times)
+    return products.clip(-1, 1)
+
+
+def _normalised(values: Array, times: Times) -> Array:
+    """Return values less their mean, of norm one in each sample; NaN where they are all equal."""
+    there = times > 0
+    low = np.where(there, values, np.inf).min(axis=1, keepdims=True)
+    high = np.where(there, values, -np.inf).max(axis=1, keepdims=True)
+    largest = np.maximum(abs(low), abs(high))
+    values = np.where(there, values, 0) / np.where(largest > 0, largest, 1)  # no square overflows
+    values -= np.einsum("ri,ri->r", values, times)[:, None] / times.sum(axis=1, keepdims=True)
+    norm = np.sqrt(np.einsum("ri,ri,ri->r", values, values, times))[:, None]
+    normalised: Array = values / np.where((low < high) & (norm > 0), norm, np.nan)
+    return normalised
 
 
 NDCG_TOP = 1000
@@ -129,38 +197,28 @@ def ndcg(scores: ArrayLike, accuracy: ArrayLike, k: int = NDCG_TOP) -> float:
     return _of_whole(_ndcg_rows, x, y, k) if x.size >= FEWEST else float("nan")
 
 
-def _ndcg_rows(x: Array, y: Array, rows: Positions, *, k: int = NDCG_TOP) -> Array:
-    count = rows.shape[1]
-    discount = np.where(np.arange(count) < k, 1 / np.log2(2 + np.arange(count)), 0)
+def _ndcg_rows(x: Array, y: Array, times: Times, *, k: int = NDCG_TOP) -> Array:
+    discount = np.where(np.arange(x.size) < k, 1 / np.log2(2 + np.arange(x.size)), 0)
+    up_to = np.concatenate([[0], np.cumsum(discount)])
     # Of the best's gain, which alone may be beyond what a number can hold.
     gain = np.exp2(y - y.max()) - np.exp2(-y.max())
 
-    def sorted_by(values: Array) -> Positions:
-        order = np.argsort(-values, kind="stable")
-        places = np.empty_like(order)
-        places[order] = np.arange(order.size)
-        found: Positions = order[np.sort(places[rows], axis=1)]
-        return found
+    def gained(values: Array) -> Array:
+        order, starts, counts, before = _first(values, times, min(k, x.size))
+        gains = np.add.reduceat(times[:, order] * gain[order], starts, axis=1)
+        places = up_to[before + counts] - up_to[before]
+        total: Array = (gains / np.maximum(counts, 1) * places).sum(axis=1)
+        return total
 
-    ideal = gain[sorted_by(y)] @ discount
-    ordered = sorted_by(x)
-    values, chosen = x[ordered], gain[ordered]
-    starts = np.ones(rows.shape, dtype=bool)
-    starts[:, 1:] = values[:, 1:] != values[:, :-1]
-    firsts = np.flatnonzero(starts)
-    sizes = np.diff(firsts, append=starts.size)
-    mean = np.add.reduceat(chosen.ravel(), firsts) / sizes
-    found = np.repeat(mean, sizes).reshape(rows.shape) @ discount
-    share: Array = np.divide(found, ideal, out=np.full(len(rows), np.nan), where=ideal != 0)
+    ideal = gained(y)
+    share: Array = np.divide(gained(x), ideal, out=np.full(len(times), np.nan), where=ideal != 0)
     return share
 
 
 _ROWWISE: Mapping[Statistic, Kernel] = {
     kendall_tau: _kendall_rows,
-    spearman: lambda x, y, rows: _row_correlation(
-        stats.rankdata(x[rows], axis=1), stats.rankdata(y[rows], axis=1)
-    ),
-    pearson: lambda x, y, rows: _row_correlation(x[rows], y[rows]),
+    spearman: _spearman_rows,
+    pearson: _pearson_rows,
     ndcg: _ndcg_rows,
 }
 
@@ -189,8 +247,8 @@ def bootstrap_interval(
     """
     x, y, _ = finite_pairs(x, y)
 
-    def one_by_one(x: Array, y: Array, rows: Positions) -> Array:
-        return np.array([statistic(x[row], y[row]) for row in rows])
+    def one_by_one(x: Array, y: Array, times: Times) -> Array:
+        return np.array([statistic(np.repeat(x, row), np.repeat(y, row)) for row in times])
 
     kernel = _ROWWISE.get(statistic, one_by_one)
     return _intervals({"": kernel}, x, y, n, level, seed)[""]
@@ -205,13 +263,17 @@ def _intervals(
     if not 0 < level < 1:
         message = f"level={level!r} must be above 0 and below 1"
         raise EvaluationError(message, key="level", given=level)
+    if n and x.size > _PAIRWISE:  # once, and not for each of the portions below
+        once = partial(_kendall_rows, agreeing=_agreement(x, y))
+        kernels = {k: once if kernel is _kendall_rows else kernel for k, kernel in kernels.items()}
     rng = np.random.default_rng(seed)
     drawn = {name: np.full(n, np.nan) for name in kernels}
     step = max(1, _CHUNK // max(1, x.size))
     for start in range(0, n if x.size >= FEWEST else 0, step):
         rows = rng.integers(x.size, size=(min(step, n - start), x.size))
+        times = np.array([np.bincount(row, minlength=x.size) for row in rows])
         for name, kernel in kernels.items():
-            drawn[name][start : start + len(rows)] = kernel(x, y, rows)
+            drawn[name][start : start + len(rows)] = kernel(x, y, times)
     middle = [(1 - level) / 2, (1 + level) / 2]
     finite = {name: values[np.isfinite(values)] for name, values in drawn.items()}
     return {
@@ -258,50 +320,79 @@ def _of_whole(
     if k is not None and k < 1:
         raise EvaluationError(f"k={k!r} must be at least 1", key="k", given=k)
     x, y, _ = finite_pairs(x, y)
-    whole = np.arange(x.size)[None]
+    whole = np.ones((1, x.size), dtype=np.int64)
     return float(kernel(x, y, whole, k=k, **options)[0]) if x.size else float("nan")
 
 
-def _cut(values: Array, k: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Tell what lies above the k-th largest of each row from what is tied with it."""
-    threshold = np.partition(values, -k, axis=1)[:, -k, None]
-    return values > threshold, values == threshold
+def _groups(values: Array) -> tuple[Positions, Positions]:
+    """Return positions from the largest value to the least, and where each value starts."""
+    order = np.argsort(-values, kind="stable")
+    ordered = values[order]
+    return order, np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+
+
+def _first(values: Array, times: Times, k: int) -> tuple[Positions, Positions, Times, Times]:
+    """Return the `_groups` that hold the k largest of every sample, as far as they are needed.
+
+    With each sample's number in each group, and in those before it.
+    """
+    order, starts = _groups(values)
+    held, last = 2 * k + 64, 0
+    while last < len(starts):
+        last = int(np.searchsorted(starts, min(held, order.size)))
+        end = starts[last] if last < len(starts) else order.size
+        if times[:, order[:end]].sum(axis=1).min(initial=order.size) >= k:
+            break
+        held *= 2
+    starts, order = starts[:last], order[:end]
+    counts = np.add.reduceat(times[:, order], starts, axis=1)
+    return order, starts, counts, np.cumsum(counts, axis=1) - counts
+
+
+def _least_of_first(values: Array, times: Times, k: int) -> Array:
+    """Return the k-th largest value of each sample."""
+    order, starts, counts, before = _first(values, times, k)
+    reached: Array = values[order[starts[np.argmax(before + counts >= k, axis=1)]]]
+    return reached
 
 
 def _precision_rows(
-    x: Array, y: Array, rows: Positions, *, k: int | None = None, fraction: float | None = None
+    x: Array, y: Array, times: Times, *, k: int | None = None, fraction: float | None = None
 ) -> Array:
     if fraction is not None:
         k = max(1, round(fraction * x.size))
     if k is None or k >= x.size:
-        return np.full(len(rows), np.nan)
-    above, tied = _cut(x[rows], k)
-    good = np.logical_or(*_cut(y[rows], k))
-    chance = (k - above.sum(axis=1)) / tied.sum(axis=1)  # that one of the tied is chosen
-    hits: Array = (above & good).sum(axis=1) + chance * (tied & good).sum(axis=1)
+        return np.full(len(times), np.nan)
+    order, starts, counts, before = _first(x, times, k)
+    good = times[:, order] * (y[order] >= _least_of_first(y, times, k)[:, None])
+    share = np.clip(k - before, 0, counts) / np.maximum(counts, 1)  # of the tied that are chosen
+    hits: Array = (np.add.reduceat(good, starts, axis=1) * share).sum(axis=1)
     return hits / k
 
 
-def _best_rows(x: Array, y: Array, rows: Positions, *, k: int) -> Array:
+def _best_rows(x: Array, y: Array, times: Times, *, k: int) -> Array:
     if k > x.size:
-        return np.full(len(rows), np.nan)
-    order = np.argsort(-y, kind="stable")
-    places = np.argsort(order)
-    rows = order[np.sort(places[rows], axis=1)]  # each sample from most to least accurate
-    above, tied = _cut(x[rows], k)
+        return np.full(len(times), np.nan)
+    order = _first(x, times, k)[0]
+    order = order[np.argsort(-y[order], kind="stable")]  # from most to least accurate
+    times, cut = times[:, order], _least_of_first(x, times, k)[:, None]
+    above, tied = times * (x[order] > cut), times * (x[order] == cut)
     # Go down from the most accurate: the chance that none so far was chosen ends at one above the
     # cut, and shrinks by (left - free) / left at each of the tied, of which `free` are chosen and
     # `left` have not been passed.
     free = k - above.sum(axis=1, keepdims=True)
     left = tied[:, ::-1].cumsum(axis=1)[:, ::-1]
-    passed = np.where(tied, np.maximum(left - free, 0) / np.maximum(left, 1), ~above)
+    passed = np.where(above > 0, 0.0, 1.0)
+    for copy in range(int(tied.max(initial=0))):
+        chance = np.maximum(left - copy - free, 0) / np.maximum(left - copy, 1)
+        passed *= np.where(tied > copy, chance, 1)
     first = -np.diff(np.cumprod(passed, axis=1), prepend=1, axis=1)
-    best: Array = (first * y[rows]).sum(axis=1)
+    best: Array = first @ y[order]
     return best
 
 
-def _regret_rows(x: Array, y: Array, rows: Positions, *, k: int) -> Array:
-    regret: Array = y[rows].max(axis=1) - _best_rows(x, y, rows, k=k)
+def _regret_rows(x: Array, y: Array, times: Times, *, k: int) -> Array:
+    regret: Array = _least_of_first(y, times, 1) - _best_rows(x, y, times, k=k)
     return regret
 
 
@@ -442,7 +533,7 @@ def _rows(
     for subset, share in SUBSETS.items():
         inside = (places <= np.ceil(share * known)) | (share == 1 or not known)
         x, y, dropped = finite_pairs(values[inside], truth[inside])
-        whole = np.arange(x.size)[None]
+        whole = np.ones((1, x.size), dtype=np.int64)
         row: dict[str, Any] = {"proxy": proxy, "subset": subset, "baseline": proxy in BASELINES}
         row |= {"n": x.size, "dropped": dropped}
         bounds = _intervals(_STATISTICS, x, y, n, level, seed)
