@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from zc_search.benchmarks import open_benchmark
 from zc_search.cli.evaluate import evaluate as evaluate_command
 from zc_search.config import parse_config
-from zc_search.errors import BenchmarkError, ScoresError, ZcSearchError
+from zc_search.errors import BenchmarkError, ScoresError, UsageError, ZcSearchError
 from zc_search.scoring.request import sample_space
 from zc_search.scoring.scorer import Scores
 from zc_search.scoring.scores_file import load_scores
@@ -152,3 +152,36 @@ def test_what_is_not_there_is_named_with_the_nearest(path: Path, tmp_path: Path)
         invoke(tmp_path / "other.parquet")
     with pytest.raises(ZcSearchError, match=r"t\.csv: cannot be written \(No such file"):
         invoke(path, "--bootstrap=0", "--csv", tmp_path / "no" / "t.csv")
+
+
+def test_several_data_sets_are_one_table_for_a_paper(path: Path, tmp_path: Path) -> None:
+    files = {ending: tmp_path / f"table.{ending}" for ending in ("csv", "md", "tex")}
+    asked = (path, "--dataset=cifar10,cifar100", "--bootstrap=0", "--proxies=jacov")
+    json_file, csv_file = tmp_path / "t.json", tmp_path / "t.csv"
+    said = invoke(*asked, "--table", files["csv"], "--json", json_file, "--csv", csv_file)
+    assert "all, cifar10" in said
+    assert "all, cifar100" in said
+    rows = pd.read_csv(csv_file)
+    table = pd.read_csv(files["csv"], index_col="proxy")
+    assert list(table) == [
+        f"{d} {s}" for d in ("cifar10", "cifar100") for s in ("tau", "Spearman", "nDCG")
+    ]
+    for row in rows[rows["subset"] == "all"].to_dict("records"):
+        shown = table.loc[row["proxy"], f"{row['dataset']} tau"]
+        assert shown == pytest.approx(row["kendall_tau"], abs=0.0006)
+    documents = json.loads(json_file.read_text())["datasets"]
+    assert [document["dataset"] for document in documents] == ["cifar10", "cifar100"]
+
+    invoke(*asked, "--table", files["md"])
+    head, rule, *lines = files["md"].read_text().splitlines()
+    assert head.startswith("| proxy | cifar10 tau | cifar10 Spearman |")
+    assert rule == "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    assert [line.split(" | ")[0] for line in lines] == [f"| {name}" for name in table.index]
+    invoke(*asked, "--table", files["tex"])
+    tex = files["tex"].read_text()
+    assert tex.count(r"\multicolumn{3}{c}") == 2
+    assert tex.count(r"\\") == 2 + len(table)  # two lines of headings, one a proxy
+    with pytest.raises(
+        UsageError, match=r"'\.docx': a table for a paper ends in \.csv, \.md, \.tex"
+    ):
+        invoke(*asked, "--table", tmp_path / "table.docx")

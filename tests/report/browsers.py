@@ -34,7 +34,7 @@ class Watched:
     def open(self, address: str, width: int = 1280, **options: Any) -> Any:
         """Open an address: a file, which may ask for nothing, or a server, only for its own."""
         context = self._browser.new_context(viewport={"width": width, "height": 900}, **options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)  # milliseconds, on a busy machine
         self._contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))

@@ -1,17 +1,17 @@
 """``zc-search evaluate``: how well each proxy of a scores file orders architectures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zc_search.cli.printing import plain_console, save
+from zc_search.cli.printing import names_in, plain_console, save
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Group
+    from rich.console import Console, Group
 
     from zc_search.benchmarks import Benchmark
 
@@ -30,7 +30,9 @@ _CEILING = (
 
 def evaluate(
     scores: Annotated[str, typer.Argument(help="What `zc-search score` wrote, or packaged.")],
-    dataset: Annotated[str | None, typer.Option(help="By default the scores' own.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="One or several, a,b; by default the scores' own.")
+    ] = None,
     benchmark: Annotated[
         str | None,
         typer.Option("--benchmark", "-b", help="A table, or analog; by default its own."),
@@ -45,64 +47,93 @@ def evaluate(
     ] = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write it all here.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the table here.")] = None,
+    table_file: Annotated[
+        Path | None,
+        typer.Option("--table", help="Write a table for a paper here: .csv, .md or .tex."),
+    ] = None,
 ) -> None:
     """Judge each proxy by what training gave: over the whole space, its better half, its top 10 %.
 
     params and flops are always beside them: what does not beat them is not worth its price.
     """
+    import pandas as pd
+
+    from zc_search.report.paper import paper_table, written
     from zc_search.scoring.packaged import of_dataset
-    from zc_search.scoring.scores_file import load_scores
 
-    table, said = load_scores(scores := of_dataset(scores, dataset))
+    if table_file is not None:
+        written(pd.DataFrame(), table_file.suffix)  # a wrong name is said at once
     console = plain_console()
-    with console.status("judging") as status:
-        judged, chosen, of = _judge(
-            table,
-            said,
-            proxies or "",
-            metric,
-            dataset,
-            benchmark,
-            choose=choose,
-            n_bootstrap=bootstrap,
-            on_proxy=lambda done, total: status.update(f"judged {done} of {total} proxies"),
-        )
-    if csv_file is not None:
-        save(csv_file, judged.to_csv(index=False))
-    if json_file is not None:
-        # What is not a number is null.
-        rows = json.loads(judged.to_json(orient="records", double_precision=15))
-        document = {"scores": scores, **of, "n_bootstrap": bootstrap, "rows": rows}
-        document["chosen"] = json.loads(chosen.to_json(orient="records", double_precision=15))
-        save(json_file, json.dumps(document | {"about": said}, indent=2) + "\n")
-
-    for subset in judged["subset"].unique():
-        console.print(_subset_table(judged[judged["subset"] == subset], of["dataset"]))
-        console.print()
-    if not chosen.empty:
-        console.print(_choice_table(chosen, of["dataset"]))
-        console.print()
+    found: list[_Judged] = []
+    for name in names_in(dataset) or (None,):
+        with console.status("judging") as status:
+            judged = _judge(
+                of_dataset(scores, name),
+                (proxies or "", metric, name, benchmark),
+                choose,
+                n_bootstrap=bootstrap,
+                on_proxy=lambda n, of, status=status: status.update(f"judged {n} of {of} proxies"),
+            )
+        found.append(judged)
+        _show(console, judged)
     console.print(_CAPTION)
-    if judged["ceiling"].notna().any():
+    if any(one.rows["ceiling"].notna().any() for one in found):
         console.print(_CEILING)
-    console.print(of["provenance"])
-    if of["scored"] != of["dataset"]:
-        console.print(f"Scores computed for {of['scored']}, judged on {of['dataset']}.")
-    for path in filter(None, (csv_file, json_file)):
-        console.print(f"wrote {path}", soft_wrap=True)
+    for sentence in dict.fromkeys(sentence for one in found for sentence in one.said()):
+        console.print(sentence)
+    every = pd.concat([one.rows.assign(dataset=one.of["dataset"]) for one in found])
+    documents = [{**one.document(), "n_bootstrap": bootstrap} for one in found]
+    document = documents[0] if len(found) == 1 else {"datasets": documents}
+    files: dict[Path | None, Callable[[], str]] = {
+        csv_file: lambda: (found[0].rows if len(found) == 1 else every).to_csv(index=False),
+        json_file: lambda: json.dumps(document, indent=2) + "\n",
+        table_file: lambda: written(paper_table(every), Path(str(table_file)).suffix),
+    }
+    for path, content in files.items():
+        if path is not None:
+            save(path, content())
+            console.print(f"wrote {path}", soft_wrap=True)
+
+
+class _Judged(NamedTuple):
+    rows: "pd.DataFrame"
+    chosen: "pd.DataFrame"
+    of: dict[str, str]  # scores, scored, dataset, metric, provenance
+    about: Mapping[str, Any]
+
+    def said(self) -> Iterator[str]:
+        """Say what the accuracies are."""
+        yield self.of["provenance"]
+        if self.of["scored"] != self.of["dataset"]:
+            yield f"Scores computed for {self.of['scored']}, judged on {self.of['dataset']}."
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON has it; what is not a number is null."""
+        lists = {"rows": self.rows, "chosen": self.chosen}
+        made = {
+            key: json.loads(table.to_json(orient="records", double_precision=15))
+            for key, table in lists.items()
+        }
+        return {**self.of, **made, "about": self.about}
+
+
+def _show(console: "Console", judged: _Judged) -> None:
+    rows, dataset = judged.rows, judged.of["dataset"]
+    for subset in rows["subset"].unique():
+        console.print(_subset_table(rows[rows["subset"] == subset], dataset))
+        console.print()
+    if not judged.chosen.empty:
+        console.print(_choice_table(judged.chosen, dataset))
+        console.print()
 
 
 def _judge(
-    scores: "pd.DataFrame",
-    said: Mapping[str, Any],
-    proxies: str,
-    metric: str | None,
-    dataset: str | None,
-    source: str | None,
+    path: str,
+    asked_for: tuple[str, str | None, str | None, str | None],
     choose: int,
     **options: Any,
-) -> "tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]":
-    """Judge what `load_scores` returned and choose; say which data sets and accuracy that was."""
+) -> _Judged:
+    """Judge a scores file's proxies, of those and the metric, data set and benchmark asked for."""
     import pandas as pd
 
     from zc_search.ensemble import aggregate
@@ -110,7 +141,10 @@ def _judge(
     from zc_search.evaluation import BASELINES, choose_proxies
     from zc_search.evaluation import evaluate as evaluate_table
     from zc_search.proxies.catalogue import VKDNW_AGGREGATE, default_direction, split_names
+    from zc_search.scoring.scores_file import load_scores
 
+    proxies, metric, dataset, source = asked_for
+    scores, said = load_scores(path)
     known = said["proxies"]
     for name in (asked := split_names(proxies)):
         if name not in known:
@@ -134,8 +168,8 @@ def _judge(
     ceilings = {k: v.tau for k, v in benchmark.ceilings.get(metric, {}).items()}
     judged["ceiling"] = judged["subset"].map(ceilings).astype(float)
     judged["kendall_tau_of_ceiling"] = judged["kendall_tau"] / judged["ceiling"]
-    of = {"scored": scored, "dataset": benchmark.dataset, "metric": metric}
-    return judged, chosen, of | {"provenance": benchmark.provenance}
+    of = {"scores": path, "scored": scored, "dataset": benchmark.dataset, "metric": metric}
+    return _Judged(judged, chosen, of | {"provenance": benchmark.provenance}, said)
 
 
 def _table_of(
