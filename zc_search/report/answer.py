@@ -220,8 +220,7 @@ def _trained(result: SearchResult) -> tuple[str, str, str]:
     mean = f", on average of {trainings} trainings" if trainings > 1 else ""
     summary = (
         f"Trained here, it reaches {first['accuracy']:.2f} % of the validation images, with a "
-        f"standard error of {first['standard_error']:.2f}{mean}; it is one of those "
-        f"{first['group']}. "
+        f"standard error of {first['standard_error']:.2f}{mean} (group: {first['group']}). "
     )
     if not pd.isna(first.get("test_accuracy", math.nan)):
         summary += (
