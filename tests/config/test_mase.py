@@ -280,7 +280,7 @@ def test_missing_edges_and_other_tables_are_named():
             f"{METRICS}: every scale is 0; Allowed: at least one scale above 0",
         ),
         (changed(seed=-1), "seed: -1 is given; Allowed: "),
-        (changed(accelerator="tpu"), "accelerator: 'tpu' is given; Allowed: auto, cpu, cuda"),
+        (changed(accelerator="tpu"), "accelerator: 'tpu' is given; Allowed: auto, cpu, mps, cuda"),
         ({"search": {"search_space": {}, "strategy": {}}}, f"{SPACE}: missing; Allowed: a table "),
         ({"search": {"search_space": 3}}, "search.search_space: 3 is given; Allowed: a table"),
     ],

@@ -357,6 +357,8 @@ def test_the_listing_runs_in_an_empty_folder(
     assert {file.name for file in Path("exported").iterdir()} == {
         "README.md",
         "cell.svg",
+        "labels.txt",
+        "metadata.json",
         "network.pt2",
         "weights.safetensors",
     }
@@ -364,9 +366,11 @@ def test_the_listing_runs_in_an_empty_folder(
     monkeypatch.chdir("exported")
     read: dict[str, Any] = {}
     exec(code.removeprefix("python\n"), read)  # noqa: S102  as a reader would
-    images = torch.randn(2, 1, 8, 8)
+    raw = torch.randint(256, (2, 1, 8, 8)).float()
+    about = json.loads(Path("metadata.json").read_text())["input"]
+    images = (raw - about["mean"][0]) / about["deviation"][0]
     program = torch.export.load("network.pt2").module()
-    assert torch.allclose(read["model"](images), program(images), atol=1e-5)
+    assert torch.allclose(read["model"](images), program(raw), atol=1e-5)
     arguments = ["--config", "../search.toml", "--set", "space.name=nowhere:build"]
     assert isinstance(runner.invoke(app, arguments).exception, ConfigError)
 
