@@ -63,8 +63,7 @@ def evaluate(
 
     if table_file is not None:
         written(pd.DataFrame(), table_file.suffix)  # a wrong name is said at once
-    console = plain_console()
-    found: list[_Judged] = []
+    console, found = plain_console(), list[_Judged]()
     for name in names_in(dataset) or (None,):
         with console.status("judging") as status:
             judged = _judge(
@@ -74,8 +73,8 @@ def evaluate(
                 n_bootstrap=bootstrap,
                 on_proxy=lambda n, of, status=status: status.update(f"judged {n} of {of} proxies"),
             )
-        found.append(judged)
         _show(console, judged)
+        found.append(judged)
     console.print(_CAPTION)
     if any(one.rows["ceiling"].notna().any() for one in found):
         console.print(_CEILING)
@@ -85,7 +84,7 @@ def evaluate(
     documents = [{**one.document(), "n_bootstrap": bootstrap} for one in found]
     document = documents[0] if len(found) == 1 else {"datasets": documents}
     files: dict[Path | None, Callable[[], str]] = {
-        csv_file: lambda: (found[0].rows if len(found) == 1 else every).to_csv(index=False),
+        csv_file: lambda: every.drop(columns=["dataset"] * (len(found) == 1)).to_csv(index=False),
         json_file: lambda: json.dumps(document, indent=2) + "\n",
         table_file: lambda: written(paper_table(every), Path(str(table_file)).suffix),
     }
