@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from zc_search._utils.distribution import VERSION
-from zc_search.deploy.metadata import LABELS, METADATA, Metadata
+from zc_search.deploy.metadata import INT8, LABELS, METADATA, ONNX, Metadata
 from zc_search.deploy.subject import Subject
 from zc_search.spaces import PLUGIN, Architecture
 from zc_search.spaces.nasbench201.drawing import describe_cell
@@ -29,7 +29,7 @@ def model_card(subject: Subject, about: Metadata, differences: Mapping[str, floa
         f"## Loading it\n\n```python\n{loading}\n"
         'model.load_state_dict(safetensors.torch.load_file("weights.safetensors"))\n```',
     ]
-    if "network.onnx" in differences:
+    if ONNX in differences:
         parts.append(_example(about))
     parts += _int8(about)
     parts.append(
@@ -165,7 +165,7 @@ def _int8(about: Metadata) -> list[str]:
     rows = "\n".join(
         f"| `{name}` | {found[f'{kind}_accuracy']:.2f} | {found[f'{kind}_latency_ms']:.3f} | "
         f"{found[f'{kind}_bytes'] / 1000:,.0f} |"
-        for name, kind in (("network.onnx", "float"), ("network.int8.onnx", "int8"))
+        for name, kind in ((ONNX, "float"), (INT8, "int8"))
     )
     return [
         "## In 8 bits\n\n"

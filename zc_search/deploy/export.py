@@ -19,7 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from zc_search._utils.distribution import install_hint
 from zc_search._utils.files import write_atomically, writing
 from zc_search.deploy.card import model_card
-from zc_search.deploy.metadata import LABELS, METADATA, Metadata, metadata_of
+from zc_search.deploy.metadata import LABELS, METADATA, ONNX, TORCH, Metadata, metadata_of
+from zc_search.deploy.prediction import onnx_program, torch_program
 from zc_search.deploy.quantised import check_quantisable, quantised
 from zc_search.deploy.source import exported_weights, network_source
 from zc_search.deploy.subject import Subject, subject_of_cell, subject_of_run
@@ -137,9 +138,9 @@ def _write(
         "flops": multiply_adds(network, task) / 1e6,
     }
     about, raw = metadata_of(subject, costs), _Raw(network, subject).eval()
-    write_program(raw, task, folder / "network.pt2")
+    write_program(raw, task, folder / TORCH)
     if onnx:
-        write_onnx(raw, task, folder / "network.onnx", about)
+        write_onnx(raw, task, folder / ONNX, about)
     differences = largest_differences(reference, folder, subject)
     if int8:
         with _quiet():
@@ -235,19 +236,13 @@ def _outputs(folder: Path, images: Tensor, subject: Subject) -> dict[str, Any]:
     else:
         network, name = subject.build().eval(), "weights.safetensors"
         network.load_state_dict(weights)
-    program = torch.export.load(str(folder / "network.pt2"))
     with torch.no_grad():
         outputs: dict[str, Any] = {
-            "network.pt2": program.module()(raw).numpy(),
+            TORCH: torch_program(folder / TORCH)(raw.numpy()),
             name: network(images).numpy(),
         }
-    if (folder / "network.onnx").exists():
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(
-            str(folder / "network.onnx"), providers=["CPUExecutionProvider"]
-        )
-        outputs["network.onnx"] = session.run(None, {"images": raw.numpy()})[0]
+    if (folder / ONNX).exists():
+        outputs[ONNX] = onnx_program(folder / ONNX)(raw.numpy())
     return outputs
 
 

@@ -183,10 +183,15 @@ def trained_table(
 
 def _standard_error(accuracies: pd.Series, images: int) -> float:
     """Return that of a mean over seeds, in points: of so many images, and of the seeds."""
-    right = (accuracies.mean() / 100 * images + 1) / (images + 2)  # never 0, nor all
     count = len(accuracies)
     spread = float(accuracies.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
-    return math.hypot(100 * math.sqrt(right * (1 - right) / images), spread)
+    return math.hypot(error_of_share(accuracies.mean(), images), spread)
+
+
+def error_of_share(percent: float, images: int) -> float:
+    """Return the standard error, in points, of a share of so many images; never 0."""
+    share = (percent / 100 * images + 1) / (images + 2)
+    return 100 * math.sqrt(share * (1 - share) / images)
 
 
 def by_group(results: pd.DataFrame, entrants: Sequence[Entrant]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from zc_search.deploy.subject import Subject
 
 METADATA, LABELS = "metadata.json", "labels.txt"
+ONNX, INT8, TORCH = "network.onnx", "network.int8.onnx", "network.pt2"
 
 _STEPS = {
     "crop": "cut out the largest square in the middle, rounding its corner down, and scale it to "

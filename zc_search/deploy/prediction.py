@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zc_search._utils.distribution import install_hint
-from zc_search.deploy.metadata import LABELS, METADATA, Input, Metadata
+from zc_search.deploy.metadata import INT8, LABELS, METADATA, ONNX, TORCH, Input, Metadata
 from zc_search.errors import DataError, StudyError
 from zc_search.images.pictures import FORMATS, as_array, reason, upright
+
+Program = Callable[[NDArray[np.float32]], Any]
+"""From images, N x channels x height x width, to logits."""
 
 _AT_ONCE = 64
 
@@ -89,17 +92,17 @@ class ExportedNetwork:
             raise StudyError(message, key=LABELS, given=len(labels), allowed=classes)
         return labels
 
-    def _opened(self, int8: bool) -> Callable[[NDArray[np.float32]], Any]:
+    def _opened(self, int8: bool) -> Program:
         """Return what gives logits for images."""
         runtime = importlib.util.find_spec("onnxruntime") is not None
-        program = self.folder / ("network.int8.onnx" if int8 else "network.onnx")
+        program = self.folder / (INT8 if int8 else ONNX)
         if int8 and not (runtime and program.exists()):
             lacking = "export it with --int8" if runtime else install_hint("export")
             raise StudyError(f"--int8 needs {program} and onnxruntime: {lacking}", key="--int8")
         if not (runtime and program.exists()):
-            program = self.folder / "network.pt2"
+            program = self.folder / TORCH
         try:
-            return (_torch if program.suffix == ".pt2" else _onnx)(program)
+            return (torch_program if program.name == TORCH else onnx_program)(program)
         except Exception as error:  # the runtimes' own, of many kinds
             why = "it is not there" if not program.exists() else reason(error)
             raise StudyError(f"{program} cannot be opened: {why}", given=str(program)) from error
@@ -113,17 +116,21 @@ def _unscaled(image: Image.Image, wanted: Input) -> Image.Image:
     return image.crop((0, 0, max(image.size), max(image.size)))
 
 
-def _onnx(program: Path) -> Callable[[NDArray[np.float32]], Any]:
+def onnx_program(path: Path, threads: int = 0) -> Program:
+    """Return what an ONNX program gives for images; by default with a thread a core."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(program), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {"images": images})[0]
 
 
-def _torch(program: Path) -> Callable[[NDArray[np.float32]], Any]:
+def torch_program(path: Path) -> Program:
+    """Return what a `torch.export` program gives for images."""
     import torch
 
-    network = torch.export.load(str(program)).module()
+    network = torch.export.load(str(path)).module()
 
     def run(images: NDArray[np.float32]) -> Any:
         with torch.no_grad():

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zc_search._utils.files import write_atomically
-from zc_search.deploy.metadata import Metadata
+from zc_search.deploy.feedback import error_of_share
+from zc_search.deploy.metadata import INT8, ONNX, Metadata
+from zc_search.deploy.prediction import Program, onnx_program
 from zc_search.deploy.subject import Subject
 from zc_search.errors import StudyError
-
-FLOAT, INT8 = "network.onnx", "network.int8.onnx"
 
 _CALIBRATED_ON = 256  # images trained on
 _AT_ONCE = 64
@@ -52,24 +52,23 @@ def quantised(subject: Subject, folder: Path, about: Metadata) -> Metadata:
     def raw(places: NDArray[np.int64]) -> NDArray[np.float32]:
         return images.pixels[places].astype(np.float32) / scale
 
-    _quantise(folder / FLOAT, folder / INT8, [raw(p) for p in _batches(chosen)])
-    sessions = [_session(folder / name) for name in (FLOAT, INT8)]
+    _quantise(folder / ONNX, folder / INT8, [raw(p) for p in _batches(chosen)])
+    programs = [onnx_program(folder / name, threads=1) for name in (ONNX, INT8)]
     named = [
-        np.concatenate([_logits(session, raw(places)).argmax(1) for places in _batches(judged_by)])
-        for session in sessions
+        np.concatenate([program(raw(places)).argmax(1) for places in _batches(judged_by)])
+        for program in programs
     ]
     labels = images.labels[judged_by]
     accuracies = [100 * float((classes == labels).mean()) for classes in named]
-    share = (accuracies[0] / 100 * len(labels) + 1) / (len(labels) + 2)  # never 0, nor all
     figures = {
         "calibrated_on": len(chosen),
         "judged_by": len(labels),
-        "standard_error": 100 * math.sqrt(share * (1 - share) / len(labels)),
+        "standard_error": error_of_share(accuracies[0], len(labels)),
         "same_class": 100 * float((named[0] == named[1]).mean()),
     }
-    latencies = _latencies(sessions, raw(judged_by[:1]))
+    latencies = _latencies(programs, raw(judged_by[:1]))
     for kind, name, accuracy, latency in zip(
-        ("float", "int8"), (FLOAT, INT8), accuracies, latencies, strict=True
+        ("float", "int8"), (ONNX, INT8), accuracies, latencies, strict=True
     ):
         figures |= {f"{kind}_accuracy": accuracy, f"{kind}_latency_ms": latency}
         figures[f"{kind}_bytes"] = (folder / name).stat().st_size
@@ -98,25 +97,12 @@ def _quantise(source: Path, target: Path, batches: list[NDArray[np.float32]]) ->
         quantize_static(str(prepared), str(target), Reader(), per_channel=True)
 
 
-def _session(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _logits(session: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    logits: NDArray[np.float32] = session.run(None, {"images": images})[0]
-    return logits
-
-
-def _latencies(sessions: list[Any], image: NDArray[np.float32]) -> list[float]:
+def _latencies(programs: list[Program], image: NDArray[np.float32]) -> list[float]:
     """Return the least milliseconds of each program for an image, in interleaved passes."""
-    found = np.full((_ROUNDS, len(sessions)), np.inf)
+    found = np.full((_ROUNDS, len(programs)), np.inf)
     for turn, place in np.ndindex(found.shape):
         begun = time.perf_counter()
-        _logits(sessions[place], image)
+        programs[place](image)
         found[turn, place] = time.perf_counter() - begun
     return [1000 * float(least) for least in found.min(axis=0)]
 
