@@ -10,7 +10,7 @@ import typer
 
 from zc_search._utils.cores import available_cores
 from zc_search._utils.words import counted
-from zc_search.cli.printing import names_in, plain_console, save
+from zc_search.cli.printing import names_in, plain_console, records, save
 from zc_search.cli.search import Config, Settings
 from zc_search.errors import EnsembleError, ZcSearchError
 
@@ -263,9 +263,9 @@ def protocol(
     if csv_file is not None:
         save(csv_file, judged.to_csv(index=False))
     if json_file is not None:
-        rows = json.loads(summary.to_json(orient="records", double_precision=15))
         asked = {"protocol": name, "scores": source, "scored": scores.dataset, "seed": seed}
-        save(json_file, json.dumps({**asked, "rows": rows, "notes": notes}, indent=2) + "\n")
+        document = {**asked, "rows": records(summary), "notes": notes}
+        save(json_file, json.dumps(document, indent=2) + "\n")
     for path in filter(None, (csv_file, json_file)):
         console.print(f"wrote {path}", soft_wrap=True)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zc_search.cli.printing import names_in, plain_console, save
+from zc_search.cli.printing import names_in, plain_console, records, save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,11 +58,10 @@ def evaluate(
     """
     import pandas as pd
 
-    from zc_search.report.paper import paper_table, written
+    from zc_search.report.paper import paper_table, writer_of
     from zc_search.scoring.packaged import of_dataset
 
-    if table_file is not None:
-        written(pd.DataFrame(), table_file.suffix)  # a wrong name is said at once
+    write_table = writer_of(table_file) if table_file else str  # a wrong name is said at once
     console, found = plain_console(), list[_Judged]()
     for name in names_in(dataset) or (None,):
         with console.status("judging") as status:
@@ -86,7 +85,7 @@ def evaluate(
     files: dict[Path | None, Callable[[], str]] = {
         csv_file: lambda: every.drop(columns=["dataset"] * (len(found) == 1)).to_csv(index=False),
         json_file: lambda: json.dumps(document, indent=2) + "\n",
-        table_file: lambda: written(paper_table(every), Path(str(table_file)).suffix),
+        table_file: lambda: write_table(paper_table(every)),
     }
     for path, content in files.items():
         if path is not None:
@@ -107,13 +106,9 @@ class _Judged(NamedTuple):
             yield f"Scores computed for {self.of['scored']}, judged on {self.of['dataset']}."
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON has it; what is not a number is null."""
-        lists = {"rows": self.rows, "chosen": self.chosen}
-        made = {
-            key: json.loads(table.to_json(orient="records", double_precision=15))
-            for key, table in lists.items()
-        }
-        return {**self.of, **made, "about": self.about}
+        """Return it as JSON has it."""
+        tables = {"rows": records(self.rows), "chosen": records(self.chosen)}
+        return {**self.of, **tables, "about": self.about}
 
 
 def _show(console: "Console", judged: _Judged) -> None:

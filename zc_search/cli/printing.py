@@ -1,15 +1,17 @@
 """What commands print and write with: a console that takes text as it is, progress, files."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zc_search.errors import UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
 Update = Callable[[int, int, str], None]
@@ -51,6 +53,12 @@ def save(path: Path, content: str) -> None:
 
     with writing(str(path), UsageError):
         write_atomically(path, content)
+
+
+def records(table: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Return the rows of a table as JSON has them; what is not a number is null."""
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
+    return rows
 
 
 def names_in(option: str | None) -> tuple[str, ...] | None:
