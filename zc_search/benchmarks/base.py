@@ -31,8 +31,6 @@ class Result(Mapping[str, float]):
     Attributes:
         architecture: What was trained.
         dataset: The data set asked for.
-        ceilings: By metric and subset of `zc_search.evaluation`, the largest Kendall's tau that
-            the noise of training seeds allows, as far as it was estimated.
         split: What the accuracy was measured on, in the benchmark's names.
         epochs: Length of the training; 0 where the table does not say.
         seeds: How many training seeds the accuracy is the mean of; 1 if one was picked.
@@ -106,6 +104,8 @@ class Benchmark(ABC):
         of_trials_alone: Whether it holds what a search made and no more, so that a place among all
             says nothing.
         path: Its table; None of the packaged one.
+        ceilings: By metric and subset of `zc_search.evaluation`, the largest Kendall's tau that
+            the noise of training seeds allows, as far as it was estimated.
         dataset: The data set's name.
         budgets: The lengths of the trainings that there are, in epochs.
         epochs: The length that is meant where none is named; None for the longest.

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
@@ -132,7 +133,10 @@ def run_protocol(
     chosen = chosen_proxies(scores, proxies or config.ensemble.proxies)
     kinds = product(dict.fromkeys(feature_sets or (FEATURES,)), dict.fromkeys(models or ("gap",)))
     specs = [
-        spec_from(config, chosen, features=features, model=model, seed=seed)
+        replace(
+            spec_from(config, chosen, features=features, model=model, seed=seed),
+            directions=scores.directions,
+        )
         for features, model in kinds
     ]
     found: list[pd.DataFrame] = []
@@ -148,7 +152,7 @@ def run_protocol(
         of = benchmark.ceilings.get(target, {})
         ceilings |= {(dataset, k): of[subset].tau for k, subset in _SUBSETS.items() if of}
         notes += [note for note in cautions(scores, benchmark) if note not in notes]
-        jobs = _jobs(table, specs, scores, sizes or protocol.sizes, n_draws, seed, protocol)
+        jobs = _jobs(table, specs, sizes or protocol.sizes, n_draws, seed, protocol)
         total = len(jobs) * len(datasets)
         with parallel_config(backend="loky", inner_max_num_threads=1):
             for done, rows in enumerate(Parallel(n_jobs=n_jobs, return_as="generator")(jobs), 1):
@@ -180,7 +184,6 @@ _SUBSETS = dict.fromkeys((AS_PUBLISHED, UNSEEN, *HALVES), next(iter(SUBSETS))) |
 def _jobs(
     table: pd.DataFrame,
     specs: Sequence[EnsembleSpec],
-    scores: ScoresTable,
     sizes: Sequence[int],
     n_draws: int,
     seed: int,
@@ -196,7 +199,7 @@ def _jobs(
             given=max(sizes),
         )
     return [
-        delayed(_judge)(table, specs, scores.directions, size, [seed, draw], protocol)
+        delayed(_judge)(table, specs, size, [seed, draw], protocol)
         for size in sizes
         for draw in range(n_draws)
     ]
@@ -205,7 +208,6 @@ def _jobs(
 def _judge(
     table: pd.DataFrame,
     specs: Sequence[EnsembleSpec],
-    directions: dict[str, str],
     size: int,
     seed: list[int],
     protocol: Protocol,
@@ -215,8 +217,7 @@ def _judge(
     true, rows = numbers(table, specs[0].target), []
     parts = _parts(table, drawn, true, refit=protocol.refit_judges)
     for spec in specs:
-        directed = EnsembleSpec(**{**vars(spec), "directions": directions})
-        predicted = np.asarray(fit_pipeline(table.iloc[drawn], directed).predict(table))
+        predicted = np.asarray(fit_pipeline(table.iloc[drawn], spec).predict(table))
         for on, part in parts.items():
             figures = {k: metric(predicted[part], true[part]) for k, metric in METRICS.items()}
             of = {"model": spec.model, "feature_set": spec.feature_set, "size": size}

@@ -77,9 +77,8 @@ def _correlation(function: Callable[..., Any], x: ArrayLike, y: ArrayLike) -> fl
 def _kendall_rows(x: Array, y: Array, times: Times, agreeing: Array | None = None) -> Array:
     # A sample has point i w_i times, so its concordant less discordant pairs are w'Sw with
     # S_ij = sign(x_i - x_j) sign(y_i - y_j), and its pairs untied in x are w'|sign(x_i - x_j)|w.
-    if (
-        x.size > _PAIRWISE
-    ):  # to first order in w - 1: the rest is of order 1/n, an interval 1/sqrt(n)
+    # Of many points to first order in w - 1: the rest is of order 1/n, an interval 1/sqrt(n).
+    if x.size > _PAIRWISE:
         beyond = times - 1.0
         of_x, of_y = (
             np.maximum(count.sum() + 2 * beyond @ count, 0)

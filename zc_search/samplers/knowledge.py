@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -103,9 +103,9 @@ def _of_parameters(
         table = table.loc[[*map(str, candidates)]]
     else:
         rng = np.random.default_rng(0)
-        drawn = [space.sample(rng) for _ in range(_CANDIDATES)]
+        drawn: Iterable[Any] = (space.sample(rng) for _ in range(_CANDIDATES))
         if isinstance(space, Iterable) and (space.size or 0) <= _CANDIDATES:
-            drawn = [*space]
+            drawn = space
         candidates = [*{a.function_key: a for a in drawn if a.infeasible is None}.values()]
     if not candidates:
         raise ScoresError(f"{scores or space.name} has no candidate in the search space")
