@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zc_search._utils.distribution import NAME, VERSION, install_hint
+from zc_search._utils.text import NAME, VERSION, install_hint
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -46,7 +46,7 @@ def test_what_the_program_says_comes_from_one_place(name: str) -> None:
     assert "optuna-zc-search" not in text or name in _MAY_NAME_IT, name
 
 
-_MAY_NAME_IT = ("zc_search/_utils/distribution.py",)
+_MAY_NAME_IT = ("zc_search/_utils/text.py",)
 
 
 @pytest.mark.parametrize("name", [n for n in TEXTS if n.startswith("zc_search/")])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from wrong_settings import MINIMAL, WRONG
 
-from zc_search._utils.passwords import stripped, without_passwords
+from zc_search._utils.text import stripped, without_passwords
 from zc_search.config import (
     METRIC_DIRECTIONS,
     SAMPLERS,

@@ -21,7 +21,7 @@ import pytest
 from report_runs import made_up_run
 from typer.testing import CliRunner
 
-from zc_search._utils.passwords import without_passwords
+from zc_search._utils.text import without_passwords
 from zc_search.cli.app import app
 from zc_search.errors import StudyError, ZcSearchError
 from zc_search.report.dashboard import (

@@ -11,7 +11,7 @@ from PIL import Image
 from report_runs import made_up_run, written
 from typer.testing import CliRunner
 
-from zc_search._utils.passwords import without_passwords
+from zc_search._utils.text import without_passwords
 from zc_search.cli.app import app
 from zc_search.ensemble import learning_curve
 from zc_search.errors import StudyError, ZcSearchError

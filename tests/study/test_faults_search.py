@@ -24,7 +24,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 import zc_search
-from zc_search._utils.passwords import stripped
+from zc_search._utils.text import stripped
 from zc_search.config import Config, config_to_toml, parse_config
 from zc_search.errors import StudyError
 from zc_search.proxies import Probe

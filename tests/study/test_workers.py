@@ -433,7 +433,7 @@ def test_another_version_is_refused(begun: Path, tmp_path: Path) -> None:
 def test_another_torch_is_said(
     begun: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from zc_search._utils.distribution import VERSION
+    from zc_search._utils.text import VERSION
 
     versions = {"zc-search": VERSION, "torch": "1.0"}
     with caplog.at_level(logging.WARNING):

@@ -7,10 +7,6 @@ those they wait for; the command lets them sleep.
 """
 
 import os
-import time
-from pathlib import Path
-
-_CLOCKS = Path("/proc/stat")  # of Linux: how long each core was busy and idle, in 10 ms
 
 
 def available_cores() -> int:
@@ -22,14 +18,15 @@ def available_cores() -> int:
 
 def idle_cores(seconds: float = 0.2) -> int:
     """Return how many of them others leave idle now, at least 1; all where that is not known."""
-    before = _idle()
-    if not any(before.values()) or available_cores() == 1:
-        return available_cores()
-    start = time.monotonic()
-    time.sleep(seconds)
-    spent = sum(_idle().values()) - sum(before.values())
-    ticks = os.sysconf("SC_CLK_TCK") * (time.monotonic() - start)
-    return max(1, min(available_cores(), round(spent / ticks)))
+    if (cores := available_cores()) == 1:
+        return cores
+    import psutil
+
+    busy = psutil.cpu_percent(seconds, percpu=True)
+    ask = getattr(psutil.Process(), "cpu_affinity", None)  # not everywhere
+    mine = {*ask()} if ask else {*range(len(busy))}
+    idle = [1 - share / 100 for core, share in enumerate(busy) if core in mine]
+    return max(1, min(cores, round(sum(idle)))) if idle else cores
 
 
 def threads_each(processes: int = 1) -> int:
@@ -40,14 +37,3 @@ def threads_each(processes: int = 1) -> int:
 def let_threads_sleep() -> None:
     """Let OpenMP's threads sleep while they wait; before torch is loaded, which reads it once."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
-def _idle() -> dict[str, int]:
-    """Return by core that this process may run on how long it was idle, in ticks."""
-    try:
-        mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
-        lines = _CLOCKS.read_text(encoding="ascii").splitlines()
-        fields = (line.split() for line in lines if line.startswith("cpu"))
-        return {core: int(times[3]) for core, *times in fields if core in mine}
-    except (OSError, AttributeError, ValueError, IndexError):
-        return {}

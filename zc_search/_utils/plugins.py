@@ -30,25 +30,17 @@ def load_plugin(name: str, key: str, error: type[ZcSearchError]) -> Any:
         ZcSearchError: Not of that form, not there, or it raised while it was imported.
     """
     if not is_plugin(name):
-        raise error(
-            f"{key}: {name!r} is not of the form 'module:attribute'",
-            key=key,
-            given=name,
-            allowed=("module:attribute",),
-        )
+        form = "module:attribute"
+        message = f"{key}: {name!r} is not of the form {form!r}"
+        raise error(message, key=key, given=name, allowed=(form,))
     module, _, attribute = name.partition(":")
     try:
         found = import_here(module)
-    except ImportError as problem:
-        raise error(
-            f"{key}: cannot import {module!r} ({problem})", key=key, given=name
-        ) from problem
     except Exception as problem:  # the module is anybody's code
-        raise error(
-            f"{key}: importing {module!r} raised {type(problem).__name__}: {problem}",
-            key=key,
-            given=name,
-        ) from problem
+        said = f"importing {module!r} raised {type(problem).__name__}: {problem}"
+        if isinstance(problem, ImportError):
+            said = f"cannot import {module!r} ({problem})"
+        raise error(f"{key}: {said}", key=key, given=name) from problem
     try:
         return attrgetter(attribute)(found)
     except Exception as problem:  # so may be the attribute

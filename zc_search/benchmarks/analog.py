@@ -26,8 +26,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zc_search._utils.distribution import install_hint
 from zc_search._utils.pickles import load_restricted
+from zc_search._utils.text import install_hint
 from zc_search.benchmarks.base import Benchmark
 from zc_search.config.metrics import DRIFTS, RETAINED
 from zc_search.errors import BenchmarkError, DataError

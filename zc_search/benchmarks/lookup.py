@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from zc_search._utils.distribution import install_hint
+from zc_search._utils.text import install_hint
 from zc_search.benchmarks.analog import AnalogNASBench
 from zc_search.benchmarks.base import Benchmark, Result
 from zc_search.benchmarks.catalogue import SOURCES, Source, folders

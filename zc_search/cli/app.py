@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from zc_search._utils.cores import let_threads_sleep
-from zc_search._utils.passwords import without_passwords
+from zc_search._utils.text import without_passwords
 from zc_search.cli.benchmark import benchmark_app
 from zc_search.cli.cache import cache_app
 from zc_search.cli.compare import compare

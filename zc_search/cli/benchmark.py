@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 from zc_search.cli.printing import plain_console, progress_line
 from zc_search.cli.query import Arch, BenchmarkName, Codes, look_up
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 
 if TYPE_CHECKING:
     from zc_search.scoring.cache import ScoreCache

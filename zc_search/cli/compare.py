@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 from zc_search.cli.printing import clock, plain_console, progress_line
 
 if TYPE_CHECKING:

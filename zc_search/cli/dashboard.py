@@ -17,7 +17,7 @@ def dashboard(
     from zc_search.report.dashboard import is_installed
 
     if not is_installed():
-        from zc_search._utils.distribution import install_hint
+        from zc_search._utils.text import install_hint
         from zc_search.errors import ZcSearchError
 
         raise ZcSearchError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zc_search._utils.cores import available_cores
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 from zc_search.cli.printing import names_in, plain_console, records, save
 from zc_search.cli.search import Config, Settings
 from zc_search.errors import EnsembleError, ZcSearchError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 from zc_search.cli.printing import clock, plain_console, progress_line
 from zc_search.cli.search import Config, Settings, config_or_starter
 from zc_search.errors import UsageError
@@ -118,7 +118,7 @@ def _executor(dask: str | None) -> "Iterator[tuple[Executor | None, int | None]]
     if dask is None:
         yield None, None
         return
-    from zc_search._utils.distribution import install_hint
+    from zc_search._utils.text import install_hint
     from zc_search.errors import ScoresError
 
     try:

@@ -28,7 +28,7 @@ def config_or_starter(file: Path | None, settings: list[str] | None) -> "Loaded"
 
 def _show_version(value: bool) -> None:
     if value:
-        from zc_search._utils.distribution import VERSION
+        from zc_search._utils.text import VERSION
 
         typer.echo(f"zc-search {VERSION}")
         raise typer.Exit

@@ -52,7 +52,7 @@ def help_run(config: "Config") -> None:
 def _work(address: str, name: str, local: "Local", allow_code: bool, own: "Config | None") -> None:
     import optuna
 
-    from zc_search._utils.passwords import without_passwords
+    from zc_search._utils.text import without_passwords
     from zc_search.samplers import sampler_of
     from zc_search.study.worker import join_study
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 from zc_search.compare.figures import search_drawings
 from zc_search.compare.outcomes import Outcomes
 from zc_search.compare.run import SPACE, ZERO_COST, algorithms_of, table_of

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from optuna.samplers import BaseSampler
 
 from zc_search._utils.cores import available_cores
-from zc_search._utils.distribution import versions
 from zc_search._utils.files import write_atomically, writing
+from zc_search._utils.text import versions
 from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.compare.settings import Comparison, Race
 from zc_search.config import SAMPLERS

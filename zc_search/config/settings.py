@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import tomlkit
 from pydantic import BeforeValidator, Field, ValidationInfo, WrapValidator, field_validator
 
-from zc_search._utils.passwords import stripped
 from zc_search._utils.plugins import is_plugin
+from zc_search._utils.text import stripped
 from zc_search.config.metrics import METRIC_DIRECTIONS
 from zc_search.config.sections import (
     TABLES,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from zc_search._utils.distribution import VERSION
+from zc_search._utils.text import VERSION
 from zc_search.deploy.metadata import INT8, LABELS, METADATA, ONNX, Metadata
 from zc_search.deploy.subject import Subject
 from zc_search.spaces import PLUGIN, Architecture

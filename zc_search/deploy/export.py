@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from zc_search._utils.distribution import install_hint
 from zc_search._utils.files import write_atomically, writing
+from zc_search._utils.text import install_hint
 from zc_search.deploy.card import model_card
 from zc_search.deploy.metadata import LABELS, METADATA, ONNX, TORCH, Metadata, metadata_of
 from zc_search.deploy.prediction import onnx_program, torch_program

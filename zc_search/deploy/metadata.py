@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from zc_search._utils.distribution import VERSION
+from zc_search._utils.text import VERSION
 from zc_search.errors import StudyError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from zc_search._utils.distribution import install_hint
+from zc_search._utils.text import install_hint
 from zc_search.deploy.metadata import INT8, LABELS, METADATA, ONNX, TORCH, Input, Metadata
 from zc_search.errors import DataError, StudyError
 from zc_search.images.pictures import FORMATS, as_array, reason, upright

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from zc_search._utils.plugins import is_plugin
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 from zc_search.config import Config
 from zc_search.deploy.feedback import by_architecture
 from zc_search.ensemble.tables import flags

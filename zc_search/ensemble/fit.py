@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 from zc_search.ensemble.ensemble import Ensemble
 from zc_search.ensemble.features import Features
 from zc_search.ensemble.models import FittedRegressor, LinearPredictor, fit_pipeline

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import tomlkit
 
-from zc_search._utils.distribution import VERSION
+from zc_search._utils.text import VERSION
 from zc_search.benchmarks.accuracy_table import AccuracyTable
 from zc_search.benchmarks.base import Benchmark
 from zc_search.benchmarks.catalogue import open_table

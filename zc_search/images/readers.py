@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zc_search._utils.plugins import load_plugin
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 from zc_search.errors import DataError
 from zc_search.images.image_set import SPLITS, ImageSet, image_set, printable
 from zc_search.images.pictures import (

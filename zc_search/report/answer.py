@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from zc_search._utils.passwords import without_passwords
-from zc_search._utils.words import amount, counted
+from zc_search._utils.text import amount, counted, without_passwords
 from zc_search.config import Config
 from zc_search.ensemble.tables import flags
 from zc_search.report.run import Trials, as_trials

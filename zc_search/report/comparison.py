@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from zc_search._utils.passwords import without_passwords
+from zc_search._utils.text import without_passwords
 from zc_search.config.metrics import METRICS
 from zc_search.config.settings import tables
 from zc_search.errors import ReportError

@@ -24,7 +24,7 @@ import plotly.graph_objects as go
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from zc_search._utils.passwords import without_passwords
+from zc_search._utils.text import without_passwords
 from zc_search.config import Config, load_config
 from zc_search.errors import ReportError, StudyError, ZcSearchError
 from zc_search.report.answer import Answer, answer

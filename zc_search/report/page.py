@@ -20,9 +20,8 @@ from markupsafe import Markup
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
-from zc_search._utils.distribution import VERSION, install_hint
 from zc_search._utils.files import write_atomically, writing
-from zc_search._utils.passwords import without_passwords
+from zc_search._utils.text import VERSION, install_hint, without_passwords
 from zc_search.config import config_to_toml, parse_config, public
 from zc_search.config.settings import tables
 from zc_search.ensemble import Ensemble

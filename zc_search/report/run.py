@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from pandas.errors import EmptyDataError
 
 from zc_search import ensemble as ensembles
-from zc_search._utils.distribution import VERSION
-from zc_search._utils.passwords import address_hint, without_passwords
+from zc_search._utils.text import VERSION, address_hint, without_passwords
 from zc_search.config import load_config
 from zc_search.config.metrics import METRICS, guessed_direction
 from zc_search.ensemble import Ensemble

@@ -20,7 +20,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 from zc_search.config.metrics import METRICS
 from zc_search.spaces import compact, legend
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from zc_search._utils.passwords import address_hint
+from zc_search._utils.text import address_hint
 from zc_search.config import METRIC_DIRECTIONS, Config, load_config, parse_config
 from zc_search.errors import EnsembleError, ScoresError, nearest
 from zc_search.evaluation import BASELINES

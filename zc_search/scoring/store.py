@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import Timeout
 
-from zc_search._utils.distribution import versions
 from zc_search._utils.files import lock_beside, write_atomically, writing
+from zc_search._utils.text import versions
 from zc_search.config import Config, config_to_toml, public
 from zc_search.errors import ScoresError
 from zc_search.proxies.probe import VERSION as PROBE_VERSION

@@ -7,7 +7,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FixedTrial, Trial
 
-from zc_search._utils.distribution import install_hint
+from zc_search._utils.text import install_hint
 from zc_search.study.objective import FEASIBLE, Objective
 
 try:

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import URL
 
 from zc_search._utils.files import write_atomically
-from zc_search._utils.passwords import without_passwords
+from zc_search._utils.text import without_passwords
 from zc_search.config import Config
 from zc_search.errors import StudyError
 

@@ -28,8 +28,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from zc_search._utils.distribution import install_hint, versions
-from zc_search._utils.passwords import without_passwords
+from zc_search._utils.text import install_hint, versions, without_passwords
 from zc_search.config import Config, config_differences, config_to_toml, parse_config
 from zc_search.errors import ConfigError, StudyError
 from zc_search.study.record import ACCURACIES, DATA, DEFINITIONS, ENSEMBLES, NETWORKS

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zc_search._utils.distribution import install_hint
+from zc_search._utils.text import install_hint
 from zc_search.benchmarks.files.archive import KEYS, Archive
 from zc_search.errors import BenchmarkError
 from zc_search.images.datasets import DatasetName

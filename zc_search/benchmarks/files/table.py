@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from zc_search._utils.distribution import VERSION
+from zc_search._utils.text import VERSION
 from zc_search.errors import BenchmarkError
 
 if TYPE_CHECKING:

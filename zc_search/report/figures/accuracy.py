@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 from zc_search.config import ensemble_file
 from zc_search.ensemble import Ensemble
 from zc_search.errors import ReportError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from zc_search._utils.words import counted
+from zc_search._utils.text import counted
 from zc_search.errors import ReportError
 from zc_search.report import style
 from zc_search.report.answer import trained_confusion

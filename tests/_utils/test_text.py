@@ -2,7 +2,7 @@
 
 import pytest
 
-from zc_search._utils.words import amount, counted
+from zc_search._utils.text import amount, counted
 
 
 @pytest.mark.parametrize(
