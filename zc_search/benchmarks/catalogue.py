@@ -22,6 +22,7 @@ from zc_search.benchmarks.converted import SizeBenchmark, TrialBenchmark
 from zc_search.benchmarks.files.table import source_name
 from zc_search.benchmarks.nasbench101 import NASBench101
 from zc_search.benchmarks.packaged import PackagedNASBench201
+from zc_search.benchmarks.transnas import TransNASBench
 from zc_search.config.metrics import TABLE_FILES
 from zc_search.errors import BenchmarkError
 from zc_search.spaces import AnySpace
@@ -170,7 +171,9 @@ def is_there(path: Path) -> bool:
         ) from error
 
 
-_CONVERTED = {kind.name: kind for kind in (TrialBenchmark, SizeBenchmark, NASBench101)}
+_CONVERTED = {
+    kind.name: kind for kind in (TrialBenchmark, SizeBenchmark, NASBench101, TransNASBench)
+}
 
 
 def open_benchmark(
@@ -193,7 +196,8 @@ def open_benchmark(
         name: A search space's name, one of `SOURCES`, ``analog`` (see `AnalogNASBench`), or a table
             of one's own, an `AccuracyTable`: its name ends in ``.csv`` or ``.parquet``, and
             `dataset` is what to call its images.
-        dataset: ``cifar10``, ``cifar10-valid``, ``cifar100`` or ``ImageNet16-120``.
+        dataset: ``cifar10``, ``cifar10-valid``, ``cifar100`` or ``ImageNet16-120``; of
+            ``transnas_micro`` one of its seven tasks, such as ``class_scene``.
         path: What `zc-search benchmark convert` wrote, or the file it was made from if that lies
             beside it.
         epochs: Length of the trainings that are looked up where none is named, by default the
@@ -229,6 +233,8 @@ def open_table(config: "Config", dataset: str, space: AnySpace | None = None) ->
     if chosen.is_file:
         own = {"space": space, "dataset": dataset, "directions": chosen.directions}
         return AccuracyTable.read(chosen.name, **own)
+    if chosen.name == TransNASBench.name:
+        dataset = chosen.task or TransNASBench.datasets[0]
     return open_benchmark(chosen.name, dataset, chosen.path, chosen.epochs)
 
 

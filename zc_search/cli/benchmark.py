@@ -85,12 +85,12 @@ def convert(
 
 @benchmark_app.command()
 def show(arch: Arch, benchmark: BenchmarkName = None, codes: Codes = "benchmark") -> None:
-    """Show everything known of an architecture: all data sets, 12 and 200 epochs, the network."""
+    """Show what is known of an architecture: all data sets or tasks, budgets, the network."""
     from zc_search.benchmarks.lookup import show_architecture
     from zc_search.report.text import table
 
     console = plain_console()
-    opened, architecture = look_up(arch, benchmark, "cifar10", codes)
+    opened, architecture = look_up(arch, benchmark, None, codes)
     rows, facts = show_architecture(opened, architecture)
     columns = [(heading, "right" if at else "left") for at, heading in enumerate(rows[0])]
     console.print(str(architecture), soft_wrap=True)
@@ -102,7 +102,7 @@ def show(arch: Arch, benchmark: BenchmarkName = None, codes: Codes = "benchmark"
 @benchmark_app.command()
 def architectures(benchmark: BenchmarkName = None) -> None:
     """Print number and string of every architecture, in the benchmark's own order."""
-    opened, _ = look_up("0", benchmark, "cifar10", "benchmark")
+    opened, _ = look_up("0", benchmark, None, "benchmark")
     for index in range(len(opened)):
         sys.stdout.write(f"{index}\t{opened.architecture(index)}\n")
 

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 Arch = Annotated[str, typer.Argument(help="Its string, its number, or six codes: 3,3,4,1,3,1.")]
 BenchmarkName = Annotated[str | None, typer.Option("--benchmark", "-b", help="Name or table.")]
-Dataset = Annotated[str, typer.Option("--dataset", "-d", help="Such as cifar10 or ImageNet16-120.")]
+Dataset = Annotated[
+    str | None, typer.Option("--dataset", "-d", help="cifar10, or another; a task of TransNAS.")
+]
 Codes = Annotated[str, typer.Option(help="What six numbers mean: benchmark, mase or naslib.")]
 
 
 def query(
     arch: Arch,
     benchmark: BenchmarkName = None,
-    dataset: Dataset = "cifar10",
+    dataset: Dataset = None,
     split: Annotated[str | None, typer.Option("--split", "-s", help="Such as test.")] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", "-e", help="By default the longest.")
@@ -62,11 +64,11 @@ def query(
 
 
 def look_up(
-    text: str, benchmark: str | None, dataset: str, codes: str
+    text: str, benchmark: str | None, dataset: str | None, codes: str
 ) -> "tuple[Benchmark, AnyArchitecture]":
     """Open the benchmark that is meant, and read the architecture."""
     from zc_search.benchmarks import open_benchmark
-    from zc_search.benchmarks.catalogue import source_of
+    from zc_search.benchmarks.catalogue import source_of, sources
     from zc_search.benchmarks.lookup import find_architecture, space_of
     from zc_search.config.metrics import TABLE_FILES
     from zc_search.spaces.nasbench201.architecture import NOTATIONS
@@ -74,12 +76,13 @@ def look_up(
     if codes not in NOTATIONS:
         raise ArchitectureError.unknown("notation", codes, NOTATIONS, key="--codes")
     if benchmark and benchmark.endswith(TABLE_FILES):
-        opened = open_benchmark(benchmark, dataset)
+        opened = open_benchmark(benchmark, dataset or "cifar10")
         return opened, find_architecture(opened, text, codes)
     path = Path(benchmark) if benchmark and ("/" in benchmark or "." in benchmark) else None
     # where none is named, the architecture's form says of which space it is
     name = source_of(path).name if path is not None else benchmark or space_of(text)
-    opened = open_benchmark(name, dataset, path)
+    datasets = next((source.datasets for source in sources(name)), ("cifar10",))
+    opened = open_benchmark(name, dataset or datasets[0], path)
     return opened, find_architecture(opened, text, codes)
 
 

@@ -41,6 +41,18 @@ _ON_HARDWARE = (
     *(f"{net}_retention" for net in RETAINED),
 )
 
+_OF_TASKS: Mapping[str, Metric] = {  # of TransNAS-Bench-101
+    f"{split}_{name}": Metric("minimize" if name == "l1_loss" else "maximize", unit)
+    for split in ("train", "val", "test")
+    for name, unit in {
+        "top5_accuracy": "%",
+        "miou": "",
+        "ssim": "",
+        "neg_loss": "",
+        "l1_loss": "",
+    }.items()
+}
+
 METRICS: Mapping[str, Metric] = {
     **{f"{split}_{end}": metric for split in _SPLITS for end, (metric, _) in _ENDINGS.items()},
     "latency_seconds": Metric("minimize", "s"),
@@ -49,6 +61,7 @@ METRICS: Mapping[str, Metric] = {
     **{f"halfway_{split}_accuracy": Metric("maximize", "%") for split in ("val", "test", "train")},
     "halfway_train_seconds": Metric("minimize", "s"),
     **{name: Metric("maximize", "%") for name in _ON_HARDWARE},
+    **_OF_TASKS,
 }
 """Every metric of any benchmark; ``halfway_*`` are those after half of the same training."""
 
@@ -74,6 +87,7 @@ METRIC_DIRECTIONS: Mapping[str, Direction] = {
         "val_loss",
         "test_loss",
         *_ON_HARDWARE,
+        *(name for name in _OF_TASKS if not name.startswith("train_")),
     )
 }
 """The metrics that a search file may name, with the direction that ``"default"`` means."""

@@ -36,6 +36,7 @@ from zc_search.spaces.base import ProductSpace
 from zc_search.spaces.nasbench101.architecture import VertexOperation
 from zc_search.spaces.nasbench201.architecture import Operation
 from zc_search.spaces.nats_sss.architecture import CHANNELS
+from zc_search.spaces.transnas_micro.architecture import TaskName
 
 SAMPLERS: Mapping[str, str] = {
     "random": "optuna.samplers:RandomSampler",
@@ -100,11 +101,14 @@ def _scored(kind: str, value: Any, others: tuple[str, ...]) -> str:
 TABLES = {"analog": "nasbench201"} | {
     name: name for name in ("nasbench201", "nats_sss", "nasbench101")
 }
-"""Benchmarks that others published, with the space of each."""
+"""Benchmarks that others published on a data set, with the space of each."""
+
+TASK_TABLE = "transnas_micro"
+"""Benchmark and space whose cells were trained for tasks, on images that a search may not have."""
 
 
 def _source(value: Any) -> str:
-    allowed = (*TABLES, "train", "none")
+    allowed = (*TABLES, TASK_TABLE, "train", "none")
     own = isinstance(value, str) and (value.endswith(TABLE_FILES) or is_plugin(value))
     if own or value in allowed:
         return str(value)
@@ -123,8 +127,8 @@ def _directions(value: Any) -> dict[str, Direction]:
 
 def _accuracy(value: Any, info: ValidationInfo) -> str:
     own = info.data.get("directions") or {}
-    accuracies = [name for name in METRIC_DIRECTIONS if name.endswith(("_accuracy", "_retention"))]
-    accuracies += [name for name, way in own.items() if way == "maximize"]
+    known = {**METRIC_DIRECTIONS, **own}
+    accuracies = [name for name, way in known.items() if way == "maximize"]
     if isinstance(value, str) and canonical(value) in accuracies:
         return canonical(value)
     raise ConfigError.unknown("metric", value, accuracies)
@@ -390,12 +394,13 @@ class Benchmark(Section):
     name: BenchmarkName = "nasbench201"
     path: str | None = Field(default=None, min_length=1)
     epochs: Count | None = None
+    task: TaskName | None = None
     directions: Directions = {}
     metric: AccuracyName = "val_accuracy"
 
     @property
     def published(self) -> bool:
-        """Whether it is a table that others published, of one space and its data sets."""
+        """Whether it is a table that others published, of trainings on `Space.dataset`."""
         return self.name in TABLES
 
     @property
@@ -408,12 +413,17 @@ class Benchmark(Section):
         """Whether accuracies are made while a search runs: by training, or a user's function."""
         return self.name == "train" or is_plugin(self.name)
 
-    @field_validator("path", "epochs", "directions")
+    @field_validator("path", "epochs", "task", "directions")
     @classmethod
     def _belongs_to_the_source(cls, value: Any, info: ValidationInfo) -> Any:
         name, own = info.data.get("name", "none"), info.field_name == "directions"
-        if value and name != "none" and own == (name in TABLES or name == "train"):
-            instead = {"path": "no other key", "epochs": "training.epochs, for 'train'"}
+        others = name in (*TABLES, TASK_TABLE) and (info.field_name != "task" or name == TASK_TABLE)
+        if value and name != "none" and own == (others or name == "train"):
+            instead = {
+                "path": "no other key",
+                "epochs": "training.epochs, for 'train'",
+                "task": f"absent, or name = {TASK_TABLE!r}",
+            }
             raise ConfigError(
                 f"{value!r} has no meaning for name = {name!r}; Allowed: "
                 + ("absent, its metrics are known" if own else instead[str(info.field_name)]),

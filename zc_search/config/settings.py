@@ -13,6 +13,7 @@ from zc_search._utils.text import stripped
 from zc_search.config.metrics import METRIC_DIRECTIONS
 from zc_search.config.sections import (
     TABLES,
+    TASK_TABLE,
     Benchmark,
     Constraints,
     Data,
@@ -231,10 +232,11 @@ def _contradictions(
     """Find where sections do not agree; None is one that is wrong in itself."""
     table = benchmark.name if benchmark and benchmark.published else None
     source = benchmark.name if benchmark and benchmark.name != "none" else None
-    if table and space and TABLES[table] != space.name:
+    spaces = {**TABLES, TASK_TABLE: TASK_TABLE}
+    if benchmark and space and spaces.get(benchmark.name, space.name) != space.name:
         reason = f"knows no architectures of space.name = {space.name!r}"
         others = [] if is_plugin(space.name) else [space.name]
-        yield _refused("benchmark.name", table, reason, *others, "none")
+        yield _refused("benchmark.name", benchmark.name, reason, *others, "none")
     if table and data and not data.generated and data.source not in BENCHMARKED:
         reason = f"knows no accuracies on images of data.source = {data.source!r}"
         yield _refused("benchmark.name", table, reason, "none")

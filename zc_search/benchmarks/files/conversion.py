@@ -20,6 +20,7 @@ from zc_search.benchmarks.files.records import convert_records
 from zc_search.benchmarks.files.stream import ForgottenError
 from zc_search.benchmarks.files.table import About, about_metadata, write_table
 from zc_search.benchmarks.files.trials import CURVES, FIGURES, KEYS, ORDER, Trial, trials_of
+from zc_search.benchmarks.transnas import TransNASBench, convert_tasks
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.spaces import read_architecture
 
@@ -58,10 +59,14 @@ def convert(
         )
     with writing(str(table), BenchmarkError):
         table.parent.mkdir(parents=True, exist_ok=True)
-        if source.space != "nasbench101":
+        if source.space not in ("nasbench101", TransNASBench.name):
             return _convert_archive(source, file, table, on_progress)
         with replacing(table) as part:
-            architectures, trials = convert_records(file, part, on_progress)
+            if source.space == TransNASBench.name:
+                about = About(file.name, source.title)
+                architectures, trials = convert_tasks(file, part, about, on_progress)
+            else:
+                architectures, trials = convert_records(file, part, on_progress)
         return Conversion(table, None, architectures, trials, None)
 
 

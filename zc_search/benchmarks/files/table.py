@@ -72,8 +72,13 @@ class ConvertedTable:
         digest = self.about.digest or hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
         return f"{self.about.source} {digest[:12]}"
 
+    @property
+    def names(self) -> list[str]:
+        """The names of its columns."""
+        return list(self._batch.schema.names)
+
     def column(self, name: str) -> NDArray[Any]:
-        """Return a column of numbers as it lies in the file."""
+        """Return a column of numbers as it lies in the file; of rows of numbers, one by one."""
         if name not in self._columns:
             self._columns[name] = self._numbers(name)
         return self._columns[name]
@@ -84,8 +89,9 @@ class ConvertedTable:
     def _numbers(self, name: str) -> NDArray[Any]:
         # pyarrow's own to_numpy imports pandas, which takes longer than all the rest
         column = self._batch.column(name)
+        column = getattr(column, "values", column)  # of lists of one length each
         kind = {"double": "float64", "float": "float32"}.get(str(column.type), str(column.type))
-        return np.frombuffer(column.buffers()[1], kind, self._batch.num_rows)
+        return np.frombuffer(column.buffers()[1], kind, len(column))
 
     def _about(self) -> About:
         if ABOUT not in self.metadata:

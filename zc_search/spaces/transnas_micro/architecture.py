@@ -7,11 +7,23 @@ and that a skip where the cell halves its maps is a factorised reduction, with w
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self, get_args
 
 from zc_search.errors import ArchitectureError
 from zc_search.spaces.base import ProductArchitecture, ProductSpace, path_features
 from zc_search.spaces.nasbench201.architecture import OPERATIONS, PARAMETERS, live_edges, live_paths
+
+TaskName = Literal[
+    "class_scene",
+    "class_object",
+    "room_layout",
+    "jigsaw",
+    "segmentsemantic",
+    "normal",
+    "autoencoder",
+]
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
+"""What the benchmark trained the cells for, in its names and order."""
 
 _CHOICES = dict.fromkeys(PARAMETERS, OPERATIONS[:4])
 _STRING = re.compile(r"64-41414-(\d)_(\d)(\d)_(\d)(\d)(\d)", re.ASCII)
