@@ -7,7 +7,7 @@ import pandas as pd
 
 from zc_search.benchmarks import open_benchmark
 from zc_search.config import Config
-from zc_search.scoring.store import _arrow, about, to_bytes
+from zc_search.scoring.store import about, to_arrow, to_bytes
 from zc_search.scoring.sweep import sweep_scorer
 from zc_search.spaces import CellSpace
 
@@ -34,5 +34,5 @@ def made_up_scores(config: Config) -> pd.DataFrame:
 def write_whole_space(path: Path, config: Config, frame: pd.DataFrame | None = None) -> Path:
     """Write such a table, by default that of `made_up_scores`, with what a sweep says of itself."""
     frame = made_up_scores(config) if frame is None else frame
-    path.write_bytes(to_bytes(_arrow(frame, about(config, sweep_scorer(config)))))
+    path.write_bytes(to_bytes(to_arrow(frame, about(config, sweep_scorer(config)))))
     return path

@@ -292,7 +292,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def packaged_scorer(package: Path, monkeypatch: pytest.MonkeyPatch, others: Path | None) -> Scorer:
-    monkeypatch.setattr("zc_search.scoring.packaged.FOLDER", package)
+    monkeypatch.setattr("zc_search.scoring.scores_file.FOLDER", package)
     monkeypatch.setenv("ZC_SEARCH_SCORES", "off" if others is None else str(others))
     proxies = resolve_proxies(("snip", "l2_norm", "jacov"))
     batch = load_batch("noise", batch_size=4, seed=0)
@@ -335,7 +335,7 @@ def test_scores_of_other_conditions_are_not_taken(
     computed: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("zc_search.scoring.packaged.FOLDER", package)
+    monkeypatch.setattr("zc_search.scoring.scores_file.FOLDER", package)
     sizes = {"channels": 2, "cells": 1, **other}
     proxies, batch = resolve_proxies(("snip",)), load_batch("noise", batch_size=4, seed=0)
     Scorer(proxies, batch, **sizes, cache=open_cache("packaged")).score(ODD)  # type: ignore[arg-type]
@@ -345,7 +345,7 @@ def test_scores_of_other_conditions_are_not_taken(
 def test_a_search_says_how_many_scores_it_took(
     package: Path, small_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zc_search.scoring.packaged.FOLDER", package)
+    monkeypatch.setattr("zc_search.scoring.scores_file.FOLDER", package)
     sections = {"proxies": {"cache": "packaged"}, "ensemble": {"scores": "off"}}
     config = small_config("objectives.snip='maximize'", **sections)
     objective = Objective(config)

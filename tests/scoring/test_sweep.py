@@ -74,8 +74,16 @@ def values(table: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    out = tmp_path_factory.mktemp("undisturbed") / "scores.parquet"
-    return score_space(SOME, SLOW, out, workers=1)
+    out, threads = tmp_path_factory.mktemp("undisturbed") / "scores.parquet", 3
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(1) as executor:
+            table = score_space(SOME, SLOW, out, executor=executor)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    return table
 
 
 # What is computed ---------------------------------------------------------------------------------
@@ -108,17 +116,11 @@ def test_a_row_says_function_seconds_and_failures(
         assert json.loads(failures) == {"jacov": "the value is nan"}
 
 
-def test_functions_are_computed_once_and_dead_edges_counted_each_time() -> None:
+def test_architectures_of_a_function_are_scored_together_and_first_ones_first() -> None:
     alike = [a for a in CellSpace() if a.function_key == "nor_conv_3x3(x)"]
-    jobs = make_jobs([*alike, UNREACHABLE], {})
-    assert [len(job.now) for job in jobs] == [AT_ONCE, 1]
-    assert [len(job.group) for job in jobs] == [len(alike), 1]
-    first = Scores(alike[0], {"snip": 1.0})
-    following = jobs[0].next([first])
-    assert following is not None
-    assert following.known is first
-    assert following.cost < jobs[0].cost
-    assert make_jobs([UNREACHABLE], {})[0].next([]) is None
+    jobs = make_jobs([*alike, UNREACHABLE])
+    assert [*map(len, jobs[:3])] == [AT_ONCE, 1, AT_ONCE]
+    assert sorted(map(str, sum(jobs, ()))) == sorted(map(str, [*alike, UNREACHABLE]))
 
 
 def broken(probe: Probe) -> float:
@@ -131,12 +133,6 @@ def test_an_error_in_a_proxy_costs_its_value_alone() -> None:
     assert math.isnan(scores.values[f"{__name__}:broken"])
     assert math.isfinite(scores.values["snip"])
     assert scores.failures[f"{__name__}:broken"].startswith("AttributeError: 'Probe' object has")
-
-
-def test_the_dearest_come_first() -> None:
-    jobs = make_jobs(SOME, {})
-    assert jobs[0].cost > 2 * jobs[-1].cost
-    assert [job.cost for job in jobs] == sorted((job.cost for job in jobs), reverse=True)
 
 
 # Killed -------------------------------------------------------------------------------------------
@@ -197,7 +193,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
     assert seen[0].new == 0
     assert seen[-1].done == seen[-1].total == len(SOME)
     assert seen[-1].new == len(SOME) - seen[0].done
-    assert seen[-1].share == pytest.approx(1)
+    assert seen[-1].remaining == 0
     # Bit for bit, though two workers began it and one has ended it.
     pd.testing.assert_frame_equal(values(table), values(undisturbed), check_exact=True)
     assert not parts_of(out).exists()
@@ -258,14 +254,6 @@ def test_an_address_where_nobody_answers(tmp_path: Path, monkeypatch: pytest.Mon
         _executor("tcp://127.0.0.1:9"),
     ):
         pass
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_any_executor_will_do(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
-    with ThreadPoolExecutor(1) as executor:
-        table = score_space(SOME, SLOW, tmp_path / "scores.parquet", executor=executor)
-    pd.testing.assert_frame_equal(values(table), values(undisturbed), check_exact=True)
-    assert torch.get_num_threads() == 1
 
 
 NO_CONVOLUTION = "|avg_pool_3x3~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|none~2|"
@@ -355,8 +343,8 @@ def test_what_is_lost_with_a_worker_says_nothing_of_the_function() -> None:
     lost, part = dict.fromkeys(names, WORKER_DIED), {"snip": too_long(1.0)}
     nothing = Scores(SOME[0], dict.fromkeys(names, math.nan), lost)
     some = Scores(SOME[0], {"snip": math.nan, "params": 1.0}, part)
-    assert reusable([nothing]) is None
-    assert reusable([nothing, some]) is some
+    assert not reusable(nothing)
+    assert reusable(some)
 
 
 def test_an_executor_cannot_keep_a_time_limit(tmp_path: Path) -> None:
@@ -375,8 +363,8 @@ def test_the_memory_of_a_worker_stays_flat() -> None:
 
     scorer = sweep_scorer(configured("snip", "jacov", "zico"))
     used = []
-    for job in make_jobs(sample_space(CellSpace(), 150, 1), {})[::-1]:
-        score_group(scorer, job.now)
+    for job in make_jobs(sample_space(CellSpace(), 150, 1)):
+        score_group(scorer, job)
         used.append(resident())
     # If the measurements of each network stayed, it would be 60 MB.
     assert max(used[-20:]) - max(used[40:60]) < 8 * 2**20
@@ -402,13 +390,13 @@ def scored(group: tuple[Architecture, ...], **failures: str) -> list[Scores]:
 
 def test_a_death_holds_up_no_other_job(scorer: Scorer) -> None:
     """One job never ends; those that die beside it neither wait for it nor keep others waiting."""
-    jobs = make_jobs(SOME, {})
+    jobs = make_jobs(SOME)
     forever: Future[list[Scores]] = Future()
     handed_out = []
 
     def submit(group: tuple[Architecture, ...], known: Scores | None) -> Future[list[Scores]]:
         handed_out.append(group)
-        if group == jobs[0].group:
+        if group == jobs[0]:
             return forever
         died = len(handed_out) in (3, 9, 10)
         return over(scored(group, snip=WORKER_DIED) if died else scored(group))
@@ -418,15 +406,15 @@ def test_a_death_holds_up_no_other_job(scorer: Scorer) -> None:
         assert next(results) is not None
     assert next(results) is None
     assert len(handed_out) == len(jobs)
-    forever.set_result(scored(jobs[0].group))
+    forever.set_result(scored(jobs[0]))
     assert len(list(results)) == 1
 
 
 def test_an_error_costs_one_job(scorer: Scorer) -> None:
-    jobs = make_jobs(SOME[:3], {})
-    results = [RuntimeError("no such network"), scored(jobs[1].group), scored(jobs[2].group)]
+    jobs = make_jobs(SOME[:3])
+    results = [RuntimeError("no such network"), scored(jobs[1]), scored(jobs[2])]
     found = finished(jobs, lambda group, known: over(results.pop(0)), 1, scorer)
-    failures = [scores[0].failures for _, scores in filter(None, found)]
+    failures = [scores[0].failures for scores in filter(None, found)]
     said = "RuntimeError: no such network"
     assert failures == [dict.fromkeys(("snip", "params", "flops"), said), {}, {}]
 
@@ -436,18 +424,18 @@ def test_a_machine_on_which_all_die_is_said_to_be_at_fault(scorer: Scorer) -> No
         return over(scored(group, snip=WORKER_DIED))
 
     with pytest.raises(ScoresError, match="3 architectures in succession killed their worker"):
-        list(finished(make_jobs(SOME, {}), submit, 3, scorer))
+        list(finished(make_jobs(SOME), submit, 3, scorer))
 
 
 @pytest.mark.parametrize("end", [BrokenExecutor(), OSError(), CancelledError()], ids=repr)
 def test_workers_that_are_gone_end_the_sweep(scorer: Scorer, end: Exception) -> None:
     with pytest.raises(ScoresError, match="the workers are gone"):
-        list(finished(make_jobs(SOME, {}), lambda group, known: over(end), 1, scorer))
+        list(finished(make_jobs(SOME), lambda group, known: over(end), 1, scorer))
 
 
 def test_processes_that_never_begin_end_the_sweep(scorer: Scorer) -> None:
     with pytest.raises(WorkerNeverBeganError):
-        list(finished(make_jobs(SOME, {}), lambda g, k: over(WorkerNeverBeganError()), 1, scorer))
+        list(finished(make_jobs(SOME), lambda g, k: over(WorkerNeverBeganError()), 1, scorer))
 
 
 # The file -----------------------------------------------------------------------------------------
@@ -681,9 +669,11 @@ def test_the_command_scores_a_sample_and_has_nothing_to_do_again(tmp_path: Path)
         *("seconds", "failures"),
     ]
     written = out.read_bytes()
-    assert "starting" not in invoke(*command, "--file", str(listed))
+    direct = score_architectures(table.index, ["snip", "jacov"], "noise", 4, channels=2, cells=1)
+    pd.testing.assert_frame_equal(table[["snip", "jacov"]], direct, check_exact=True)
+    said = invoke(*command, "--file", str(listed), "--set=benchmark.name=none")
+    assert not {"starting", "next"} & set(said.replace(":", " ").split())
     assert out.read_bytes() == written
-    assert "next" not in invoke(*command, f"--file={listed}", "--set=benchmark.name=none")
     with pytest.raises(ScoresError, match="a sample of 16,000"):
         invoke(*command, "--sample=16000")
 
@@ -699,7 +689,8 @@ def test_scores_of_a_proxy_that_was_changed_are_not_mixed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, config = tmp_path / "scores.parquet", configured("params", f"{__name__}:changeable")
-    score_space(SOME[:1], config, out, workers=1)
+    with ThreadPoolExecutor(1) as executor:
+        score_space(SOME[:1], config, out, executor=executor)
     monkeypatch.setattr(sys.modules[__name__], "changeable", slow)  # as after an edit
     with pytest.raises(ScoresError, match=r"proxy '.*:changeable': .*source .* before, .*now"):
         score_space(SOME[:2], config, out, workers=1)

@@ -17,7 +17,7 @@ from zc_search.config import Config
 from zc_search.report.page import render_report
 from zc_search.report.run import load_result
 from zc_search.report.text import print_result, result_document
-from zc_search.scoring import packaged
+from zc_search.scoring import scores_file as packaged
 from zc_search.scoring.scores_file import load_scores
 from zc_search.spaces import CellSpace
 from zc_search.study import Objective, conclude, open_study, run_trials

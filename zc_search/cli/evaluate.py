@@ -59,7 +59,7 @@ def evaluate(
     import pandas as pd
 
     from zc_search.report.paper import paper_table, writer_of
-    from zc_search.scoring.packaged import of_dataset
+    from zc_search.scoring.scores_file import of_dataset
 
     write_table = writer_of(table_file) if table_file else str  # a wrong name is said at once
     console, found = plain_console(), list[_Judged]()

@@ -23,7 +23,7 @@ from zc_search.compare.settings import Comparison, Race
 from zc_search.config import SAMPLERS
 from zc_search.errors import ConfigError, StudyError, ZcSearchError
 from zc_search.samplers import check_options, distributions, make_sampler, zero_cost
-from zc_search.scoring.packaged import located, of_dataset
+from zc_search.scoring.scores_file import located, of_dataset
 from zc_search.scoring.workers import Crew, WorkerDiedError
 from zc_search.spaces import Architecture, CellSpace
 

@@ -11,7 +11,7 @@ from zc_search.config.loading import parse_toml, problems, read_text
 from zc_search.config.sections import Count, Section, StudyName
 from zc_search.errors import ConfigError
 from zc_search.images.datasets import DatasetName
-from zc_search.scoring.packaged import of_dataset
+from zc_search.scoring.scores_file import of_dataset
 
 Budget = Annotated[float, Field(gt=0)]
 Counts = Annotated[tuple[Count, ...], Field(strict=False)]

@@ -178,7 +178,8 @@ def resolve_proxy(name: str) -> Proxy:
 
 
 def resolve_proxies(names: Iterable[str]) -> tuple[Proxy, ...]:
-    """Return the proxies of these names, each once, in their order; see `resolve_proxy`."""
+    """Return the proxies of these names, or of one, each once, in order; see `resolve_proxy`."""
+    names = (names,) if isinstance(names, str) else names
     return tuple(resolve_proxy(name) for name in dict.fromkeys(names))
 
 

@@ -29,7 +29,7 @@ from zc_search.config import SAMPLERS, Config
 from zc_search.errors import ConfigError, ZcSearchError
 from zc_search.samplers.portable import DistinctSampler, RedrawingSampler, RememberingSampler
 from zc_search.samplers.portable.memory import Refuses
-from zc_search.scoring.packaged import of_dataset
+from zc_search.scoring.scores_file import of_dataset
 from zc_search.spaces import PARAMETERS, AnySpace, Architecture, CellSpace, FunctionSpace
 
 

@@ -14,8 +14,7 @@ from zc_search.ensemble import aggregate as aggregate_columns
 from zc_search.errors import ScoresError, ZcSearchError, unknown_name
 from zc_search.proxies.catalogue import Direction
 from zc_search.samplers.portable.memory import at_least
-from zc_search.scoring.packaged import located
-from zc_search.scoring.scores_file import accuracy_directions, load_scores
+from zc_search.scoring.scores_file import accuracy_directions, load_scores, located
 from zc_search.spaces import SPACES, AnyArchitecture, AnySpace, Architecture, CellSpace
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 

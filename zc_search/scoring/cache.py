@@ -9,7 +9,6 @@ import json
 import logging
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -22,30 +21,12 @@ from zc_search._utils.files import cache_folder, write_atomically, writing
 from zc_search.config import parse_config
 from zc_search.errors import ZcSearchError
 from zc_search.images.datasets import task_of
-from zc_search.scoring.packaged import PACKAGED, available
-from zc_search.scoring.scores_file import load_scores
+from zc_search.scoring.scores_file import PACKAGED, available, load_scores
 
 VARIABLE = "ZC_SEARCH_SCORES"
 """The environment variable that says where ``user`` is; a folder, or ``off``."""
 
-_KEY = re.compile("[0-9a-f]{64}")
-
 logger = logging.getLogger("zc_search")
-
-
-def conditions_of(said: Mapping[str, Any]) -> dict[str, object]:
-    """Return the conditions of the values in a scores file, from what it says of itself."""
-    config = parse_config(said["config"], source="settings of the scores")
-    made_by = {key: said.get("versions", {}).get(key, "unknown") for key in ("networks", "probe")}
-    first, repeats = config.proxies.seed, config.proxies.repeats
-    return {
-        "batch": said["settings"].get("data.fingerprint"),
-        "task": repr(task_of(config.space.dataset)),
-        **config.space.model_dump(include={"channels", "cells"}),
-        "seeds": [*range(first, first + repeats)],
-        "device": config.proxies.device.partition(":")[0],
-        **{key: int(v) if str(v).isdecimal() else v for key, v in made_by.items()},
-    }
 
 
 def differing(
@@ -55,16 +36,24 @@ def differing(
 
     The version of torch is none of it: values of another one agree as those of another machine do.
     """
-    theirs, known = conditions_of(said), said.get("definitions", {})
-    lines = [
-        f"{key}: {value!r} there, {conditions[key]!r} here"
-        for key, value in theirs.items()
-        if value != conditions[key]
-    ]
-    return lines + [
-        f"{name}: {known.get(name, 'not')!r} there, {definition!r} here"
-        for name, definition in definitions.items()
-        if known.get(name) != definition
+    config = parse_config(said["config"], source="settings of the scores")
+    versions, first = said.get("versions", {}), config.proxies.seed
+    theirs = {
+        "batch": said["settings"].get("data.fingerprint"),
+        "task": repr(task_of(config.space.dataset)),
+        **config.space.model_dump(include={"channels", "cells"}),
+        "seeds": [*range(first, first + config.proxies.repeats)],
+        "device": config.proxies.device.partition(":")[0],
+    }
+    here = {key: conditions[key] for key in theirs}
+    for key in ("networks", "probe"):  # a file says them as texts
+        theirs[key], here[key] = str(versions.get(key, "unknown")), str(conditions[key])
+    known = {name: said.get("definitions", {}).get(name, "not") for name in definitions}
+    return [
+        f"{key}: {there!r} there, {now[key]!r} here"
+        for then, now in ((theirs, here), (known, definitions))
+        for key, there in then.items()
+        if there != now[key]
     ]
 
 
@@ -125,19 +114,18 @@ class ScoreCache:
 
     def clear(self) -> int:
         """Remove every entry, and nothing else; return how many there were."""
-        removed = 0
+        removed = [*self._files()]
         with writing("proxies.cache", ZcSearchError):
-            for path in self._files():
+            for path in removed:
                 path.unlink(missing_ok=True)
-                removed += 1
-        for folder in self.folder.glob("[0-9a-f][0-9a-f]"):
+        for folder in {path.parent for path in removed}:
             with suppress(OSError):  # something else lies there
                 folder.rmdir()
-        return removed
+        return len(removed)
 
     def _files(self) -> Iterator[Path]:
-        found = self.folder.glob("[0-9a-f][0-9a-f]/*.json")
-        return (p for p in found if _KEY.fullmatch(p.stem) and p.stem.startswith(p.parent.name))
+        found = self.folder.glob(f"[0-9a-f][0-9a-f]/{64 * '[0-9a-f]'}.json")
+        return (path for path in found if path.stem.startswith(path.parent.name))
 
     def _path(self, conditions: Mapping[str, object]) -> Path:
         key = _digest(_text(conditions))
@@ -233,12 +221,8 @@ def _digest(text: str) -> str:
 
 def _values(path: Path) -> dict[str, float]:
     """Return the values of an entry; a ValueError, unless it is whole and under its own name."""
-    try:
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
         entry = json.loads(path.read_text(encoding="utf-8"))
-        values = {str(name): float(value) for name, value in entry["values"].items()}
-        whole = _digest(entry["of"]) == path.stem
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        whole = False
-    if not whole:
-        raise ValueError(f"{path} is damaged")
-    return values
+        if _digest(entry["of"]) == path.stem:
+            return {str(name): float(value) for name, value in entry["values"].items()}
+    raise ValueError(f"{path} is damaged")

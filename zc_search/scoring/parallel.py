@@ -17,8 +17,6 @@ from zc_search.scoring.workers import Crew, TaskTimeoutError, WorkerDiedError, n
 from zc_search.spaces import AnyArchitecture
 
 WORKER_DIED = "the worker process died with it, twice"
-"""The reason for a value that is missing because its worker was killed."""
-
 Group = tuple[AnyArchitecture, ...]
 """Architectures of one function, whose passes are shared."""
 
@@ -27,7 +25,7 @@ Submit = Callable[[Group, Scores | None], Future[list[Scores]]]
 
 
 def too_long(seconds: float) -> str:
-    """Return the reason for a value that is missing because of ``proxies.timeout``."""
+    """Say why a value is missing because of ``proxies.timeout``."""
     return f"no value within {seconds:g} s, which is proxies.timeout"
 
 

@@ -69,23 +69,22 @@ def with_proxies(config: Config, names: Sequence[str]) -> Config:
     return parse_config(settings, source="--proxies")
 
 
-def sample_space(space: AnySpace, count: int, seed: int) -> list[AnyArchitecture]:
-    """Draw distinct architectures uniformly; a larger sample of one seed contains a smaller one."""
-    if (everything := whole_space(space)) is None:
-        return _drawn(space, count, np.random.default_rng(seed))
-    if not 1 <= count <= len(everything):
-        raise ScoresError(f"a sample of {count:,}: the space has {len(everything):,} architectures")
-    drawn = np.random.default_rng(seed).permutation(len(everything))[:count]
-    return [everything[index] for index in drawn]
-
-
 def whole_space(space: AnySpace) -> list[AnyArchitecture] | None:
     """Return every architecture; None for a space that cannot be listed, or is too large to be."""
     return list(space) if isinstance(space, Iterable) and (space.size or 0) <= _LISTED else None
 
 
-def _drawn(space: AnySpace, count: int, rng: np.random.Generator) -> list[AnyArchitecture]:
-    """Draw until as many functions are there; each is represented by one architecture."""
+def sample_space(space: AnySpace, count: int, seed: int) -> list[AnyArchitecture]:
+    """Draw distinct architectures uniformly; a larger sample of one seed contains a smaller one.
+
+    Of a space that cannot be listed they are of distinct functions.
+    """
+    rng = np.random.default_rng(seed)
+    if (everything := whole_space(space)) is not None:
+        if not 1 <= count <= len(everything):
+            there = f"{len(everything):,} architectures"
+            raise ScoresError(f"a sample of {count:,}: the space has {there}")
+        return [everything[index] for index in rng.permutation(len(everything))[:count]]
     found: dict[str, AnyArchitecture] = {}
     for _ in range(_DRAWS * count):
         drawn: AnyArchitecture = space.sample(rng)
@@ -104,16 +103,17 @@ def read_architectures(path: Path) -> list[AnyArchitecture]:
     first = 1
     try:
         if path.suffix == ".csv":
-            table, first = pd.read_csv(path, dtype=str), 2
+            table, first = pd.read_csv(path, dtype=str, keep_default_na=False), 2
             if "architecture" not in table:
                 has = ", ".join(table.columns)
                 raise ArchitectureError(f"{path} has no column 'architecture'; it has {has}")
-            lines = table["architecture"].fillna("").tolist()
+            lines = table["architecture"].tolist()
         else:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ArchitectureError(f"{path} cannot be read: {reason}") from error
+    except OSError as error:
+        raise ArchitectureError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ArchitectureError(f"{path} cannot be read: {error}") from error
     architectures = []
     for number, line in enumerate(map(str.strip, lines), first):
         if line and not line.startswith("#"):

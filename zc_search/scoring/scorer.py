@@ -1,5 +1,6 @@
 """The zero-cost runner: architecture -> scores, one initialisation, one batch, shared passes."""
 
+import copy
 import logging
 import math
 import re
@@ -89,9 +90,8 @@ class Scorer:
         if (found := batch.images.shape[1]) != task.channels:
             raise DataError(f"the networks take {task.channels} channels, the images have {found}")
         if (largest := int(batch.labels.max())) >= task.classes:
-            raise DataError(
-                f"the batch has label {largest}, but {task.name} has only {task.classes} classes"
-            )
+            there = f"{task.name} has only {task.classes} classes"
+            raise DataError(f"the batch has label {largest}, but {there}")
         self.proxies = tuple(proxies)
         self._device = torch_device(device)
         self.batch = batch.to(self._device)
@@ -129,8 +129,8 @@ class Scorer:
         space = make_space(config.space, task)
         return cls(proxies, batch, dataset=task, space=space, **sizes, **how, cache=cache)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_known": {}, "batch": self.batch.to(torch.device("cpu"))}
+    def __getstate__(self) -> dict[str, Any]:  # for another process, or `fresh`
+        return {**self.__dict__, "_known": {}, "batch": self.batch.to("cpu")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -138,8 +138,8 @@ class Scorer:
 
     def fresh(self, proxies: Iterable[Proxy]) -> Self:
         """Return a scorer of the same settings, for some of the proxies, that knows nothing yet."""
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__, _known={}, proxies=tuple(proxies))
+        other = copy.copy(self)
+        other.proxies = tuple(proxies)
         return other
 
     def build(self, architecture: AnyArchitecture, seed: int) -> nn.Module:
@@ -224,21 +224,16 @@ def torch_device(name: str) -> torch.device:
     """Return the device of a name, ``auto`` being a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda", "mps"):
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         allowed = ("auto", "cpu", "mps", "cuda", "cuda:N")
         raise ProxyError.unknown("device", name, allowed, key="proxies.device")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        seen = f"torch {torch.__version__} sees {torch.cuda.device_count()} GPUs"
+    kind, _, index = name.partition(":")
+    there = torch.cuda.device_count() if kind == "cuda" else torch.backends.mps.is_available()
+    if kind != "cpu" and int(index or 0) >= there:
+        seen = f"torch {torch.__version__} sees {int(there)} GPUs"
         message = f"proxies.device: {name!r} is not there, {seen}; use 'cpu' or 'auto'"
         raise ProxyError(message, key="proxies.device", given=name)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        message = f"proxies.device: torch {torch.__version__} sees no {name!r}; use 'cpu' or 'auto'"
-        raise ProxyError(message, key="proxies.device", given=name)
-    return device
+    return torch.device(name)
 
 
 def is_cacheable(proxy: Proxy) -> bool:
@@ -307,17 +302,18 @@ def evaluate_proxies(
 
 def _scalar(value: object, device: torch.device) -> Tensor:
     """Return a proxy's value as a float64 tensor without dimensions."""
+    fits, given = False, f"{type(value).__name__} {value!r}"
     if isinstance(value, Tensor):
-        if value.numel() != 1 or value.is_complex() or value.dtype == torch.bool:
-            kind = f"{value.dtype} of shape {tuple(value.shape)}"
-            raise TypeError(f"returned a tensor {kind}, not a number")
-        return value.detach().to(device, torch.float64).reshape(())
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"returned {type(value).__name__} {value!r}, not a number")
-    return torch.tensor(float(value), dtype=torch.float64, device=device)
+        fits = value.numel() == 1 and not (value.is_complex() or value.dtype == torch.bool)
+        given = f"a tensor {value.dtype} of shape {tuple(value.shape)}"
+    elif isinstance(value, Real) and not isinstance(value, bool):
+        fits, value = True, float(value)
+    if not fits:
+        raise TypeError(f"returned {given}, not a number")
+    return torch.as_tensor(value, dtype=torch.float64, device=device).detach().reshape(())
 
 
-def _reason(error: Exception, images: int, *, own: bool = False) -> str:
+def _reason(error: Exception, images: int, *, own: bool) -> str:
     """Say what went wrong, and in a function of the user's own where."""
     # On a CPU, torch says that memory ran out in a RuntimeError as any other.
     said = isinstance(error, RuntimeError) and any(s in str(error).lower() for s in _OUT_OF_MEMORY)
@@ -328,11 +324,10 @@ def _reason(error: Exception, images: int, *, own: bool = False) -> str:
     theirs = [frame for frame in frames if not Path(frame.filename).is_relative_to(_PACKAGE)]
     if not theirs:
         return message
-    last = theirs[-1]  # of torch's, if it was called with something wrong, unless that is not known
-    mine = next((f for f in reversed(theirs) if "site-packages" not in f.filename), last)
-    return (
-        f"{message} ({Path(mine.filename).name}, line {mine.lineno}, in {mine.name}: {mine.line})"
-    )
+    # The last one is torch's, if it was called with something wrong.
+    last = next((f for f in reversed(theirs) if "site-packages" not in f.filename), theirs[-1])
+    where = f"{Path(last.filename).name}, line {last.lineno}, in {last.name}: {last.line}"
+    return f"{message} ({where})"
 
 
 def raised(reason: str) -> bool:
@@ -370,7 +365,7 @@ def score_network(
     batch = Batch.from_tensors(images, labels)
     if (first := next(module.parameters(), None)) is not None and not first.is_meta:
         batch = batch.to(first.device)
-    chosen = resolve_proxies(_listed(proxies))
+    chosen = resolve_proxies(proxies)
     probe = make_probe(module, batch, chosen)
     values, failures = evaluate_proxies(chosen, probe, strict=strict)
     for name, reason in failures.items():
@@ -417,7 +412,7 @@ def score_architectures(
     Raises:
         ZcSearchError: An unknown architecture, proxy, source or data set, or unusable images.
     """
-    chosen = resolve_proxies(_listed(proxies))
+    chosen = resolve_proxies(proxies)
     task = task_of(dataset)
     space = own_space(space, task) if isinstance(space, str) else space and space.for_task(task)
     read = read_architecture if space is None else space.read
@@ -431,13 +426,9 @@ def score_architectures(
         batch = load_batch(data, dataset=name, batch_size=batch_size, seed=seed, path=path)
     else:
         batch = Batch.from_tensors(*data)
-    network: dict[str, Any] = {
-        "dataset": task,
-        "space": space,
-        "channels": channels,
-        "cells": cells,
-    }
-    scorer = Scorer(chosen, batch, **network, repeats=repeats, seed=seed, device=device)
+    network: dict[str, Any] = {"space": space, "channels": channels, "cells": cells}
+    how: dict[str, Any] = {"repeats": repeats, "seed": seed, "device": device}
+    scorer = Scorer(chosen, batch, dataset=task, **network, **how)
     scores = [*map(scorer.score, architectures)]
     index = pd.Index([str(a) for a in architectures], name="architecture", dtype="str")
     names = [p.name for p in chosen]
@@ -446,7 +437,3 @@ def score_architectures(
         table.attrs["failures"] = failures
         logger.warning("%d architectures lack a value; see table.attrs['failures']", len(failures))
     return table
-
-
-def _listed(proxies: Sequence[str]) -> Sequence[str]:
-    return (proxies,) if isinstance(proxies, str) else proxies

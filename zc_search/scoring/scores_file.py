@@ -1,9 +1,13 @@
-"""Scores as a value: from a scores file, whose content is not trusted, a run, or a plain table."""
+"""Scores as a value: from a scores file, whose content is not trusted, a run, or a plain table.
+
+The package has a scores file a data set of its own; ``zc_search/scoring/store.py`` makes them.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.resources import files
 from io import BytesIO
 from operator import attrgetter
 from os import PathLike
@@ -18,9 +22,14 @@ from zc_search._utils.text import address_hint
 from zc_search.config import METRIC_DIRECTIONS, Config, load_config, parse_config
 from zc_search.errors import EnsembleError, ScoresError, nearest
 from zc_search.evaluation import BASELINES
+from zc_search.images.datasets import DATASETS
 from zc_search.proxies.catalogue import default_direction, split_options
-from zc_search.scoring.packaged import PACKAGED, located, of_dataset
 from zc_search.spaces import read_architecture
+
+PACKAGED = "packaged"
+"""What the package's own scores are called wherever a file is taken, or ``packaged:cifar100``."""
+
+FOLDER = Path(str(files("zc_search.scoring") / "tables"))
 
 KEY = b"zc_search"
 """Where in a file's metadata stands what it says of itself, as JSON."""
@@ -29,25 +38,42 @@ TEXTS = ("architecture", "function_key", "failures")
 """Columns of text; all others are float64."""
 
 _SAID = {"settings": dict, "proxies": dict, "config": str}
-_COLUMNS = ("architecture", "function_key", "seconds", "failures")
 
 
-def load_scores(path: str | PathLike[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read the file that `score_space` wrote, or for ``packaged:cifar10`` the package's own.
+# The package's own --------------------------------------------------------------------------------
 
-    Returns:
-        The table, indexed by architecture string, sorted by `Architecture.index`, and what the
-        file says of itself: ``settings``, ``proxies`` (name to direction), ``seeds``,
-        ``versions``, ``config`` (TOML).
 
-    Raises:
-        ScoresError: No such file, or one that is damaged or was not written by `score_space`.
-    """
-    path = located(path)
-    if not path.exists():
-        raise ScoresError(_missing(path, "file"), given=str(path))
-    table, said = read_part(path, path)
-    return to_frame(table), said
+def file_of(dataset: str) -> Path:
+    """Return where the package's scores for a data set lie, or would."""
+    name = "cifar10" if dataset == "cifar10-valid" else dataset
+    return FOLDER / f"nasbench201-{name}.parquet"
+
+
+def available() -> tuple[str, ...]:
+    """Return the data sets whose networks' scores are in this package."""
+    return tuple(name for name in DATASETS if file_of(name).exists() and name != "cifar10-valid")
+
+
+def of_dataset(source: str | PathLike[str], dataset: str | None) -> str:
+    """Return a source of scores as it is, and ``packaged`` with the data set meant."""
+    text = str(source)
+    return f"{PACKAGED}:{dataset or 'cifar10'}" if text == PACKAGED else text
+
+
+def located(source: str | PathLike[str], dataset: str | None = None) -> Path:
+    """Return the path that a source of scores means: in this package for `PACKAGED`."""
+    named, _, wanted = of_dataset(source, dataset).partition(":")
+    if named != PACKAGED:
+        return Path(source)
+    if wanted not in DATASETS:
+        raise ScoresError.unknown("data set", wanted, DATASETS, key=PACKAGED)
+    if not (path := file_of(wanted)).exists():
+        there = available()
+        hint = f"zc-search score --all --set space.dataset={wanted} --out all.parquet"
+        others = f", but for {', '.join(there)}" if there else ""
+        message = f"{PACKAGED}: this package has no scores for {wanted}{others}; {hint} makes some"
+        raise ScoresError(message, key=PACKAGED, given=wanted, allowed=there, hint=hint)
+    return path
 
 
 def packaged_scores(dataset: str = "cifar10") -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -66,6 +92,25 @@ def packaged_scores(dataset: str = "cifar10") -> tuple[pd.DataFrame, dict[str, A
     return load_scores(of_dataset(PACKAGED, dataset))
 
 
+# Scores files -------------------------------------------------------------------------------------
+
+
+def load_scores(path: str | PathLike[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read the file that `score_space` wrote, or for ``packaged:cifar10`` the package's own.
+
+    Returns:
+        The table, indexed by architecture string, sorted by `Architecture.index`, and what the
+        file says of itself: ``settings``, ``proxies`` (name to direction), ``seeds``,
+        ``versions``, ``config`` (TOML).
+
+    Raises:
+        ScoresError: No such file, or one that is damaged or was not written by `score_space`.
+    """
+    path = _existing(located(path), "file")
+    table, said = read_part(path, path)
+    return to_frame(table), said
+
+
 def parts_of(path: Path) -> Path:
     """Return the folder of the parts that a scores file grows from."""
     return path.with_name(f"{path.name}.parts")
@@ -74,14 +119,39 @@ def parts_of(path: Path) -> Path:
 def read_part(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, Any]]:
     """Read a scores file or a part of one, which an error calls `path`.
 
-    The table has the columns `_COLUMNS` and one a proxy; `TEXTS` are strings, the others float64.
+    The table has the columns `TEXTS`, ``seconds`` and one a proxy.
     """
     try:
-        return _read(source, path)
+        table = pq.read_table(
+            source, page_checksum_verification=True, partitioning=None, pre_buffer=False
+        )
+        said = _said(table.schema.metadata or {})
+        wanted = {*TEXTS, "seconds", *said.get("proxies", ())}
+        if not said or not wanted <= set(table.column_names):
+            message = f"{path} is a Parquet file, but not one of `zc-search score`: it does not "
+            message += "say which proxies, images and seeds it holds"
+            raise ScoresError(message, given=str(path))
+        kinds = {name: kind_of(name) for name in table.column_names if name in wanted}
+        arrays = {name: table[name].cast(kind) for name, kind in kinds.items()}
+        checked = pa.table(arrays, metadata=table.schema.metadata)
+        checked.validate(full=True)
+        _require_texts(checked)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         message = f"{path} is no Parquet file, or damaged ({reason})"
         raise ScoresError(message, given=str(path)) from error
+    return checked, said
+
+
+def _require_texts(table: pa.Table) -> None:
+    for name in TEXTS[:2]:
+        if table[name].null_count:
+            raise ValueError(f"rows without {name}")
+
+
+def kind_of(column: str) -> pa.DataType:
+    """Return the type of a column of a scores file."""
+    return pa.string() if column in TEXTS else pa.float64()
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
@@ -91,40 +161,28 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     return frame.set_index("architecture")
 
 
-def _read(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    table = pq.read_table(
-        source, page_checksum_verification=True, partitioning=None, pre_buffer=False
-    )
-    said = _said(table.schema.metadata or {})
-    wanted = {*_COLUMNS, *said.get("proxies", ())}
-    if not said or not wanted <= set(table.column_names):
-        raise ScoresError(
-            f"{path} is a Parquet file, but not one of `zc-search score`: it does not say which "
-            "proxies, images and seeds it holds",
-            given=str(path),
-        )
-    kinds = {name: pa.string() if name in TEXTS else pa.float64() for name in table.column_names}
-    arrays = {name: table[name].cast(kind) for name, kind in kinds.items() if name in wanted}
-    checked = pa.table(arrays, metadata=table.schema.metadata)
-    checked.validate(full=True)
-    for name in ("architecture", "function_key"):
-        if checked[name].null_count:
-            raise ValueError(f"rows without {name}")
-    return checked, said
-
-
 def _said(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
     """Return what a file says of itself; nothing of one of something else."""
-    try:
-        said = json.loads(metadata[KEY])
-        known = all(isinstance(said[name], kind) for name, kind in _SAID.items())
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return {}
-    return said if known else {}
+    with suppress(KeyError, TypeError, ValueError, RecursionError):
+        said: dict[str, Any] = json.loads(metadata[KEY])
+        if all(isinstance(said[name], kind) for name, kind in _SAID.items()):
+            return said
+    return {}
 
 
-COSTLY = (*BASELINES, "latency")
-"""Proxies that are minimised as objectives although more of them promises accuracy."""
+def _existing(path: Path, what: str) -> Path:
+    if path.exists():
+        return path
+    if parts_of(path).exists():
+        message = f"{path} is not finished; run the command that began it once more"
+        raise ScoresError(message, given=str(path))
+    folder = path.parent
+    near = nearest(path.name, [p.name for p in folder.iterdir()]) if folder.is_dir() else None
+    hint = f"; did you mean {str(folder / near)!r}?" if near else ""
+    raise ScoresError(f"{path}: no such {what}{hint}{address_hint(path)}", given=str(path))
+
+
+# What values depend on ----------------------------------------------------------------------------
 
 COMPARED = (
     *("space.channels", "space.cells", "data.source", "data.batch_size", "data.seed"),
@@ -139,8 +197,9 @@ def accuracy_directions(announced: Mapping[str, str]) -> dict[str, str]:
     Costs, whatever their options, have none: what costs more is not for that reason worse. An
     empty text is a direction that is not known, which it is of every built-in proxy.
     """
+    costs = (*BASELINES, "latency")  # minimised, although more of them promises accuracy
     known = {name: default_direction(name) or said for name, said in announced.items()}
-    return {n: said for n, said in known.items() if said and split_options(n)[0] not in COSTLY}
+    return {n: said for n, said in known.items() if said and split_options(n)[0] not in costs}
 
 
 def settings_of(config: Config) -> dict[str, Any]:
@@ -170,25 +229,27 @@ class Provenance:
         definition of a proxy is an error.
         """
         notes = self._undefined(other, proxies)
-        differing = {}
-        for key in ("space.name", "space.dataset", *COMPARED):
-            then, now = self.settings.get(key), other.settings.get(key)
-            alike = key == "space.dataset" and same_dataset(str(then), str(now))
-            if None not in (then, now) and then != now and not alike:
-                differing[key] = then, now
-        if space := differing.pop("space.name", None):
+        keys = ("space.name", "space.dataset", *COMPARED)
+        pairs = {key: (self.settings.get(key), other.settings.get(key)) for key in keys}
+        if same_dataset(*map(str, pairs["space.dataset"])):
+            del pairs["space.dataset"]
+        pairs = {k: (then, now) for k, (then, now) in pairs.items() if None not in (then, now)}
+        then, now = pairs.pop("space.name", ("", ""))
+        if then != now:
             notes.append(
-                f"Another search space: fitted to architectures of {space[0]}, and those of "
-                f"{other.name} are of {space[1]}. Whether the order carries over is not known; "
-                f"predicted percentages and their intervals are {space[0]}'s."
+                f"Another search space: fitted to architectures of {then}, and those of "
+                f"{other.name} are of {now}. Whether the order carries over is not known; "
+                f"predicted percentages and their intervals are {then}'s."
             )
+        differing = [
+            f"{key} {now!r} (fitted with {then!r})"
+            for key, (then, now) in pairs.items()
+            if then != now
+        ]
         if differing:
-            found = [
-                f"{key} {now!r} (fitted with {then!r})" for key, (then, now) in differing.items()
-            ]
             notes.append(
                 f"Scores of {other.name} are computed otherwise than those fitted to: "
-                f"{', '.join(found)}. Values may lie elsewhere, and predictions with them."
+                f"{', '.join(differing)}. Values may lie elsewhere, and predictions with them."
             )
         return notes
 
@@ -197,10 +258,10 @@ class Provenance:
         unchecked = [proxy for proxy in proxies if proxy not in fitted or proxy not in now]
         for proxy in proxies:
             if proxy not in unchecked and fitted[proxy] != now[proxy]:
+                message = f"proxy {proxy!r} is not the one that was fitted to: its definition was "
+                message += f"{fitted[proxy]!r}, and is {now[proxy]!r} now; score the architectures "
                 raise EnsembleError(
-                    f"proxy {proxy!r} is not the one that was fitted to: its definition was "
-                    f"{fitted[proxy]!r}, and is {now[proxy]!r} now; score the architectures as "
-                    "then, or fit anew",
+                    f"{message}as then, or fit anew",
                     key=proxy,
                     given=now[proxy],
                     allowed=(fitted[proxy],),
@@ -208,11 +269,14 @@ class Provenance:
         if not unchecked:
             return []
         silent = f"{self.name} does" if set(unchecked) - set(fitted) else "scores do"
+        are = "is" if len(unchecked) == 1 else "are"
         return [
-            f"The {silent} not say how {', '.join(unchecked)} "
-            f"{'is' if len(unchecked) == 1 else 'are'} defined, so it could not be checked that "
-            "the proxies mean the same as in the fit."
+            f"The {silent} not say how {', '.join(unchecked)} {are} defined, so it could not be "
+            "checked that the proxies mean the same as in the fit."
         ]
+
+
+# Scores as a table --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -272,11 +336,9 @@ class ScoresTable:
 
         ``packaged`` is the package's own file, for `dataset`, ``packaged:cifar100`` whatever it is.
         """
-        path = located(path, dataset)
+        path = _existing(located(path, dataset), "run folder or scores file")
         if path.is_dir():
             return cls._read_run(path)
-        if not path.exists():
-            raise ScoresError(_missing(path, "run folder or scores file"), given=str(path))
         if path.suffix in (".csv", ".json"):
             return cls._read_plain(path)
         table, said = read_part(path, path)
@@ -293,12 +355,9 @@ class ScoresTable:
         if not (folder / "config.toml").exists() or not (folder / "trials.csv").exists():
             near = sorted(file.parent.name for file in folder.glob("*/trials.csv"))
             inside = f"; in it are the runs {', '.join(near)}" if near else ""
-            raise ScoresError(
-                f"{str(folder)!r} is no finished run: it has no config.toml or no trials.csv"
-                f"{inside}",
-                given=str(folder),
-                allowed=near,
-            )
+            reason = f"it has no config.toml or no trials.csv{inside}"
+            message = f"{str(folder)!r} is no finished run: {reason}"
+            raise ScoresError(message, given=str(folder), allowed=near)
         config = load_config(folder / "config.toml")
         table = _read_csv(folder / "trials.csv")
         if missing := {"architecture", "function_key"} - set(table):
@@ -320,14 +379,12 @@ class ScoresTable:
     def _read_plain(cls, path: Path) -> Self:
         """Read a table that says nothing of itself but architectures and numbers."""
         try:
-            table = (
-                _read_csv(path) if path.suffix == ".csv" else pd.read_json(path, precise_float=True)
-            )
+            csv = path.suffix == ".csv"
+            table = _read_csv(path) if csv else pd.read_json(path, precise_float=True)
             keys = [read_architecture(str(text)).function_key for text in table["architecture"]]
         except (KeyError, OSError, ValueError) as error:
-            raise ScoresError(
-                f"{path} is no table with a column 'architecture' ({error})", given=str(path)
-            ) from error
+            message = f"{path} is no table with a column 'architecture' ({error})"
+            raise ScoresError(message, given=str(path)) from error
         if "function_key" not in table:
             table["function_key"] = keys
         if "feasible" not in table:
@@ -345,12 +402,3 @@ def _read_csv(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, engine="python")
     except (OSError, ValueError) as error:
         raise ScoresError(f"{path} cannot be read: {error}", given=str(path)) from error
-
-
-def _missing(path: Path, what: str) -> str:
-    if parts_of(path).exists():
-        return f"{path} is not finished; run the command that began it once more"
-    folder = path.parent
-    near = nearest(path.name, [p.name for p in folder.iterdir()]) if folder.is_dir() else None
-    hint = f"; did you mean {str(folder / near)!r}?" if near else ""
-    return f"{path}: no such {what}{hint}{address_hint(path)}"

@@ -24,7 +24,15 @@ from zc_search.errors import ScoresError
 from zc_search.proxies.probe import VERSION as PROBE_VERSION
 from zc_search.scoring.parallel import worth_another_try
 from zc_search.scoring.scorer import Scorer, Scores
-from zc_search.scoring.scores_file import KEY, TEXTS, parts_of, read_part, settings_of, to_frame
+from zc_search.scoring.scores_file import (
+    KEY,
+    TEXTS,
+    kind_of,
+    parts_of,
+    read_part,
+    settings_of,
+    to_frame,
+)
 from zc_search.spaces import read_architecture
 from zc_search.spaces.network import VERSION as NETWORKS_VERSION
 
@@ -92,7 +100,7 @@ class Store:
         if self._part_files() or not self._path.exists():
             table = table.iloc[np.argsort([read_architecture(text).index for text in table.index])]
             with writing(str(self._path), ScoresError):
-                write_atomically(self._path, to_bytes(_arrow(table.reset_index(), self._said)))
+                write_atomically(self._path, to_bytes(to_arrow(table.reset_index(), self._said)))
         shutil.rmtree(self._parts, ignore_errors=True)
         return table
 
@@ -156,10 +164,10 @@ def scores_of(table: pd.DataFrame, proxies: Sequence[str]) -> dict[str, Scores]:
     return scores
 
 
-def to_bytes(table: pa.Table) -> bytes:
+def to_bytes(table: pa.Table, **how: Any) -> bytes:
     """Write a table as a Parquet file."""
     buffer = BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True, **how)
     return buffer.getvalue()
 
 
@@ -172,18 +180,16 @@ def to_table(scores: Sequence[Scores], said: Mapping[str, Any]) -> pa.Table:
         "seconds": [s.seconds for s in scores],
         "failures": [json.dumps(dict(s.failures)) if s.failures else None for s in scores],
     }
-    return _arrow(columns, said)
+    return to_arrow(columns, said)
 
 
-def _arrow(columns: Any, said: Mapping[str, Any]) -> pa.Table:
+def to_arrow(columns: Any, said: Mapping[str, Any]) -> pa.Table:
     """Build a table of named columns; NaN stays NaN, which pandas would turn into null."""
-    kinds = {name: pa.string() if name in TEXTS else pa.float64() for name in columns}
-    table = pa.table(
-        {
-            name: pa.array(list(columns[name]), kind, from_pandas=name in TEXTS)
-            for name, kind in kinds.items()
-        }
-    )
+    arrays = {
+        name: pa.array(list(columns[name]), kind_of(name), from_pandas=name in TEXTS)
+        for name in columns
+    }
+    table = pa.table(arrays)
     # So that pandas.read_parquet finds the index too.
     indexed = table.slice(0, 0).to_pandas().set_index("architecture")
     pandas_key = pa.Schema.from_pandas(indexed).metadata

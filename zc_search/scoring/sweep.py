@@ -2,11 +2,12 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from os import PathLike
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 from zc_search._utils.cores import available_cores
 from zc_search.config import Config
 from zc_search.errors import ScoresError, ZcSearchError
+from zc_search.evaluation import BASELINES
 from zc_search.proxies import resolve_proxies
 from zc_search.scoring.cache import open_cache
 from zc_search.scoring.parallel import (
@@ -29,10 +31,8 @@ from zc_search.scoring.parallel import (
 )
 from zc_search.scoring.request import batch_and_task
 from zc_search.scoring.scorer import Scorer, Scores, torch_device
-from zc_search.scoring.store import ScoresWarning, Store, about, scores_of
-from zc_search.spaces import AnyArchitecture, Architecture, read_architecture
-
-__all__ = ["Progress", "ScoresWarning", "score_space"]
+from zc_search.scoring.store import Store, about, scores_of
+from zc_search.spaces import AnyArchitecture, read_architecture
 
 AT_ONCE = 32
 """Most architectures of one job: some functions have 460, and what is not done can be lost."""
@@ -42,23 +42,15 @@ _DEADLY = 3
 
 _WINDOW = 32  # workers that an executor is supposed to have
 
-# Worker seconds of the usual proxies, batch 32, in hundredths; only their ratios matter here.
-_SECONDS = {"nor_conv_3x3": 50, "nor_conv_1x1": 22, "avg_pool_3x3": 11}
-_PASS, _BUILD = 16, 4
-
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a sweep stands: of all asked for those done, and of this call's those new and failed.
-
-    ``share`` is the part of this call's expected work that is done, 0 to 1.
-    """
+    """Where a sweep stands: all asked for and those done; of this call those new and failed."""
 
     total: int
     done: int
     new: int = 0
     failed: int = 0
-    share: float = 0.0
     seconds: float = 0.0
 
     @property
@@ -69,7 +61,7 @@ class Progress:
     @property
     def remaining(self) -> float | None:
         """Expected seconds until the end; None before the first result."""
-        return self.seconds * (1 - self.share) / self.share if self.share else None
+        return (self.total - self.done) / self.rate if self.rate else None
 
 
 def score_space(
@@ -126,19 +118,17 @@ def score_space(
     scorer = sweep_scorer(config)
     store = Store(Path(out), about(config, scorer))
     with store.locked():
-        known = scores_of(store.read(), [p.name for p in scorer.proxies])
-        jobs = make_jobs(
-            (a for text, a in wanted.items() if text not in known),
-            {s.architecture.function_key: s for s in known.values()},
-            # A limit on each architecture makes each a job of its own.
-            AT_ONCE if config.proxies.timeout is None else 1,
-        )
+        scores = scores_of(store.read(), [p.name for p in scorer.proxies])
+        left = [a for text, a in wanted.items() if text not in scores]
+        # A limit on each architecture makes each a job of its own.
+        jobs = make_jobs(left, AT_ONCE if config.proxies.timeout is None else 1)
         if jobs:
-            begun = Progress(len(wanted), len(wanted) - sum(len(job.group) for job in jobs))
+            begun = Progress(len(wanted), len(wanted) - len(left))
             on_progress(begun)
+            known = {s.architecture.function_key: s for s in scores.values()}
             with _workers(scorer, config, workers, executor) as (submit, window):
-                results = finished(jobs, submit, window, scorer)
-                _run(results, sum(job.work for job in jobs), store, begun, save_every, on_progress)
+                results = finished(jobs, submit, window, scorer, known)
+                _run(results, store, begun, save_every, on_progress)
         table = store.finish()
     if lost := len(wanted.keys() - set(table.index)):
         raise ScoresError(f"{lost} scores were damaged in {str(out)!r}; the same command goes on")
@@ -147,104 +137,68 @@ def score_space(
 
 def sweep_scorer(config: Config) -> Scorer:
     """Return the scorer of a configuration, params and flops always among its proxies."""
-    from zc_search.evaluation import BASELINES  # SciPy takes a second to start, in every worker
-
     proxies = resolve_proxies((*config.proxies_to_compute, *BASELINES))
     batch, task, _ = batch_and_task(config)
     return Scorer.of(config, proxies, batch, task, open_cache(config.proxies.cache))
 
 
-# Jobs ---------------------------------------------------------------------------------------------
+def make_jobs(architectures: Iterable[AnyArchitecture], at_once: int = AT_ONCE) -> list[Group]:
+    """Group architectures by function, at most so many; the first group of every function first."""
+    functions: dict[str, list[AnyArchitecture]] = {}
+    for architecture in architectures:
+        functions.setdefault(architecture.function_key, []).append(architecture)
+    parts = (
+        (start, tuple(alike[start : start + at_once]))
+        for alike in functions.values()
+        for start in range(0, len(alike), at_once)
+    )
+    return [group for _, group in sorted(parts, key=itemgetter(0))]
 
 
-@dataclass(frozen=True)
-class Job:
-    """Architectures of one function, of which the first `at_once` are scored now."""
-
-    group: Group
-    known: Scores | None = None
-    at_once: int = AT_ONCE
-
-    @property
-    def now(self) -> Group:
-        """What is to be scored now."""
-        return self.group[: self.at_once]
-
-    def next(self, scores: list[Scores]) -> "Job | None":
-        """Return the job for those left for later, given what this one found."""
-        left = self.group[self.at_once :]
-        return Job(left, reusable(scores) or self.known, self.at_once) if left else None
-
-    @property
-    def cost(self) -> int:
-        """Expected work now, in units of its own."""
-        return self._cost(len(self.now))
-
-    @property
-    def work(self) -> int:
-        """Expected work of this and all that follow it."""
-        return self._cost(len(self.group))
-
-    def _cost(self, networks: int) -> int:
-        if self.known is not None:
-            return _BUILD * networks
-        scored = self.group[0].representative()
-        operations = scored.ops if isinstance(scored, Architecture) else ("nor_conv_3x3",)
-        return _PASS + sum(_SECONDS.get(o, 0) for o in operations) + _BUILD * networks
-
-
-def reusable(candidates: Iterable[Scores]) -> Scores | None:
-    """Return the first scores that hold for the whole function: not all were lost with a worker.
+def reusable(scores: Scores) -> bool:
+    """Whether scores hold for the whole function: not all were lost with a worker.
 
     A single proxy that took too long would do so for the others of the function as well.
     """
-    for scores in candidates:
-        if not all(worth_another_try(scores.failures.get(name, "")) for name in scores.values):
-            return scores
-    return None
-
-
-def make_jobs(
-    architectures: Iterable[AnyArchitecture], known: Mapping[str, Scores], at_once: int = AT_ONCE
-) -> list[Job]:
-    """Group architectures by function, the dearest first, so that the last ones are short."""
-    groups: dict[str, list[AnyArchitecture]] = {}
-    for architecture in architectures:
-        groups.setdefault(architecture.function_key, []).append(architecture)
-    jobs = [Job(tuple(group), known.get(key), at_once) for key, group in groups.items()]
-    return sorted(jobs, key=lambda job: -job.cost)
+    return not all(worth_another_try(scores.failures.get(name, "")) for name in scores.values)
 
 
 def finished(
-    jobs: Iterable[Job], submit: Submit, window: int, scorer: Scorer
-) -> Iterator[tuple[Job, list[Scores]] | None]:
-    """Yield each job with its scores, and None when a second has passed without one."""
-    queue = deque(jobs)
-    running: dict[Future[list[Scores]], Job] = {}
+    jobs: Iterable[Group],
+    submit: Submit,
+    window: int,
+    scorer: Scorer,
+    known: dict[str, Scores] | None = None,
+) -> Iterator[list[Scores] | None]:
+    """Yield each job's scores, and None when a second has passed without any.
+
+    `known` are scores by function, to which those found are added.
+    """
+    queue, known = deque(jobs), known or {}
+    running: dict[Future[list[Scores]], Group] = {}
     deaths = 0
     while queue or running:
         while queue and len(running) < window:
             job = queue.popleft()
-            running[submit(job.now, job.known)] = job
+            running[submit(job, known.get(job[0].function_key))] = job
         done = wait(running, 1, "FIRST_COMPLETED").done
         if not done:
             yield None
         for future in done:
             job = running.pop(future)
             scores = _outcome(job, future, scorer)
+            known |= {s.architecture.function_key: s for s in scores if reusable(s)}
             reasons = [reason for s in scores for reason in s.failures.values()]
             deaths = deaths + 1 if any(map(worker_died, reasons)) else 0
             if deaths == _DEADLY:
                 hint = "take fewer workers or a smaller data.batch_size; what is done is kept"
-                last = f"the last is {job.group[0]} ({reasons[0]})"
+                last = f"the last is {job[0]} ({reasons[0]})"
                 message = f"{_DEADLY} architectures in succession killed their worker, {last}"
                 raise ScoresError(f"{message}; {hint}", hint=hint)
-            yield job, scores
-            if following := job.next(scores):
-                queue.appendleft(following)
+            yield scores
 
 
-def _outcome(job: Job, future: Future[list[Scores]], scorer: Scorer) -> list[Scores]:
+def _outcome(job: Group, future: Future[list[Scores]], scorer: Scorer) -> list[Scores]:
     try:
         return future.result()
     except ZcSearchError:
@@ -254,12 +208,11 @@ def _outcome(job: Job, future: Future[list[Scores]], scorer: Scorer) -> list[Sco
         raise ScoresError(f"{message}; the same command goes on from here") from error
     except Exception as error:  # one job must not cost the work on all the others
         reason = f"{type(error).__name__}: {error}"
-        return [without_values(scorer, a, reason) for a in job.now]
+        return [without_values(scorer, a, reason) for a in job]
 
 
 def _run(
-    results: Iterator[tuple[Job, list[Scores]] | None],
-    work: int,
+    results: Iterator[list[Scores] | None],
     store: Store,
     begun: Progress,
     save_every: float,
@@ -267,28 +220,21 @@ def _run(
 ) -> None:
     """Save results every few seconds, and once more however this ends."""
     start = saved = time.monotonic()
-    done = failed = cost = 0
+    done = failed = 0
     unsaved: list[Scores] = []
     try:
-        for result in results:
-            if result:
-                job, scores = result
-                unsaved += scores
-                done += len(scores)
-                failed += sum(bool(s.failures) for s in scores)
-                cost += job.cost
+        for scores in results:
+            unsaved += scores or ()
+            done += len(scores or ())
+            failed += sum(bool(s.failures) for s in scores or ())
             now = time.monotonic()
             if unsaved and now - saved >= save_every:
                 store.append(unsaved)
                 unsaved, saved = [], now
-            share = min(cost / work, 1.0)
-            on_progress(Progress(begun.total, begun.done + done, done, failed, share, now - start))
+            on_progress(Progress(begun.total, begun.done + done, done, failed, now - start))
     finally:
         if unsaved:
             store.append(unsaved)
-
-
-# Workers ------------------------------------------------------------------------------------------
 
 
 @contextmanager

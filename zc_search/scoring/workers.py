@@ -34,10 +34,9 @@ class WorkerNeverBeganError(ZcSearchError):
     """A process ended before it was ready for its first task."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "the worker processes end before they begin (their messages are above); a script that "
-            'scores or searches must do so under `if __name__ == "__main__":`'
-        )
+        message = "the worker processes end before they begin (their messages are above); a script "
+        message += 'that scores or searches must do so under `if __name__ == "__main__":`'
+        super().__init__(message)
 
 
 class TaskTimeoutError(Exception):

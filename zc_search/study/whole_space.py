@@ -10,8 +10,7 @@ from zc_search.ensemble.scores import with_accuracies
 from zc_search.ensemble.tables import distinct
 from zc_search.errors import EnsembleError, ScoresError
 from zc_search.scoring.cache import differing
-from zc_search.scoring.packaged import PACKAGED, available, of_dataset
-from zc_search.scoring.scores_file import load_scores
+from zc_search.scoring.scores_file import PACKAGED, available, load_scores, of_dataset
 from zc_search.study.objective import Objective
 
 OFF = "off"

@@ -3,7 +3,7 @@
 For each data set, in one process a core or on one thread beside other work, resumable::
 
     zc-search score --all --proxies NAMES --set space.dataset=cifar100 --out cifar100.parquet
-    python -m zc_search.scoring.compaction cifar100.parquet
+    python tests/measurements/package_scores.py cifar100.parquet
 
 Several files of one data set may have a part of the proxies each. What varies from cell to cell is
 rounded to float32, a relative 6e-8, where values themselves are those of float32's computations;
@@ -14,22 +14,19 @@ are the maker's machine's.
 import json
 import sys
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from zc_search._utils.files import write_atomically
 from zc_search.config import parse_config
 from zc_search.errors import ScoresError, ZcSearchError
 from zc_search.proxies.catalogue import split_options
-from zc_search.scoring.packaged import FOLDER, file_of
-from zc_search.scoring.scores_file import KEY, load_scores
-from zc_search.scoring.store import MADE_BY, changes
+from zc_search.scoring.scores_file import KEY, file_of, load_scores
+from zc_search.scoring.store import MADE_BY, changes, to_bytes
 from zc_search.spaces import CellSpace
 
 _FEW = 1000  # distinct values of a column that are kept to the last bit
@@ -61,11 +58,7 @@ def compact(paths: Sequence[Path]) -> tuple[str, bytes]:
     columns["seconds"] = pa.array(np.full(len(tables[0]), np.nan))
     columns["failures"] = pa.array(_failures(tables), pa.string())
     table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(said).encode()})
-    buffer = BytesIO()
-    pq.write_table(
-        table, buffer, compression="zstd", compression_level=19, write_page_checksum=True
-    )
-    return parse_config(said["config"]).dataset, buffer.getvalue()
+    return parse_config(said["config"]).dataset, to_bytes(table, compression_level=19)
 
 
 def _check(path: Path, table: pd.DataFrame, about: dict[str, Any], first: dict[str, Any]) -> None:
@@ -92,11 +85,8 @@ def _failures(tables: Sequence[pd.DataFrame]) -> list[str | None]:
 def main(arguments: Sequence[str]) -> None:
     """Write the files named on the command line, of one data set, into this package."""
     if not arguments:
-        raise ScoresError(
-            "name the files of one data set: python -m zc_search.scoring.compaction FILE"
-        )
+        raise ScoresError("name the files of one data set")
     dataset, data = compact([*map(Path, arguments)])
-    FOLDER.mkdir(exist_ok=True)
     path = write_atomically(file_of(dataset), data)
     print(f"wrote {path}, {len(data):,} bytes")
 
