@@ -12,6 +12,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from zc_search.benchmarks import open_benchmark
+from zc_search.cli.app import app as commands
 from zc_search.cli.evaluate import evaluate as evaluate_command
 from zc_search.config import parse_config
 from zc_search.errors import BenchmarkError, ScoresError, UsageError, ZcSearchError
@@ -185,3 +186,11 @@ def test_several_data_sets_are_one_table_for_a_paper(path: Path, tmp_path: Path)
         UsageError, match=r"'\.docx': a table for a paper ends in \.csv, \.md, \.tex"
     ):
         invoke(*asked, "--table", tmp_path / "table.docx")
+
+
+def test_agreement_of_a_file_with_itself_is_perfect(path: Path, tmp_path: Path) -> None:
+    to = tmp_path / "agreement.csv"
+    done = CliRunner().invoke(commands, ["agreement", str(path), str(path), "--csv", str(to)])
+    assert done.exit_code == 0, done.output
+    assert f"{COUNT} architectures, 2 files" in done.output
+    assert pd.read_csv(to)["kendall_tau"].to_numpy() == pytest.approx(1.0)

@@ -27,6 +27,7 @@ from zc_search.evaluation import (
     ndcg,
     pearson,
     precision_at_top,
+    self_agreement,
     spearman,
     statistics,
     top_k_regret,
@@ -460,3 +461,18 @@ def test_accuracies_may_be_a_sequence_in_the_order_of_the_rows() -> None:
         with pytest.raises(EvaluationError, match="scores 4 rows: give one number a row") as told:
             evaluate(scores, wrong)
         assert (told.value.key, told.value.given) == ("accuracy", wrong)
+
+
+def test_agreement_with_itself_is_the_mean_of_all_pairs() -> None:
+    """Hand-computed: of three tables one has two neighbours exchanged, one a row of its own."""
+    first = pd.DataFrame({"a": [1.0, 2, 3, 4], "b": [4.0, 3, 2, 1]}, index=[*"wxyz"])
+    other = pd.DataFrame({"b": [1.0, 2, 3, 4], "a": [1.0, 3, 2, 4]}, index=[*"wxyz"])
+    third = pd.DataFrame({"a": [1.0, 2, 3, 4, 0]}, index=[*"wxyzv"])
+    table = self_agreement([first, other, third])
+    assert table["proxy"].tolist() == ["a"]  # the third lacks b
+    assert table.loc[0, "n"] == 4
+    assert table.loc[0, "kendall_tau"] == pytest.approx((4 / 6 + 1 + 4 / 6) / 3)
+    assert table.loc[0, "least"] == pytest.approx(4 / 6)
+    assert self_agreement([first, other])["kendall_tau"].tolist() == pytest.approx([4 / 6, -1.0])
+    with pytest.raises(EvaluationError, match="two tables or more"):
+        self_agreement([first])

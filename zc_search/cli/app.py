@@ -20,7 +20,7 @@ from zc_search.cli.compare import compare
 from zc_search.cli.dashboard import dashboard
 from zc_search.cli.data import data_app
 from zc_search.cli.ensemble import ensemble_app
-from zc_search.cli.evaluate import evaluate
+from zc_search.cli.evaluate import agreement, evaluate
 from zc_search.cli.examples import examples
 from zc_search.cli.export import export
 from zc_search.cli.init import init
@@ -109,10 +109,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback(invoke_without_command=True)(_without_subcommand(_resumable(search)))
-for _command in (init, examples, proxies, _resumable(score), evaluate, query, _resumable(worker)):
+for _command in (init, examples, proxies, _resumable(score), evaluate, agreement, query):
     app.command()(_command)
 for _command in (_resumable(compare), report, _resumable(train), export, predict, dashboard):
     app.command()(_command)
+app.command()(_resumable(worker))
 app.add_typer(data_app, name="data")
 app.add_typer(benchmark_app, name="benchmark")
 app.add_typer(ensemble_app, name="ensemble")

@@ -93,6 +93,32 @@ def evaluate(
             console.print(f"wrote {path}", soft_wrap=True)
 
 
+def agreement(
+    scores: Annotated[list[str], typer.Argument(help="Two files of `zc-search score`, or more.")],
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the table here.")] = None,
+) -> None:
+    """Say how far each proxy agrees with itself: between initialisations, batches, data sets.
+
+    Score the same architectures twice, with other settings: --set proxies.seed=1 or data.seed=1.
+    No accuracy is needed.
+    """
+    from zc_search.evaluation import self_agreement
+    from zc_search.report.text import decimal, table
+    from zc_search.scoring.scores_file import load_scores
+
+    read = [load_scores(path) for path in scores]
+    tables = [frame[[*said["proxies"]]] for frame, said in read]
+    found = self_agreement(tables)
+    rows = found.to_dict("records")
+    columns = [("proxy", "fold"), ("tau", "right"), ("least", "right")]
+    counted = f"{found['n'].iloc[0]:,} architectures, {len(scores)} files"
+    caption = f"tau: Kendall's tau-b of a proxy in two of the files, {counted}."
+    shown = ((row["proxy"], decimal(row["kendall_tau"]), decimal(row["least"])) for row in rows)
+    plain_console().print(table("agreement with itself", columns, shown, caption))
+    if csv_file is not None:
+        save(csv_file, found.to_csv(index=False))
+
+
 class _Judged(NamedTuple):
     rows: "pd.DataFrame"
     chosen: "pd.DataFrame"

@@ -20,6 +20,7 @@ from zc_search.evaluation.statistics import (
     ndcg,
     pearson,
     precision_at_top,
+    self_agreement,
     spearman,
     top_k_regret,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "noise_ceiling",
     "pearson",
     "precision_at_top",
+    "self_agreement",
     "spearman",
     "top_k_regret",
 ]

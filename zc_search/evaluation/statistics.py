@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -72,6 +73,41 @@ def _correlation(function: Callable[..., Any], x: ArrayLike, y: ArrayLike) -> fl
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
         return float(function(x, y).statistic)
+
+
+def self_agreement(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return how far each proxy orders the same architectures alike in several tables.
+
+    Such as of other initialisations or other images: what a proxy does not repeat it cannot know,
+    and no accuracy is needed to see it.
+
+    Args:
+        tables: Scores, an architecture a row, a proxy a column. What is not in all is left out.
+
+    Returns:
+        A row a proxy, the best first: ``proxy``, ``n`` architectures, and Kendall's tau-b between
+        two tables, as the mean (``kendall_tau``) and the ``least`` over all pairs of tables.
+
+    Raises:
+        EvaluationError: Fewer than two tables, or nothing that is in all.
+    """
+    import pandas as pd
+
+    first, *others = tables
+    rows, names = first.index, first.columns
+    for other in others:
+        rows, names = rows.intersection(other.index), names.intersection(other.columns, sort=False)
+    if not others or len(rows) < FEWEST or names.empty:
+        raise EvaluationError(
+            "agreement is of two tables or more that have a proxy and three architectures in common"
+        )
+    found = []
+    for name in names:
+        columns = [table.loc[rows, name].to_numpy(dtype=float) for table in tables]
+        taus = [kendall_tau(one, other) for one, other in combinations(columns, 2)]
+        found.append((str(name), len(rows), float(np.mean(taus)), min(taus)))
+    table = pd.DataFrame(found, columns=["proxy", "n", "kendall_tau", "least"])
+    return table.sort_values("kendall_tau", ascending=False, ignore_index=True)
 
 
 def _kendall_rows(x: Array, y: Array, times: Times, agreeing: Array | None = None) -> Array:
