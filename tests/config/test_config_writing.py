@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zc_search.config import Config, config_to_toml, parse_config, starter
@@ -90,6 +90,7 @@ def test_what_is_written_is_read_back(config: Config):
     assert parse_config(config_to_toml(config)) == config
 
 
+@settings(max_examples=settings.default.max_examples // 3)
 @given(CONFIGURATIONS)
 def test_a_template_changes_nothing_but_the_looks(config: Config):
     text = config_to_toml(config, starter())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import tomlkit
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zc_search.config import Config, ConfigWarning, Objective, load_config, parse_config
@@ -118,11 +118,9 @@ def test_operations_stand_in_mases_order():
     assert order == NOTATIONS["mase"]
 
 
-@given(st.permutations(range(5)), st.integers(1, 5))
-def test_partial_choices(codes: list[int], count: int):
-    chosen = codes[:count]
-    config = quietly(changed(space={"op_2_1": chosen}))
-    assert config.space.op_2_1 == tuple(NOTATIONS["mase"][code] for code in chosen)
+def test_partial_choices():
+    config = quietly(changed(space={"op_2_1": [4, 0, 2]}))
+    assert config.space.op_2_1 == ("avg_pool_3x3", "none", "nor_conv_3x3")
     assert len(config.space.op_3_2) == 5
 
 
@@ -161,6 +159,7 @@ def test_scale_zero_is_recorded_and_jacob_cov_is_jacov():
     assert config.objectives[1] == Objective(name="l2_norm", direction="minimize", scale=0)
 
 
+@settings(max_examples=settings.default.max_examples // 3)
 @given(
     st.sampled_from(["maximize", "minimize"]),
     st.lists(st.sampled_from([-2.0, -0.5, 0.0, 1.0, 3.0]), min_size=3, max_size=3).filter(any),

@@ -24,7 +24,7 @@ def tensors(n=4, classes=3):
 
 @pytest.mark.parametrize("source", GENERATED)
 @pytest.mark.parametrize("dataset", DATASETS)
-@pytest.mark.parametrize("batch_size", [2, 7, 64, 250])
+@pytest.mark.parametrize("batch_size", [2, 7, 130])
 def test_batches_have_the_shape_and_the_balance_of_their_dataset(source, dataset, batch_size):
     info = DATASETS[dataset]
     batch = load_batch(source, dataset, batch_size, seed=3)
@@ -67,6 +67,7 @@ def test_the_same_request_gives_the_same_batch(source):
     assert "tensor" not in repr(first)
 
 
+@pytest.mark.thorough
 def test_another_process_gives_the_same_batch_and_loads_torch_for_it_alone():
     program = (
         "import sys, zc_search._utils.pickles, zc_search.images.sources\n"
@@ -101,16 +102,15 @@ def test_noise_is_standard_normal():
     assert abs(images.std() - 1) < 0.01
 
 
-@pytest.mark.parametrize("dataset", ["cifar10", "ImageNet16-120"])
-def test_patches_are_distinct_cuts_of_the_photographs_and_none_is_flat(dataset):
-    info = DATASETS[dataset]
-    images = load_batch("patches", dataset, 60).images.numpy()
+def test_patches_are_distinct_cuts_of_the_photographs_and_none_is_flat():
+    info = DATASETS["cifar10"]
+    images = load_batch("patches", "cifar10", 40).images.numpy()
     mean, std = np.reshape(info.mean, (3, 1, 1)), np.reshape(info.std, (3, 1, 1))
     pixels = (images * std + mean) * 255
     assert np.abs(pixels - pixels.round()).max() < 1e-3
     pixels = pixels.round().astype(np.uint8).transpose(0, 2, 3, 1)
     assert (pixels / 255).std(axis=(1, 2)).mean(axis=1).min() >= 0.04
-    assert len(np.unique(pixels.reshape(60, -1), axis=0)) == 60
+    assert len(np.unique(pixels.reshape(40, -1), axis=0)) == 40
 
     def holds(level, patch):
         side = info.resolution

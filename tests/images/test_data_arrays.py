@@ -11,6 +11,7 @@ import tarfile
 import threading
 import types
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -546,7 +547,8 @@ def test_scores_of_own_images_by_hand_and_by_command(tmp_path: Path) -> None:
         '[benchmark]\nname = "none"\n[objectives]\nnaswot_relu = "maximize"\n'
     )
     config = load_config(tmp_path / "s.toml")
-    found = score_space([CELL], config, tmp_path / "s.parquet", workers=1)
+    with ThreadPoolExecutor(1) as executor:
+        found = score_space([CELL], config, tmp_path / "s.parquet", executor=executor)
     assert found["naswot_relu"].item() == pytest.approx(table["naswot_relu"].item(), rel=1e-4)
     assert found["params"].item() == table["params"].item()
     done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "s.parquet")])

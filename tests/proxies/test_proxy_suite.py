@@ -5,9 +5,16 @@ import pytest
 from zc_search.proxies import PROXIES, Proxy
 from zc_search.testing import ProxyTestCase
 
+# One of each way to measure; of all of them it is asked with more patience.
+SOME = {"params", "snip", "grasp", "naswot", "ntk", "zico", "synflow", "zen", "meco", "wrcor"}
+PARAMS = [
+    pytest.param(name, marks=[] if name in SOME else pytest.mark.thorough)
+    for name in sorted({*PROXIES} - {"latency"})
+]
+
 
 class TestBuiltIn(ProxyTestCase):
-    @pytest.fixture(params=sorted({*PROXIES} - {"latency"}))
+    @pytest.fixture(params=PARAMS)
     def proxy(self, request: pytest.FixtureRequest) -> str:
         return str(request.param)
 

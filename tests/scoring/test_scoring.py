@@ -520,22 +520,34 @@ def test_images_of_a_single_network_are_checked() -> None:
         score_network(perceptron(), ["snip"], images, labels[:5])
 
 
+OF_ALL = {
+    "proxies": [name for name in PROXIES if name != "latency"],
+    "data": "noise",
+    "batch_size": 6,
+    "dataset": "ImageNet16-120",
+    **SMALL,
+}
+
+
+@pytest.fixture(scope="module")
+def of_all() -> pd.DataFrame:
+    return score_architectures([DENSE], **OF_ALL)
+
+
 @pytest.mark.parametrize("default", [{"dtype": torch.float64}, {"device": "meta"}])
 def test_scores_are_those_of_float32_on_the_cpu_whatever_torchs_defaults(
-    default: dict[str, Any],
+    default: dict[str, Any], of_all: pd.DataFrame
 ) -> None:
-    names = [name for name in PROXIES if name != "latency"]
-    expected = score_architectures([DENSE], names, data="noise", batch_size=8, **SMALL)
     try:
         torch.set_default_dtype(default.get("dtype", torch.float32))
         torch.set_default_device(default.get("device"))
         network = build_network(DENSE, **SMALL)
-        found = score_architectures([DENSE], names, data="noise", batch_size=8, **SMALL)
+        found = score_architectures([DENSE], **OF_ALL)
         assert torch.get_default_dtype() == default.get("dtype", torch.float32)
         assert torch.get_default_device().type == default.get("device", "cpu")
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
-    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    pd.testing.assert_frame_equal(found, of_all, check_exact=True)
     weights = {(p.dtype, p.device.type) for p in network.parameters()}
     assert weights == {(torch.float32, "cpu")}

@@ -1,9 +1,7 @@
 """How many processor cores there are, and how what computes shares them: one policy.
 
-A process gets its share of the cores that nobody else keeps busy when it begins, and by default
-there are as many processes as cores, so each has one thread. Where there are more threads than
-free cores they wait for each other, and OpenMP's spin while they do, which takes their cores from
-those they wait for; the command lets them sleep.
+A process gets its share of the cores that nobody else keeps busy when it begins. With more threads
+than free cores they wait for each other, and OpenMP's spin while they do unless they may sleep.
 """
 
 import os

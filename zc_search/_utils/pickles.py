@@ -1,9 +1,8 @@
 """Read pickles that others wrote without giving them a way to run code.
 
-A pickle is a program: it may name anything importable and call it. Here it may name only what the
-caller allows; see "Restricting Globals" in the documentation of ``pickle``. Where that is NumPy, it
-gets stand-ins that take plain values: with flags of its choice NumPy's own ``dtype`` would make of
-any bytes an address of code.
+A pickle may name only what the caller allows; see "Restricting Globals" in the documentation of
+``pickle``. Where that is NumPy, it gets stand-ins that take plain values: with flags of its choice
+NumPy's own ``dtype`` would make of any bytes an address of code.
 """
 
 import io
@@ -32,11 +31,10 @@ def load_restricted(
     *,
     bounded: bool = True,
 ) -> Any:
-    """Return the content of a pickle that may name nothing but ``allowed``.
+    """Return the content of a pickle that may name nothing but ``allowed``, by (module, name).
 
-    That maps (module, name) as written there to the object it gets. `encoding` is of Python 2's
-    strings. `bounded` looks first for numbers of values beyond the file's length, for which a
-    damaged file would take all memory; it costs some tenths of a second a megabyte.
+    `bounded` looks first for numbers of values beyond the file's length, for which a damaged file
+    would take all memory; it costs some tenths of a second a megabyte.
     """
     if not path.is_file():
         raise DataError(f"{path} is not a file")

@@ -19,15 +19,10 @@ def is_plugin(name: object) -> bool:
 
 
 def load_plugin(name: str, key: str, error: type[ZcSearchError]) -> Any:
-    """Import what ``module:attribute`` names; either part may have dots.
-
-    Args:
-        name: The module may lie in the current folder.
-        key: What it is for: a setting such as ``ensemble.model``, for the error.
-        error: What to raise.
+    """Import what ``module:attribute`` names, for a setting `key`; either part may have dots.
 
     Raises:
-        ZcSearchError: Not of that form, not there, or it raised while it was imported.
+        ZcSearchError: `error`, as it is not of that form, not there, or raised while imported.
     """
     if not is_plugin(name):
         form = "module:attribute"
@@ -48,11 +43,7 @@ def load_plugin(name: str, key: str, error: type[ZcSearchError]) -> Any:
 
 
 def import_here(name: str) -> ModuleType:
-    """Import a module, which may lie in the current folder.
-
-    A console script does not look there, other than ``python -m``. What is installed goes first,
-    and if the folder was of use it stays in ``sys.path``, whose copy worker processes get.
-    """
+    """Import a module, which may lie in the current folder: it stays in ``sys.path`` if of use."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:

@@ -28,10 +28,7 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 
 @contextmanager
 def settings_kept(names: Iterable[str] = tuple(SETTINGS)) -> Iterator[list[str]]:
-    """Put back some settings after the block, and Python's and NumPy's random states.
-
-    Yields the names of those that the block changed, which are known after it.
-    """
+    """Put back settings and random states after the block; yield names of settings changed."""
     before = {name: SETTINGS[name][0]() for name in names}
     states = random.getstate(), np.random.get_state()
     changed: list[str] = []

@@ -1,7 +1,4 @@
-"""From a file, a text or a mapping to a `Config`, with every fault reported at once.
-
-A fault is a problem a key, in the terms of the user's file.
-"""
+"""From a file, a text or a mapping to a `Config`; all faults at once, in terms of the file."""
 
 import re
 import tomllib
@@ -119,11 +116,7 @@ _NAME = re.compile(rf"(?:[^.\[\]\"']|{_WITHIN})+")
 
 
 def _override(settings: dict[str, Any], override: str, origins: dict[str, str]) -> None:
-    """Write one ``section.key=value`` into `settings`.
-
-    Not split at every dot and sign, since a user's own proxy, ``package.module:function``, is one
-    name, and so is ``proxy[option=0.5]``.
-    """
+    """Write one ``section.key=value`` into `settings`; a proxy's name is one, dots or not."""
     split = _OVERRIDE.fullmatch(override)
     key, text = (part.strip() for part in split.groups()) if split else (override, "")
     section, _, name = key.partition(".")
@@ -192,7 +185,7 @@ def problems(
     settings: Mapping[str, Any],
     origins: Mapping[str, str] | None = None,
 ) -> list[ConfigError]:
-    """Say for each key of `settings` that is wrong as a `model` what was given and is allowed.
+    """Say for each key that is wrong as a `model` what was given and is allowed.
 
     Origins are what the user's file calls a key, where that is not its dotted name.
     """

@@ -183,11 +183,7 @@ def _runner(result: _Translation, table: Mapping[str, Any]) -> None:
 
 
 def _metrics(result: _Translation, table: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
-    """Translate the objectives, keeping what MASE optimises.
-
-    MASE optimises ``scale * value``, or the sum of these in one direction, so a negative scale
-    is a positive one in the opposite direction.
-    """
+    """Translate objectives: MASE optimises ``scale * value``, so a negative scale turns one."""
     summed, common = setup.get("sum_scaled_metrics") is True, setup.get("direction")
     if summed and common not in _DIRECTIONS:
         problem = ConfigError.unknown("direction", common, _DIRECTIONS)

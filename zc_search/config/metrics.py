@@ -1,7 +1,4 @@
-"""The metrics of tabular benchmarks: names, other names, which way is better, units.
-
-``train``, ``val`` and ``test`` say what a figure was measured on; ``valtest`` is both of the last.
-"""
+"""The metrics of tabular benchmarks: names, other names, which way is better, units."""
 
 import re
 from collections.abc import Mapping

@@ -1,7 +1,6 @@
 """The sections of a configuration but the objectives: one frozen model each, all with defaults.
 
-First the types of single settings. What a key means stands in ``search.toml`` beside this file,
-which `starter` returns.
+What a key means stands in ``search.toml`` beside this file, which `starter` returns.
 """
 
 import re
@@ -293,10 +292,7 @@ _OWN_KEYS = frozenset(key for keys in SPACE_KEYS.values() for key in keys)
 
 
 class Space(Section):
-    """Which architectures may be visited, and the network they are built into.
-
-    A key that only some spaces have is None for the others, and neither written nor allowed there.
-    """
+    """Which architectures may be visited, and their networks; a key of other spaces is None."""
 
     name: SpaceName = "nasbench201"
     dataset: DatasetName = "cifar10"
@@ -438,11 +434,7 @@ LATENCY = "latency[images=1]"
 
 
 class Constraints(Section):
-    """What a network may cost; a trial beyond it is infeasible.
-
-    ``latency`` is a proxy, such as a function of the user's own, ``module:function``, that asks a
-    device or a table: it is called with a `Probe` and returns milliseconds.
-    """
+    """What a network may cost; a trial beyond it is infeasible."""
 
     max_params: Amount | None = None
     max_flops: Amount | None = None

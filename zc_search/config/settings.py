@@ -49,10 +49,7 @@ def _name(value: Any) -> str:
 
 
 class Objective(Section):
-    """A figure that the search optimises: a proxy, a metric, or a prediction (`ENSEMBLE`).
-
-    The scale is its weight in a sum of objectives; one of scale 0 is recorded and not optimised.
-    """
+    """A figure that the search optimises, and its weight in a sum; of scale 0 only recorded."""
 
     name: Annotated[str, BeforeValidator(_name)]
     direction: Direction = Field(default="default", validate_default=True)

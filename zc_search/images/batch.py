@@ -14,22 +14,13 @@ _LABEL_TYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 @dataclass(frozen=True)
 class Batch:
-    """Normalised images with their labels; equal to another batch if the fingerprints agree.
+    """Normalised images with their labels; equal to another batch if the fingerprints agree."""
 
-    Attributes:
-        images: float32, (N, C, H, W), channels normalised to about zero mean and unit variance.
-        labels: int64, (N,), each in [0, classes).
-        classes: Number of classes of the data set, not only of those in the batch.
-        source: Where the images come from.
-        fingerprint: SHA-256 in hexadecimal of shapes, types and bytes of images and labels and of
-            the number of classes; the same in every process and on every device.
-    """
-
-    images: Tensor = field(compare=False, repr=False)
-    labels: Tensor = field(compare=False, repr=False)
-    classes: int
+    images: Tensor = field(compare=False, repr=False)  # float32, (N, C, H, W), normalised
+    labels: Tensor = field(compare=False, repr=False)  # int64, (N,), each in [0, classes)
+    classes: int  # of the data set, not only of those in the batch
     source: str
-    fingerprint: str
+    fingerprint: str  # SHA-256 of the above, the same in every process and on every device
 
     @classmethod
     def from_tensors(
@@ -60,10 +51,8 @@ class Batch:
         low, high = int(labels.min()), int(labels.max())
         count = high + 1 if classes is None else classes
         if low < 0 or high >= count:
-            raise DataError(
-                f"labels must lie in [0, classes) with classes={count}, given {low} to {high}",
-                key="labels",
-            )
+            message = f"labels must lie in [0, classes) with classes={count}, given {low} to {high}"
+            raise DataError(message, key="labels")
         return cls(images, labels, count, source, _fingerprint(images, labels, count))
 
     def to(self, device: torch.device | str) -> Self:

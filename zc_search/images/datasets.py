@@ -29,20 +29,12 @@ DATASETS: dict[DatasetName, DatasetInfo] = {
 
 
 class Task(NamedTuple):
-    """What a network is built for: the images it takes and the classes it tells apart.
+    """What a network is built for: the images it takes and the classes it tells apart."""
 
-    Attributes:
-        name: What messages call the data set.
-        classes: Number of labels.
-        channels: Of the images: 1 for grey, 3 for colour.
-        height: Of the images, in pixels.
-        width: Of the images, in pixels.
-    """
-
-    name: str
-    classes: int
-    channels: int
-    height: int
+    name: str  # what messages call the data set
+    classes: int  # number of labels
+    channels: int  # 1 for grey images, 3 for colour
+    height: int  # in pixels
     width: int
 
     @property

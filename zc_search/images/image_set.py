@@ -1,10 +1,12 @@
 """A labelled set of images in memory: what it is, what is held out, and the batch to score on."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,48 +27,32 @@ _UNEVEN = 3.0  # times that the largest class may outnumber the smallest without
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images with their classes.
+    """Images with their classes."""
 
-    Attributes:
-        name: What messages call it.
-        pixels: uint8 from 0 to 255, or float32 in units of the source; (N, channels, H, W).
-        labels: int64, (N,), each the place of a class in `class_names`.
-        class_names: As the source calls them, each another.
-        notes: A sentence for each thing that was noticed while reading.
-        splits: Of each image the place in `SPLITS` that whoever made the set gave it; None where
-            nobody did.
-    """
-
-    name: str
-    pixels: Pixels
-    labels: NDArray[np.int64]
-    class_names: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    splits: NDArray[np.int8] | None = None
+    name: str  # what messages call it
+    pixels: Pixels  # (N, channels, H, W), uint8 from 0 to 255, or float32 in units of the source
+    labels: NDArray[np.int64]  # (N,), places in `class_names`
+    class_names: tuple[str, ...]  # as the source calls them, each another
+    notes: tuple[str, ...] = ()  # a sentence for each thing that was noticed while reading
+    splits: NDArray[np.int8] | None = None  # places in `SPLITS`, if whoever made the set gave any
 
     def __post_init__(self) -> None:
         height, width = self.pixels.shape[2:]
         if len(set(self.class_names)) < max(2, len(self.class_names)):
             there = ", ".join(map(repr, self.class_names)) or "none"
-            message = "a network needs two or more to tell apart, each of a name of its own"
-            raise DataError(
-                f"{self.name} has the classes {there}; {message}", given=self.class_names
-            )
+            message = f"{self.name} has the classes {there}; a network needs two or more to tell "
+            message += "apart, each of a name of its own"
+            raise DataError(message, given=self.class_names)
         lacking = sorted({*range(len(self.class_names))} - {*self.labels[self.places("train")]})
         if self.splits is not None and lacking:
-            raise DataError(
-                f"{self.name}: class {self.class_names[lacking[0]]!r} has images to validate or to "
-                "test, and none to train on",
-                given=self.class_names[lacking[0]],
-            )
+            name = self.class_names[lacking[0]]
+            there = "has images to validate or to test, and none to train on"
+            raise DataError(f"{self.name}: class {name!r} {there}", given=name)
         if min(height, width) < _SMALLEST_SIDE:
-            raise wrong(
-                "data.resolution",
-                min(height, width),
-                f"the images of {self.name} have {height} x {width} pixels, but the networks halve "
-                f"them twice and need {_SMALLEST_SIDE}; data.resolution = {_SMALLEST_SIDE} or more "
-                "enlarges them",
-            )
+            message = f"the images of {self.name} have {height} x {width} pixels, but the networks "
+            message += f"halve them twice and need {_SMALLEST_SIDE}; data.resolution = "
+            message += f"{_SMALLEST_SIDE} or more enlarges them"
+            raise wrong("data.resolution", min(height, width), message)
 
     @property
     def task(self) -> Task:
@@ -132,10 +118,7 @@ class ImageSet:
         return mean.astype(np.float32), np.where(constant, 1.0, spread).astype(np.float32)
 
     def batch(self, size: int, seed: int, validation: float) -> "Batch":
-        """Return the batch to score on: images to train on, classes as even as they allow.
-
-        What is held out follows `split`; too few images are refused.
-        """
+        """Return the batch to score on: images to train on, classes as even as they allow."""
         import torch
 
         from zc_search.images.batch import Batch
@@ -143,10 +126,8 @@ class ImageSet:
         training, _ = self.split(validation, seed)
         if len(training) < size:
             there = f"{len(self.labels)} images, {len(training)} of them to train on"
-            message = (
-                f"fewer than data.batch_size = {size}; add images, or set a smaller batch_size"
-            )
-            raise wrong("data.batch_size", size, f"{self.name} has {there}: {message}")
+            message = f"{self.name} has {there}: fewer than data.batch_size = {size}; add images, "
+            raise wrong("data.batch_size", size, f"{message}or set a smaller batch_size")
         rng = np.random.default_rng([seed, 2])
         # Each class's images in random order; then first ones before second ones, and so on.
         shuffled = rng.permutation(training)
@@ -198,11 +179,47 @@ class ImageSet:
         return said
 
 
-def printable(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return names that can be shown and told apart, and a note on those that were changed.
+@dataclass(frozen=True)
+class Learnt:
+    """What belongs to weights of the images they are learnt from: classes and normalisation."""
 
-    ImageNet has two classes "crane", a bird and a machine.
-    """
+    task: Task
+    class_names: tuple[str, ...]  # one a logit
+    mean: tuple[float, ...]  # by channel, of the images trained on
+    spread: tuple[float, ...]
+    values: str  # what the values of an image are before it is normalised
+    described: str  # the whole set in a line
+    fingerprint: str  # see `ImageSet.fingerprint`
+
+    @classmethod
+    def of(cls, images: ImageSet, trained_on: NDArray[np.int64]) -> Self:
+        """Take them from a set and the places of those of its images that are trained on."""
+        mean, spread = (tuple(map(float, values)) for values in images.statistics(trained_on))
+        scale = "from 0 to 255" if images.pixels.dtype == np.uint8 else "as in the data"
+        about = images.described(), images.fingerprint
+        return cls(images.task, images.class_names, mean, spread, scale, *about)
+
+    @classmethod
+    def read(cls, path: Path) -> "Learnt | None":
+        """Read what `to_json` gave; None where there is no such file."""
+        if not path.exists():
+            return None
+        from pydantic import TypeAdapter  # which takes its time to start
+
+        try:
+            read: Learnt = TypeAdapter(cls).validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            why = str(error).partition("\n")[0]
+            raise DataError(f"{path} cannot be read: {why}", given=str(path)) from error
+        return read
+
+    def to_json(self) -> str:
+        """Return everything as JSON."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def printable(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return names that can be shown and told apart, and a note on those that were changed."""
     seen: Counter[str] = Counter()
     shown = []
     for name in names:
@@ -290,9 +307,8 @@ def _labels(
     if class_names is not None and labels.dtype.kind in "ui":
         if present[0] < 0 or present[-1] >= len(class_names):
             there = f"go from {present[0]} to {present[-1]}"
-            raise DataError(
-                f"the labels of {name} {there}, but {len(class_names)} classes have names"
-            )
+            named = f"{len(class_names)} classes have names"
+            raise DataError(f"the labels of {name} {there}, but {named}")
         called = [class_names[label] for label in present]
     return numbers.astype(np.int64), tuple(map(_text, called))
 

@@ -1,7 +1,4 @@
-"""CIFAR-10, CIFAR-100 and ImageNet16-120: training images from their official folders, fetched.
-
-All three are pickles of plain numpy arrays, read without torchvision.
-"""
+"""CIFAR-10, CIFAR-100 and ImageNet16-120: training images from their official folders, fetched."""
 
 from pathlib import Path
 from typing import NamedTuple, Unpack
@@ -80,14 +77,9 @@ def _training_files(source: str, path: Path | None, layout: Layout) -> list[Path
                     return files
     given = None if path is None else str(path)
     fetched = f"; `zc-search data fetch {source}` fetches it" if layout.url else ""
-    raise DataError(
-        f"source {source!r}: no training images, given data.path = {given!r}; it must "
-        f"be the folder {layout.folder!r} or its parent, and hold any of "
-        f"{', '.join(layout.files)}{fetched}",
-        key="data.path",
-        given=given,
-        allowed=(layout.folder,),
-    )
+    message = f"source {source!r}: no training images, given data.path = {given!r}; it must be the "
+    message += f"folder {layout.folder!r} or its parent, and hold any of {', '.join(layout.files)}"
+    raise DataError(f"{message}{fetched}", key="data.path", given=given, allowed=(layout.folder,))
 
 
 def _read(file: Path, layout: Layout, side: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -103,11 +95,11 @@ def _read(file: Path, layout: Layout, side: int) -> tuple[NDArray[np.uint8], NDA
         and all(type(label) is int and label in layout.labels for label in labels)
     ):
         return data, np.array(labels, np.int64)
-    raise DataError(
-        f"{file} must hold a dict with 'data', a uint8 array (N, {size}), and {layout.key!r}, a "
-        f"list of N whole numbers from {layout.labels[0]} to {layout.labels[-1]}",
-        given=str(file),
+    message = f"{file} must hold a dict with 'data', a uint8 array (N, {size}), and "
+    message += (
+        f"{layout.key!r}, a list of N whole numbers from {layout.labels[0]} to {layout.labels[-1]}"
     )
+    raise DataError(message, given=str(file))
 
 
 def _names(folder: Path, layout: Layout, classes: int) -> list[str]:
@@ -127,10 +119,9 @@ def _get(content: object, key: str) -> object:
 
 
 def fetch(name: str, folder: str | Path, url: str | None = None) -> Path:
-    """Download and unpack an official data set; what is there already is not loaded again.
+    """Download and unpack an official data set, once; return its folder, as ``data.path`` takes it.
 
-    With `url`, a mirror, the archive must have the official checksum all the same. Returned is the
-    official folder, as ``data.path`` takes it; its archive stays beside it.
+    From `url`, a mirror, the archive must have the official checksum all the same.
     """
     import pooch
 
@@ -156,8 +147,7 @@ def fetch(name: str, folder: str | Path, url: str | None = None) -> Path:
             processor=pooch.Untar([f"{layout.folder}/{member}" for member in members], "."),
         )
     except OSError as error:  # requests' errors are of this kind too
-        message = f"{name} cannot be fetched from {address}: {error}"
-        raise wrong("url", address, message) from error
+        raise wrong("url", address, f"{name} cannot be fetched from {address}: {error}") from error
     except ValueError as error:  # of pooch, where the checksum is another
         message = f"{address} is not the official archive: its SHA-256 is not {layout.sha256}"
         raise wrong("url", address, message) from error

@@ -1,7 +1,4 @@
-"""Pictures of any size, mode and format brought to one: square, of one resolution, grey or colour.
-
-Foreign formats are parsed by Pillow, whose decoders may raise anything for a damaged file.
-"""
+"""Pictures of any size, mode and format brought to one: square, of one resolution."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -25,20 +22,12 @@ Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 
 class Format(TypedDict, total=False):
-    """How images are read; keyword arguments of every reader.
+    """How images are read; keyword arguments of every reader."""
 
-    Attributes:
-        resolution: Height and width in pixels; None, the default, for what suits the source.
-        color: ``grey`` for one channel, ``rgb`` for three; None, the default, for what they are.
-        fit: ``crop`` the middle after scaling the shorter side, the default; ``pad`` with black
-            after scaling the longer one; or ``stretch`` both.
-        max_unreadable: Most files that may be unreadable, and are left out; by default 10.
-    """
-
-    resolution: int | None
-    color: Color | None
-    fit: Fit
-    max_unreadable: int
+    resolution: int | None  # height and width in pixels; None, the default: what suits the source
+    color: Color | None  # None, the default: what they are
+    fit: Fit  # crop the middle, the default, pad with black, or stretch
+    max_unreadable: int  # most files that may be unreadable, and are left out; by default 10
 
 
 LARGEST_SIDE = 64
@@ -60,12 +49,9 @@ def reachable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"{error.filename or path} cannot be read: {error.strerror}"
-        raise wrong(
-            "data.path",
-            path,
-            f"data.path = {str(path)!r}: {message}; check its permissions and those above it",
-        ) from error
+        message = f"data.path = {str(path)!r}: {error.filename or path} cannot be read: "
+        message += f"{error.strerror}; check its permissions and those above it"
+        raise wrong("data.path", path, message) from error
 
 
 def wrong(key: str, given: object, message: str) -> DataError:
@@ -99,9 +85,8 @@ def read_pictures(
 ) -> tuple[Pixels, NDArray[np.bool_], tuple[str, ...]]:
     """Return pictures, (n, channels, side, side), which of them can be read, and notes.
 
-    By default they get the median of the shorter sides, at most 64 pixels, and are grey if all
-    are; with `by_first` the first one decides. With `draft` a JPEG is decoded no larger than
-    needed.
+    By default they get the median of the shorter sides, at most 64, and are grey if all are; with
+    `by_first` the first one decides. With `draft` a JPEG is decoded no larger than needed.
     """
 
     def look(place: int) -> tuple[int, bool]:
@@ -128,13 +113,10 @@ def read_pictures(
     results, notes = _each(where, names, read, most)
     brightest = [result for result in results if isinstance(result, int)]
     if -1 < max(brightest, default=-1) < _DIM:
-        wide = sum(value >= 0 for value in brightest)
-        levels = max(brightest) // 256 + 1
-        text = (
-            f"{wide:,} images of 16 bits have values up to {max(brightest):,} of 65,535, and their "
-        )
-        text += f"upper 8 bits leave {levels:,} grey levels; scale them to the whole range."
-        notes = (*notes, text)
+        wide = f"{sum(value >= 0 for value in brightest):,} images of 16 bits have values up to "
+        wide += f"{max(brightest):,} of 65,535, and their upper 8 bits leave "
+        wide += f"{max(brightest) // 256 + 1:,} grey levels; scale them to the whole range."
+        notes = (*notes, wide)
     readable = np.array([isinstance(result, int) for result in results], bool)
     return (pixels if readable.all() else pixels[readable]), readable, notes
 
@@ -153,11 +135,8 @@ def _each(
     with warnings.catch_warnings(), ThreadPoolExecutor(available_cores()) as pool:
         warnings.simplefilter("ignore")  # of odd metadata
         results = list(pool.map(attempt, range(len(names))))
-    broken = [
-        f"{name} ({reason(result)})"
-        for name, result in zip(names, results, strict=True)
-        if isinstance(result, Exception)
-    ]
+    pairs = zip(names, results, strict=True)
+    broken = [f"{name} ({reason(found)})" for name, found in pairs if isinstance(found, Exception)]
     counted = f"{len(broken):,} of {len(results):,} images"
     if len(broken) > most:
         message = f"cannot be read, and data.max_unreadable = {most} allows fewer: {listed(broken)}"
@@ -170,10 +149,8 @@ def room_for(count: int, resolution: int, color: Color) -> NDArray[np.uint8]:
     """Return an array to write images to, (count, channels, resolution, resolution)."""
     shape = (count, 1 if color == "grey" else 3, resolution, resolution)
     if (size := prod(shape)) > _MOST_BYTES:
-        needed = (
-            f"{count:,} images of {resolution} x {resolution} pixels need {size / 2**30:.0f} GiB"
-        )
-        message = f"{needed} of memory; set a smaller data.resolution"
+        message = f"{count:,} images of {resolution} x {resolution} pixels need "
+        message += f"{size / 2**30:.0f} GiB of memory; set a smaller data.resolution"
         raise wrong("data.resolution", resolution, message)
     return np.empty(shape, np.uint8)
 

@@ -69,9 +69,8 @@ def read_npz(path: Path, **how: Unpack[Format]) -> ImageSet:
         if "allow_pickle" in str(error):
             hint = "labels=numpy.array(labels.tolist())"
             why = f"Python objects in it are not unpickled; save numbers or text: {hint}"
-        raise DataError(
-            f"{path} is no readable .npz file: {why}", given=str(path), hint=hint
-        ) from error
+        message = f"{path} is no readable .npz file: {why}"
+        raise DataError(message, given=str(path), hint=hint) from error
     return image_set(path.name, images, labels, names, splits=splits, **how)
 
 
@@ -245,16 +244,15 @@ def _labelled(path: Path) -> _Parts:
         has = f"{len(table):,} rows of {', '.join(map(str, table)) or 'nothing'}"
         needed = "rows of file,label are needed, or of file,label,split"
         raise wrong("data.path", path, f"{path} has {has}; {needed}")
-    column = {key: table[columns[key]].str.strip() for key in columns if key in _LABELLED}
+    known = columns.keys() & {"file", "label", "split"}
+    column = {key: table[columns[key]].str.strip() for key in known}
     given = column.get("split", pd.Series("train", table.index))
     splits = given.str.lower().map(_SPLITS)
     files = [path.parent / name for name in column["file"]]
     with reachable(path):
-        absent = [
-            name for name, file in zip(column["file"], files, strict=True) if not file.is_file()
-        ]
+        there = [file.is_file() for file in files]
     mistakes = {
-        "lists {} files that are not there beside it: {}": absent,
+        "lists {} files that are not there beside it: {}": [*column["file"][np.invert(there)]],
         "lists {} files twice: {}": [*column["file"][column["file"].duplicated()]],
         "has no label for {} files: {}": [*column["file"][column["label"] == ""]],
         "has {} rows of splits that are none of train, val and test: {}": [*given[splits.isna()]],
@@ -268,9 +266,6 @@ def _labelled(path: Path) -> _Parts:
     if "train" not in parts:
         raise wrong("data.path", path, f"{path} has no row of split 'train'")
     return parts, ()
-
-
-_LABELLED = ("file", "label", "split")
 
 
 def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
@@ -329,11 +324,10 @@ def _is_image(file: Path) -> bool:
 
 
 def read_saved(path: Path, **how: Unpack[Format]) -> ImageSet:
-    """Read the images and labels of a data set that ``save_to_disk`` wrote.
+    """Read the images and labels of a data set that ``save_to_disk`` wrote, of its split ``train``.
 
-    Of several splits ``train`` is read. The column of the images is the one that holds encoded
-    images, the one of the labels is called ``label`` or is the only one with class names.
-    By default images get the first one's shorter side, at most 64 pixels, and are grey if it is.
+    Images get the first one's shorter side, at most 64 pixels, and are grey if it is. Labels are
+    the column ``label`` or the first with class names.
     """
     with reachable(path):
         folder = path / "train" if (path / "dataset_dict.json").is_file() else path
@@ -359,10 +353,7 @@ def read_saved(path: Path, **how: Unpack[Format]) -> ImageSet:
 
 
 def _content(folder: Path) -> tuple[list[Any], NDArray[Any], list[str] | None]:
-    """Return encoded images, labels, and the names of the classes where there are any.
-
-    Arrow stream files are named in ``state.json``; columns stand in ``dataset_info.json``.
-    """
+    """Return encoded images, labels, and the names of the classes where there are any."""
     info = json.loads((folder / "dataset_info.json").read_text("utf-8"))
     features = {n: f if isinstance(f, dict) else {} for n, f in info["features"].items()}
     kinds = {name: feature.get("_type") for name, feature in features.items()}

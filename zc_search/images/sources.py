@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from zc_search.images.batch import Batch
 
 _MOST_BYTES = 8 * 2**30
-_REDUCTIONS = (1, 2, 4)
 
 # A patch of plain sky is next to constant: batch norm would blow up its JPEG noise, and all such
 # patches look alike to the proxies that compare the images of a batch. Of 2,000 CIFAR-10 images
@@ -60,13 +59,10 @@ def read_images(source: str, path: str | Path | None = None, **how: Unpack[Forma
         raise DataError.unknown("image source", source, SOURCES, key="data.source")
     known = SOURCES[source]
     if known.generated:
-        raise DataError(
-            f"the images of data.source = {source!r} have no classes, so nothing can be learnt "
-            "from them; name images with classes, such as source = 'folder'",
-            key="data.source",
-            given=source,
-            allowed=tuple(name for name in SOURCES if not SOURCES[name].generated),
-        )
+        message = f"the images of data.source = {source!r} have no classes, so nothing can be "
+        message += "learnt from them; name images with classes, such as source = 'folder'"
+        allowed = [name for name in SOURCES if not SOURCES[name].generated]
+        raise DataError(message, key="data.source", given=source, allowed=allowed)
     if source in LAYOUTS:
         return read_official(source, where, **how)
     if known.path and where is None:
@@ -105,7 +101,6 @@ def load_batch(
 
     _check(source, dataset, batch_size, seed)
     info = DATASETS[cast("DatasetName", dataset)]
-    _check_room(int(batch_size), info.resolution)
     images = None if SOURCES[source].generated else read_images(source, path)
     if images is not None and len(images.class_names) < info.classes:
         there = f"{len(images.class_names)} of the {info.classes} classes of {dataset}"
@@ -131,25 +126,18 @@ def _check(source: str, dataset: str, batch_size: int, seed: int) -> None:
         raise DataError.unknown("image source", source, batches)
     if dataset not in DATASETS:
         raise DataError.unknown("dataset", dataset, DATASETS)
-    allowed = SOURCES[source].datasets
-    if dataset not in allowed:
-        raise DataError(
-            f"source {source!r} gives images of {allowed[0]}, so dataset must be "
-            f"{' or '.join(allowed)}, given {dataset!r}; 'patches' and 'noise' follow any dataset",
-            key="dataset",
-            given=dataset,
-            allowed=allowed,
-        )
+    if dataset not in (allowed := SOURCES[source].datasets):
+        message = f"source {source!r} gives images of {allowed[0]}, so dataset must be "
+        message += f"{' or '.join(allowed)}, given {dataset!r}; 'patches' and 'noise' follow any"
+        raise DataError(f"{message} dataset", key="dataset", given=dataset, allowed=allowed)
     for name, value, least in (("batch_size", batch_size, 2), ("seed", seed, 0)):
         if not isinstance(value, Integral) or value < least:
             message = f"{name} must be a whole number of at least {least}, given {value!r}"
             raise wrong(name, value, message)
-
-
-def _check_room(count: int, side: int) -> None:
-    if (size := 12 * count * side**2) > _MOST_BYTES:
-        message = f"{count:,} images need {size / 2**30:,.0f} GiB of memory; Allowed: such as 64"
-        raise wrong("data.batch_size", count, f"data.batch_size: {message}")
+    if (size := 12 * batch_size * DATASETS[dataset].resolution ** 2) > _MOST_BYTES:
+        needed = f"{batch_size:,} images need {size / 2**30:,.0f} GiB of memory"
+        message = f"data.batch_size: {needed}; Allowed: such as 64"
+        raise wrong("data.batch_size", batch_size, message)
 
 
 def _normalise(pixels: NDArray[np.generic], info: DatasetInfo) -> NDArray[np.float32]:
@@ -182,11 +170,10 @@ def _levels() -> tuple[NDArray[np.uint8], ...]:
     # scikit-learn takes a second or two to import, and only this source needs it.
     from sklearn.datasets import load_sample_images
 
-    photographs = [Image.fromarray(pixels) for pixels in load_sample_images().images]
     levels = [
-        np.array(photograph.reduce(factor), np.uint8)  # the mean of factor x factor pixels
-        for photograph in photographs
-        for factor in _REDUCTIONS
+        np.array(Image.fromarray(pixels).reduce(factor), np.uint8)  # mean of factor x factor pixels
+        for pixels in load_sample_images().images
+        for factor in (1, 2, 4)
     ]
     for level in levels:
         level.flags.writeable = False

@@ -1,7 +1,7 @@
-"""Zero-cost proxies: functions of a `Probe`, one file a paper.
+"""Zero-cost proxies: functions of a `Probe`, one file a paper; `PROXIES` is the whole list.
 
-`PROXIES` is the whole list. A user's own proxy is the same kind of function in a package of
-theirs, named ``module:function`` or announced under the entry point group `ENTRY_POINT_GROUP`.
+A user's own is the same kind of function, named ``module:function`` or announced by a package
+under the entry point group `ENTRY_POINT_GROUP`.
 """
 
 import lazy_loader

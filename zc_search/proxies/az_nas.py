@@ -11,10 +11,8 @@ def az_expressivity(probe: Probe) -> Scalar:
 
     ``sum_l E_l, E_l = -sum_c p_c ln(p_c + 1e-8)``, p the eigenvalues of the covariance (C x C,
     over images and positions) of the features before the first block and after each one, divided
-    by their sum: the more evenly features fill their space, the better. NaN where they are all 0.
-
-    Primary blocks are cells and residual blocks. Published code feeds noise to weights of He's
-    normal distribution; here it is the batch and the network as it comes.
+    by their sum; NaN where all are 0. Primary blocks are cells and residual blocks. Published code
+    feeds noise to weights of He's normal distribution, here it is the batch.
     """
     return present(probe.block_entropies, _NO_BLOCK).sum()
 
@@ -23,8 +21,7 @@ def az_expressivity(probe: Probe) -> Scalar:
 def az_progressivity(probe: Probe) -> Scalar:
     """Smallest growth of the features' entropy from one primary block to the next.
 
-    ``min_l E_l - E_(l-1)`` with E as for az_expressivity: the feature space should not shrink on
-    the way through the network.
+    ``min_l E_l - E_(l-1)`` with E as for az_expressivity: feature space should not shrink.
     """
     return present(probe.block_entropies, _NO_BLOCK).diff().min()
 
@@ -36,9 +33,8 @@ def az_trainability(probe: Probe) -> Scalar:
     ``mean_l (2 - s_l - 1 / (s_l + 1e-6))``, s_l the spectral norm of block l's Jacobian averaged
     over images and positions, estimated from random signs g sent back through the block:
     ``mean (J^T g) g^T`` (C_in x C_out). Where a block halves the resolution, the positions it
-    merges count as channels. At most about 0, reached at s = 1; -inf if a block only hands its
-    input on, as the authors decided. Blocks of one shape share their signs, drawn from
-    `Probe.seed`; published code draws anew for each.
+    merges count as channels. At most about 0, at s = 1; -inf if a block hands its input on.
+    Blocks of one shape share their signs, of `Probe.seed`; published code draws for each.
     """
     norms = present(probe.block_jacobian_norms, _NO_BLOCK)
     return (2 - norms - 1 / (norms + 1e-6)).mean()

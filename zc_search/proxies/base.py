@@ -25,8 +25,7 @@ from zc_search.proxies.catalogue import (
     split_options,
 )
 from zc_search.proxies.probe.probe import Probe as Probe
-from zc_search.proxies.probe.probe import cost_class
-from zc_search.proxies.probe.sandbox import sandboxed
+from zc_search.proxies.probe.probe import cost_class, sandboxed
 
 Scalar = float | Tensor
 """A number, or a tensor of one element so that a GPU is waited for once and not per proxy."""
@@ -36,18 +35,11 @@ ProxyFunction = Callable[..., Scalar]
 
 @dataclass(frozen=True, kw_only=True)
 class Proxy(Declaration):
-    """A zero-cost proxy; `Declaration` has the rest of its attributes.
+    """A zero-cost proxy; `Declaration` has the rest of its attributes."""
 
-    Attributes:
-        function: Maps a `Probe`, and options by keyword, to one number.
-        training: Whether it is measured in training mode.
-        dead: Whether dead edges are run and counted.
-        options: What the function is called with, where it is not its defaults.
-    """
-
-    function: ProxyFunction
-    training: bool = True
-    dead: bool = False
+    function: ProxyFunction  # maps a `Probe`, and options by keyword, to one number
+    training: bool = True  # whether it is measured in training mode
+    dead: bool = False  # whether dead edges are run and counted
     options: Mapping[str, OptionValue] = field(default_factory=dict, hash=False)
 
     def __call__(self, probe: Probe) -> Scalar:
@@ -98,8 +90,7 @@ def proxy(
         maximize: Whether more of it promises accuracy.
         paper: Where it was proposed, with the equation.
         needs: The measurements it reads, so that they can share passes with others'.
-        counts_dead_edges: Whether the value belongs to the architecture as written, and not to
-            its function, which isomorphic architectures share.
+        counts_dead_edges: Whether the value is the architecture's as written, not its function's.
         both_modes: Whether it may be measured in evaluation mode too.
 
     Raises:
@@ -153,8 +144,7 @@ PROXIES: Mapping[str, Proxy] = _BuiltIn()
 def resolve_proxy(name: str) -> Proxy:
     """Return the proxy of this name, be it ours, an entry point or ``module:function``.
 
-    The function may be an attribute of one, as in ``module:Class.method``. Options follow in
-    brackets: ``jacov[constant=1e-3,mode=eval]``.
+    Options follow in brackets: ``jacov[constant=1e-3,mode=eval]``.
 
     Raises:
         ProxyError: Nothing has this name or such an option, it cannot be imported, or it takes no

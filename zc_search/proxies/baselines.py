@@ -28,10 +28,9 @@ def flops(probe: Probe) -> Scalar:
 def latency(probe: Probe, *, images: float) -> Scalar:
     """Time of one forward pass of the whole batch on this machine, in milliseconds.
 
-    The least of five or more in evaluation mode, after one to warm up, in turn with passes of a
-    reference network, with torch's own number of threads: other work only ever adds time. The
-    values of two machines cannot be compared. With the option ``images`` the pass is of so
-    many of the batch's images: ``latency[images=1]`` is what one image waits for.
+    The least of five or more in evaluation mode, in turn with passes of a reference network, with
+    torch's number of threads: other work only adds time. Values of two machines cannot be
+    compared. ``latency[images=1]`` is what one image waits for.
     """
     return forward_milliseconds(probe, max(1, int(images))) if images else probe.latency
 
@@ -40,8 +39,7 @@ def latency(probe: Probe, *, images: float) -> Scalar:
 def layers(probe: Probe) -> Scalar:
     """Number of trainable layers that reach the output.
 
-    Convolutions and linear layers with a loss gradient other than 0: neither those on dead edges
-    nor those whose input is always 0.
+    Convolutions and linear layers with a loss gradient other than 0, so none on dead edges.
     """
     depends = [(gradient != 0).any() for gradient in probe.loss_gradients.values()]
     return torch.stack(depends).sum() if depends else 0.0
@@ -51,8 +49,8 @@ def layers(probe: Probe) -> Scalar:
 def l2_norm(probe: Probe, *, by_layer: bool) -> Scalar:
     """Sum over layers of the Euclidean norm of the weights, a count of layers in disguise.
 
-    ``sum_l ||W_l||_2`` over convolutions and linear layers, dead ones included; a weight
-    that layers share counts once. With ``by_layer=false`` the norm of all weights as one vector.
+    ``sum_l ||W_l||_2`` over convolutions and linear layers, dead ones included; a shared weight
+    counts once. With ``by_layer=false`` the norm of all weights as one vector.
     """
     norms = [w.detach().norm() for w in probe.weights.values()]
     return total(norms) if by_layer else norm(norms)

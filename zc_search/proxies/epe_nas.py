@@ -13,12 +13,11 @@ def epe_nas(probe: Probe, *, constant: float) -> Scalar:
     """Sum over classes of |sum of ln(|correlation| + k)|, k the option constant.
 
     ``E_c = sum_ij ln(|r_ij| + k)`` over the images i, j of class c, r the correlations of the
-    rows of the input Jacobian (N x pixels, as for jacov); the score is ``sum_c |E_c|``. For more
-    than 100 classes of the data set E_c is divided by the images of the class, and the score is
-    the mean over the classes with two images or more of ``sum_d |E_c - E_d|``, as published code
-    drops the others; without any it is refused. NaN where an image has no gradient. Of up to 100
-    classes, those with one image add a constant ln(1 + k): of a batch without two images of one
-    class all networks have the same value.
+    rows of the input Jacobian (N x pixels, as for jacov); the score is ``sum_c |E_c|``. Beyond
+    100 classes of the data set E_c is divided by the images of the class, and the score is the
+    mean over the classes with two images or more, without which it is refused, of
+    ``sum_d |E_c - E_d|``. NaN where an image has no gradient. Of up to 100 classes, those with one
+    image add a constant ln(1 + k): without two images of one class all networks have one value.
     """
     correlations = torch.corrcoef(probe.input_jacobian.double())
     # Rounding would rank networks of which nothing is known.

@@ -13,8 +13,8 @@ def fisher(probe: Probe, *, weighted: bool) -> Scalar:
 
     ``sum_c n_c 1/(2N) sum_n (sum_p a_ncp dL/da_ncp)^2`` over the output channels of convolutions
     and linear layers, with p the positions, of all calls of the layer, and n_c the number of
-    weights that feed the channel. BlockSwap has no n_c, nor has ``weighted=false``; published
-    code (Abdelfattah et al. 2021) brings it in by spreading each channel's value over its weights.
+    weights that feed the channel, as in published code (Abdelfattah et al. 2021). BlockSwap has no
+    n_c, nor has ``weighted=false``.
     """
     terms = []
     for name, saliency in probe.channel_saliency.items():

@@ -8,10 +8,9 @@ def gradsign(probe: Probe, *, mean: bool) -> Scalar:
     """Sum over all weights of |sum over images of the sign of the image's own gradient|.
 
     ``sum_w |sum_n sign(dL_n / dw)|`` over convolutions and linear layers, L_n the cross-entropy
-    of image n: 0 to N x weights. Published code runs image by image in training mode, so that an
-    image is normalised by its own statistics; here they are the batch's, and constants. One of
-    the authors' two scripts, and ``mean=true``, take the mean over the weights: that no longer
-    grows with the network, and turns the ranking round.
+    of image n: 0 to N x weights. Normalisation statistics are the batch's, and constants;
+    published code runs image by image. One of the authors' two scripts, and ``mean=true``, take
+    the mean over the weights, which turns the ranking round.
     """
     signs = probe.gradient_signs.values()
     summed = total(s.abs().sum() for s in signs)

@@ -12,8 +12,7 @@ def jacov(probe: Probe, *, constant: float) -> Scalar:
 
     v are the eigenvalues of the correlation matrix of the N rows of the input Jacobian (the
     gradient of the sum of an image's logits by its pixels). Uncorrelated rows have the most, -N;
-    NaN where an image has no gradient. Sign and constant as in Abdelfattah et al. 2021; where a
-    paper has the opposite sign, it minimises.
+    NaN where an image has no gradient. Sign and constant as in Abdelfattah et al. 2021.
     """
     correlations = torch.corrcoef(probe.input_jacobian.double())
     undefined = 0 * correlations.sum()  # NaN if any is, without waiting for a device

@@ -12,8 +12,7 @@ def meco(probe: Probe) -> Scalar:
     ``sum_l lambda_min(P_l)``, P_l (C x C) the Pearson correlations between the C channels of
     layer l's output for the first image; constant channels have a row of 0. At least 0, up to
     rounding; 0 where C >= H W. Layers are the modules without parts, normalisation excepted, that
-    return feature maps of more than one position. Published code feeds noise of 64 x 64 pixels,
-    and counts containers and normalisations too, so that most outputs count several times.
+    return maps of more than one position; published code feeds noise and counts all modules.
     """
     return present(probe.smallest_eigenvalues, _NO_MAPS).sum()
 
@@ -23,7 +22,6 @@ def meco_opt(probe: Probe) -> Scalar:
     """As meco, from 8 channels a layer.
 
     ``sum_l C/8 lambda_min(P_l)`` with P_l the 8 x 8 correlations of a sample of the C channels
-    (all, where there are fewer), so that layers with more channels than positions count too.
-    Layers of C channels share the sample, of `Probe.seed`; published code draws one for each.
+    (all, where there are fewer). Layers of C channels share the sample, of `Probe.seed`.
     """
     return present(probe.sampled_eigenvalues, _NO_MAPS).sum()

@@ -8,8 +8,7 @@ def plain(probe: Probe) -> Scalar:
     """Sum over all weights of weight x loss gradient, sign kept.
 
     ``sum_w w dL/dw`` over convolutions and linear layers. Under batch normalisation only the last
-    layer and unnormalised shortcuts contribute, as the loss does not react to the scale of
-    others: the value is mostly noise, and another seed ranks architectures differently.
+    layer and unnormalised shortcuts contribute: the value is mostly noise.
     """
     gradients = probe.loss_gradients
     return total((w.detach() * gradients[k]).sum() for k, w in probe.weights.items())

@@ -8,8 +8,7 @@ def snip(probe: Probe) -> Scalar:
     """Sum over all weights of |weight x loss gradient|.
 
     ``sum_w |w dL/dw|`` over convolutions and linear layers: how much the loss reacts to removing
-    connections. Published code multiplies every weight by a mask of ones and differentiates by
-    the mask, which is the same number; it is not normalised as in the paper's pruning criterion.
+    connections. Not normalised as in the paper's pruning criterion.
     """
     gradients = probe.loss_gradients
     return total((w.detach() * gradients[k]).abs().sum() for k, w in probe.weights.items())

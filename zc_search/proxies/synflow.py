@@ -11,7 +11,7 @@ def synflow(probe: Probe, *, log: bool) -> Scalar:
 
     ``ln sum_w |w dR/dw|`` over convolutions and linear layers, where R sums the outputs of the
     network with absolute weights and without batch normalisation for an input of ones. The sum
-    itself, which published code and ``log=false`` report, reaches 1e44; ranks are the same.
+    itself, which published code and ``log=false`` report, reaches 1e44.
     """
     flow = torch.as_tensor(total(flow.sum() for flow in probe.synaptic_flow.values()))
     return flow.log() if log else flow

@@ -10,10 +10,9 @@ def ntk(probe: Probe) -> Scalar:
     """Minus the condition number of the neural tangent kernel.
 
     ``-lambda_max / lambda_min``, lambda the eigenvalues of `Probe.tangent_kernel` (N x N). At
-    most -1; more is better, so its sign is opposite to the paper's kappa, which is minimised.
-    -inf for a singular kernel: ``lambda_min <= N eps lambda_max``, eps that of the images' type.
-    Published code differentiates image by image, through the normalisation statistics too, and
-    feeds noise.
+    most -1; the paper's kappa, which is minimised, has the opposite sign. -inf for a singular
+    kernel: ``lambda_min <= N eps lambda_max``, eps that of the images' type. Published code
+    differentiates image by image, through the normalisation statistics too, and feeds noise.
     """
     eigenvalues = torch.linalg.eigvalsh(probe.tangent_kernel)
     # The kernel is float64, but the gradients it is made of have the images' precision.
@@ -36,7 +35,7 @@ def linear_regions(probe: Probe) -> Scalar:
 def tenas(probe: Probe) -> Scalar:
     """Number of linear regions minus the condition number of the neural tangent kernel.
 
-    ``R - lambda_max / lambda_min``, which is linear_regions plus ntk, so -inf for a singular
-    kernel. The paper adds two ranks instead; later tools (Zen-NAS, MASE) compute the difference.
+    linear_regions plus ntk, so -inf for a singular kernel. The paper adds two ranks instead; later
+    tools (Zen-NAS, MASE) compute this.
     """
     return linear_regions(probe) + ntk(probe)

@@ -10,9 +10,8 @@ from zc_search.proxies.baselines import layers
 def vkdnw(probe: Probe, *, published: bool) -> Scalar:
     """Number of layers, and among equals the entropy of the Fisher information.
 
-    ``layers + vkdnw_entropy``: the entropy is at most ln 9 = 2.2, so that size comes first. The
-    authors count parameter tensors, dead edges included; here it is the layers that take part.
-    ``published=true`` is the authors': their count, and their entropy (see `vkdnw_entropy`).
+    ``layers + vkdnw_entropy``: the entropy is at most ln 9 = 2.2, so that size comes first.
+    ``published=true`` counts parameter tensors, dead edges included, and has the authors' entropy.
     """
     size = len([*probe.network.parameters()]) if published else layers(probe)
     return size + vkdnw_entropy.function(probe, published=published)
@@ -24,15 +23,13 @@ def vkdnw_entropy(probe: Probe, *, published: bool) -> Scalar:
 
     ``-sum_k q_k ln q_k`` over the 1st to 9th deciles of the eigenvalues, divided by their sum:
     0 to ln 9; no value where these are but rounding, as with LayerScale. The matrix is
-    `Probe.fisher_information` of one weight a layer. It says little of size: the authors combine
-    its ranks with those of others, or add the number of layers.
+    `Probe.fisher_information` of one weight a layer. It says little of size.
 
     Published code ranks otherwise, as ``published=true`` does: one entry of each of the first 128
     parameter tensors, dead edges and normalisation included, with statistics of 0 and 1, He's
-    normal initialisation, a batch of noise, and the factor of the matrix from its other side.
-    It takes a pass back for every class. Over 15 cells of CIFAR-10, same weights and batch, its
-    Kendall's tau with published code is 1.00 (the default's -.31), with the factor from the usual
-    side .81, with images for noise .43, the batch's statistics .12, PyTorch's initialisation .05.
+    normal initialisation, a batch of noise, and the factor of the matrix from its other side, at a
+    pass back for every class. Over 15 cells, same weights and batch, Kendall's tau with published
+    code is 1.00 (the default's -.31).
     """
     matrix = probe.published_fisher_information if published else probe.fisher_information
     eigenvalues = torch.linalg.eigvalsh(matrix).clamp(min=0)

@@ -11,7 +11,6 @@ def wrcor(probe: Probe) -> Scalar:
     ``ln |det K|, K = sum_l 2^b_l (|C(x_l)| + |C(g_l)|)`` over activations l, as ReLU: C
     (N x N) are the correlations between images of its input x and of the loss gradient g by it,
     and b is the number of primary blocks before it. A matrix with an undefined correlation is left
-    out; -inf for a singular K. Published code counts the layers of dead edges too, and none
-    before the first block.
+    out; -inf for a singular K. Published code counts the layers of dead edges too.
     """
     return log_determinant(probe.response_correlations)

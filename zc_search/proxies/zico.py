@@ -7,9 +7,9 @@ from zc_search.proxies.base import Probe, Scalar, proxy, total
 def zico(probe: Probe) -> Scalar:
     """Sum over layers of ln(sum over weights of mean |gradient| / standard deviation).
 
-    Mean and standard deviation (population) are over two batches, here the halves of the one
-    batch; weights with equal gradients in both are left out as in the authors' code. Gradients
-    that are all but equal lead the sum: up to 1 % of a value in float32 may be rounding.
+    Mean and standard deviation (population) are over two batches, the halves of the one batch;
+    weights with equal gradients in both are left out, as in the authors' code. Gradients that are
+    all but equal lead the sum: up to 1 % of a value in float32 may be rounding.
     """
     first, second = probe.half_batch_gradients
     terms = []

@@ -1,8 +1,6 @@
 """Scores that outlive a search: one small file an architecture, addressed by all they depend on.
 
-The address is a digest of the architecture, the batch, the networks and the versions of what
-computes, so that no entry is ever out of date. Files are written under another name and renamed:
-two who write the same entry at the same time cost a computation, and nothing else.
+The address is a digest of architecture, batch, networks and versions, so no entry is out of date.
 """
 
 import json
@@ -32,10 +30,7 @@ logger = logging.getLogger("zc_search")
 def differing(
     said: Mapping[str, Any], conditions: Mapping[str, object], definitions: Mapping[str, str]
 ) -> list[str]:
-    """Say in what a scores file differs from conditions, and which proxies it lacks or redefines.
-
-    The version of torch is none of it: values of another one agree as those of another machine do.
-    """
+    """Say in what a scores file differs from conditions, torch apart, and in which proxies."""
     config = parse_config(said["config"], source="settings of the scores")
     versions, first = said.get("versions", {}), config.proxies.seed
     theirs = {
@@ -67,20 +62,14 @@ class CacheInfo(NamedTuple):
 
 
 class ScoreCache:
-    """A folder of scores, created with the first of them.
-
-    What they depend on besides the proxy, their conditions, are plain JSON values.
-    """
+    """A folder of scores, by their conditions: what they depend on besides the proxy, as JSON."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._warned = False
 
     def read(self, conditions: Mapping[str, object]) -> dict[str, float]:
-        """Return the values known under conditions, by definition of the proxy.
-
-        An entry that is damaged is reported and counts as missing, so it is computed again.
-        """
+        """Return the values known, by definition of the proxy; a damaged entry is reported."""
         path = self._path(conditions)
         with self._warning(f"{path} cannot be read"), suppress(FileNotFoundError):
             try:
@@ -143,10 +132,7 @@ class ScoreCache:
 
 
 class PackagedCache(ScoreCache):
-    """The package's scores, where they are of the same conditions; a folder has all others.
-
-    They are rounded to float32; those that are not finite are computed anew.
-    """
+    """The package's scores, rounded to float32, where conditions agree; a folder has all others."""
 
     def __init__(self, others: ScoreCache | None) -> None:
         super().__init__(Path(os.devnull) if others is None else others.folder)
@@ -173,10 +159,7 @@ class PackagedCache(ScoreCache):
         scored: pd.DataFrame,
         definitions: Mapping[str, str],
     ) -> tuple[int, int]:
-        """Return how many of the values in a table are the package's to the last bit, and of all.
-
-        The table has a row an architecture, a column a proxy and ``architecture``.
-        """
+        """Return how many values of a table are the package's, to the last bit, and of how many."""
         table, names = self._table(conditions), [n for n in definitions if n in scored]
         values = scored.drop_duplicates("architecture").set_index("architecture")[names]
         values = values[values.notna().any(axis=1)]

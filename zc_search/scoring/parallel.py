@@ -43,11 +43,7 @@ def worth_another_try(reason: str) -> bool:
 def scoring_processes(
     scorer: Scorer, workers: int, threads: int, timeout: float | None = None
 ) -> Iterator[Submit]:
-    """Yield what scores a group in one of several processes.
-
-    A proxy that takes longer than `timeout` seconds, or with which the process dies twice, has no
-    value for these architectures, with the reason; the others are computed all the same.
-    """
+    """Yield what scores a group in one of several processes, without proxies that hang or kill."""
     with Crew(workers, _prepare, scorer, threads) as crew:
         yield lambda group, known: Attempt(crew, scorer, group, known, timeout).begin()
 

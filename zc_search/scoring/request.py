@@ -39,8 +39,7 @@ def batch_and_task(
 ) -> "tuple[Batch, Task, tuple[str, ...]]":
     """Return the batch that a search scores on, what networks are built for, and notes.
 
-    `images` are those of the search, if they have been read already. With a benchmark, or where
-    images are made up, ``space.dataset`` decides; else the images do.
+    `images` are those of the search, if they have been read already.
     """
     data, task = config.data, task_of(config.space.dataset)
     if config.data_decides:
@@ -75,10 +74,7 @@ def whole_space(space: AnySpace) -> list[AnyArchitecture] | None:
 
 
 def sample_space(space: AnySpace, count: int, seed: int) -> list[AnyArchitecture]:
-    """Draw distinct architectures uniformly; a larger sample of one seed contains a smaller one.
-
-    Of a space that cannot be listed they are of distinct functions.
-    """
+    """Draw distinct architectures uniformly; a larger sample of one seed contains a smaller one."""
     rng = np.random.default_rng(seed)
     if (everything := whole_space(space)) is not None:
         if not 1 <= count <= len(everything):

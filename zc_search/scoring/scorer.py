@@ -46,10 +46,7 @@ _OUT_OF_MEMORY = ("out of memory", "not enough memory", "allocate memory")
 
 @dataclass(frozen=True)
 class Scores:
-    """What the proxies say of one architecture: a number each, and why one is not finite.
-
-    ``seconds`` is what computing them took, next to nothing if they came from the cache.
-    """
+    """A number a proxy of an architecture, why one is not finite, and the seconds it took."""
 
     architecture: AnyArchitecture
     values: Mapping[str, float]
@@ -58,14 +55,11 @@ class Scores:
 
 
 class Scorer:
-    """Scores architectures on one batch, each function once.
-
-    Proxies that do not count dead edges are computed on the first isomorph by index, so the
-    scores do not depend on which isomorph was met first. What arrives in another process scores
-    alike and remembers nothing.
+    """Scores architectures on one batch, each function once, by its first isomorph by index.
 
     Networks are those of a data set of the benchmark, or of a `Task`, by default with its channels
     and cells; `repeats` initialisations have seeds ``seed``, ``seed + 1``, ..., and are averaged.
+    What arrives in another process scores alike and remembers nothing.
     """
 
     def __init__(
@@ -254,10 +248,7 @@ def make_probe(
     seed: int = 0,
     classes: int | None = None,
 ) -> Probe:
-    """Return the probe that computes what some proxies need, and no more.
-
-    The number of classes is that of the data set, by default one a logit.
-    """
+    """Return the probe that computes what some proxies need, and no more."""
     training, evaluating, dead = (
         frozenset[str]().union(*(p.needs for p in proxies if (p.training, p.dead) == how))
         for how in ((True, False), (False, False), (True, True))
@@ -277,10 +268,9 @@ def make_probe(
 def evaluate_proxies(
     proxies: Sequence[Proxy], probe: Probe, *, strict: bool = False
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Return each proxy's value, and the reason for every value that is not finite.
+    """Return each proxy's value, NaN where it raised, and the reason for each that is not finite.
 
-    A proxy that raises gets NaN, so that one broken proxy does not cost the others' work;
-    unless `strict`, where it ends in a `ProxyError`.
+    If `strict`, the first that raises ends in a `ProxyError`.
     """
     scalars: dict[str, Tensor] = {}
     failures: dict[str, str] = {}

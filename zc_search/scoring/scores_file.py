@@ -1,7 +1,4 @@
-"""Scores as a value: from a scores file, whose content is not trusted, a run, or a plain table.
-
-The package has a scores file a data set of its own; ``zc_search/scoring/store.py`` makes them.
-"""
+"""Scores as a value: from a scores file, whose content is not trusted, a run, or a plain table."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -117,10 +114,7 @@ def parts_of(path: Path) -> Path:
 
 
 def read_part(source: Path | BytesIO, path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """Read a scores file or a part of one, which an error calls `path`.
-
-    The table has the columns `TEXTS`, ``seconds`` and one a proxy.
-    """
+    """Read a scores file or a part of one, which an error calls `path`."""
     try:
         table = pq.read_table(
             source, page_checksum_verification=True, partitioning=None, pre_buffer=False
@@ -192,10 +186,9 @@ COMPARED = (
 
 
 def accuracy_directions(announced: Mapping[str, str]) -> dict[str, str]:
-    """Return which way proxies point at accuracy, by those that they have as objectives.
+    """Return which way proxies point at accuracy, by those they have as objectives, "" if unknown.
 
-    Costs, whatever their options, have none: what costs more is not for that reason worse. An
-    empty text is a direction that is not known, which it is of every built-in proxy.
+    Costs, whatever their options, have none: what costs more is not for that reason worse.
     """
     costs = (*BASELINES, "latency")  # minimised, although more of them promises accuracy
     known = {name: default_direction(name) or said for name, said in announced.items()}
@@ -225,8 +218,7 @@ class Provenance:
     def differences(self, other: "Provenance", proxies: Sequence[str]) -> list[str]:
         """Compare what is fitted to with other scores, a sentence for each difference.
 
-        What one side does not say, or a search space does not have, is no difference; another
-        definition of a proxy is an error.
+        What one side does not say is none; another definition of a proxy is an error.
         """
         notes = self._undefined(other, proxies)
         keys = ("space.name", "space.dataset", *COMPARED)
@@ -320,10 +312,7 @@ class ScoresTable:
         definitions: Mapping[str, str] | None,
         fingerprint: str | None,
     ) -> Self:
-        """Return the trials of a search, a row each.
-
-        `announced` are the directions of what is computed, `fingerprint` is that of the images.
-        """
+        """Return the trials of a search, given directions of what is computed, and the images'."""
         settings = settings_of(config)
         if fingerprint:
             settings["data.fingerprint"] = fingerprint

@@ -132,10 +132,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def about(config: Config, scorer: Scorer) -> dict[str, Any]:
-    """Describe scores: what they depend on, and what made them.
-
-    ``settings`` and ``definitions`` must agree for two sets of scores to share a file.
-    """
+    """Describe scores; of two sets in one file ``settings`` and ``definitions`` must agree."""
     installed = versions("torch", "numpy")
     settings = settings_of(config) | {
         "proxies": sorted(p.name for p in scorer.proxies),

@@ -156,10 +156,7 @@ def make_jobs(architectures: Iterable[AnyArchitecture], at_once: int = AT_ONCE) 
 
 
 def reusable(scores: Scores) -> bool:
-    """Whether scores hold for the whole function: not all were lost with a worker.
-
-    A single proxy that took too long would do so for the others of the function as well.
-    """
+    """Whether scores hold for the whole function: not all were lost with a worker."""
     return not all(worth_another_try(scores.failures.get(name, "")) for name in scores.values)
 
 
@@ -170,10 +167,7 @@ def finished(
     scorer: Scorer,
     known: dict[str, Scores] | None = None,
 ) -> Iterator[list[Scores] | None]:
-    """Yield each job's scores, and None when a second has passed without any.
-
-    `known` are scores by function, to which those found are added.
-    """
+    """Yield each job's scores, and None after a second without; `known` grows, by function."""
     queue, known = deque(jobs), known or {}
     running: dict[Future[list[Scores]], Group] = {}
     deaths = 0

@@ -1,9 +1,7 @@
 """Worker processes that may die, hang or be killed one by one, without loss to the others.
 
-``concurrent.futures`` ends a whole pool with one of its processes and cannot stop a task that
-hangs. Here each process has a pipe and a thread of the parent to itself, so nothing is shared that
-a killed process could leave locked or half written. A task whose process dies is handed out once
-more, and no other task notices.
+``concurrent.futures`` ends a whole pool with one process and cannot stop a task that hangs. Here
+each has a pipe and a thread of the parent to itself: nothing shared is left locked or half written.
 """
 
 import os
@@ -71,9 +69,7 @@ class _Member:
 class Crew:
     """Fresh processes, each of which calls ``prepare(*args)`` first; a context manager.
 
-    A process that dies is replaced when the next task comes. Nothing survives the block: tasks
-    that are not done then are dropped, and the processes are killed. Ctrl-C is the caller's, and
-    when the caller is killed the processes leave too.
+    One that dies is replaced when the next task comes. None survives the block, nor the caller.
     """
 
     def __init__(
@@ -106,8 +102,7 @@ class Crew:
     ) -> Future[Any]:
         """Hand out a task: an importable function, which may `note` how far it is.
 
-        Its exception is the future's, or a `TaskTimeoutError` after `timeout` seconds from its
-        start, or a `WorkerDiedError` if its process died `tries` times.
+        Its exception is the future's, or `TaskTimeoutError`, or `WorkerDiedError` after `tries`.
         """
         task = _Task(function, args, timeout, tries)
         self._tasks.put(task)

@@ -19,8 +19,7 @@ from zc_search._utils.files import lock_beside, write_atomically, writing
 from zc_search.benchmarks.measured import Measured
 from zc_search.config import Config, Training
 from zc_search.errors import StudyError
-from zc_search.images.image_set import ImageSet
-from zc_search.images.learnt import Learnt
+from zc_search.images.image_set import ImageSet, Learnt
 from zc_search.scoring.request import open_images
 from zc_search.scoring.scorer import torch_device
 from zc_search.scoring.store import changes

@@ -1,6 +1,5 @@
 """What the values on their way through the network say: signs of units, maps, blocks' Jacobians."""
 
-from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -50,6 +49,7 @@ class Agreement:
 
     def __init__(self, images: int, device: torch.device) -> None:
         self.units = 0
+        self.by_layer: dict[str, Agreement] = {}
         self._both = torch.zeros(images, images, dtype=torch.float64, device=device)
         self._active = torch.zeros(images, dtype=torch.float64, device=device)
 
@@ -60,6 +60,13 @@ class Agreement:
         self._both += bits @ bits.T
         self._active += bits.sum(1)
         self.units += bits.shape[1]
+
+    def add_layer(self, name: str, layer: "Agreement") -> None:
+        """Count the units of a layer that has been counted alone, and keep it by name."""
+        self.by_layer[name] = layer
+        self._both += layer._both
+        self._active += layer._active
+        self.units += layer.units
 
     @property
     def matrix(self) -> Tensor:
@@ -75,20 +82,6 @@ class Agreement:
         """How many different codes the images have."""
         same = (self.matrix == self.units).sum(1)
         return (1.0 / same).sum()
-
-
-class LayerAgreement(Agreement):
-    """The agreement in all layers together, and by name that in each of them."""
-
-    def __init__(
-        self, images: int, device: torch.device, by_layer: Mapping[str, Agreement]
-    ) -> None:
-        super().__init__(images, device)
-        self.by_layer = by_layer
-        for part in by_layer.values():
-            self._both += part._both
-            self._active += part._active
-            self.units += part.units
 
 
 class UnitPatterns:
@@ -139,7 +132,7 @@ class _OfActivations(Shared[T], Generic[T, C]):
     def install(self, run: SharedPass) -> None:
         self._counted = self.counter(len(run.images), run.images.device)
         self._called = False
-        run.observe_kinds(ACTIVATIONS, self._observe)
+        run.observe(passes.modules_of(run.subject.network, ACTIVATIONS), self._observe)
 
     def _observe(self, name: str, _: nn.Module, given: Tensor, __: Tensor) -> None:
         require_rows(name, given, len(self.subject.images))
@@ -173,8 +166,8 @@ class DistinctUnitPatterns(_OfActivations[Tensor, UnitPatterns]):
         return self.counted().count()
 
 
-class LayerAgreements(Shared[LayerAgreement]):
-    """As `relu_agreement` for the outputs of convolutions and linear layers."""
+class LayerAgreements(Shared[Agreement]):
+    """As `relu_agreement` for the outputs of convolutions and linear layers, also `by_layer`."""
 
     cost = 0.4
 
@@ -187,8 +180,11 @@ class LayerAgreements(Shared[LayerAgreement]):
         require_rows(name, output, self._shape[0])
         self._layers.setdefault(name, Agreement(*self._shape)).add(output.detach())
 
-    def result(self, run: SharedPass) -> LayerAgreement:
-        return LayerAgreement(*self._shape, self._layers)
+    def result(self, run: SharedPass) -> Agreement:
+        total = Agreement(*self._shape)
+        for name, layer in self._layers.items():
+            total.add_layer(name, layer)
+        return total
 
 
 # Correlations between channels --------------------------------------------------------------------
@@ -197,8 +193,7 @@ class LayerAgreements(Shared[LayerAgreement]):
 class SmallestEigenvalues(Shared[Tensor]):
     """Of the correlations between channels for the first image, of each layer with maps.
 
-    A channel is a vector of H x W values; one that is constant correlates with nothing, not even
-    with itself, so that its eigenvalue is 0.
+    A constant channel correlates with nothing, not even with itself.
     """
 
     cost = 0.4
@@ -382,12 +377,11 @@ def _folded(maps: Tensor, shape: torch.Size) -> Tensor:
 
 
 def primary_blocks(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the primary blocks by name, in network order.
+    """Return the primary blocks by name, in network order, each once.
 
-    They are the outermost modules below containers that are made of modules themselves: the cells
-    and residual blocks of NAS-Bench-201, the residual blocks of a ResNet. A network that wraps a
-    single such module has that one's blocks; in one without any, a chain of plain layers, each
-    convolution is a block. A block that is used twice is there once, as it is among the modules.
+    They are the outermost modules below containers that are made of modules: cells and residual
+    blocks. A network that wraps a single one has that one's blocks; without any, each convolution
+    is a block.
     """
     found = _composites(network, "")
     while len(found) == 1:

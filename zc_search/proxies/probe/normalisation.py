@@ -27,10 +27,7 @@ _GROUPS = 64
 
 
 def batch_norm(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Normalise as the layer's own forward does, but leave its running statistics alone.
-
-    The gradient by scale and shift is left out: they are no weights that a proxy is about.
-    """
+    """Normalise as the layer does, without running statistics or gradients by scale and shift."""
     training = norm.training or (norm.running_mean is None and norm.running_var is None)
     affine = [t for t in (norm.weight, norm.bias) if t is not None]
     alike = all(t.dtype == x.dtype and t.is_leaf for t in affine)

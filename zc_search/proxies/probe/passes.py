@@ -1,8 +1,4 @@
-"""How a network is run without leaving a trace, and what one pass of it measures.
-
-A `Subject` puts back modes, buffers and random state; a `Measurement` knows which pass it needs;
-`SharedPass` is the forward pass, with its graph, of all that can share it.
-"""
+"""How a network is run without leaving a trace, and what one pass of it measures."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -162,9 +158,8 @@ def _normal(tensor: Tensor) -> Tensor:
 def memory_format(network: nn.Module) -> torch.memory_format:
     """Return channels last, in which CPUs convolve few channels fastest, where that is safe.
 
-    PyTorch 2.13 writes beyond the end of memory where it differentiates a channels-last
-    convolution whose stride exceeds its kernel, as those beside a residual block of 1 x 1. What
-    the network convolves with without such a module may be one too.
+    PyTorch 2.13 writes beyond the end of memory where it differentiates a channels-last convolution
+    whose stride exceeds its kernel, which one outside of a module may do too.
     """
     layers = modules_of(network, (nn.Conv2d,)).values()
     of_layers = {id(weight) for layer in layers for weight in layer.parameters(recurse=False)}
@@ -331,10 +326,7 @@ def computed_weight(layer: str) -> ProxyError:
 
 @contextmanager
 def watched(modules: Mapping[str, nn.Module], observer: Observer) -> Iterator[None]:
-    """Let `observer` see every call of these modules that maps a tensor to a tensor.
-
-    It sees what a module's forward returns, before other hooks, the user's, may change that.
-    """
+    """Let `observer` see every call that maps a tensor to a tensor, before other hooks do."""
 
     def hook(name: str, module: nn.Module, inputs: Any, named: Any, output: Any) -> Tensor | None:
         given = next(iter((*inputs, *named.values())), None)
@@ -385,9 +377,7 @@ class Measurement(Generic[T]):
     """One thing to be measured of a subject; made anew for each pass that it takes part in.
 
     Attributes:
-        cost: Time of it alone on a CPU, in plain forward and backward passes of a NAS-Bench-201
-            network and a batch of 64. Of those that share a pass, further ones only cost what
-            they add.
+        cost: Time of it alone, in plain passes forward and back of a network of NAS-Bench-201.
         family: Those of one family share passes; None for one that has passes of its own.
     """
 
@@ -410,8 +400,7 @@ class Measurement(Generic[T]):
 class Shared(Measurement[T]):
     """A measurement of the shared pass.
 
-    Hooks on tensors become part of the graph. What they know, such as `self`, must not hold on to
-    the graph or to the pass, since Python cannot collect such a circle.
+    What its hooks on tensors know, such as `self`, must not hold on to the graph or the pass.
     """
 
     family = "shared"
@@ -490,7 +479,3 @@ class SharedPass:
     def observe(self, modules: Mapping[str, nn.Module], observer: Observer) -> None:
         """Let `observer` see every call of these modules."""
         self.observers.enter_context(watched(modules, observer))
-
-    def observe_kinds(self, kinds: tuple[type[nn.Module], ...], observer: Observer) -> None:
-        """Let `observer` see every call of a module of these kinds."""
-        self.observe(modules_of(self.subject.network, kinds), observer)

@@ -1,8 +1,6 @@
-"""Every image's own gradient, in one backward pass instead of one an image.
+"""Every image's own gradient, in one backward pass: with constant statistics of the batch.
 
-The batch's normalisation statistics are treated as constants, so that an image's logits depend on
-that image alone and its gradient by a weight is the product of the layer's input with the
-gradient at its output.
+It is the product of a layer's input with the gradient at its output.
 """
 
 from collections import Counter
@@ -116,10 +114,7 @@ class TangentKernel(PerImage[Tensor]):
 
 
 class _Backward:
-    """Each image's gradient by each weight: at once, or summed up where it is used again.
-
-    Its hooks become part of the graph, so it must not know anything that holds on to the graph.
-    """
+    """Each image's gradient by each weight, summed up where it is used again; holds no graph."""
 
     def __init__(self) -> None:
         self._names: dict[Tensor, str] = {}

@@ -1,20 +1,19 @@
-"""The Probe: measurements of a freshly initialised network, each made at most once.
+"""The Probe: measurements of a fresh network, each made at most once, announced ones together."""
 
-One forward pass with its graph serves most of them; whoever creates the Probe says in advance
-which will be read, so that they are collected in that one pass.
-"""
-
-from collections.abc import Collection
+import copy
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from zc_search._utils.torch_defaults import usual_defaults
+from zc_search._utils.torch_defaults import settings_kept, usual_defaults
 from zc_search.errors import ProxyError
 from zc_search.proxies.catalogue import Cost
-from zc_search.proxies.probe import data_free, features, gradients, per_image, single_image
+from zc_search.proxies.probe import data_free, features, gradients, per_image
 from zc_search.proxies.probe.passes import Measurement, Subject, check_logits
 
 T = TypeVar("T")
@@ -78,8 +77,8 @@ class Probe(Subject):
     published_fisher_information = Measured(per_image.PublishedFisherInformation)
     synaptic_flow = Measured(data_free.SynapticFlow)
     gaussian_perturbation = Measured(data_free.GaussianPerturbation)
-    inverse_conditions = Measured(single_image.InverseConditions)
-    output_curvature = Measured(single_image.OutputCurvature)
+    inverse_conditions = Measured(data_free.InverseConditions)
+    output_curvature = Measured(data_free.OutputCurvature)
     multiply_adds = Measured(data_free.MultiplyAdds)
     latency = Measured(data_free.Latency)
 
@@ -171,3 +170,48 @@ def cost_class(needs: Collection[str]) -> Cost:
             raise ProxyError.unknown("measurement", name, MEASUREMENTS, key="needs")
     total = sum(MEASUREMENTS[name].cost for name in needs)
     return "free" if total <= 0 else "low" if total <= 1 else "medium" if total <= 2 else "high"
+
+
+# For code that is not ours ------------------------------------------------------------------------
+
+_KEPT = ("default dtype", "default device", "number of threads", "gradient mode")
+
+
+class SandboxedProbe(Probe):
+    """A probe with copies of another's network, batch and measurements, made when first read."""
+
+    def __init__(self, host: Probe) -> None:
+        super().__init__(host.network, host.images, host.labels, (), host.seed)
+        self.training, self._classes = host.training, host._classes
+        self._host = host
+        del self.network, self.images, self.labels
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("network", "images", "labels"):
+            raise AttributeError(f"'Probe' object has no attribute {name!r}", name=name)
+        try:
+            setattr(self, name, copy.deepcopy(getattr(self._host, name)))
+        except Exception as error:  # such as a layer that keeps a tensor with its graph
+            message = f"the {name} cannot be copied for a proxy that may change it: {error}"
+            raise ProxyError(message, given=name) from error
+        return self.__dict__[name]
+
+    @cached_property
+    def evaluating(self) -> Probe:
+        return SandboxedProbe(self._host.evaluating)
+
+    def measure(self, name: str) -> object:
+        return copy.deepcopy(self._host.measure(name))
+
+
+@contextmanager
+def sandboxed(host: Probe, name: str) -> Iterator[SandboxedProbe]:
+    """Lend a proxy a copy; undo, and say once, what it does to torch's settings and generators."""
+    changed: list[str] = []
+    try:
+        with settings_kept(_KEPT) as changed, host.random():
+            yield SandboxedProbe(host)
+    finally:
+        if changed:  # Python shows a warning of one text once
+            message = f"proxy {name!r} changed torch's {', '.join(changed)}, which is put back"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
