@@ -380,7 +380,7 @@ def test_a_search_opens_its_benchmark_and_fits_the_held_out_folds_once(
 ) -> None:
     calls: Counter[str] = Counter()
     for name in (
-        "zc_search.benchmarks.catalogue.find_table",
+        "zc_search.benchmarks.catalogue.open_benchmark",
         "zc_search.ensemble.fit.cross_validate",
         "zc_search.study.conclusion.fit_trials",
     ):
@@ -393,6 +393,6 @@ def test_a_search_opens_its_benchmark_and_fits_the_held_out_folds_once(
 
         monkeypatch.setattr(name, counting)
     zc_search.run_search(configured(tmp_path, "output.report=true"))
-    assert calls["find_table"] == 1
+    assert calls["open_benchmark"] == 1
     # The second fit is to the Pareto front; the report fits nothing.
     assert calls["cross_validate"] == calls["fit_trials"] == 2

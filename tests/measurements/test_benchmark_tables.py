@@ -17,9 +17,9 @@ import pyarrow as pa
 import pytest
 
 from zc_search.benchmarks import TrialBenchmark
+from zc_search.benchmarks.converted import FIGURES, KEYS, ORDER
 from zc_search.benchmarks.files import convert, load_official
 from zc_search.benchmarks.files.table import About, write_table
-from zc_search.benchmarks.files.trials import FIGURES, KEYS, ORDER
 from zc_search.spaces import Architecture
 
 pytestmark = pytest.mark.slow

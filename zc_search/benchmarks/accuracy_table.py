@@ -60,51 +60,53 @@ class AccuracyTable(Benchmark):
         about: str | None = None,
         first: int = 0,
     ) -> None:
-        self.name, self.dataset = name, dataset  # type: ignore[misc]
-        self.datasets, self.budgets = (dataset,), (epochs,)  # type: ignore[misc]
-        self._first, self._space = first, space
+        self.name, self.dataset = name, dataset
+        self.datasets, self.budgets = (dataset,), (epochs,)
+        self._table, self._first = table, first
         if _COLUMN not in table:
-            has = ", ".join(map(str, table.columns))
-            hint = nearest(_COLUMN, map(str, table.columns))
-            message = f"has no column {_COLUMN!r}; it has {has}"
-            raise self._wrong(message, _COLUMN, allowed=table.columns, hint=hint)
+            raise self._lacks_column(_COLUMN, [*map(str, table.columns)])
         self._read: Callable[[str], AnyArchitecture] = space.read if space else read_architecture
         self._architectures = self._parse(table[_COLUMN].fillna("").astype(str).tolist())
-        self.kind = space.kind if space else type(self._architectures[0])  # type: ignore[misc]
+        if isinstance(space, FunctionSpace):
+            self._check_parameters(space)
+        self.kind = space.kind if space else type(self._architectures[0])
         self._order = np.arange(len(self._architectures))
-        self._table, self._ways, remarks = table, dict[str, Direction](), list[str]()
-        self._columns = self._metrics_of(table, directions or {}, remarks)
+        self._ways, remarks = dict[str, Direction](), list[str]()
+        self._columns = self._metrics_of(directions or {}, remarks)
         self._known = tuple(self._columns)
         digest = sha256(table.to_csv(index=False).encode()).hexdigest()[:12]
         self.fingerprint = f"{Path(name).name}, sha256 {digest}"
-        begins = about or f"Accuracies of {Path(name).name}, {len(self):,} architectures"
         if about is None:
+            about = f"Accuracies of {Path(name).name}, {len(self):,} architectures"
             alike = "the figures of the first that computes the same function"
             remarks.append(f"An architecture without a row has {alike}")
-        self.provenance = ". ".join((begins.removesuffix("."), *remarks)) + "."
+        self.provenance = ". ".join((about.removesuffix("."), *remarks)) + "."
 
     @classmethod
     def read(cls, path: str | Path, **more: Any) -> Self:
         """Read a ``.csv`` or ``.parquet`` file; see the class."""
         import pandas as pd
 
-        path = Path(path)
+        path, hint = Path(path), None
+        parquet = path.suffix == ".parquet"
         try:
-            if path.suffix == ".parquet":
+            if parquet:
                 table = pd.read_parquet(path)
             else:
                 table = pd.read_csv(path, dtype={_COLUMN: str}, engine="python", index_col=False)
-        except ImportError:  # of Parquet's library
-            raise cls._of_file(path, "needs the package pyarrow: pip install pyarrow") from None
-        except FileNotFoundError:
-            near = nearest(path.name, [p.name for p in path.parent.glob("*")])
-            hint = f"; did you mean {near!r}?" if near else ""
-            raise cls._of_file(path, f"there is no such file{hint}", hint=near) from None
-        except (OSError, ValueError) as error:  # whatever a parser raises is one of these
-            why = getattr(error, "strerror", None) or " ".join(str(error).split())
-            hint = "a text with commas stands in quotation marks, as pandas writes it"
-            raise cls._of_file(path, f"cannot be read ({why}); {hint}", hint=hint) from error
-        made = cls(table, str(path), first=0 if path.suffix == ".parquet" else 2, **more)
+        except (ImportError, OSError, ValueError) as error:  # whatever a parser raises is one
+            if isinstance(error, ImportError):
+                why = hint = "needs the package pyarrow: pip install pyarrow"
+            elif isinstance(error, FileNotFoundError):
+                hint = nearest(path.name, [p.name for p in path.parent.glob("*")])
+                why = "there is no such file" + (f"; did you mean {hint!r}?" if hint else "")
+            else:
+                hint = "a text with commas stands in quotation marks, as pandas writes it"
+                what = getattr(error, "strerror", None) or " ".join(str(error).split())
+                why = f"cannot be read ({what}); {hint}"
+            message = f"{KEY}: {path}: {why}"
+            raise BenchmarkError(message, key=KEY, given=str(path), hint=hint) from error
+        made = cls(table, str(path), first=0 if parquet else 2, **more)
         made.path = path
         return made
 
@@ -132,15 +134,22 @@ class AccuracyTable(Benchmark):
         made.of_trials_alone = True
         return made
 
-    @staticmethod
-    def _of_file(path: Path, message: str, *, hint: str | None = None) -> BenchmarkError:
-        return BenchmarkError(f"{KEY}: {path}: {message}", key=KEY, given=str(path), hint=hint)
-
     def _wrong(
-        self, message: str, given: object, *, allowed: Iterable[str] = (), hint: str | None = None
+        self,
+        message: str,
+        given: object,
+        *,
+        row: int | None = None,
+        allowed: Iterable[str] = (),
+        hint: str | None = None,
     ) -> BenchmarkError:
-        shown = f"{KEY}: {self.name} {message}"
+        where = "" if row is None else f"{self._at_row(row)}: "
+        shown = f"{KEY}: {self.name} {where}{message}"
         return BenchmarkError(shown, key=KEY, given=given, allowed=allowed, hint=hint)
+
+    def _lacks_column(self, name: str, known: Sequence[str]) -> BenchmarkError:
+        message = f"has no column {name!r}; it has {', '.join(known) or 'none'}"
+        return self._wrong(message, name, allowed=known, hint=nearest(name, known))
 
     def _at_row(self, row: int) -> str:
         return f"in line {row + self._first}" if self._first else f"in row {row}"
@@ -148,40 +157,33 @@ class AccuracyTable(Benchmark):
     # Architectures --------------------------------------------------------------------------------
 
     def _parse(self, texts: Sequence[str]) -> list[AnyArchitecture]:
-        places: dict[str, int] = {}
+        self._places: dict[str, int] = {}
         architectures: list[AnyArchitecture] = []
-        if not texts:
-            raise self._wrong("has no row", 0)
         for row, text in enumerate(texts):
             try:
                 architecture = self._read(text)
             except ArchitectureError as error:
-                raise self._wrong(f"{self._at_row(row)}: {error}", text) from error
+                raise self._wrong(str(error), text, row=row) from error
             if architectures and architecture.space != architectures[0].space:
                 others = f"is of {architecture.space}, others are of {architectures[0].space}"
-                raise self._wrong(f"{self._at_row(row)}: {text!r} {others}", text)
-            if (before := places.setdefault(str(architecture), row)) != row:
+                raise self._wrong(f"{text!r} {others}", text, row=row)
+            if (before := self._places.setdefault(str(architecture), row)) != row:
                 hint = "keep one row of each, such as the mean of several trainings"
-                message = f"has {architecture} twice, {self._at_row(before)} and"
-                message += f" {self._at_row(row)}"
-                raise self._wrong(f"{message}; {hint}", str(architecture), hint=hint)
+                places = f"{self._at_row(before)} and {self._at_row(row)}"
+                message = f"has {architecture} twice, {places}; {hint}"
+                raise self._wrong(message, str(architecture), hint=hint)
             architectures.append(architecture)
-        if isinstance(self._space, FunctionSpace):
-            self._check_parameters(self._space, architectures)
+        if not architectures:
+            raise self._wrong("has no row", 0)
         return architectures
 
-    def _check_parameters(self, space: FunctionSpace, those: Sequence[AnyArchitecture]) -> None:
+    def _check_parameters(self, space: FunctionSpace) -> None:
         """Refuse parameters that a builder does not ask for; it takes milliseconds a row."""
-        for row, architecture in enumerate(those):
-            if architecture in space:
-                continue
-            allowed = tuple(space.distributions())
-            raise self._wrong(
-                f"{self._at_row(row)}: {architecture} is no architecture of {space.name}, which "
-                f"asks for {', '.join(allowed)}",
-                str(architecture),
-                allowed=allowed,
-            )
+        for row, architecture in enumerate(self._architectures):
+            if architecture not in space:
+                allowed, of = tuple(space.distributions()), f"architecture of {space.name}"
+                message = f"{architecture} is no {of}, which asks for {', '.join(allowed)}"
+                raise self._wrong(message, str(architecture), row=row, allowed=allowed)
 
     def _parsed(self, architecture: AnyArchitecture | str) -> AnyArchitecture:
         return self._read(architecture) if isinstance(architecture, str) else architecture
@@ -195,11 +197,6 @@ class AccuracyTable(Benchmark):
             raise ArchitectureError(f"{wanted} is not among the {len(self):,} of {self.name}")
         return row
 
-    def of(self, architectures: Iterable[str], metric: str) -> NDArray[np.float64]:
-        """Return a metric of architectures; NaN where it is not known."""
-        column = self.column(metric)
-        return np.array([column[self.index(a)] if a in self else nan for a in architectures])
-
     @cached_property
     def _functions(self) -> dict[str, int]:
         keys = [a.function_key for a in self._architectures]
@@ -210,16 +207,12 @@ class AccuracyTable(Benchmark):
 
     # Metrics --------------------------------------------------------------------------------------
 
-    def _metrics_of(
-        self, table: "pd.DataFrame", given: Mapping[str, Direction], remarks: list[str]
-    ) -> dict[str, str]:
+    def _metrics_of(self, given: Mapping[str, Direction], remarks: list[str]) -> dict[str, str]:
         """Return the column of each metric; say what was guessed, and what is none."""
         columns, guessed, others = dict[str, str](), list[str](), list[str]()
-        for column in map(str, table.columns):
+        for column in map(str, self._table.columns.drop(_COLUMN)):
             metric = canonical(column)
             way = given.get(column) or guessed_direction(metric)
-            if column == _COLUMN:
-                continue
             if default_direction(column) or way is None:
                 others.append(column)
                 continue
@@ -243,28 +236,26 @@ class AccuracyTable(Benchmark):
     def require(self, metrics: Iterable[str]) -> None:
         """Refuse metrics that it lacks, or lacks anywhere, and accuracies that are none."""
         for metric in metrics:
-            if metric not in self._columns:
-                close = nearest(metric, self._columns)
-                message = f"has no column {metric!r}; it has {', '.join(self._columns) or 'none'}"
-                raise self._wrong(message, metric, allowed=self._columns, hint=close)
+            if metric not in self._known:
+                raise self._lacks_column(metric, self._known)
             values = self._column(metric, 0)
-            for row in np.flatnonzero(~np.isfinite(values))[:1]:
-                cell = self._table[self._columns[metric]].iloc[row]
+            missing = np.flatnonzero(~np.isfinite(values))
+            for row in missing[:1]:
+                cell, hint = (
+                    self._table[self._columns[metric]].iloc[row],
+                    "leave rows without it out",
+                )
                 absent = cell is None or cell != cell
                 shown = "is missing" if absent else f"is {str(cell)!r}, no number"
-                count = int((~np.isfinite(values)).sum())
-                message = f"{self._at_row(row)}: {metric} {shown} ({count} of {len(self):,} rows)"
-                hint = "leave rows without it out"
-                raise self._wrong(f"{message}; {hint}", cell, hint=hint)
+                count = f"{len(missing)} of {len(self):,} rows"
+                raise self._wrong(f"{metric} {shown} ({count}); {hint}", cell, row=row, hint=hint)
             if metric.endswith("accuracy"):
                 self._check_percent(metric, values)
 
     def _check_percent(self, metric: str, values: NDArray[np.float64]) -> None:
         for row in np.flatnonzero((values < 0) | (values > 100))[:1]:
-            message = (
-                f"{self._at_row(row)}: {metric} is {values[row]:g}; Allowed: 0 to 100, in percent"
-            )
-            raise self._wrong(message, float(values[row]), allowed=("0 to 100",))
+            message = f"{metric} is {values[row]:g}; Allowed: 0 to 100, in percent"
+            raise self._wrong(message, float(values[row]), row=row, allowed=("0 to 100",))
         if len(values) > 1 and values.max() <= 1:
             hint = "multiply by 100"
             message = f"has no {metric} above {values.max():g}, but they are in percent; {hint}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import isnan, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,15 +75,11 @@ class BudgetWarning(UserWarning):
 
 
 class Lookup(Protocol):
-    """What a search asks for accuracies, wherever they come from.
-
-    Attributes:
-        per_function: Whether all architectures of one function have one answer, or each its own.
-    """
+    """What a search asks for accuracies, wherever they come from."""
 
     provenance: str
     fingerprint: str
-    per_function: bool
+    per_function: bool  # whether all architectures of one function have one answer, or each its own
 
     def query(self, architecture: AnyArchitecture) -> Mapping[str, float]:
         """Return an architecture's figures by metric; a BenchmarkError or ArchitectureError."""
@@ -117,11 +113,11 @@ class Benchmark(ABC):
         used_time: Seconds that `simulate_train_eval` has counted; may be set back to 0.
     """
 
-    name: ClassVar[str]
-    kind: ClassVar[type[Any]]
-    datasets: ClassVar[Sequence[str]]
-    elsewhere: ClassVar[str] = ""
-    has_curves: ClassVar[bool] = False
+    name: str
+    kind: type[Any]
+    datasets: Sequence[str]
+    elsewhere = ""
+    has_curves = False
     per_function = False
     of_trials_alone = False
     path: Path | None = None
@@ -136,8 +132,6 @@ class Benchmark(ABC):
     _known: Sequence[str]  # metrics, of which the table may lack some
     _order: NDArray[np.int64]  # of each row, the architecture's `index`
     _judged: Mapping[str, str] = {}  # splits in the benchmark's own names, and in ours
-
-    # What each one answers ------------------------------------------------------------------------
 
     @abstractmethod
     def _seeds(self, row: int, epochs: int) -> list[int]:
@@ -171,13 +165,9 @@ class Benchmark(ABC):
     def of_epochs(self, epochs: int) -> Self:
         """Make trainings of this length the default, or warn that there are none; return self."""
         if epochs not in self.budgets:
-            longest = self.budgets[-1]
-            message = (
-                f"has no trainings of {epochs} epochs on {self.dataset}, so those of {longest}"
-            )
-            warnings.warn(
-                f"{self.fingerprint} {message} are looked up", BudgetWarning, stacklevel=3
-            )
+            lacks = f"{self.fingerprint} has no trainings of {epochs} epochs on {self.dataset}"
+            message = f"{lacks}, so those of {self.budgets[-1]} are looked up"
+            warnings.warn(message, BudgetWarning, stacklevel=3)
         elif epochs != self.budgets[-1]:
             self.epochs = epochs
             self.fingerprint += f", {epochs} epochs"
@@ -187,8 +177,7 @@ class Benchmark(ABC):
     def index(self, architecture: AnyArchitecture | str) -> int:
         """Return an architecture's number in the benchmark's own order, from 0."""
         cell = self._parsed(architecture)
-        row = self._rows.get(cell.index)
-        if row is None:
+        if (row := self._rows.get(cell.index)) is None:
             raise ArchitectureError(f"{cell} is not among the {len(self):,} of {self.fingerprint}")
         return row
 
@@ -212,11 +201,13 @@ class Benchmark(ABC):
 
     def __contains__(self, architecture: object) -> bool:
         """Whether the benchmark holds an architecture, or one of its string."""
+        return self._row(architecture) is not None
+
+    def _row(self, architecture: Any) -> int | None:
         try:
-            self.index(architecture)  # type: ignore[arg-type]
+            return self.index(architecture)
         except (ArchitectureError, BenchmarkError):
-            return False
-        return True
+            return None
 
     def _at(self, row: int) -> AnyArchitecture:
         return self.kind.from_index(int(self._order[row]))  # type: ignore[no-any-return]
@@ -252,14 +243,8 @@ class Benchmark(ABC):
 
     def of(self, architectures: Iterable[str], metric: str) -> NDArray[np.float64]:
         """Return a metric of architectures, means of their seeds; NaN where it is not known."""
-        column = self.column(metric)
-        places = self._places
-        rows = [places.get(text) for text in architectures]
-        return np.array([np.nan if row is None else column[row] for row in rows], dtype=float)
-
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return {str(architecture): row for row, architecture in enumerate(self)}
+        column, rows = self.column(metric), map(self._row, architectures)
+        return np.array([nan if row is None else column[row] for row in rows], dtype=float)
 
     def query(
         self,
@@ -385,10 +370,8 @@ class Benchmark(ABC):
         values = self._ascending(metric)
         own = values[self.index(architecture)]
         if np.isnan(own):
-            raise BenchmarkError(
-                f"the benchmark has no {metric} of {architecture} on {self.dataset}, so it has no "
-                "place among the others"
-            )
+            lacks = f"the benchmark has no {metric} of {architecture} on {self.dataset}"
+            raise BenchmarkError(f"{lacks}, so it has no place among the others")
         return 1 + int(np.count_nonzero(values > own))
 
     def known(self, metric: str = "val_accuracy") -> int:
@@ -401,14 +384,10 @@ class Benchmark(ABC):
         return self.architecture(at), float(self.column(metric)[at])
 
     def table(self) -> "pd.DataFrame":
-        """Return every architecture's metrics, means of its seeds.
-
-        The index is the architecture string, in the benchmark's own order.
-        """
+        """Return every architecture's metrics, means of its seeds, by its string and in order."""
         import pandas as pd
 
-        strings = [str(self.architecture(i)) for i in range(len(self))]
-        index = pd.Index(strings, name="architecture")
+        index = pd.Index(map(str, self), name="architecture")
         return pd.DataFrame({metric: self.column(metric) for metric in self.metrics}, index=index)
 
     def _ascending(self, metric: str) -> NDArray[np.float64]:
@@ -422,10 +401,9 @@ class Benchmark(ABC):
         if epochs is None:
             return self.epochs or self.budgets[-1]
         if epochs not in self.budgets:
-            raise BenchmarkError(
-                f"epochs={epochs!r}: trainings on {self.dataset} are of "
-                f"{' or '.join(map(str, self.budgets))} epochs{self.elsewhere}"
-            )
+            known = " or ".join(map(str, self.budgets))
+            message = f"trainings on {self.dataset} are of {known} epochs{self.elsewhere}"
+            raise BenchmarkError(f"epochs={epochs!r}: {message}")
         return epochs
 
     def _metric(self, name: str) -> str:
@@ -443,11 +421,10 @@ class Benchmark(ABC):
             return None
         if isinstance(seed, np.random.Generator):
             return int(seed.integers(len(names)))
-        if not isinstance(seed, bool):
-            if seed in names:
-                return names.index(seed)
-            if seed in range(len(names)):
-                return int(seed)
+        if seed in names:
+            return names.index(seed)
+        if seed in range(len(names)):
+            return int(seed)
         named = "" if 0 in names else f" or {', '.join(map(str, names))}"
         raise BenchmarkError(
             f"seed={seed!r}: on {self.dataset} it was trained with {len(names)} seeds, "
@@ -456,8 +433,9 @@ class Benchmark(ABC):
 
     def _check_curves(self, asked: str) -> None:
         if not self.has_curves:
-            message = f"{asked}: {self.name} has no learning curves here{self.elsewhere}"
-            raise BenchmarkError(message)
+            raise BenchmarkError(
+                f"{asked}: {self.name} has no learning curves here{self.elsewhere}"
+            )
 
     def _lacks(self, metric: str) -> BenchmarkError:
         held = f"it has {', '.join(self.metrics)}{self.elsewhere}"

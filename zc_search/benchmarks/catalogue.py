@@ -16,12 +16,11 @@ from platformdirs import user_data_path
 
 from zc_search._utils.plugins import is_plugin
 from zc_search.benchmarks.accuracy_table import KEY, AccuracyTable
-from zc_search.benchmarks.analog import AnalogNASBench
 from zc_search.benchmarks.base import Benchmark
 from zc_search.benchmarks.converted import SizeBenchmark, TrialBenchmark
 from zc_search.benchmarks.files.table import source_name
 from zc_search.benchmarks.nasbench101 import NASBench101
-from zc_search.benchmarks.packaged import PackagedNASBench201
+from zc_search.benchmarks.packaged import AnalogNASBench, PackagedNASBench201
 from zc_search.benchmarks.transnas import TransNASBench
 from zc_search.config.metrics import TABLE_FILES
 from zc_search.errors import BenchmarkError
@@ -29,9 +28,6 @@ from zc_search.spaces import AnySpace
 
 if TYPE_CHECKING:  # which needs pydantic, and a look-up none
     from zc_search.config import Config
-
-CURVES_ENDING = "-curves.parquet"
-_DATASETS = ("cifar10", "cifar10-valid", "cifar100", "ImageNet16-120")
 
 
 class BenchmarkFile(NamedTuple):
@@ -52,7 +48,8 @@ class Source(NamedTuple):
     knows: str
     origin: str
     files: tuple[BenchmarkFile, ...]
-    datasets: tuple[str, ...]
+    datasets: tuple[str, ...] = ("cifar10", "cifar10-valid", "cifar100", "ImageNet16-120")
+    format: str = "archive"
 
     @property
     def table(self) -> str:
@@ -89,18 +86,15 @@ class Source(NamedTuple):
         )
 
 
-def _source(name: str, files: list[dict[str, str]], **entry: Any) -> Source:
-    handed_out = tuple(BenchmarkFile(**file) for file in files)
-    return Source(name, files=handed_out, **{"datasets": _DATASETS, **entry})
-
-
+_LISTED = tomllib.loads(files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8"))
 SOURCES: Mapping[str, Source] = {
-    name: _source(name, **entry)
-    for name, entry in tomllib.loads(
-        files(__package__).joinpath("catalogue.toml").read_text(encoding="utf-8")
-    ).items()
+    name: Source(name, **entry | {"files": tuple(BenchmarkFile(**f) for f in entry["files"])})
+    for name, entry in _LISTED.items()
 }
 """Every benchmark that needs a user's file, best first where several know the same space."""
+
+READERS = {k.name: k for k in (TrialBenchmark, SizeBenchmark, NASBench101, TransNASBench)}
+"""By search space what reads a converted table of it."""
 
 
 def folders() -> tuple[Path, ...]:
@@ -108,15 +102,6 @@ def folders() -> tuple[Path, ...]:
     if chosen := os.environ.get("ZC_SEARCH_THIRD_PARTY"):
         return (Path(chosen).expanduser(),)
     return user_data_path("zc-search"), Path("third_party")
-
-
-def find_table(name: str) -> tuple[Source, Path] | None:
-    """Return the converted table of a benchmark or of a search space, None where there is none."""
-    for folder in folders():
-        for source in sources(name):
-            if table := source.converted(folder):
-                return source, table
-    return None
 
 
 def sources(name: str) -> list[Source]:
@@ -171,11 +156,6 @@ def is_there(path: Path) -> bool:
         ) from error
 
 
-_CONVERTED = {
-    kind.name: kind for kind in (TrialBenchmark, SizeBenchmark, NASBench101, TransNASBench)
-}
-
-
 def open_benchmark(
     name: str = "nasbench201",
     dataset: str = "cifar10",
@@ -212,33 +192,22 @@ def open_benchmark(
         hint = "name a table, such as the accuracies.csv in a run's folder"
         message = f"{KEY}: {name!r} answers while a search runs, and is no table; {hint}"
         raise BenchmarkError(message, key=KEY, given=name, hint=hint)
-    known = dict.fromkeys([*_CONVERTED, *SOURCES, AnalogNASBench.name])
+    known = dict.fromkeys([*READERS, *SOURCES, AnalogNASBench.name])
     if name not in known:
         raise BenchmarkError.unknown("benchmark", name, known)
-    if name == AnalogNASBench.name and path is None:
-        return _opened(AnalogNASBench(dataset), epochs)
-    found = find_table(name) if path is None else _at(Path(path), name)
-    if found is None:
-        if name == PackagedNASBench201.name:
-            return _opened(PackagedNASBench201(dataset), epochs)
+    if path is not None:
+        found = [_at(Path(path), name)]
+    else:  # folder by folder
+        places = [(source, folder) for folder in folders() for source in sources(name)]
+        found = [(s, table) for s, folder in places if (table := s.converted(folder))]
+    if found:
+        source, table = found[0]
+        benchmark: Benchmark = READERS[source.space](table, dataset)
+    elif name in (kinds := {k.name: k for k in (AnalogNASBench, PackagedNASBench201)}):
+        benchmark = kinds[name](dataset)
+    else:
         steps = " or ".join(source.next_step for source in sources(name))
         raise BenchmarkError(f"benchmark {name!r} is not here: {steps}", given=name, hint=steps)
-    source, table = found
-    return _opened(_CONVERTED[source.space](table, dataset), epochs)
-
-
-def open_table(config: "Config", dataset: str, space: AnySpace | None = None) -> Benchmark:
-    """Open the table that settings name, on a data set, which must have what they ask of it."""
-    chosen = config.benchmark
-    if chosen.is_file:
-        own = {"space": space, "dataset": dataset, "directions": chosen.directions}
-        return AccuracyTable.read(chosen.name, **own)
-    if chosen.name == TransNASBench.name:
-        dataset = chosen.task or TransNASBench.datasets[0]
-    return open_benchmark(chosen.name, dataset, chosen.path, chosen.epochs)
-
-
-def _opened(benchmark: Benchmark, epochs: int | None) -> Benchmark:
     return benchmark if epochs is None else benchmark.of_epochs(epochs)
 
 
@@ -253,3 +222,14 @@ def _at(path: Path, name: str) -> tuple[Source, Path]:
         hint = f"zc-search benchmark convert {path}"
         raise BenchmarkError(f"path={str(path)!r}: convert it first, once: {hint}", hint=hint)
     return source, table
+
+
+def open_table(config: "Config", dataset: str, space: AnySpace | None = None) -> Benchmark:
+    """Open the table that settings name, on a data set, which must have what they ask of it."""
+    chosen = config.benchmark
+    if chosen.is_file:
+        own: dict[str, Any] = {"space": space, "directions": chosen.directions}
+        return AccuracyTable.read(chosen.name, dataset=dataset, **own)
+    if chosen.name == TransNASBench.name:
+        dataset = chosen.task or TransNASBench.datasets[0]
+    return open_benchmark(chosen.name, dataset, chosen.path, chosen.epochs)

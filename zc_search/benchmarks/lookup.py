@@ -3,14 +3,12 @@
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from zc_search._utils.text import install_hint
-from zc_search.benchmarks.analog import AnalogNASBench
 from zc_search.benchmarks.base import Benchmark, Result
-from zc_search.benchmarks.catalogue import SOURCES, Source, folders
-from zc_search.benchmarks.packaged import PackagedNASBench201
+from zc_search.benchmarks.catalogue import SOURCES, folders
+from zc_search.benchmarks.packaged import AnalogNASBench, PackagedNASBench201
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.images.datasets import DATASETS
 from zc_search.spaces import AnyArchitecture, Architecture, read_architecture
@@ -79,18 +77,17 @@ def ask(
     """Look everything up that a benchmark knows of an architecture; see `Benchmark.query`."""
     shown = benchmark.metrics if split is None else benchmark.split_metrics(split)
 
-    def figures(result: Result) -> dict[str, float]:
-        return {name: figure for name, figure in result.items() if name in shown}
+    def look_up(seed: int | None) -> tuple[Result, dict[str, float]]:
+        result = benchmark.query(architecture, seed=seed, epochs=epochs, after=after)
+        return result, {name: figure for name, figure in result.items() if name in shown}
 
-    mean = benchmark.query(architecture, epochs=epochs, after=after)
-    names = benchmark.seeds(architecture, mean.epochs)
-    by_seed = {}
+    mean, means = look_up(None)
+    names, by_seed = benchmark.seeds(architecture, mean.epochs), {}
     for at in range(mean.seeds) if seed is None else (seed,):
-        result = benchmark.query(architecture, seed=at, epochs=epochs, after=after)
-        by_seed[str(names[result.seed or 0])] = figures(result)
-    means = figures(mean) if seed is None else {}
-    at_the_end = after is None and mean.epochs == benchmark.budgets[-1]
-    ranked = means if at_the_end else {}
+        result, figures = look_up(at)
+        by_seed[str(names[result.seed or 0])] = figures
+    means = means if seed is None else {}
+    ranked = means if after is None and mean.epochs == benchmark.budgets[-1] else {}
     return Answer(
         mean.architecture,
         benchmark.index(architecture),
@@ -144,44 +141,29 @@ def list_all() -> list[dict[str, Any]]:
     ``file`` is its converted table; ``use`` is None while it is not here, then there is a
     ``next_step``.
     """
-    packaged = {
-        "name": PackagedNASBench201.name,
-        "title": "NAS-Bench-201, packaged",
-        "space": PackagedNASBench201.name,
-        "here": True,
-        "knows": "validation accuracy after 200 epochs of 2 or 3 seeds, training time, latency, "
-        "size",
-        "datasets": PackagedNASBench201.datasets,
-        "file": None,
-        "use": f"benchmark.name = {PackagedNASBench201.name!r}, while no table of it is in "
-        f"{' or '.join(map(str, folders()))}",
-        "next_step": None,
-    }
-    here = find_spec("analognasbench") is not None
-    analog = {
-        "name": AnalogNASBench.name,
-        "title": "AnalogNAS-Bench, packaged",
-        "space": AnalogNASBench.kind.space,
-        "here": here,
-        "knows": "test accuracy as trained, after int8 quantisation, on an analog chip, with drift",
-        "datasets": AnalogNASBench.datasets,
-        "file": None,
-        "use": f"benchmark.name = {AnalogNASBench.name!r}" if here else None,
-        "next_step": None if here else install_hint("analog"),
-    }
-    return [packaged, analog, *map(_listed, SOURCES.values())]
 
+    def row(of: Any, use: str | None, next_step: str, file: Path | None = None) -> dict[str, Any]:
+        return {
+            "name": of.name,
+            "title": of.title,
+            "space": of.space,
+            "here": use is not None,
+            "knows": of.knows,
+            "datasets": of.datasets,
+            "file": file and str(file),
+            "use": use,
+            "next_step": None if use else next_step,
+        }
 
-def _listed(source: Source) -> dict[str, Any]:
-    table = source.here
-    return {
-        "name": source.name,
-        "title": source.title,
-        "space": source.space,
-        "here": table is not None,
-        "knows": source.knows,
-        "datasets": source.datasets,
-        "file": table and str(table),
-        "use": table and f"benchmark.path = {str(table)!r}, or -b {source.name}",
-        "next_step": None if table else source.next_step,
-    }
+    places = " or ".join(map(str, folders()))
+    while_none = f"benchmark.name = 'nasbench201', while no table of it is in {places}"
+    analog = f"benchmark.name = {AnalogNASBench.name!r}"
+    rows = [
+        row(PackagedNASBench201, while_none, ""),
+        row(AnalogNASBench, analog if AnalogNASBench.folder() else None, AnalogNASBench.install),
+    ]
+    for source in SOURCES.values():
+        table = source.here
+        use = f"benchmark.path = {str(table)!r}, or -b {source.name}" if table else None
+        rows.append(row(source, use, source.next_step, table))
+    return rows

@@ -12,28 +12,37 @@ of the epochs of the same training:
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zc_search.benchmarks.base import Benchmark
-from zc_search.benchmarks.files.records import FIGURES, WHEN, column_name
 from zc_search.benchmarks.files.table import ConvertedTable
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.spaces import AnyArchitecture, ModelSpec
 
 _OURS = {
-    "val_accuracy": "validation_accuracy",
-    "test_accuracy": "test_accuracy",
+    "training_time": "train_seconds",
     "train_accuracy": "train_accuracy",
-    "train_seconds": "training_time",
+    "validation_accuracy": "val_accuracy",
+    "test_accuracy": "test_accuracy",
 }
-_FIGURES = {
-    f"{'halfway_' if when == 'halfway' else ''}{ours}": f"{when}_{theirs}"
-    for when in reversed(WHEN)
-    for ours, theirs in _OURS.items()
+WHEN = ("halfway", "final")
+FIGURES = tuple(f"{when}_{what}" for when in WHEN for what in _OURS)
+"""What is known of a training, in the names and units of the benchmark's own API: seconds, and
+accuracies from 0 to 1."""
+
+_FIGURES = {  # by metric
+    f"{prefix}{_OURS[theirs]}": f"{when}_{theirs}"
+    for when, prefix in (("final", ""), ("halfway", "halfway_"))
+    for theirs in ("validation_accuracy", "test_accuracy", "train_accuracy", "training_time")
 }
+
+
+def column_name(epochs: int, repeat: int, figure: str) -> str:
+    """Return what a table calls one of `FIGURES` of a repeat of a training."""
+    return f"{epochs}.{repeat}.{figure}"
 
 
 class _SpecTable(ConvertedTable):
@@ -53,12 +62,8 @@ class _SpecTable(ConvertedTable):
     def row(self, name: str) -> int | None:
         high, low = int(name[:16], 16), int(name[16:], 16)
         highs, lows = self.column("hash_high"), self.column("hash_low")
-        for row in range(int(np.searchsorted(highs, np.uint64(high))), len(self)):
-            if int(highs[row]) != high:
-                return None
-            if int(lows[row]) == low:
-                return row
-        return None
+        start, end = (np.searchsorted(highs, np.uint64(high), side) for side in ("left", "right"))
+        return next((row for row in range(int(start), int(end)) if int(lows[row]) == low), None)
 
     def spec(self, row: int) -> ModelSpec:
         return ModelSpec.from_string(str(self._batch.column("spec")[row].as_py()))
@@ -75,7 +80,7 @@ class NASBench101(Benchmark):
     """A converted NAS-Bench-101 file; `path` is the table."""
 
     name = "nasbench101"
-    kind: ClassVar[type[Any]] = ModelSpec
+    kind = ModelSpec
     datasets = ("cifar10",)
     split = "validation"
     _known = (*_FIGURES, "model_size")
@@ -83,12 +88,10 @@ class NASBench101(Benchmark):
     def __init__(self, path: str | Path, dataset: str = "cifar10") -> None:
         if dataset not in self.datasets:
             raise BenchmarkError.unknown("dataset", dataset, self.datasets)
-        self.path = Path(path)
+        self.path, self.dataset = Path(path), dataset
         self._table = _SpecTable(self.path)
-        about = self._table.about
-        self.dataset = dataset
+        about, self.fingerprint = self._table.about, self._table.fingerprint
         self.budgets = about.budgets
-        self.fingerprint = self._table.fingerprint
         self.provenance = (
             f"Each cell was trained for {' or '.join(map(str, self.budgets))} epochs on 40,000 "
             "images of CIFAR-10's training set and judged on the other 10,000 and on the test set, "
@@ -114,12 +117,9 @@ class NASBench101(Benchmark):
         spec: ModelSpec = self._parsed(architecture)  # type: ignore[assignment]
         if spec.infeasible is not None:
             raise ArchitectureError(f"{spec} is no cell of NAS-Bench-101: {spec.infeasible}")
-        row = self._table.row(spec.function_key)
-        if row is None:
-            raise BenchmarkError(
-                f"{spec} (hash {spec.function_key}) is not among the {len(self):,} cells of "
-                f"{self._table.about.source}"
-            )
+        if (row := self._table.row(spec.function_key)) is None:
+            cells = f"the {len(self):,} cells of {self._table.about.source}"
+            raise BenchmarkError(f"{spec} (hash {spec.function_key}) is not among {cells}")
         return row
 
     def _at(self, row: int) -> ModelSpec:
@@ -130,31 +130,36 @@ class NASBench101(Benchmark):
 
     def _seeds(self, row: int, epochs: int) -> list[int]:
         """Return the repeats of a cell; they stand first."""
-        time = "final_training_time"
+        times = [figures[row] for figures in self._repeats("train_seconds", epochs)]
+        return [at for at, time in enumerate(times) if not isnan(time)]
+
+    def _repeats(self, metric: str, epochs: int) -> list[NDArray[Any]]:
+        """Return a metric of every cell as it stands in the file, an array a repeat."""
         repeats = range(self._table.about.repeats)
-        return [at for at in repeats if not isnan(self._table.figures(epochs, at, time)[row])]
+        return [self._table.figures(epochs, at, _FIGURES[metric]) for at in repeats]
 
     def _figures(
         self, row: int, metrics: Sequence[str], seed: int | None, epochs: int, after: int | None
     ) -> list[float]:
-        repeats = self._seeds(row, epochs) if seed is None else (seed,)
+        repeats = self._seeds(row, epochs) if seed is None else [seed]
         return [self._mean(metric, epochs, repeats, row) for metric in metrics]
 
     def _mean(self, metric: str, epochs: int, repeats: Sequence[int], row: int) -> float:
         if metric == "model_size":
             return float(self._table.column("parameters")[row]) / 1e6
-        scale = 1 if metric.endswith("seconds") else 100
-        figures = [self._table.figures(epochs, at, _FIGURES[metric]).item(row) for at in repeats]
-        return float(sum(scale * figure for figure in figures) / len(figures))
+        figures = self._repeats(metric, epochs)
+        return float(sum(_scale(metric) * figures[at].item(row) for at in repeats) / len(repeats))
 
     def _column(self, metric: str, epochs: int) -> NDArray[np.float64]:
         if metric == "model_size":
             return np.asarray(self._table.column("parameters") / 1e6)
         if (metric, epochs) not in self._means:
-            scale = 1 if metric.endswith("seconds") else 100
-            repeats = range(self._table.about.repeats)
-            each = [self._table.figures(epochs, at, _FIGURES[metric]) for at in repeats]
-            total = sum(scale * np.nan_to_num(figures.astype(float)) for figures in each)
+            each = [figures.astype(float) for figures in self._repeats(metric, epochs)]
+            total = sum(_scale(metric) * np.nan_to_num(figures) for figures in each)
             count = sum(np.isfinite(figures).astype(float) for figures in each)
             self._means[metric, epochs] = total / np.where(count, count, np.nan)
         return self._means[metric, epochs]
+
+
+def _scale(metric: str) -> int:
+    return 1 if metric.endswith("seconds") else 100

@@ -8,15 +8,22 @@ The file's API answers with the best epoch unless told otherwise; here a figure 
 `curve` has every one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zc_search._utils.files import replacing
 from zc_search.benchmarks.base import Benchmark
-from zc_search.benchmarks.files.table import About, ConvertedTable, write_table
+from zc_search.benchmarks.files.table import (
+    About,
+    Conversion,
+    ConvertedTable,
+    OnProgress,
+    write_table,
+)
 from zc_search.config.metrics import METRICS
 from zc_search.errors import BenchmarkError
 from zc_search.proxies.catalogue import Direction
@@ -31,7 +38,7 @@ class TransNASBench(Benchmark):
     """A converted TransNAS-Bench-101 file, on one of its `TASKS`; `path` is the table."""
 
     name = "transnas_micro"
-    kind: ClassVar[type[Any]] = MicroCell
+    kind = MicroCell
     datasets = TASKS
     has_curves = True
     _judged = {"valid": "val"}  # noqa: RUF012
@@ -83,10 +90,8 @@ class TransNASBench(Benchmark):
         return curve
 
 
-def convert_tasks(
-    file: Path, table: Path, about: About, on_progress: Callable[[str, int, int], None]
-) -> tuple[int, int]:
-    """Write the micro cells of ``transnas-bench_v10141024.pth``; return the cells and trainings.
+def convert_tasks(title: str, file: Path, table: Path, on_progress: OnProgress) -> Conversion:
+    """Write the micro cells of ``transnas-bench_v10141024.pth``.
 
     The file is loaded as a whole, plain values only. ``time_elapsed`` is left out: it is a clock's
     text, of which the file does not say whether pauses are in it.
@@ -111,9 +116,10 @@ def convert_tasks(
         raise BenchmarkError(
             f"{file} is not as TransNAS-Bench-101 writes it ({why})", given=str(file)
         ) from error
-    write_table(table, about, columns)
+    with replacing(table) as part:
+        write_table(part, About(file.name, title), columns)
     known = [training.get(task) for training in cells.values() for task in TASKS]
-    return len(cells), sum(training is not None for training in known)
+    return Conversion(table, None, len(cells), sum(training is not None for training in known))
 
 
 def _of_task(trainings: Sequence[Mapping[str, Any] | None]) -> dict[str, NDArray[np.float64]]:

@@ -4,7 +4,7 @@ Baselines (the best single proxy of the training rows, the accuracy-free aggrega
 table, params, flops) always stand beside the ensembles.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -47,6 +47,26 @@ SIZES = (10, 25, 50, 100, 200, 400, 800)
 METRICS = metrics(top_k=10)
 
 
+OnProgress = Callable[[int, int], None]
+"""Called with how many draws are judged, and of how many."""
+
+
+def specs_of(spec: EnsembleSpec, models: Iterable[str], sets: Iterable[str]) -> list[EnsembleSpec]:
+    """Return the spec with every model and feature set, each once."""
+    kinds = product(dict.fromkeys(sets), dict.fromkeys(models))
+    return [replace(spec, feature_set=features, model=model) for features, model in kinds]
+
+
+def in_parallel(jobs: Sequence[Any], n_jobs: int, on_progress: OnProgress) -> Iterator[Any]:
+    """Yield what delayed calls return, in their order, from processes of a thread each."""
+    on_progress(0, len(jobs))
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        found = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+        for done, one in enumerate(found, start=1):
+            on_progress(done, len(jobs))
+            yield one
+
+
 def learning_curve(
     table: pd.DataFrame,
     proxies: Sequence[str],
@@ -59,7 +79,7 @@ def learning_curve(
     directions: Mapping[str, str] | None = None,
     seed: int = 0,
     n_jobs: int = 1,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> pd.DataFrame:
     """Judge every model, feature set and number of accuracies on the same draws.
 
@@ -71,8 +91,7 @@ def learning_curve(
 
     Takes scores with accuracies as `fit_ensemble` does; models, feature sets, target and directions
     are those of `EnsembleSpec`. The same seed gives every model and size the same order of rows.
-    With `n_jobs` processes of a thread each; `on_progress` is called with how many draws are
-    judged, and of how many.
+    With `n_jobs` processes of a thread each.
 
     Returns:
         One row a draw and predictor: ``model, feature_set, size, draw, predictor, fitted, judged,
@@ -80,12 +99,8 @@ def learning_curve(
         less the best among the top 10 predicted.
     """
     check_at_least(1, "n_draws", n_draws)
-    specs = [
-        EnsembleSpec(
-            tuple(proxies), target, model, features, seed=seed, directions=directions or {}
-        )
-        for features, model in product(dict.fromkeys(feature_sets), dict.fromkeys(models))
-    ]
+    spec = EnsembleSpec(tuple(proxies), target, seed=seed, directions=directions or {})
+    specs = specs_of(spec, models, feature_sets)
     table = usable_rows(table, proxies, target)
     keys = pd.factorize(function_keys(table))[0]
     for size in sizes:
@@ -98,14 +113,8 @@ def learning_curve(
         judged.insert(3, "draw", draw)
         return judged
 
-    jobs = [(draw, size) for size in sizes for draw in range(n_draws)]
-    on_progress(0, len(jobs))
-    judged: list[pd.DataFrame] = []
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        running = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(one)(*job) for job in jobs)
-        for found in running:
-            judged.append(found)
-            on_progress(len(judged), len(jobs))
+    jobs = [delayed(one)(draw, size) for size in sizes for draw in range(n_draws)]
+    judged: list[pd.DataFrame] = [*in_parallel(jobs, n_jobs, on_progress)]
     return pd.concat(judged, ignore_index=True)
 
 
@@ -130,10 +139,9 @@ def compare_pareto(
         seen = np.concatenate([function_keys(front), function_keys(random)])
         rest = table[~np.isin(function_keys(table), seen)]
         if len(rest) < 3:
-            raise EnsembleError(
-                f"{len(front)} architectures on the Pareto front and as many random ones leave "
-                f"{len(rest)} of {len(table)} to judge on; 3 are needed"
-            )
+            drawn = f"{len(front)} architectures on the Pareto front and as many random ones"
+            left = f"leave {len(rest)} of {len(table)} to judge on; 3 are needed"
+            raise EnsembleError(f"{drawn} {left}")
         for fit_on, rows in (("pareto", front), ("random", random)):
             one = judge_split(rows, rest, table, [spec]).drop(columns="feature_set")
             judged.append(one.rename(columns={"model": "fit_on"}).assign(fit_on=fit_on, draw=draw))
@@ -160,18 +168,12 @@ def judge_split(
     for spec in specs:
         predicted = np.asarray(fit_pipeline(rows, spec).predict(rest))
         scores.append((spec.model, spec.feature_set, "ensemble", predicted))
+    names = ("model", "feature_set", "predictor", "fitted", "judged", *METRICS)
     judged = [
-        {
-            "model": model,
-            "feature_set": features,
-            "predictor": predictor,
-            "fitted": len(rows),
-            "judged": len(rest),
-            **{name: metric(score, true) for name, metric in METRICS.items()},
-        }
-        for model, features, predictor, score in scores
+        (*of, len(rows), len(rest), *(metric(score, true) for metric in METRICS.values()))
+        for *of, score in scores
     ]
-    return pd.DataFrame(judged).astype({"model": "string", "feature_set": "string"})
+    return pd.DataFrame(judged, columns=names).astype({"model": "string", "feature_set": "string"})
 
 
 def summarise(judged: pd.DataFrame) -> pd.DataFrame:
@@ -244,10 +246,9 @@ def pareto_against_random(
     if "pareto" not in run.table:
         raise EnsembleError(f"{run.path} is no run: it has no Pareto front to compare")
     if judge_on is not None and not same_dataset(run.dataset, judge_on.dataset):
-        raise EnsembleError(
-            f"{run.path} is scored for {run.dataset}, and {judge_on.path} for {judge_on.dataset}: "
-            f"--judge-on takes scores for {run.dataset} here"
-        )
+        message = f"{run.path} is scored for {run.dataset}, and {judge_on.path} for "
+        wanted = f"{judge_on.dataset}: --judge-on takes scores for {run.dataset} here"
+        raise EnsembleError(message + wanted)
     trials, chosen, notes = _prepared(run, config, proxies)
     population = trials
     if judge_on is not None:

@@ -1,7 +1,7 @@
 """A fit from beginning to end: rows, model, held-out folds, bounds of the weights, notes."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -60,8 +60,7 @@ def fit_ensemble(
         table: One row a trial or architecture: the proxies, the target, ``function_key`` (or else
             ``architecture``); where there are, ``feasible``, ``pareto``, ``params``, ``flops``.
         proxies: Columns to predict from, or a whole `EnsembleSpec`.
-        metadata: What to keep beside the constants; see `Ensemble`. Keys that are None are left
-            out.
+        metadata: What to keep beside the constants; see `Ensemble`. What is None is left out.
         judge_on: A table with accuracies, such as the whole space: its rows whose function was
             not fitted to judge the ensemble once more.
         judge_on_name: What to call that table, such as ``the other trials``.
@@ -106,9 +105,10 @@ def fit_ensemble(
         cross_validated=cross_validated or None,
     )
     if judge_on is not None:
-        keys = function_keys(rows).tolist()
-        options = (f" of {judge_on_name}", keys, spec.n_bootstrap, spec.seed)
-        unseen, _ = judge_unseen(ensemble, judge_on, spec.proxies, spec.directions, *options)
+        unseen, _ = judge_unseen(
+            *(ensemble, judge_on, spec.proxies, spec.directions, f" of {judge_on_name}"),
+            *(function_keys(rows).tolist(), spec.n_bootstrap, spec.seed),
+        )
         ensemble = ensemble.model_copy(update={"unseen": unseen})
     said = _notes(ensemble, spec, pipeline["features"], rows, judged=judge_on is not None)
     return ensemble.model_copy(update={"notes": [*notes, *said]})
@@ -131,13 +131,13 @@ def judge_unseen(
     """
     table = feasible_architectures(table[finite(table, proxies)]).reset_index(drop=True)
     if (seen := ensemble.in_sample(table)) is None:
-        why = "The ensemble does not say which architectures it was fitted to, so there is no "
-        return (), [why + "figure of how well it ranks others."]
+        why = "The ensemble does not say which architectures it was fitted to"
+        return (), [f"{why}, so there is no figure of how well it ranks others."]
     seen |= np.isin(function_keys(table), functions)
     rest = table[~seen & finite(table, [ensemble.target])]
     if len(rest) < 3:  # no rank correlation
-        few = f"{len(rest)} of the architectures with an accuracy were not fitted to, too few to "
-        return (), [few + "judge the ranking by."]
+        few = f"{len(rest)} of the architectures with an accuracy were not fitted to"
+        return (), [f"{few}, too few to judge the ranking by."]
     single = ensemble.best_proxy
     single = single if single is not None and single.proxy in rest else None
     scores = {"ensemble": ensemble.score(rest).to_numpy()}
@@ -226,24 +226,24 @@ def _notes(
     ensemble: Ensemble, spec: EnsembleSpec, features: Features, rows: pd.DataFrame, *, judged: bool
 ) -> Iterator[str]:
     """Yield a sentence for each thing to know of a fit to these rows, `judged` on others or not."""
-    best = ensemble.best_proxy.proxy if ensemble.best_proxy else ""
     yield from _dropped(features, len(rows))
-    count = len(ensemble.features.columns)
+    count, few = len(ensemble.features.columns), f"{len(rows)} rows"
     if len(rows) <= count + 1:
         settled = "the weights are not settled by the data."
-        yield f"{len(rows)} rows for {count} features and an intercept: {settled}"
+        yield f"{few} for {count} features and an intercept: {settled}"
     elif len(rows) < 3 * count:
-        yield f"{len(rows)} rows for {count} features, fewer than three for each."
+        yield f"{few} for {count} features, fewer than three for each."
     yield from _collinear(features.transform(rows)[list(ensemble.proxies)])
     if not ensemble.residuals_held_out:
         yield (
-            f"{len(rows)} rows are too few to hold any out: there is no figure of quality, and the "
-            "intervals of predictions are too narrow, because they rest on the rows fitted to."
+            f"{few} are too few to hold any out: there is no figure of quality, and the intervals "
+            "of predictions are too narrow, because they rest on the rows fitted to."
         )
     elif (folds := folds_of(spec, len(rows))) < spec.folds:
-        yield f"{len(rows)} rows: cross-validated in {folds} folds, not {spec.folds}."
+        yield f"{few}: cross-validated in {folds} folds, not {spec.folds}."
     if judged and not ensemble.unseen:
         yield "No architectures are left beside those fitted to, to judge on."
+    best = ensemble.best_proxy.proxy if ensemble.best_proxy else ""
     for figures, where, instead in (
         (ensemble.held_out, "Held out", f"{best} on all rows): rank by that proxy instead."),
         (ensemble.unseen, "On architectures not fitted to", f"{best})."),
@@ -252,10 +252,8 @@ def _notes(
         tau, single = taus.get("ensemble"), taus.get("best single proxy")
         if single is not None and (tau is None or tau < single):
             own = "undefined" if tau is None else f"{tau:.3f}"
-            yield (
-                f"{where}, the ensemble's Kendall's tau, {own}, is below that of the best single "
-                f"proxy, {single:.3f} ({instead}"
-            )
+            below = f"is below that of the best single proxy, {single:.3f}"
+            yield f"{where}, the ensemble's Kendall's tau, {own}, {below} ({instead}"
     if isinstance(ensemble.predictor, LinearPredictor):
         yield from _contradicted(ensemble, ensemble.predictor, spec, rows)
 
@@ -269,8 +267,11 @@ def _contradicted(
     its highest with all others as they are: by its own weight, through products and through the
     aggregate.
     """
-    corrections: list[str] = []
-    unsettled: list[str] = []
+    reasons: dict[str, list[str]] = {
+        "beside the other features they serve as corrections": [],
+        "the 90 % interval includes 0, so that even the sign is open": [],
+    }
+    corrections, unsettled = reasons.values()
     weights = np.array([weight.weight for weight in predictor.weights])
     covariance = predictor.full_covariance()[1:, 1:]
     for proxy in ensemble.proxies:
@@ -280,14 +281,9 @@ def _contradicted(
         low, high = (ensemble.features.matrix(end) for end in ends)
         contrast = (high - low).mean(axis=0)
         rise = float(contrast @ weights)
-        if rise * (1 if direction == "maximize" else -1) >= 0:
-            continue
-        reach = float(norm.ppf(0.95) * np.sqrt(max(contrast @ covariance @ contrast, 0.0)))
-        (corrections if abs(rise) > reach else unsettled).append(f"{proxy} ({direction})")
-    reasons = {
-        "beside the other features they serve as corrections": corrections,
-        "the 90 % interval includes 0, so that even the sign is open": unsettled,
-    }
+        if rise * (1 if direction == "maximize" else -1) < 0:
+            reach = float(norm.ppf(0.95) * np.sqrt(max(contrast @ covariance @ contrast, 0.0)))
+            (corrections if abs(rise) > reach else unsettled).append(f"{proxy} ({direction})")
     for reason, names in reasons.items():
         if names:
             yield f"Weights contradict the directions of {_listed(names)}: {reason}."
@@ -322,25 +318,20 @@ def _collinear(columns: pd.DataFrame) -> Iterator[str]:
 
 def _dropped(features: Features, rows: int) -> Iterator[str]:
     """Say which columns were left out because they say nothing, or nothing new."""
-    constant, constant_of_cell = _split(features.constant_)
-    repeated, repeated_of_cell = _split(features.duplicates_)
-    pairs = [f"{name} (as {features.duplicates_[name]})" for name in repeated]
-    beginning = f"Constant over the {rows} rows, and left out: "
-    for text, what in (
-        (beginning, _listed(constant)),
-        (beginning, constant_of_cell),
-        ("Left out, as the same values stand in another column: ", _listed(pairs)),
-        ("Repeating others, and left out: ", repeated_of_cell),
+    as_others = {name: f"{name} (as {first})" for name, first in features.duplicates_.items()}
+    constant, repeated = (
+        f"Constant over the {rows} rows, and left out",
+        "Repeating others, and left out",
+    )
+    for columns, of_proxies, of_cell in (
+        ({name: name for name in features.constant_}, constant, constant),
+        (as_others, "Left out, as the same values stand in another column", repeated),
     ):
-        if what:
-            yield f"{text}{what}."
-
-
-def _split(names: Iterable[str]) -> tuple[list[str], str]:
-    """Return the names of proxies, and how many features of the cell's structure stand by them."""
-    proxies = [name for name in names if not set(name.split(" * ")) <= set(FLOW_FEATURES)]
-    count = len([*names]) - len(proxies)
-    return proxies, f"{counted(count, 'feature')} of the cell" if count else ""
+        proxies = [t for n, t in columns.items() if not set(n.split(" * ")) <= set(FLOW_FEATURES)]
+        if proxies:
+            yield f"{of_proxies}: {_listed(proxies)}."
+        if count := len(columns) - len(proxies):
+            yield f"{of_cell}: {counted(count, 'feature')} of the cell."
 
 
 def _listed(items: list[str], shown: int = 8) -> str:

@@ -1,19 +1,17 @@
 """The field's own protocols for predictors of NAS-Bench-201, with what was reported under them."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from joblib import parallel_config
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 
 from zc_search.config import Config
-from zc_search.ensemble.curve import METRICS, summarise
+from zc_search.ensemble.curve import METRICS, OnProgress, in_parallel, specs_of, summarise
 from zc_search.ensemble.models import fit_pipeline
 from zc_search.ensemble.scores import (
     cautions,
@@ -106,7 +104,7 @@ def run_protocol(
     n_draws: int = 20,
     seed: int = 0,
     n_jobs: int = 1,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Judge models as the protocol of that name does, and without the functions fitted to.
 
@@ -131,78 +129,56 @@ def run_protocol(
         raise EnsembleError(message, key="space.name", given=space, allowed=(CellSpace.name,))
     check_at_least(1, "draws", n_draws)
     chosen = chosen_proxies(scores, proxies or config.ensemble.proxies)
-    kinds = product(dict.fromkeys(feature_sets or (FEATURES,)), dict.fromkeys(models or ("gap",)))
-    specs = [
-        replace(
-            spec_from(config, chosen, features=features, model=model, seed=seed),
-            directions=scores.directions,
-        )
-        for features, model in kinds
-    ]
-    found: list[pd.DataFrame] = []
+    spec = replace(spec_from(config, chosen, seed=seed), directions=scores.directions)
+    specs = specs_of(spec, models or ("gap",), feature_sets or (FEATURES,))
+    jobs: list[Any] = []
     ceilings: dict[tuple[str, str], float] = {}
     notes: list[str] = []
-    datasets = datasets or (scores.dataset,)
-    for at, dataset in enumerate(datasets):
+    for dataset in datasets or (scores.dataset,):
         benchmark = open_accuracies(scores, config, dataset)
-        target = config.benchmark.metric
-        table = usable_rows(with_accuracies(scores.table, benchmark, target), chosen, target)
+        table = with_accuracies(scores.table, benchmark, spec.target)
+        table = usable_rows(table, chosen, spec.target)
         if protocol.valid_only:
             table = table[is_valid(table["architecture"])].reset_index(drop=True)
-        of = benchmark.ceilings.get(target, {})
+        of = benchmark.ceilings.get(spec.target, {})
         ceilings |= {(dataset, k): of[subset].tau for k, subset in _SUBSETS.items() if of}
         notes += [note for note in cautions(scores, benchmark) if note not in notes]
-        jobs = _jobs(table, specs, sizes or protocol.sizes, n_draws, seed, protocol)
-        total = len(jobs) * len(datasets)
-        with parallel_config(backend="loky", inner_max_num_threads=1):
-            for done, rows in enumerate(Parallel(n_jobs=n_jobs, return_as="generator")(jobs), 1):
-                found.append(rows.assign(dataset=dataset))
-                on_progress(at * len(jobs) + done, total)
-    judged = pd.concat(found, ignore_index=True)
+        asked = sizes or protocol.sizes
+        _check_sizes(asked, len(table))
+        jobs += [
+            delayed(_judge)(table, specs, size, [seed, draw], protocol, dataset)
+            for size in asked
+            for draw in range(n_draws)
+        ]
+    judged = pd.concat([*in_parallel(jobs, n_jobs, on_progress)], ignore_index=True)
     return judged, _beside_published(summarise(judged), protocol, ceilings), notes
+
+
+def _check_sizes(sizes: Sequence[int], cells: int) -> None:
+    if not 2 <= min(sizes) <= max(sizes) <= cells // 2:
+        raise EnsembleError(
+            f"{', '.join(map(str, sizes))} accuracies cannot be drawn of {cells} usable cells and "
+            f"half of them left to judge: Allowed: 2 to {cells // 2}, or scores of the whole space",
+            key="--accuracies",
+            given=max(sizes),
+        )
 
 
 def _beside_published(
     summary: pd.DataFrame, protocol: Protocol, ceilings: Mapping[tuple[str, str], float]
 ) -> pd.DataFrame:
     """Add what is possible, and what others report where they judge alike."""
-    cells = [*zip(summary["dataset"], summary["judged_on"], summary["size"], strict=True)]
+    on = summary["judged_on"]
+    cells = [*zip(summary["dataset"], on, summary["size"], strict=True)]
+    published = [protocol.published.get((dataset, size), np.nan) for dataset, _, size in cells]
     summary["ceiling"] = [ceilings.get((dataset, on), np.nan) for dataset, on, _ in cells]
     summary["of_ceiling"] = summary["kendall_tau"] / summary["ceiling"]
-    known = protocol.published
-    summary["published"] = [
-        known.get((dataset, size), np.nan) if on == AS_PUBLISHED else np.nan
-        for dataset, on, size in cells
-    ]
+    summary["published"] = np.where(on == AS_PUBLISHED, published, np.nan)
     summary["by"] = protocol.by
     return summary
 
 
 _SUBSETS = dict.fromkeys((AS_PUBLISHED, UNSEEN, *HALVES), next(iter(SUBSETS))) | {TOP: "top 10 %"}
-
-
-def _jobs(
-    table: pd.DataFrame,
-    specs: Sequence[EnsembleSpec],
-    sizes: Sequence[int],
-    n_draws: int,
-    seed: int,
-    protocol: Protocol,
-) -> list[tuple[object, ...]]:
-    """Return a delayed judgement of each size and draw."""
-    if not 2 <= min(sizes) <= max(sizes) <= len(table) // 2:
-        raise EnsembleError(
-            f"{', '.join(map(str, sizes))} accuracies cannot be drawn of {len(table)} usable cells "
-            f"and half of them left to judge: Allowed: 2 to {len(table) // 2}, or scores of the "
-            "whole space",
-            key="--accuracies",
-            given=max(sizes),
-        )
-    return [
-        delayed(_judge)(table, specs, size, [seed, draw], protocol)
-        for size in sizes
-        for draw in range(n_draws)
-    ]
 
 
 def _judge(
@@ -211,6 +187,7 @@ def _judge(
     size: int,
     seed: list[int],
     protocol: Protocol,
+    dataset: str,
 ) -> pd.DataFrame:
     """Fit to one draw and judge on each part of the table."""
     drawn = np.random.default_rng(seed).permutation(len(table))[:size]
@@ -222,7 +199,7 @@ def _judge(
             figures = {k: metric(predicted[part], true[part]) for k, metric in METRICS.items()}
             of = {"model": spec.model, "feature_set": spec.feature_set, "size": size}
             counts = {"draw": seed[1], "fitted": size, "judged": int(part.sum())}
-            rows.append({**of, "judged_on": on, **counts, **figures})
+            rows.append({**of, "judged_on": on, **counts, **figures, "dataset": dataset})
     return pd.DataFrame(rows)
 
 

@@ -98,7 +98,7 @@ def check_directions(directions: Mapping[str, str] | None) -> dict[str, str]:
 
 def check_model(name: str) -> None:
     """Refuse what names no model, and say what replaces a retired one; nothing is imported."""
-    _check_retired("model", name, [name], RETIRED_MODELS, MODELS)
+    _check_retired("model", name, RETIRED_MODELS.get(name), MODELS)
     if name not in MODELS and not is_plugin(name):
         raise EnsembleError.unknown("model", name, (*MODELS, "module:Class"), key="model")
 
@@ -116,7 +116,8 @@ def parse_feature_set(name: str) -> FeatureSet:
     """Read a name such as ``standard``, ``rank+aggregate`` or ``rank+structure+interactions``."""
     scale, *extras = name.split("+")
     allowed = (*FEATURE_SETS, *(f"rank+{extra}" for extra in FEATURE_EXTRAS))
-    _check_retired("feature set", name, [scale, *extras], RETIRED_FEATURES, allowed)
+    for part in (scale, *extras):
+        _check_retired("feature set", name, RETIRED_FEATURES.get(part), allowed, part)
     unranked = "aggregate" in extras and scale != "rank"
     if unranked or scale not in FEATURE_SETS or not set(extras) <= set(FEATURE_EXTRAS):
         raise EnsembleError.unknown("feature set", name, allowed, key="features")
@@ -124,12 +125,11 @@ def parse_feature_set(name: str) -> FeatureSet:
 
 
 def _check_retired(
-    kind: str, name: str, parts: list[str], retired: Mapping[str, str], allowed: Sequence[str]
+    kind: str, name: str, hint: str | None, allowed: Sequence[str], part: str = ""
 ) -> None:
-    for part in parts:
-        if hint := retired.get(part):
-            message = f"{kind} {name!r}: {part!r} is retired; use {hint!r}"
-            raise EnsembleError(message, key=kind, given=name, allowed=allowed, hint=hint)
+    if hint:
+        message = f"{kind} {name!r}: {(part or name)!r} is retired; use {hint!r}"
+        raise EnsembleError(message, key=kind, given=name, allowed=allowed, hint=hint)
 
 
 def select_rows(table: pd.DataFrame, spec: EnsembleSpec) -> tuple[pd.DataFrame, FitOn, list[str]]:
@@ -144,11 +144,9 @@ def select_rows(table: pd.DataFrame, spec: EnsembleSpec) -> tuple[pd.DataFrame, 
     rows = feasible(table)
     rows = rows[finite(rows, [spec.target])]
     usable = finite(rows, proxies)
-    if not usable.all():
-        notes.append(
-            f"{np.count_nonzero(~usable)} of {len(rows)} rows with an accuracy were left out: "
-            f"{not_finite(rows, proxies)} is not finite there."
-        )
+    if count := np.count_nonzero(~usable):
+        lost = f"{count} of {len(rows)} rows with an accuracy were left out"
+        notes.append(f"{lost}: {not_finite(rows, proxies)} is not finite there.")
     chosen: FitOn = "all"
     rows = distinct(rows[usable])
     if spec.fit_on == "pareto":
@@ -170,10 +168,8 @@ def select_rows(table: pd.DataFrame, spec: EnsembleSpec) -> tuple[pd.DataFrame, 
         )
     accuracies = numbers(rows, spec.target)
     if np.ptp(accuracies) == 0:
-        raise EnsembleError(
-            f"all {len(rows)} architectures have the same {spec.target}, {accuracies[0]:g}: there "
-            "is nothing to rank"
-        )
+        same = f"all {len(rows)} architectures have the same {spec.target}, {accuracies[0]:g}"
+        raise EnsembleError(f"{same}: there is nothing to rank")
     return rows, chosen, notes
 
 
@@ -182,11 +178,9 @@ def usable_rows(table: pd.DataFrame, proxies: Sequence[str], target: str) -> pd.
     rows, columns = feasible(table), [target, *proxies]
     usable = finite(rows, columns)
     if not usable.any():
-        empty = [name for name in columns if not finite(rows, [name]).any()]
-        raise EnsembleError(
-            f"none of the {len(rows)} feasible rows has a finite {target} and finite proxies"
-            + (f"; {', '.join(empty)} is finite in none" if empty else "")
-        )
+        empty = ", ".join(name for name in columns if not finite(rows, [name]).any())
+        message = f"none of the {len(rows)} feasible rows has a finite {target} and finite proxies"
+        raise EnsembleError(message + (f"; {empty} is finite in none" if empty else ""))
     return rows[usable].reset_index(drop=True)
 
 
@@ -252,11 +246,11 @@ def feasible_architectures(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop_duplicates("architecture") if "architecture" in table else table
 
 
-def bounds_of(accuracies: Floats) -> Bounds | None:
-    """Return 0 and 100 where all accuracies may be percentages, else None."""
-    return (0.0, 100.0) if np.all((accuracies >= 0) & (accuracies <= 100)) else None
-
-
 def clipped(values: Floats, bounds: Bounds | None) -> Floats:
     """Return values within bounds, if there are any; NaN stays NaN."""
     return values if bounds is None else np.clip(values, *bounds)
+
+
+def bounds_of(accuracies: Floats) -> Bounds | None:
+    """Return 0 and 100 where all accuracies may be percentages, else None."""
+    return (0.0, 100.0) if np.all((accuracies >= 0) & (accuracies <= 100)) else None

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from zc_search._utils.text import install_hint
-from zc_search.benchmarks.files.archive import KEYS, Archive
+from zc_search.benchmarks.files.archive import CONTENT, Archive
 from zc_search.errors import BenchmarkError
 from zc_search.images.datasets import DatasetName
 from zc_search.spaces import Architecture
@@ -28,10 +28,7 @@ _SCALAR = np.float64(0).__reduce__()[0]  # numpy has moved it, and the files nam
 _ALLOWED: tuple[Any, ...] = (  # beyond torch's own short list: numbers of NumPy's
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_SCALAR, "numpy._core.multiarray.scalar"),
-    np.dtype,
-    np.dtypes.Float64DType,
-    np.dtypes.Float32DType,
-    np.dtypes.Int64DType,
+    *(np.dtype, np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType),
 )
 _ASKED = re.compile(r"(?:GLOBAL|class|global)\s+([\w.]+)")
 _BUDGETS = {12: "less", 200: "full"}
@@ -44,18 +41,18 @@ def load_official(path: str | Path) -> dict[str, Any]:
         raise BenchmarkError(f"{str(path)!r}: there is no such file")
     try:
         with torch.serialization.safe_globals([*_ALLOWED]):
-            content = torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
-    except pickle.UnpicklingError as error:
-        asked = _ASKED.search(str(error))
-        why = _first_line(error) if asked is None else f"it asks for {asked[1]}"
-        raise BenchmarkError(f"{path} is not safe to load: {why}") from error
+            mapped = zipfile.is_zipfile(path)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file may lead to anything
-        raise BenchmarkError(
-            f"{path} is damaged, cut short, closed to you or not a file of torch: "
-            f"{type(error).__name__}: {_first_line(error)}"
-        ) from error
+        first = (str(error).splitlines() or [""])[0][:200]
+        why = (
+            f"is damaged, cut short, closed to you or not a file of torch: {type(error).__name__}: "
+            f"{first}"
+        )
+        if isinstance(error, pickle.UnpicklingError):
+            asked = _ASKED.search(str(error))
+            why = f"is not safe to load: {f'it asks for {asked[1]}' if asked else first}"
+        raise BenchmarkError(f"{path} {why}") from error
     if not isinstance(content, dict):
         raise BenchmarkError(f"{path} holds a {type(content).__name__}, not a benchmark's dict")
     return content
@@ -73,7 +70,7 @@ def open_api(path: str | Path, *, verbose: bool = False) -> "NASBench201API":
     path = Path(path)
     Archive(path).check_md5()
     content = load_official(path)
-    if missing := set(KEYS) - set(content):
+    if missing := set(CONTENT) - set(content):
         raise BenchmarkError(f"{path} is no NAS-Bench-201 file: it lacks {', '.join(missing)}")
     api = NASBench201API(content, verbose=verbose)
     api.filename = path.name
@@ -101,22 +98,15 @@ def trained_network(
         seeds = results["dataset_seed"]
         if seed not in seeds.get(dataset, ()):
             held = "; ".join(f"{name}: {', '.join(map(str, s))}" for name, s in seeds.items())
-            raise BenchmarkError(
-                f"{path} has no training on {dataset!r} with seed {seed!r}; it has {held}"
-            )
-        weights = results["all_results"][dataset, seed]["net_state_dict"]
+            message = f"{path} has no training on {dataset!r} with seed {seed!r}; it has {held}"
+            raise BenchmarkError(message)
+        if (weights := results["all_results"][dataset, seed]["net_state_dict"]) is None:
+            raise BenchmarkError(f"{path} has results but no weights")
         architecture = Architecture.from_string(results["arch_str"])
+        network = build_network(architecture, cast("DatasetName", dataset))
+        network.load_state_dict(weights)
     except (AttributeError, KeyError, TypeError) as error:
         raise BenchmarkError(f"{path} is no file of the archive ({error!r})") from error
-    if weights is None:
-        raise BenchmarkError(f"{path} has results but no weights")
-    network = build_network(architecture, cast("DatasetName", dataset))
-    try:
-        network.load_state_dict(weights)
     except RuntimeError as error:
         raise BenchmarkError(f"the weights in {path} do not fit {architecture}") from error
     return network
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:200]

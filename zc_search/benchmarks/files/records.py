@@ -9,11 +9,10 @@ every figure.
 """
 
 import base64
-import binascii
 import json
 import struct
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -21,8 +20,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from zc_search._utils.files import replacing
 from zc_search.benchmarks.files.archive import file_digest, reading
-from zc_search.benchmarks.files.table import About, write_table
+from zc_search.benchmarks.files.table import About, Conversion, OnProgress, write_table
+from zc_search.benchmarks.nasbench101 import FIGURES, WHEN, column_name
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.spaces import ModelSpec
 
@@ -35,17 +36,7 @@ SHA256 = {
 }
 """Of the files as the authors hand them out."""
 
-WHEN = ("halfway", "final")
-FIGURES = tuple(
-    f"{when}_{what}"
-    for when in WHEN
-    for what in ("training_time", "train_accuracy", "validation_accuracy", "test_accuracy")
-)
-"""What is known of a training, in the names and units of the benchmark's own API: seconds, and
-accuracies from 0 to 1."""
-
 _LENGTH, _CHECKSUM, _DOUBLE = struct.Struct("<Q"), struct.Struct("<I"), struct.Struct("<d")
-_HEAD = _LENGTH.size + _CHECKSUM.size
 _EVALUATION, _PARAMETERS = 1, 2  # fields of ModelMetrics
 _MEASURED = (2, 3, 4, 5)  # fields of EvaluationData, in the order of FIGURES
 
@@ -65,9 +56,9 @@ class Training(NamedTuple):
 def read_trainings(path: Path) -> Iterator[Training]:
     """Yield every training that a file holds, in its order, or raise BenchmarkError."""
     with reading(path), path.open("rb") as file:
-        for number, (content, end) in enumerate(_records(file, path)):
+        for number, content in enumerate(_records(file, path)):
             try:
-                yield _training(content, end)
+                yield _training(content, file.tell())
             except (ValueError, TypeError, RecursionError, struct.error) as error:
                 raise BenchmarkError(
                     f"{path}: record {number} is no training of NAS-Bench-101 "
@@ -75,26 +66,23 @@ def read_trainings(path: Path) -> Iterator[Training]:
                 ) from error
 
 
-def _records(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, int]]:
-    """Yield the content of each record, and where the record ends."""
-    size = file.seek(0, 2)
-    place = file.seek(0)
-    while place < size:
-        head = file.read(_HEAD)
-        if len(head) < _HEAD:
-            raise BenchmarkError(f"{path} is cut short: it ends within the record at byte {place}")
-        if not _is_sound(head[:8], head[8:]):
-            what = "is damaged" if place else "is no TFRecord file, or damaged"
-            raise BenchmarkError(f"{path} {what}: the checksum of the length at byte {place}")
-        (length,) = _LENGTH.unpack(head[:8])
-        end = place + _HEAD + length + _CHECKSUM.size
-        if end > size:
+def _records(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    """Yield the content of each record."""
+    size, place = path.stat().st_size, 0
+
+    def checked(length: int, what: str) -> bytes:
+        if length + _CHECKSUM.size > size - file.tell():
             raise BenchmarkError(f"{path} is cut short: it ends within the record at byte {place}")
         content = file.read(length)
-        if not _is_sound(content, file.read(_CHECKSUM.size)):
-            raise BenchmarkError(f"{path} is damaged: the checksum of the record at byte {place}")
-        yield content, end
-        place = end
+        if _CHECKSUM.pack(masked_crc32c(content)) != file.read(_CHECKSUM.size):
+            is_it = "is damaged" if place or what == "record" else "is no TFRecord file, or damaged"
+            raise BenchmarkError(f"{path} {is_it}: the checksum of the {what} at byte {place}")
+        return content
+
+    while place < size:
+        (length,) = _LENGTH.unpack(checked(_LENGTH.size, "length"))
+        yield checked(length, "record")
+        place = file.tell()
 
 
 def masked_crc32c(content: bytes) -> int:
@@ -103,10 +91,6 @@ def masked_crc32c(content: bytes) -> int:
 
     crc: int = google_crc32c.value(content)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _is_sound(content: bytes, checksum: bytes) -> bool:
-    return _CHECKSUM.pack(masked_crc32c(content)) == checksum
 
 
 def _training(content: bytes, end: int) -> Training:
@@ -119,33 +103,24 @@ def _training(content: bytes, end: int) -> Training:
         raise ValueError("fields of other types")
     if len(bytes.fromhex(name)) != 16 or not 0 < epochs < 2**15:
         raise ValueError(f"hash {name[:40]!r} or epochs {epochs!r}")
-    try:
-        message = base64.b64decode("".join(encoded.split()), validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"no base64: {error}") from error
-    evaluations, parameters = [], 0
-    for field, value in _message(message):
-        if field == _EVALUATION and isinstance(value, bytes):
-            evaluations.append({f: v for f, v in _message(value) if isinstance(v, float)})
-        elif field == _PARAMETERS and isinstance(value, int):
-            parameters = value
+    message = _message(base64.b64decode("".join(encoded.split()), validate=True))
+    evaluations = [_message(part) for part in message.get(_EVALUATION, ())]
     if len(evaluations) != 1 + len(WHEN):
         raise ValueError(f"{len(evaluations)} evaluations, not {1 + len(WHEN)}")
+    parameters = message.get(_PARAMETERS, [0])[-1]
     # The first one is of the network before training, and the benchmark's own API skips it.
-    figures = tuple(
-        float(evaluation.get(f, 0.0)) for evaluation in evaluations[1:] for f in _MEASURED
-    )
-    return Training(name, epochs, matrix, operations, parameters, figures, end)
+    figures = (float(e.get(f, [0.0])[-1]) for e in evaluations[1:] for f in _MEASURED)
+    return Training(name, epochs, matrix, operations, int(parameters), tuple(figures), end)
 
 
-def _message(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
-    """Yield number and value of each field of a protobuf message."""
-    at = 0
+def _message(data: bytes) -> dict[int, list[Any]]:
+    """Return the values of each field of a protobuf message, by its number."""
+    at, fields = 0, dict[int, list[Any]]()
     while at < len(data):
         key, at = _varint(data, at)
+        value: Any
         match key & 7:
             case 0:
-                value: Any
                 value, at = _varint(data, at)
             case 1:
                 value, at = _DOUBLE.unpack_from(data, at)[0], at + 8
@@ -156,35 +131,26 @@ def _message(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:
                 value, at = data[at : at + length], at + length
             case kind:
                 raise ValueError(f"a field of wire type {kind}")
-        yield key >> 3, value
+        fields.setdefault(key >> 3, []).append(value)
+    return fields
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     """Return a number of 7 bits a byte, the lowest first, and where it ends."""
     value = 0
-    for place in range(10):
-        if at >= len(data):
-            raise ValueError("a number is cut short")
-        byte = data[at]
-        at += 1
+    for place, byte in enumerate(data[at : at + 10]):
         value |= (byte & 127) << 7 * place
         if byte < 128:
-            return value, at
-    raise ValueError("a number of more than 64 bits")
+            return value, at + place + 1
+    cut = len(data) - at < 10
+    raise ValueError("a number is cut short" if cut else "a number of more than 64 bits")
 
 
 # The table ------------------------------------------------------------------------------------
 
 
-def column_name(epochs: int, repeat: int, figure: str) -> str:
-    """Return what a table calls one of `FIGURES` of a repeat of a training."""
-    return f"{epochs}.{repeat}.{figure}"
-
-
-def convert_records(
-    file: Path, table: Path, on_progress: Callable[[str, int, int], None]
-) -> tuple[int, int]:
-    """Write the table of a file, and return how many cells and trainings it has.
+def convert_records(title: str, file: Path, table: Path, on_progress: OnProgress) -> Conversion:
+    """Write the table of a file.
 
     Every record's checksum is checked; that of the whole file says whether it is the published one.
     """
@@ -230,8 +196,9 @@ def convert_records(
         "parameters": np.asarray(parameters)[order],
         **_figures(frame, order),
     }
-    write_table(table, about, {name: pa.array(column) for name, column in columns.items()})
-    return len(numbers), len(rows)
+    with replacing(table) as part:
+        write_table(part, about, {name: pa.array(column) for name, column in columns.items()})
+    return Conversion(table, None, len(numbers), len(rows))
 
 
 def _spec(training: Training) -> ModelSpec:

@@ -5,13 +5,16 @@ one dict after the other; read as a whole they become tens of gigabytes of Pytho
 opcodes are carried out one by one, runs of ``key, figure`` at once by a regular expression and
 NumPy, and what belongs to an entry is forgotten when the next one begins. Nothing is ever called
 but the stand-ins of `TABLES`, and only dicts, lists, sets, tuples, texts and numbers are built.
+
+``pickle._Unpickler`` is the standard library's own reader in Python, and a private name: the public
+one is in C and can neither stop between two entries nor forget.
 """
 
+import pickle
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from struct import unpack
-from typing import Any, BinaryIO
+from functools import lru_cache, partial
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -21,21 +24,21 @@ from zc_search.errors import BenchmarkError
 _CHUNK = 4 * 2**20
 _LONGEST = 64 * 2**20  # of one value; a longer one is no part of a table
 _AHEAD = 4096  # bytes to have at hand at every step, so that few steps find what they need cut off
-_SHORT = 128  # texts so short are likely to come again
+_SHORT = 128  # longest text that may be a key in a run
 _BATCH = 1000  # items after which Python's pickler sets a mark anew
 _RUNS = 4096  # of which the keys are remembered
 
 TABLES: Mapping[tuple[str, str], Any] = {
-    **{
-        (module, name): function
-        for (module, name), function in NUMPY_ARRAYS.items()
-        if name in ("dtype", "scalar", "encode", "bytes")
-    },
+    **{key: NUMPY_ARRAYS[key] for key in NUMPY_ARRAYS if key[1] in ("dtype", "scalar", "encode")},
+    ("__builtin__", "bytes"): NUMPY_ARRAYS["__builtin__", "bytes"],
     ("collections", "OrderedDict"): dict,
     ("__builtin__", "set"): set,
     ("builtins", "set"): set,
 }
 """What a table of plain Python values and numpy's numbers may name; ordered dicts become dicts."""
+
+_KNOWN = b"\x80\x95(01N\x88\x89KMJ\x8aGX\x8cUTCB}])\x8fsuae\x90t\x85\x86\x87qr\x94hjc\x93Rb"
+"""The opcodes of plain values; those of extensions, persistent objects and classes are missing."""
 
 
 class ForgottenError(Exception):
@@ -50,36 +53,37 @@ class _Memo:
     """
 
     def __init__(self, forget: bool) -> None:
-        self.size = 0  # the smallest number that has not been given yet
+        self._size = 0  # the smallest number that has not been given yet
         self._forget = forget
         self._current: dict[int, Any] = {}
         self._kept: dict[int, Any] = {}
         self._keys: dict[int, str] = {}
 
-    def put(self, number: int, value: Any) -> None:
+    def __len__(self) -> int:
+        return self._size
+
+    def __setitem__(self, number: int, value: Any) -> None:
         self._current[number] = value
-        self.size = max(self.size, number + 1)
+        self._size = max(self._size, number + 1)
 
-    def put_keys(self, keys: Sequence[str], numbers: Sequence[int] | None) -> None:
-        """Number the keys of a run; None counts them on."""
-        if numbers is None:
-            numbers = range(self.size, self.size + len(keys))
-        self._keys.update(zip(numbers, keys, strict=True))
-        self.size = max(self.size, numbers[-1] + 1)
-
-    def get(self, number: int) -> Any:
+    def __getitem__(self, number: int) -> Any:
         for values in (self._current, self._keys, self._kept):
             if number in values:
                 return values[number]
-        if self._forget and number < self.size:
+        if self._forget and number < self._size:
             raise ForgottenError(f"value {number} is of an entry that is gone")
         raise KeyError(f"there is no value {number}")
 
+    def put_keys(self, keys: Sequence[str], numbers: Sequence[int] | None) -> None:
+        """Number the keys of a run; None counts them on."""
+        numbers = range(self._size, self._size + len(keys)) if numbers is None else numbers
+        self._keys.update(zip(numbers, keys, strict=True))
+        self._size = max(self._size, numbers[-1] + 1)
+
     def end_entry(self) -> None:
         if self._forget:
-            for number, value in self._current.items():
-                if type(value) not in (dict, list, set):
-                    self._kept[number] = value
+            texts = {n: v for n, v in self._current.items() if type(v) not in (dict, list, set)}
+            self._kept.update(texts)
             self._current, self._keys = {}, {}
 
 
@@ -111,14 +115,19 @@ def _complete(value: object) -> bool:
     return not isinstance(value, list | dict) or len(value) % _BATCH != 0
 
 
-class PickleStream:
+class PickleStream(pickle._Unpickler):
     """The pickles of a file, one after the other; the file need not be seekable.
 
     With `forget`, dicts, lists and sets of earlier entries are let go. `rest` is the last pickle,
     without what `entries` yielded.
     """
 
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
+        code: pickle._Unpickler.dispatch[code] for code in _KNOWN
+    }
+
     def __init__(self, file: BinaryIO, name: str, *, forget: bool = True) -> None:
+        super().__init__(file, encoding="latin1")
         self._file, self._name, self._forget = file, name, forget
         self._buffer, self._at = b"", 0
         self.rest: dict[Any, Any] = {}
@@ -147,39 +156,42 @@ class PickleStream:
             ) from error
 
     def _run(self, key: object) -> Iterator[tuple[Any, Any]]:
-        self._stack: list[Any] = []
-        self._outer: list[list[Any]] = []
-        self._memo = _Memo(self._forget)
-        self._strings: dict[bytes, str] = {}
+        self.stack: list[Any] = []
+        self.metastack: list[list[Any]] = []
+        self.append = self.stack.append
+        self.memo = _Memo(self._forget)
         self._keys: dict[tuple[int, bytes], list[str]] = {}
         target: list[Any] | None = None
         while True:
             self._fill(_AHEAD)
-            opcode = self._take(1)
-            if self._stack is target and (
-                opcode == b"u"
-                or (opcode in b"KMJ" and len(self._stack) == 2 and _complete(self._stack[1]))
+            code = self.read(1)
+            if self.stack is target and (
+                code == b"u"
+                or (code in b"KMJ" and len(self.stack) == 2 and _complete(self.stack[1]))
             ):
-                for at in range(0, len(target) - 1, 2):
-                    yield target[at], target[at + 1]
+                yield from zip(target[0::2], target[1::2], strict=True)
                 target.clear()
-                self._memo.end_entry()
-            if opcode == b".":
+                self.memo.end_entry()
+            if code == b".":
                 break
-            if opcode not in _ACTS:
-                raise RefusedError(f"it uses opcode {opcode!r}")
-            _ACTS[opcode](self)
-            if opcode == b"(" and key is not None and len(self._outer) == 2:
-                before = self._outer[1]
+            if code[0] not in self.dispatch:
+                raise RefusedError(f"it uses opcode {code!r}")
+            self.dispatch[code[0]](self)
+            if code == b"(" and key is not None and len(self.metastack) == 2:
+                before = self.metastack[1]
                 if len(before) > 1 and before[-2] == key and type(before[-1]) is dict:
-                    target = self._stack
+                    target = self.stack
                     self.rest = dict(zip(before[0:-2:2], before[1:-2:2], strict=True))
-                    self._memo.end_entry()
-        self.rest = self._stack.pop()
+                    self.memo.end_entry()
+        self.rest = self.stack.pop()
         if key is not None:
             if type(self.rest) is not dict or type(self.rest.get(key)) is not dict:
                 raise EOFError(f"there is no dict {key!r} in it")
             yield from self.rest.pop(key).items()  # one whose only item was set without a mark
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a name, or refuse it."""
+        return allowed_object(TABLES, module, name)
 
     # The file, through a window that only moves forward -------------------------------------------
 
@@ -192,7 +204,8 @@ class PickleStream:
             self._buffer = self._buffer[self._at :] + chunk
             self._at = 0
 
-    def _take(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, all of them."""
         if size > _LONGEST:
             raise EOFError(f"it claims a value of {size:,} bytes")
         self._fill(size)
@@ -202,43 +215,37 @@ class PickleStream:
         self._at += size
         return taken
 
-    def _line(self) -> str:
+    def readline(self) -> bytes:
+        """Return the rest of a line, a name, with its end."""
         end = self._buffer.find(b"\n", self._at, self._at + _AHEAD)
         if end < 0:
             raise EOFError("a name is cut short")
-        taken = self._buffer[self._at : end]
-        self._at = end + 1
-        return taken.decode("ascii")
+        return self.read(end + 1 - self._at)
 
-    def _number(self, size: int, signed: bool = False) -> int:
-        return int.from_bytes(self._take(size), "little", signed=signed)
+    # What is read otherwise than by the standard library ------------------------------------------
 
-    # Values ---------------------------------------------------------------------------------------
-
-    def _push(self, value: Any) -> None:
-        self._stack.append(value)
+    def _frame(self) -> None:
+        self.read(8)
 
     def _text(self, width: int) -> None:
         start = self._at - 1
-        size = self._number(width)
+        size = int.from_bytes(self.read(width), "little")
         if size > _SHORT or not self._pairs(start, _texts(width, size)):
-            self._push(self._intern(self._take(size)))
-
-    def _intern(self, taken: bytes) -> str:
-        if len(taken) > _SHORT:
-            return str(taken, "utf-8", "surrogatepass")
-        text = self._strings.get(taken)
-        if text is None:
-            text = self._strings[taken] = str(taken, "utf-8", "surrogatepass")
-        return text
+            self.append(str(self.read(size), "utf-8", "surrogatepass"))
 
     def _small(self) -> None:
         if not self._pairs(self._at - 1, _NUMBERS):
-            self._push(self._number(1))
+            self.append(self.read(1)[0])
 
-    def _recall(self, size: int) -> None:
-        if size != 4 or not self._pairs(self._at - 1, _RECALLED):
-            self._push(self._memo.get(self._number(size)))
+    def _recall(self) -> None:
+        if not self._pairs(self._at - 1, _RECALLED):
+            self.append(self.memo[int.from_bytes(self.read(4), "little")])
+
+    def _build(self) -> None:
+        state, value = self.stack.pop(), self.stack[-1]
+        if type(value) is not Dtype:
+            raise RefusedError(f"it changes a {type(value).__name__}")
+        value.__setstate__(state)
 
     def _pairs(self, start: int, run: _Run) -> bool:
         """Push all of a run of key, figure, key, figure, ... at once, if there is one here."""
@@ -250,115 +257,27 @@ class PickleStream:
         if run is _NUMBERS:
             keys = records["key"].tolist()
         elif run is _RECALLED:
-            keys = [self._memo.get(number) for number in records["key"].tolist()]
+            keys = [self.memo[number] for number in records["key"].tolist()]
         else:
             content = records["key"].itemsize, records["key"].tobytes()
             keys = self._keys.get(content)  # most runs have the keys of one before
             if keys is None:
-                keys = [self._intern(key) for key in records["key"].tolist()]
+                keys = [str(key, "utf-8", "surrogatepass") for key in records["key"].tolist()]
                 if len(self._keys) < _RUNS:
                     self._keys[content] = keys
             counted = "put" not in (run.record.names or ())
-            self._memo.put_keys(keys, None if counted else records["put"].tolist())
+            self.memo.put_keys(keys, None if counted else records["put"].tolist())
         self._at = found.end()
-        pushed: list[Any] = [None] * (2 * len(keys))
-        pushed[0::2] = keys
-        pushed[1::2] = records["figure"].tolist()
-        self._stack.extend(pushed)
+        for pair in zip(keys, records["figure"].tolist(), strict=True):
+            self.stack.extend(pair)
         return True
 
-    # Containers -----------------------------------------------------------------------------------
 
-    def _mark(self) -> None:
-        self._outer.append(self._stack)
-        self._stack = []
-
-    def _items(self) -> list[Any]:
-        """Return what was pushed since the last mark."""
-        items, self._stack = self._stack, self._outer.pop()
-        return items
-
-    def _set_items(self, items: list[Any]) -> None:
-        target = self._stack[-1]
-        if type(target) is not dict:
-            raise TypeError(f"{type(target).__name__} has no items")
-        target.update(zip(items[0::2], items[1::2], strict=True))
-
-    def _add(self, items: list[Any]) -> None:
-        target = self._stack[-1]
-        if type(target) is set:
-            target.update(items)
-        elif type(target) is list:
-            target.extend(items)
-        else:
-            raise TypeError(f"{type(target).__name__} cannot grow")
-
-    def _tuple(self, size: int) -> None:
-        items = self._stack[len(self._stack) - size :]
-        if len(items) != size:
-            raise EOFError("a tuple lacks values")
-        self._stack[len(self._stack) - size :] = [tuple(items)]
-
-    # Calls ----------------------------------------------------------------------------------------
-
-    def _stack_global(self) -> None:
-        name, module = self._stack.pop(), self._stack.pop()
-        self._push(allowed_object(TABLES, module, name))
-
-    def _reduce(self) -> None:
-        arguments, function = self._stack.pop(), self._stack.pop()
-        if not callable(function) or type(arguments) is not tuple:  # only what was allowed can be
-            raise RefusedError("it calls what is no function")
-        self._push(function(*arguments))
-
-    def _build(self) -> None:
-        state, value = self._stack.pop(), self._stack[-1]
-        if type(value) is not Dtype:
-            raise RefusedError(f"it changes a {type(value).__name__}")
-        value.__setstate__(state)
-
-
-_ACTS: Mapping[bytes, Callable[[PickleStream], Any]] = {
-    b"\x80": lambda s: s._take(1),
-    b"\x95": lambda s: s._take(8),
-    b"(": PickleStream._mark,
-    b"0": lambda s: s._stack.pop() if s._stack else s._items(),
-    b"1": PickleStream._items,
-    b"N": lambda s: s._push(None),
-    b"\x88": lambda s: s._push(True),
-    b"\x89": lambda s: s._push(False),
-    b"K": PickleStream._small,
-    b"M": lambda s: s._push(s._number(2)),
-    b"J": lambda s: s._push(s._number(4, signed=True)),
-    b"\x8a": lambda s: s._push(s._number(s._number(1), signed=True)),
-    b"G": lambda s: s._push(unpack(">d", s._take(8))[0]),
-    b"X": lambda s: s._text(4),
-    b"\x8c": lambda s: s._text(1),
-    b"U": lambda s: s._push(s._take(s._number(1)).decode("latin1")),
-    b"T": lambda s: s._push(s._take(s._number(4)).decode("latin1")),
-    b"C": lambda s: s._push(s._take(s._number(1))),
-    b"B": lambda s: s._push(s._take(s._number(4))),
-    b"}": lambda s: s._push({}),
-    b"]": lambda s: s._push([]),
-    b")": lambda s: s._push(()),
-    b"\x8f": lambda s: s._push(set()),
-    b"s": lambda s: s._set_items([s._stack.pop(-2), s._stack.pop()]),
-    b"u": lambda s: s._set_items(s._items()),
-    b"a": lambda s: s._add([s._stack.pop()]),
-    b"e": lambda s: s._add(s._items()),
-    b"\x90": lambda s: s._add(s._items()),
-    b"t": lambda s: s._push(tuple(s._items())),
-    b"\x85": lambda s: s._tuple(1),
-    b"\x86": lambda s: s._tuple(2),
-    b"\x87": lambda s: s._tuple(3),
-    b"q": lambda s: s._memo.put(s._number(1), s._stack[-1]),
-    b"r": lambda s: s._memo.put(s._number(4), s._stack[-1]),
-    b"\x94": lambda s: s._memo.put(s._memo.size, s._stack[-1]),
-    b"h": lambda s: s._recall(1),
-    b"j": lambda s: s._recall(4),
-    b"c": lambda s: s._push(allowed_object(TABLES, s._line(), s._line())),
-    b"\x93": PickleStream._stack_global,
-    b"R": PickleStream._reduce,
-    b"b": PickleStream._build,
+PickleStream.dispatch |= {
+    0x95: PickleStream._frame,
+    ord("X"): partial(PickleStream._text, width=4),
+    0x8C: partial(PickleStream._text, width=1),
+    ord("K"): PickleStream._small,
+    ord("j"): PickleStream._recall,
+    ord("b"): PickleStream._build,
 }
-"""What each opcode does; those of extensions, persistent objects and classes are not among them."""

@@ -5,7 +5,7 @@ It carries what it was made of (`About`) and a digest of its figures.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 ABOUT = b"zc_search"
 SCHEMA = 2
 READABLE = (1, 2)  # tables of 1 have no digest
+
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+class Conversion(NamedTuple):
+    """What a conversion wrote."""
+
+    table: Path
+    curves: Path | None  # learning curves; None for a benchmark without
+    architectures: int  # that have results
+    trials: int
+    md5: str | None = None  # of the file; None where its name has no digits to compare it with
 
 
 class About(NamedTuple):
@@ -55,11 +69,11 @@ class ConvertedTable:
                 self._batch.validate()  # lengths only, as reading every figure would take long
             self._columns = {name: self._numbers(name) for name in numbers}
             self._check()
+        except BenchmarkError:
+            raise
         except PermissionError as error:
             raise BenchmarkError(f"{path} cannot be read: {error.strerror}") from error
         except (pa.ArrowException, LookupError, TypeError, ValueError, OSError) as error:
-            if isinstance(error, BenchmarkError):
-                raise
             raise BenchmarkError(
                 f"{path} is damaged or cut short ({type(error).__name__}: {error}); convert the "
                 "benchmark's file again"
@@ -95,9 +109,8 @@ class ConvertedTable:
 
     def _about(self) -> About:
         if ABOUT not in self.metadata:
-            raise BenchmarkError(
-                f"{self.path} is no table that `zc-search benchmark convert` wrote"
-            )
+            message = "is no table that `zc-search benchmark convert` wrote"
+            raise BenchmarkError(f"{self.path} {message}")
         about = json.loads(self.metadata[ABOUT])
         if about.pop("schema") not in READABLE:
             raise BenchmarkError(
@@ -113,11 +126,9 @@ def source_name(table: Path) -> str | None:
 
     try:
         with pa.memory_map(str(table)) as file:
-            metadata = pa.ipc.open_file(file).schema.metadata or {}
-        source = json.loads(metadata[ABOUT])["source"]
+            return str(json.loads(pa.ipc.open_file(file).schema.metadata[ABOUT])["source"])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
         return None
-    return source if isinstance(source, str) else None
 
 
 def write_table(
