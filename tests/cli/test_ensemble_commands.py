@@ -42,7 +42,7 @@ from zc_search.scoring.store import Store, about
 from zc_search.scoring.sweep import sweep_scorer
 from zc_search.search import run_search
 from zc_search.spaces import Architecture, CellSpace, SizeArchitecture
-from zc_search.study.predictions import PredictionWarning
+from zc_search.study.objective import PredictionWarning
 
 PROXIES = ["snip", "jacov", "params", "flops"]
 ACCURACY = open_benchmark().table()["val_accuracy"]

@@ -35,7 +35,7 @@ from zc_search.report.page import run_drawings
 from zc_search.report.run import Trials, as_trials
 from zc_search.report.style import accuracy_range, axis
 from zc_search.spaces import Architecture
-from zc_search.spaces.nasbench201.drawing import dead_edges, describe_cell, draw_cell
+from zc_search.spaces.nasbench201.architecture import dead_edges, describe_cell, draw_cell
 
 CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|none~2|"
 

@@ -22,7 +22,7 @@ from zc_search.samplers import (
 from zc_search.samplers.guided import local_search, predictor_guided, regularized_evolution
 from zc_search.samplers.knowledge import columns_to_aggregate, read_scores
 from zc_search.scoring.sweep import score_space
-from zc_search.spaces import PARAMETERS, Architecture, CellSpace, all_architectures
+from zc_search.spaces import PARAMETERS, Architecture, CellSpace
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
 WHOLE = CellSpace()
@@ -64,8 +64,8 @@ def test_a_space_becomes_the_distributions_of_its_edges() -> None:
 
 
 def test_without_scores_every_function_is_a_candidate() -> None:
-    known = gather(WHOLE)
-    functions = {cell.function_key for cell in all_architectures() if cell.reaches_output}
+    known = gather(FEW)
+    functions = {cell.function_key for cell in FEW if cell.reaches_output}
     assert {cell.function_key for cell in known.architectures} == functions
     assert len(known.architectures) == len(functions) == len(known.features) == len(known.prior)
     assert np.isfinite(known.features).all()
@@ -78,7 +78,7 @@ def test_two_candidates_are_a_mean_squared_distance_of_2_apart(scores: str) -> N
 
 
 def test_the_prior_without_scores_is_the_mean_log_rank_in_the_flow() -> None:
-    known = gather(WHOLE)
+    known = gather(FEW)
     flow = flow_features(map(str, known.architectures))
     ranks = [
         rankdata(sign * flow[name]) / len(flow)
@@ -94,15 +94,15 @@ def test_the_prior_without_scores_is_the_mean_log_rank_in_the_flow() -> None:
 
 
 def test_parameters_without_scores_are_those_of_live_convolutions() -> None:
-    known = gather(WHOLE, among=["params"])
+    space = CellSpace(dict.fromkeys(PARAMETERS, ("none", "nor_conv_1x1", "nor_conv_3x3")))
+    known = gather(space, among=["params"])
     place = {str(cell): row for row, cell in enumerate(known.architectures)}
     only_3x3 = Architecture(("nor_conv_3x3",) * 6)
-    none_live = next(c for c in known.architectures if set(c.ops) <= {"none", "skip_connect"})
     one = Architecture(("none", "none", "none", "nor_conv_1x1", "none", "none"))
     nine = Architecture(("none", "none", "none", "nor_conv_3x3", "none", "none"))
-    prior = [known.prior[place[str(a.representative())]] for a in (none_live, one, nine, only_3x3)]
+    prior = [known.prior[place[str(a.representative())]] for a in (one, nine, only_3x3)]
     assert prior == sorted(prior)
-    assert len(set(prior)) == 4
+    assert len(set(prior)) == 3
     assert prior[-1] == known.prior.max() == 0
 
 
@@ -165,7 +165,7 @@ def test_a_file_without_proxies_of_the_default_aggregate_is_aggregated_whole(sco
 @pytest.mark.parametrize("options", [{"among": ["snip"]}, {"proxies": ["snip"]}, {"cell": False}])
 def test_columns_without_a_file_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ZcSearchError, match="there are no scores; name a file"):
-        gather(WHOLE, **options)
+        gather(FEW, **options)
 
 
 def test_features_that_do_not_vary_are_refused() -> None:
@@ -178,10 +178,10 @@ def test_the_pick_is_the_best_of_those_drawn(scores: str) -> None:
     table = pd.read_parquet(scores)
     everything = zero_cost(WHOLE, 0, scores=scores, aggregate=["params"])
     assert table["params"][str(everything)] == table["params"].max()
-    some = [zero_cost(WHOLE, seed, candidates=5, scores=scores) for seed in range(30)]
+    some = [zero_cost(WHOLE, seed, candidates=5, scores=scores) for seed in range(8)]
     assert len(set(some)) > 3
     assert zero_cost(WHOLE, 3, candidates=5, scores=scores) == some[3]
-    largest = zero_cost(WHOLE, 0, candidates=20_000, aggregate=["params"])
+    largest = zero_cost(FEW, 0, candidates=20_000, aggregate=["params"])
     assert largest == Architecture(("nor_conv_3x3",) * 6)
 
 
@@ -205,7 +205,7 @@ def test_the_pick_by_flow_beats_the_pick_by_parameters() -> None:
 )
 def test_wrong_picks_are_explained(options: dict[str, object], message: str) -> None:
     with pytest.raises((ValueError, ZcSearchError), match=message):
-        zero_cost(WHOLE, 0, **options)
+        zero_cost(FEW, 0, **options)
 
 
 def test_models_by_name_and_by_import() -> None:
@@ -230,7 +230,7 @@ def best_of(sampler: optuna.samplers.BaseSampler, n_trials: int) -> list[float]:
     return [trial.value or 0.0 for trial in study.trials]
 
 
-@pytest.mark.parametrize("model", ["linear", "gp"])
+@pytest.mark.parametrize("model", [pytest.param("linear", marks=pytest.mark.thorough), "gp"])
 def test_guided_search_needs_few_accuracies(model: str) -> None:
     found = [max(best_of(predictor_guided(WHOLE, seed, model=model), 30)) for seed in range(3)]
     assert np.mean(found) > 91.3  # random search: 90.5

@@ -151,13 +151,12 @@ def test_neighbours_are_next_to_it() -> None:
         '{"depth":3,"norm":"group","width":48}',
         '{"depth":3,"norm":"batch","width":16}',
     }
-    assert len(gather(space).features) == 18
 
 
 def test_samples_are_drawn_evenly() -> None:
     rng = np.random.default_rng(0)
-    drawn = Counter(a_space("build").sample(rng).values["width"] for _ in range(600))
-    assert all(160 <= count <= 240 for count in drawn.values())
+    drawn = Counter(a_space("build").sample(rng).values["width"] for _ in range(150))
+    assert all(35 <= count <= 65 for count in drawn.values())
 
 
 def test_a_class_may_give_more() -> None:
@@ -266,7 +265,7 @@ def test_settings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
 # Searches -----------------------------------------------------------------------------------------
 
 
-_QUICK = {("nsgaii", "resnet"), ("local_search", "build"), ("predictor_guided", "functional")}
+_QUICK = {("nsgaii", "vit"), ("local_search", "functional"), ("predictor_guided", "build")}
 
 
 @pytest.mark.parametrize(
@@ -313,8 +312,9 @@ def build(trial, task):  # task: classes, channels, resolution
 """
 
 
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_the_listing_runs_in_an_empty_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guide = (
         Path(__file__).parents[2].joinpath("docs/how-to/own-space.md").read_text(encoding="utf-8")
@@ -323,7 +323,8 @@ def test_the_listing_runs_in_an_empty_folder(
     net = inspect.getsource(own_networks.MyNet)
     (tmp_path / "my_nets.py").write_text(f"from torch import nn\n\n\n{net}\n{LISTING}")
     (tmp_path / "search.toml").write_text(
-        """
+        f"""
+        output.report = {str(whole).lower()}
         space.name = "my_nets:build"
         objectives.naswot_relu = "maximize"
         objectives.params = "minimize"
@@ -345,13 +346,16 @@ def test_the_listing_runs_in_an_empty_folder(
     run("--config", "search.toml", "-q")
     trials = pd.read_csv("runs/search/trials.csv")
     assert trials["feasible"].all()
-    assert 'class="modules" alt="The modules of {&#34;depth' in Path(
-        "runs/search/report.html"
-    ).read_text(encoding="utf-8")
     run("score", "--config", "search.toml", "--sample", "5", "--out", "scores.parquet")
     scores = pd.read_parquet("scores.parquet")
     assert len(scores) == 5
     assert np.isfinite(scores[["naswot_relu", "params"]]).all(axis=None)
+    arguments = ["--config", "search.toml", "--set", "space.name=nowhere:build"]
+    assert isinstance(runner.invoke(app, arguments).exception, ConfigError)
+    if not whole:
+        return
+    page = Path("runs/search/report.html").read_text(encoding="utf-8")
+    assert 'class="modules" alt="The modules of {&#34;depth' in page
     run("train", "runs/search", "--top", "1")
     run("export", "runs/search", "--to", "exported", "--no-onnx")
     assert {file.name for file in Path("exported").iterdir()} == {
@@ -371,8 +375,6 @@ def test_the_listing_runs_in_an_empty_folder(
     images = (raw - about["mean"][0]) / about["deviation"][0]
     program = torch.export.load("network.pt2").module()
     assert torch.allclose(read["model"](images), program(raw), atol=1e-5)
-    arguments = ["--config", "../search.toml", "--set", "space.name=nowhere:build"]
-    assert isinstance(runner.invoke(app, arguments).exception, ConfigError)
 
 
 @pytest.mark.parametrize("given", ["own_networks:vit", FunctionSpace("own_networks:vit")])

@@ -55,7 +55,7 @@ def test_the_published_networks_are_points_of_the_space(width: float, millions: 
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(8, 256), st.integers(8, 256), st.integers(1, 4))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_costs_are_those_of_the_network(seed: int, height: int, width: int, channels: int) -> None:
     architecture = SPACE.sample(np.random.default_rng(seed))
     task = Task("images", 7, channels, height, width)
@@ -127,7 +127,7 @@ def test_names_are_those_of_the_published_weights() -> None:
 
 
 def test_every_proxy_has_a_value() -> None:
-    table = score_architectures([SMALL], list(PROXIES), batch_size=8)
+    table = score_architectures([SMALL], list(PROXIES), batch_size=2)
     assert not table.attrs.get("failures")
     assert np.isfinite(table.to_numpy()).all()
 
@@ -160,7 +160,7 @@ def test_the_space_is_too_large_to_list_and_can_be_drawn_from() -> None:
 
 CONFIG = """
 [study]
-n_trials = 8
+n_trials = 6
 sampler = "{sampler}"
 distinct = true
 [space]
@@ -182,12 +182,14 @@ compute = ["jacov", "flops"]
 cache = "off"
 [output]
 folder = '{folder}'
+report = {report}
 """
 
 
 @pytest.mark.parametrize("sampler", ["nsgaii", "regularized_evolution"])
 def test_a_search_keeps_its_limits_and_draws_what_it_finds(tmp_path: Path, sampler: str) -> None:
-    text = CONFIG.format(sampler=sampler, folder=tmp_path.as_posix())
+    report = str(sampler == "nsgaii").lower()
+    text = CONFIG.format(sampler=sampler, folder=tmp_path.as_posix(), report=report)
     if sampler != "nsgaii":
         text = text.replace('params = "minimize"', 'params = { direction = "minimize", scale = 0 }')
     config = parse_config(text)
@@ -199,12 +201,12 @@ def test_a_search_keeps_its_limits_and_draws_what_it_finds(tmp_path: Path, sampl
     first = MobileNet.from_string(scored["architecture"].iloc[0])
     assert first.chosen[0] == 16
     assert any(drawing.startswith("<svg") for drawing in result.drawings.values())
-    page = (result.folder / "report.html").read_text(encoding="utf-8")
-    assert 'class="modules"' in page
+    page = result.folder / "report.html"
+    assert sampler != "nsgaii" or 'class="modules"' in page.read_text(encoding="utf-8")
 
 
 def test_a_wrong_choice_is_named_before_the_first_trial() -> None:
-    text = CONFIG.format(sampler="nsgaii", folder="runs").replace(
+    text = CONFIG.format(sampler="nsgaii", folder="runs", report="true").replace(
         "depth_3 = [1, 2]", "depth_3 = [9]"
     )
     with pytest.raises(

@@ -309,7 +309,6 @@ def test_parameters_of_a_cell_outside_the_space_are_refused() -> None:
         (EVERYTHING | {"op_2_1": ()}, "op_2_1", "one or more of none, skip_connect"),
         (EVERYTHING | {"op_2_1": ("none", "none")}, "op_2_1", "each once"),
         (EVERYTHING | {"op_3_0": ("none", "skip_conect")}, "op_3_0", "did you mean 'skip_connect'"),
-        (dict.fromkeys(PARAMETERS[2:], OPERATIONS), "op_1_0", "nothing given for op_1_0, op_2_0"),
     ],
 )
 def test_wrong_choices_are_refused(choices, key: str | None, says: str) -> None:

@@ -43,6 +43,7 @@ class TestBuilders(SpaceTestCase):
     """A ViT, a ResNet of conditional depth, activations that are functions, and a plain one."""
 
     proxies = ("params", "flops", "snip", "synflow", "jacov")
+    built, draws = 1, 8
 
     @pytest.fixture(params=["vit", "resnet", "functional", "build"])
     def space(self, request: pytest.FixtureRequest) -> AnySpace:
@@ -58,6 +59,8 @@ class TestProduct(SpaceTestCase):
 
 class TestClasses(SpaceTestCase):
     """A class of the user's, listed or not, and an object with a few methods beside ``build``."""
+
+    built, draws = 1, 8
 
     @pytest.fixture(params=["BranchSpace", "PlainBranchSpace", "Choices"])
     def space(self, request: pytest.FixtureRequest) -> AnySpace:

@@ -26,7 +26,7 @@ from zc_search.spaces import (
     make_space,
     read_architecture,
 )
-from zc_search.spaces.nasbench201.drawing import drawing_or_none
+from zc_search.spaces.nasbench201.architecture import drawing_or_none
 
 SPACES: list[AnySpace] = [
     CellSpace(),

@@ -26,8 +26,8 @@ from zc_search.spaces.network import build_network
 from zc_search.study.conclusion import _too_slow
 from zc_search.study.constraints import broken, violations
 from zc_search.study.objective import Objective
+from zc_search.study.progress import Stagnation
 from zc_search.study.record import SearchResult, TrialRecord, trials_table
-from zc_search.study.stagnation import Stagnation
 
 SEARCH = {
     "study": {"name": "own", "n_trials": 14, "sampler_options": {"population_size": 6}},

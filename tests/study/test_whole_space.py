@@ -21,7 +21,7 @@ from zc_search.scoring import scores_file as packaged
 from zc_search.scoring.scores_file import load_scores
 from zc_search.spaces import CellSpace
 from zc_search.study import Objective, conclude, open_study, run_trials
-from zc_search.study.whole_space import rank_space
+from zc_search.study.conclusion import rank_space
 
 Settings = Callable[..., Config]
 

@@ -6,7 +6,7 @@ from zc_search._utils.text import VERSION
 from zc_search.deploy.metadata import INT8, LABELS, METADATA, ONNX, Metadata
 from zc_search.deploy.subject import Subject
 from zc_search.spaces import PLUGIN, Architecture
-from zc_search.spaces.nasbench201.drawing import describe_cell
+from zc_search.spaces.nasbench201.architecture import describe_cell
 
 
 def model_card(subject: Subject, about: Metadata, differences: Mapping[str, float]) -> str:

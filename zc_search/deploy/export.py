@@ -27,7 +27,7 @@ from zc_search.deploy.subject import Subject, subject_of_cell, subject_of_run
 from zc_search.errors import StudyError
 from zc_search.images.datasets import Task
 from zc_search.spaces import Architecture
-from zc_search.spaces.nasbench201.drawing import draw_cell
+from zc_search.spaces.nasbench201.architecture import draw_cell
 
 __all__ = ["Exported", "Subject", "export_network", "subject_of_cell", "subject_of_run"]
 

@@ -22,7 +22,7 @@ from zc_search.report.figures.accuracy import get_kendall_info
 from zc_search.report.figures.search import AGAINST, Against, choices, get_progress_info
 from zc_search.report.page import Drawing, panel, render
 from zc_search.report.run import as_trials
-from zc_search.spaces.nasbench201.drawing import drawing_or_none
+from zc_search.spaces.nasbench201.architecture import drawing_or_none
 
 if TYPE_CHECKING:
     from zc_search.study.record import SearchResult

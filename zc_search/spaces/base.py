@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from itertools import product
 from math import prod
@@ -30,6 +31,9 @@ class AnyArchitecture(Protocol):
 
     legend: ClassVar[str]
     """What the characters of `compact` mean."""
+
+    written: ClassVar[re.Pattern[str]]
+    """The form of its text, whatever it says."""
 
     @property
     def index(self) -> int:
@@ -66,25 +70,28 @@ class ProductArchitecture(AnyArchitecture):
     everything: ClassVar[Mapping[str, tuple[Any, ...]]]
     value: ClassVar[str]  # what a value is called in messages
 
-    @property
-    def values(self) -> tuple[Any, ...]:
-        """The tuple that it was made of."""
-        raise NotImplementedError
-
-    @classmethod
-    def _checked(cls, given: Any) -> tuple[Any, ...]:
-        values = tuple(given) if is_row(given) else ()
-        if len(values) != len(cls.everything):
+    def __post_init__(self) -> None:
+        given, everything = self.values, self.everything
+        row = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+        values = tuple(given) if row else ()
+        if len(values) != len(everything):
             raise ArchitectureError(
-                f"an architecture of {cls.space} has {len(cls.everything)} values "
-                f"({', '.join(cls.everything)}), got {given!r}",
+                f"an architecture of {self.space} has {len(everything)} values "
+                f"({', '.join(everything)}), got {given!r}",
                 given=given,
             )
-        pairs = [*zip(values, cls.everything.items(), strict=True)]
-        for value, (name, allowed) in pairs:
+        for value, (name, allowed) in zip(values, everything.items(), strict=True):
             if value not in allowed:
-                raise ArchitectureError.unknown(cls.value, value, map(str, allowed), key=name)
-        return tuple(allowed[allowed.index(value)] for value, (_, allowed) in pairs)
+                raise ArchitectureError.unknown(self.value, value, map(str, allowed), key=name)
+        pairs = zip(values, everything.values(), strict=True)
+        plain = tuple(allowed[allowed.index(value)] for value, allowed in pairs)
+        object.__setattr__(self, fields(self)[0].name, plain)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The tuple that it was made of, its one field."""
+        values: tuple[Any, ...] = getattr(self, fields(self)[0].name)
+        return values
 
     @property
     def index(self) -> int:
@@ -97,17 +104,13 @@ class ProductArchitecture(AnyArchitecture):
     @classmethod
     def from_index(cls, index: int) -> Self:
         """Return the architecture at `index`."""
-        count = prod(map(len, cls.everything.values()))
+        shape = [*map(len, cls.everything.values())]
         whole = isinstance(index, int | np.integer) and not isinstance(index, bool)
-        if not whole or not 0 <= index < count:
-            raise ArchitectureError(
-                f"architecture index {index!r} is not in 0 to {count - 1}", given=index
-            )
-        rest, values = int(index), []
-        for allowed in reversed([*cls.everything.values()]):
-            rest, place = divmod(rest, len(allowed))
-            values.append(allowed[place])
-        return cls(tuple(reversed(values)))  # type: ignore[call-arg]
+        if not whole or not 0 <= index < prod(shape):
+            message = f"architecture index {index!r} is not in 0 to {prod(shape) - 1}"
+            raise ArchitectureError(message, given=index)
+        places = zip(cls.everything.values(), np.unravel_index(int(index), shape), strict=True)
+        return cls(tuple(allowed[place] for allowed, place in places))  # type: ignore[call-arg]
 
 
 A = TypeVar("A", bound=AnyArchitecture)
@@ -119,7 +122,7 @@ class SearchSpace(ABC, Generic[A]):
 
     Attributes:
         name: As in a configuration, and in the architectures' ``space``.
-        kind: The class of its architectures, with ``is_written`` and ``from_string``.
+        kind: The class of its architectures, with ``written`` and ``from_string``.
         example: An architecture's text, for messages.
         settings: The keys of ``[space]`` that not every space has, with their defaults.
         choices: The parameters of an Optuna trial, each with the values it may take.
@@ -214,9 +217,8 @@ class SearchSpace(ABC, Generic[A]):
 
     def _require_inside(self, architecture: A) -> None:
         if architecture not in self:
-            raise ArchitectureError(
-                f"{architecture} is outside the search space", given=str(architecture)
-            )
+            message = f"{architecture} is outside the search space"
+            raise ArchitectureError(message, given=str(architecture))
 
     @classmethod
     def _part(cls, name: str) -> Any:
@@ -233,9 +235,10 @@ class ProductSpace(SearchSpace[P]):
     """A space in which every value of one parameter goes with every value of the others."""
 
     settings: ClassVar[Mapping[str, Any]] = {"choices": None}
-    choices: Mapping[str, tuple[Any, ...]]
+    parameter: ClassVar[str] = "parameter"  # what one is called in messages
 
-    parameter: ClassVar[str]  # what a parameter is called in messages
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """The values that each parameter may have; all where none are given."""
 
     def __post_init__(self) -> None:
         everything = self.kind.everything
@@ -243,8 +246,8 @@ class ProductSpace(SearchSpace[P]):
             if name not in everything:
                 raise ArchitectureError.unknown(self.parameter, name, everything)
             check_choices(name, given, everything[name])
-        require(everything, self.choices)
-        ordered = {name: tuple(self.choices[name]) for name in everything}
+        whole = {**everything, **self.choices}
+        ordered = {name: tuple(whole[name]) for name in everything}
         object.__setattr__(self, "choices", ordered)
 
     def __hash__(self) -> int:
@@ -259,9 +262,9 @@ class ProductSpace(SearchSpace[P]):
 
     @classmethod
     def of_choices(cls, choices: Mapping[str, Sequence[Any]]) -> Self:
-        """Return the space of the values given for some parameters, and of all for the others."""
+        """Return the space of such values; a ConfigError where they are none."""
         try:
-            return cls({**cls.kind.everything, **{k: tuple(v) for k, v in choices.items()}})
+            return cls({name: tuple(values) for name, values in choices.items()})
         except ArchitectureError as error:
             more: dict[str, Any] = {**vars(error), "key": None}
             raise ConfigError(str(error), **more) from error
@@ -282,7 +285,7 @@ class ProductSpace(SearchSpace[P]):
         self._require_inside(architecture)
         return dict(zip(self.choices, architecture.values, strict=True))
 
-    def structure(self, architecture: P) -> Mapping[str, float]:
+    def structure(self, architecture: P) -> dict[str, float]:
         """Return the parameters as numbers, what is none by its place."""
         everything = self.kind.everything.items()
         return {
@@ -343,13 +346,6 @@ def check_choices(key: str, given: Sequence[Any], allowed: Sequence[Any]) -> Non
         )
 
 
-def is_row(value: Any) -> bool:
-    """Whether a value is a sequence or an array, and no text."""
-    return not isinstance(value, str | bytes) and (
-        isinstance(value, Sequence) or hasattr(value, "__array__")
-    )
-
-
 # By name ------------------------------------------------------------------------------------------
 
 SPACES: dict[str, type[AnySpace]] = {}
@@ -380,8 +376,8 @@ def make_space(section: Any, task: Task | None = None) -> AnySpace:
 
 def space_written(text: object) -> type[AnySpace] | None:
     """Return the space of which a text has the form, whatever it says; None if it has none's."""
-    written = (s for s in SPACES.values() if isinstance(text, str) and s.kind.is_written(text))
-    return next(written, None)
+    given = text.strip() if isinstance(text, str) else ""
+    return next((s for s in SPACES.values() if s.kind.written.fullmatch(given)), None)
 
 
 def read_architecture(text: str) -> AnyArchitecture:
@@ -389,12 +385,9 @@ def read_architecture(text: str) -> AnyArchitecture:
     if space := space_written(text):
         architecture: AnyArchitecture = space.kind.from_string(text)
         return architecture
-    *examples, last = (space.example for space in SPACES.values())
-    raise ArchitectureError(
-        f"not an architecture string: {text!r}; such as {', '.join(examples)} or {last}",
-        given=text,
-        allowed=(*examples, last),
-    )
+    *examples, last = such = [space.example for space in SPACES.values()]
+    message = f"not an architecture string: {text!r}; such as {', '.join(examples)} or {last}"
+    raise ArchitectureError(message, given=text, allowed=such)
 
 
 def compact(architecture: str) -> str:

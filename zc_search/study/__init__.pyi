@@ -1,6 +1,7 @@
 from .conclusion import conclude
 from .constraints import broken
 from .objective import Objective
+from .progress import Stagnation
 from .record import (
     DATA,
     DEFINITIONS,
@@ -11,7 +12,6 @@ from .record import (
     missing_values,
     trials_table,
 )
-from .stagnation import Stagnation
 from .storage import open_storage, open_study, set_aside
 from .trials import run_trials
 

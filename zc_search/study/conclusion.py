@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,18 @@ from zc_search.ensemble.scores import (
     fit_trials,
     nothing_feasible,
     rank_without_accuracies,
+    with_accuracies,
 )
-from zc_search.errors import ArchitectureError, BenchmarkError
-from zc_search.scoring.cache import PackagedCache
-from zc_search.scoring.scores_file import ScoresTable
+from zc_search.ensemble.tables import distinct
+from zc_search.errors import ArchitectureError, BenchmarkError, EnsembleError, ScoresError
+from zc_search.scoring.cache import PackagedCache, differing
+from zc_search.scoring.scores_file import (
+    PACKAGED,
+    ScoresTable,
+    available,
+    load_scores,
+    of_dataset,
+)
 from zc_search.spaces import CellSpace
 from zc_search.study.objective import Objective
 from zc_search.study.record import (
@@ -36,7 +43,6 @@ from zc_search.study.record import (
     trials_table,
 )
 from zc_search.study.run_folder import run_path
-from zc_search.study.whole_space import rank_space
 
 _UNSEEN = 10  # architectures that are named where the whole space is ranked
 
@@ -108,18 +114,65 @@ def _answered(
             if on_pareto is not None and on_pareto.fit_on == "pareto":  # else too few are on it
                 found["pareto_ensemble"] = on_pareto
     if ensemble is None:
-        found["best_seen"] = _best_known(trials, config.benchmark.metric, benchmark)
+        feasible = trials[trials["feasible"]] if len(trials) else trials
+        found["best_seen"] = _best_seen(feasible, config.benchmark.metric, benchmark)
         return found, notes
-    found |= {"ensemble": ensemble, "best_seen": _best_seen(ensemble, trials, benchmark)}
+    metric, looked_at = ensemble.target, ranking(ensemble, trials)
+    found |= {"ensemble": ensemble, "best_seen": _best_seen(looked_at, metric, benchmark)}
     whole, why_not = rank_space(objective, ensemble, trials, benchmark)
     unseen: tuple[Best, ...] = ()
     if whole is not None:
         named = whole[~whole["seen"]].head(_UNSEEN)
-        unseen = tuple(_named(row, ensemble, benchmark) for _, row in named.iterrows())
-    ranked = ranking(ensemble, trials) if whole is None else whole
-    first = unseen or [_named(row, ensemble, benchmark) for _, row in ranked.head(1).iterrows()]
+        unseen = tuple(_named(row, metric, benchmark) for _, row in named.iterrows())
+    ranked = looked_at if whole is None else whole
+    first = unseen or [_named(row, metric, benchmark) for _, row in ranked.head(1).iterrows()]
     found |= {"ranking": ranked, "unseen": unseen, "best": next(iter(first), None)}
     return found, [*notes, *why_not]
+
+
+def rank_space(
+    objective: Objective, ensemble: Ensemble, trials: pd.DataFrame, benchmark: Benchmark
+) -> tuple[pd.DataFrame | None, list[str]]:
+    """Rank every function that a search may look at, where its scores are at hand.
+
+    As `ranking` does, with ``seen``, whether a trial has looked at it, and ``params`` and
+    ``flops``, in millions. None where there are no scores, or of other images, networks or proxies;
+    and sentences that say why not, where the settings name some.
+    """
+    config, asked = objective.config, objective.config.ensemble.scores
+    if asked == "off":
+        return None, []
+    source = of_dataset(asked or PACKAGED, config.dataset)
+    if asked is None and (config.data_decides or config.dataset not in available()):
+        return None, []
+    try:
+        rows = _candidates(objective, ensemble, source)
+        with suppress(EnsembleError):  # it knows none of them
+            rows = with_accuracies(rows, benchmark, ensemble.target)
+        ranked = ranking(ensemble, rows)
+    except (EnsembleError, ScoresError) as error:
+        return None, [] if asked is None else [f"The whole space is not ranked: {error}"]
+    seen = rows["function_key"].isin(trials["function_key"])
+    ranked = ranked.join(rows[["params", "flops"]]).assign(seen=seen)
+    count = f"{len(ranked):,} functions in {source}, {int(seen.sum()):,} of which were looked at"
+    return ranked, [f"ranking.csv is of the {count}."]
+
+
+def _candidates(objective: Objective, ensemble: Ensemble, source: str) -> pd.DataFrame:
+    """Return the scores of the first architecture of each function that the search allows."""
+    table, said = load_scores(source)
+    asked = {name: objective.definitions[name] for name in ensemble.proxies}
+    if lines := differing(said, objective.scorer.conditions, asked):
+        raise ScoresError("\n  ".join((f"{source} holds scores of other settings:", *lines)))
+    if objective.config.constraints.max_latency_ms is not None:
+        raise ScoresError("constraints.max_latency_ms: which networks keep it is not known")
+    space, limits = objective.space, objective.limits
+    cells = [space.read(text) for text in table.index]
+    allowed = [a in space and limits.check(a).refused is None for a in cells]
+    rows = distinct(table.reset_index()[allowed])
+    if rows.empty:
+        raise ScoresError(f"{source} has no architecture that the search allows")
+    return rows.reset_index(drop=True)
 
 
 def _accuracies(objective: Objective, trials: pd.DataFrame) -> Benchmark | None:
@@ -138,13 +191,9 @@ def _too_slow(trials: pd.DataFrame) -> list[str]:
     slow = trials[trials["reason"].fillna("").str.contains("above max_latency_ms", regex=False)]
     if slow.empty:
         return []
-    reason = (
-        slow.sort_values(LATENCY)["reason"].iloc[0] if LATENCY in slow else slow["reason"].iloc[0]
-    )
-    return [
-        f"{len(slow):,} of {len(trials):,} trials are infeasible for their latency, of which the "
-        f"fastest: {reason}."
-    ]
+    fastest = (slow.sort_values(LATENCY) if LATENCY in slow else slow)["reason"].iloc[0]
+    count = f"{len(slow):,} of {len(trials):,} trials are infeasible for their latency"
+    return [f"{count}, of which the fastest: {fastest}."]
 
 
 def _drawings(objective: Objective, *tables: pd.DataFrame) -> dict[str, str]:
@@ -159,6 +208,7 @@ def _drawings(objective: Objective, *tables: pd.DataFrame) -> dict[str, str]:
 
 
 def _seconds(study: Study) -> dict[str, float]:
+    """Return the wall time from the first trial to the last."""
     trials = finished_trials(study)
     begun = [trial.datetime_start for trial in trials if trial.datetime_start]
     ended = [trial.datetime_complete for trial in trials if trial.datetime_complete]
@@ -166,40 +216,24 @@ def _seconds(study: Study) -> dict[str, float]:
     return {"search": max(0.0, spent)}
 
 
-def _best_seen(ensemble: Ensemble, trials: pd.DataFrame, benchmark: Benchmark) -> Best | None:
-    """Return, of the feasible architectures looked at, the one of the highest true accuracy."""
-    ranked = ranking(ensemble, trials).dropna(subset=[ensemble.target])
-    if ranked.empty:
-        return None
-    return _named(ranked.iloc[int(ranked[ensemble.target].argmax())], ensemble, benchmark)
-
-
-def _best_known(trials: pd.DataFrame, metric: str, benchmark: Benchmark) -> Best | None:
-    """Return the feasible trial of the highest true accuracy, where nothing predicts any."""
-    if trials.empty or metric not in trials:
-        return None
-    known = trials[trials["feasible"]].dropna(subset=[metric])
+def _best_seen(rows: pd.DataFrame, metric: str, benchmark: Benchmark) -> Best | None:
+    """Return, of rows with true accuracies, the one of the highest."""
+    known = rows.dropna(subset=[metric]) if metric in rows else pd.DataFrame()
     if known.empty:
         return None
-    row = known.iloc[int(known[metric].argmax())]
-    architecture, true = str(row["architecture"]), float(row[metric])
-    best = Best(architecture, math.nan, math.nan, math.nan, true)
-    if benchmark.of_trials_alone or architecture not in benchmark:
-        return best
-    rank, known_of = benchmark.rank(architecture, metric), benchmark.known(metric)
-    return replace(best, rank=rank, out_of=known_of)
+    return _named(known.iloc[int(known[metric].argmax())], metric, benchmark)
 
 
-def _named(row: pd.Series, ensemble: Ensemble, benchmark: Benchmark) -> Best:
-    """Return an architecture of a ranking, with what the benchmark knows of it."""
-    architecture, metric = str(row["architecture"]), ensemble.target
+def _named(row: pd.Series, metric: str, benchmark: Benchmark) -> Best:
+    """Return an architecture, predicted or looked at, with what the benchmark knows of it."""
+    architecture = str(row["architecture"])
     known = benchmark.query(architecture).get(metric) if architecture in benchmark else None
     ranks = known is not None and not benchmark.of_trials_alone
     return Best(
-        architecture=architecture,
-        predicted=float(row["prediction"]),
-        low=float(row["low"]),
-        high=float(row["high"]),
+        architecture,
+        predicted=float(row.get("prediction", math.nan)),
+        low=float(row.get("low", math.nan)),
+        high=float(row.get("high", math.nan)),
         true=known,
         rank=benchmark.rank(architecture, metric) if ranks else None,
         out_of=benchmark.known(metric) if ranks else None,

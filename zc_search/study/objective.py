@@ -3,16 +3,19 @@
 import logging
 import math
 import time
+import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from threading import Lock, RLock
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
 import optuna
+import pandas as pd
 from optuna.study import Study
 from optuna.trial import BaseTrial, Trial
 
@@ -20,20 +23,20 @@ from zc_search.benchmarks.accuracy_table import AccuracyTable
 from zc_search.benchmarks.base import Benchmark, Lookup
 from zc_search.benchmarks.catalogue import open_table
 from zc_search.benchmarks.measured import Measured, name_of, of_object, of_plugin
-from zc_search.config import Config, load_config, parse_config
+from zc_search.config import Config, ensemble_file, load_config, parse_config
 from zc_search.config.sections import TABLES
 from zc_search.ensemble.models import make_model
 from zc_search.ensemble.scores import load_transferred
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.images.datasets import BENCHMARKED, GENERATED, Task
-from zc_search.proxies import resolve_proxies
+from zc_search.proxies import Proxy, resolve_proxies
 from zc_search.proxies.catalogue import Direction
 from zc_search.scoring.cache import open_cache
 from zc_search.scoring.request import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer, Scores, raised
+from zc_search.scoring.scores_file import Provenance
 from zc_search.spaces import AnyArchitecture, AnySpace, FunctionSpace, make_space
 from zc_search.study.constraints import Limits, broken, check_constraints, violations
-from zc_search.study.predictions import load_ensembles, with_predictions
 from zc_search.study.record import (
     ACCURACIES,
     DATA,
@@ -48,7 +51,10 @@ from zc_search.study.record import (
     recorded,
 )
 from zc_search.study.storage import adopt
-from zc_search.study.training import Trainer, accuracies_of_training
+from zc_search.study.training import accuracies_of_training
+
+if TYPE_CHECKING:
+    from zc_search.ensemble import Ensemble
 
 logger = logging.getLogger("zc_search")
 
@@ -91,14 +97,13 @@ class Objective:
         config: All settings; of ``study`` and ``output`` only ``study.sum_objectives`` matters.
         space: Where architectures come from.
         proxies, scorer: What is computed, and what computes it.
-        benchmark: Says what training gave; None without one. See `Lookup`.
+        benchmark: Says what training gave, see `Lookup`; None without one.
         ensembles: Those whose predictions are objectives, by objective.
         about_images: What there is to say of the images, a few words each.
         clock: What was spent of the study's budgets.
 
     Raises:
-        ConfigError: Settings that are wrong, by their keys in a search file.
-        ZcSearchError: Something in the settings cannot be had; nothing is computed yet.
+        ZcSearchError: Wrong settings, by their keys, or something that cannot be had.
     """
 
     def __init__(
@@ -110,12 +115,10 @@ class Objective:
         **settings: Any,
     ) -> None:
         if not isinstance(space, Config):
-            config = configured(space, objectives, benchmark=benchmark, **settings)
+            space = configured(space, objectives, benchmark=benchmark, **settings)
         elif objectives or settings:
             raise TypeError("a configuration says all; change it with parse_config")
-        else:
-            config = space
-        self.config = config
+        self.config = config = space
         self.proxies = resolve_proxies(config.proxies_to_compute)
         self.ensembles = load_ensembles(config, self.proxies)
         table = _table(config, benchmark, make_space(config.space))  # complains before images do
@@ -159,9 +162,9 @@ class Objective:
         self._turns: dict[str, Lock] = {}  # by function: who comes second finds it scored
 
     def __getstate__(self) -> dict[str, Any]:
-        of_a_study = ("clock", "_first_of", "_scores", "_counted", "_warned", "_study", "_adopted")
-        fleeting = {*of_a_study, "_lock", "_turns"}
-        return {key: value for key, value in vars(self).items() if key not in fleeting}
+        fleeting = ("clock", "_first_of", "_scores", "_counted", "_warned", "_study", "_adopted")
+        of_a_process = (*fleeting, "_lock", "_turns")
+        return {key: value for key, value in vars(self).items() if key not in of_a_process}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -170,14 +173,16 @@ class Objective:
     @property
     def metric_names(self) -> list[str]:
         """The names of the values, for `Study.set_metric_names`."""
-        names = [objective.name for objective in self.config.active_objectives]
-        return ["weighted_sum"] if self.config.study.sum_objectives else names
+        if self.config.study.sum_objectives:
+            return ["weighted_sum"]
+        return [objective.name for objective in self.config.active_objectives]
 
     @property
     def directions(self) -> list[Direction]:
         """The directions of the values, for `optuna.create_study`."""
-        directions = [objective.direction for objective in self.config.active_objectives]
-        return ["maximize"] if self.config.study.sum_objectives else directions
+        if self.config.study.sum_objectives:
+            return ["maximize"]
+        return [objective.direction for objective in self.config.active_objectives]
 
     @cached_property
     def functions(self) -> int | None:
@@ -195,11 +200,10 @@ class Objective:
     @property
     def conditions(self) -> dict[str, str | dict[str, str]]:
         """What the trials of one study must share to be compared, by attribute of the study."""
-        checksums = {name: str(e.to_dict()["checksum"]) for name, e in self.ensembles.items()}
         conditions: dict[str, str | dict[str, str]] = {
             DATA: self.scorer.batch.fingerprint,
             DEFINITIONS: self.definitions,
-            ENSEMBLES: checksums,
+            ENSEMBLES: {name: str(e.to_dict()["checksum"]) for name, e in self.ensembles.items()},
         }
         if self.benchmark is not None:
             conditions[ACCURACIES] = {
@@ -210,12 +214,6 @@ class Objective:
         if isinstance(self.space, FunctionSpace):
             conditions[NETWORKS] = self.space.definition
         return conditions
-
-    @property
-    def trainer(self) -> Trainer | None:
-        """What trains, where accuracies are those of trainings here and now."""
-        measure = self.benchmark.measure if isinstance(self.benchmark, Measured) else None
-        return measure if isinstance(measure, Trainer) else None
 
     def keep_in(self, folder: Path) -> None:
         """Keep accuracies that are measured in a run's folder, and take those that it has."""
@@ -232,7 +230,7 @@ class Objective:
             if not self._adopted:
                 adopt(trial.study, self)
                 self._adopted = True
-        architecture, scores = self.suggest(trial), None
+        architecture, scores = self.space.suggest(trial), None
         if self.limits.check(architecture).refused is None:
             with self._turns.setdefault(architecture.function_key, Lock()):
                 scores = self.scorer.score(architecture)
@@ -241,11 +239,6 @@ class Objective:
         if values is None:
             raise optuna.TrialPruned(record.infeasible)
         return values
-
-    def suggest(self, trial: Trial) -> AnyArchitecture:
-        """Ask Optuna for a value of every parameter of the space."""
-        architecture: AnyArchitecture = self.space.suggest(trial)
-        return architecture
 
     def refuses(self, parameters: Mapping[str, Any]) -> bool:
         """Whether parameters name an architecture with a network that is beyond a constraint."""
@@ -279,8 +272,8 @@ class Objective:
         spent = {"proxies": scores.seconds} if scores else {}
         spent["benchmark"] = time.perf_counter() - start
         record = TrialRecord(
-            architecture=architecture.to_string(),
-            function_key=architecture.function_key,
+            str(architecture),
+            architecture.function_key,
             proxies=dict(scores.values if scores else check.costs),
             failures=failures,
             benchmark=figures,
@@ -297,8 +290,8 @@ class Objective:
         if not isinstance(self.benchmark, Measured) or self.benchmark.knows(architecture):
             return
         values = scores.values if scores else {}
-        asked = [o.name for o in self.config.active_objectives if o.name in values]
-        without = [name for name in asked if not math.isfinite(values[name])]
+        names = (objective.name for objective in self.config.active_objectives)
+        without = [name for name in names if not math.isfinite(values.get(name, 0.0))]
         why = f"{', '.join(without)} had no value" if without else None
         if why := why or broken(self.config.constraints, values):
             raise BenchmarkError(f"not measured, as {why}", given=str(architecture))
@@ -342,28 +335,20 @@ class Objective:
             for name, value in {**record.benchmark, **record.proxies}.items():
                 if math.isfinite(value):
                     trial.set_user_attr(name, value)
-        beyond = dict(check.beyond)
-        if check.refused is None:
-            beyond = {**violations(constraints, record.proxies), **beyond}
         refused = check.refused is not None and architecture.infeasible is None
-        for name, value in {FEASIBLE: 0.0 if scored or refused else 1.0, **beyond}.items():
+        shares = {} if check.refused else violations(constraints, record.proxies)
+        known = {FEASIBLE: float(not (scored or refused)), **shares, **check.beyond}
+        for name, value in known.items():
             if name not in stored:
                 trial.set_constraint(name, value)
         return record, values if scored else None
 
-    def hopeless(self, record: TrialRecord) -> str | None:
-        """Return the reason for a trial without values as a proxy that is an objective raised."""
-        for name in (objective.name for objective in self.config.active_objectives):
-            if name in record.proxies and raised(reason := record.failures.get(name, "")):
-                return f"{name}: {reason}"
-        return None
-
     def _reason(self, record: TrialRecord) -> str:
         known = {**record.benchmark, **record.proxies}
-        names: dict[str, list[str]] = {}
-        for o in self.config.active_objectives:
-            if not math.isfinite(known.get(o.name, math.nan)):
-                names.setdefault(record.failures.get(o.name, "no value"), []).append(o.name)
+        names: defaultdict[str, list[str]] = defaultdict(list)
+        for name in (objective.name for objective in self.config.active_objectives):
+            if not math.isfinite(known.get(name, math.nan)):
+                names[record.failures.get(name, "no value")].append(name)
         reasons = (f"{', '.join(those)}: {reason}" for reason, those in names.items())
         return "; ".join(reasons) or "the weighted sum overflows"
 
@@ -417,7 +402,7 @@ def configured(
         objectives = (objectives,)
     if not isinstance(objectives, Mapping):
         objectives = dict.fromkeys(objectives, "default")
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "space": _section(space, "name"),
         "data": _section(data, "source"),
         "proxies": _section(proxies, "compute"),
@@ -425,33 +410,31 @@ def configured(
         "objectives": objectives,
         **{n: dict(s) if isinstance(s, Mapping) else s for n, s in sections.items()},
     }
-    name, source = given["space"].get("name", "nasbench201"), given["data"].get("source")
-    known = name in TABLES and (source is None or source in (*GENERATED, *BENCHMARKED))
+    name, source = settings["space"].get("name", "nasbench201"), settings["data"].get("source")
+    known = name in TABLES and source in (None, *GENERATED, *BENCHMARKED)
     if isinstance(benchmark, AccuracyTable):
         benchmark = benchmark.name
     elif isinstance(benchmark, Benchmark) or benchmark is None:
         benchmark = name if known else "none"
     elif not isinstance(benchmark, str | Mapping):
         benchmark = name_of(benchmark)
-    settings: dict[str, Any] = {**given, "benchmark": _section(benchmark, "name")}
-    places = {
-        ("space", "dataset"): dataset,
-        ("data", "batch_size"): batch_size,
-        **{(section, "seed"): seed for section in ("data", "proxies", "ensemble")},
-        ("proxies", "device"): device,
-    }
-    for (section, key), value in places.items():
-        if value is not None:
+    settings["benchmark"] = _section(benchmark, "name")
+    for value, *places in (
+        (dataset, ("space", "dataset")),
+        (batch_size, ("data", "batch_size")),
+        (seed, ("data", "seed"), ("proxies", "seed"), ("ensemble", "seed")),
+        (device, ("proxies", "device")),
+    ):
+        for section, key in places if value is not None else ():
             settings.setdefault(section, {})[key] = value
     return parse_config(settings, source="Objective")
 
 
 def _section(value: Any, key: str) -> dict[str, Any]:
     """Return a section that is given whole, or by the one key that matters most."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    value = list(value) if isinstance(value, tuple) else value
-    return {} if value is None else {key: value}
+    if value is None or isinstance(value, Mapping):
+        return dict(value or {})
+    return {key: list(value) if isinstance(value, tuple) else value}
 
 
 def _table(config: Config, given: Any, space: AnySpace) -> Benchmark | None:
@@ -483,3 +466,42 @@ def _require(benchmark: Lookup, config: Config) -> None:
                 raise
             message = f"benchmark.metric or objectives: {error}"
             raise BenchmarkError(message, key="benchmark.metric", given=metric) from error
+
+
+class PredictionWarning(UserWarning):
+    """A proxy may not mean to a study what it meant to the ensemble that it optimises."""
+
+
+def load_ensembles(config: Config, proxies: Sequence[Proxy]) -> "dict[str, Ensemble]":
+    """Load the ensembles whose predictions are objectives, by the objective's name.
+
+    An EnsembleError is raised for one that does not go with the proxies or the search space.
+    """
+    files = {o.name: file for o in config.objectives if (file := ensemble_file(o.name))}
+    if not files:  # scikit-learn takes a second to start, in every worker
+        return {}
+    from zc_search.ensemble import Ensemble
+    from zc_search.ensemble.scores import check_applicable
+
+    ensembles = {name: Ensemble.load(file) for name, file in files.items()}
+    definitions = {p.name: p.definition for p in proxies}
+    scores = Provenance(config.study.name, {}, definitions)
+    for name, ensemble in ensembles.items():
+        where = f"objective {name!r}: proxies.compute"
+        for note in check_applicable(ensemble, config.space.name, [*definitions], scores, where):
+            warnings.warn(note, PredictionWarning, stacklevel=3)
+    return ensembles
+
+
+def with_predictions(record: TrialRecord, ensembles: "Mapping[str, Ensemble]") -> TrialRecord:
+    """Return a record with the predictions, in percent, among its proxies."""
+    if record.infeasible is not None or not ensembles:
+        return record
+    row = pd.DataFrame([{**record.proxies, "architecture": record.architecture}])
+    proxies, failures = dict(record.proxies), dict(record.failures)
+    for name, ensemble in ensembles.items():
+        proxies[name] = float(ensemble.predict(row).iloc[0])
+        if not math.isfinite(proxies[name]):
+            lacking = [p for p in ensemble.proxies if not math.isfinite(record.proxies[p])]
+            failures[name] = f"not finite: {', '.join(lacking)}"
+    return replace(record, proxies=proxies, failures=failures)

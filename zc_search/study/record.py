@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -24,16 +25,12 @@ if TYPE_CHECKING:
 RECORD = "zc_search"
 """The key of the user attribute that holds a trial's record."""
 
-# The keys of the study's user attributes that hold the fingerprint of the batch, what its proxies
-# mean (name to `Proxy.definition`), the checksum of each ensemble that it optimises, where its
-# accuracies come from, with their fingerprint, and what builds networks of somebody's own.
-DATA = "zc_search_data"
-"""The fingerprint of the batch."""
-DEFINITIONS = "zc_search_definitions"
-"""How the proxies are defined, by name."""
-ENSEMBLES = "zc_search_ensembles"
-ACCURACIES = "zc_search_accuracies"
-NETWORKS = "zc_search_networks"
+# The keys of the study's user attributes that hold
+DATA = "zc_search_data"  # the fingerprint of the batch
+DEFINITIONS = "zc_search_definitions"  # of each proxy what it means, `Proxy.definition`
+ENSEMBLES = "zc_search_ensembles"  # the checksum of each ensemble that is an objective
+ACCURACIES = "zc_search_accuracies"  # where they come from, with their fingerprint
+NETWORKS = "zc_search_networks"  # what builds networks of somebody's own
 
 
 @dataclass(frozen=True)
@@ -131,10 +128,9 @@ class Clock:
 
         Real seconds count from this clock's making: a resumed search has its time again.
         """
-        study = config.study
-        spent = (time.monotonic() - self._begun, study.timeout)
-        simulated = (self.simulated_seconds, study.max_simulated_seconds)
-        if any(limit and seconds >= limit for seconds, limit in (spent, simulated)):
+        study, spent = config.study, time.monotonic() - self._begun
+        limits = (study.timeout, spent), (study.max_simulated_seconds, self.simulated_seconds)
+        if any(limit and seconds >= limit for limit, seconds in limits):
             return 0
         if study.max_accuracies is None:
             return most
@@ -163,20 +159,18 @@ def pareto_table(trials: pd.DataFrame, config: Config) -> pd.DataFrame:
     if trials.empty:
         return trials
     front = trials[trials["pareto"]].drop_duplicates("function_key")
-    for objective in config.active_objectives:
-        if objective.name in front:
-            return front.sort_values(objective.name, ascending=objective.direction == "minimize")
-    return front
+    first = next((o for o in config.active_objectives if o.name in front), None)
+    return front.sort_values(first.name, ascending=first.sign < 0) if first else front
 
 
 def missing_values(study: Study) -> list[str]:
     """Say of each proxy for how many architectures it has no finite value, with a reason."""
     records = (record for _, record in recorded(study) if "proxies" in record.seconds)
     scored = {record.architecture: record for record in records}
-    failed: dict[str, list[TrialRecord]] = {}
+    failed: defaultdict[str, list[TrialRecord]] = defaultdict(list)
     for record in scored.values():
         for name in record.failures:
-            failed.setdefault(name, []).append(record)
+            failed[name].append(record)
     return [
         f"{name} has no value for {len(those):,} of {len(scored):,} architectures, such as "
         f"{those[0].architecture}: {those[0].failures[name]}"
@@ -244,23 +238,21 @@ def picked(front: pd.DataFrame, config: Config) -> Pick | None:
     With equal weights that is the knee of Das 1999, On characterizing the "knee" of the Pareto
     curve: the point farthest from the plane through the best of each objective.
     """
-    ways = {o.name: o.direction for o in config.active_objectives if o.name in front}
-    values = front[[*ways]].to_numpy(float)
-    rows = np.flatnonzero(np.isfinite(values).all(axis=1))
+    signs = {o.name: o.sign for o in config.active_objectives if o.name in front}
+    finite = front[np.isfinite(front[[*signs]].to_numpy(float)).all(axis=1)]
     given = config.output.pick
-    if given is None or not ways or not len(rows):
+    if given is None or not signs or finite.empty:
         return None
-    gains = values[rows] * [-1 if way == "minimize" else 1 for way in ways.values()]
-    width = np.ptp(gains, axis=0)
-    shares = np.where(width > 0, (gains - gains.min(axis=0)) / np.where(width > 0, width, 1), 1.0)
-    weights = [given.get(name, 0.0) if isinstance(given, Mapping) else 1.0 for name in ways]
-    first = int((shares @ weights).argmax())
-    best = values[rows[gains.argmax(axis=0)], range(len(ways))]
+    values = finite[[*signs]].astype(float)
+    gains = values * [*signs.values()]
+    shares = ((gains - gains.min()) / np.ptp(gains.to_numpy(), axis=0)).fillna(1.0)
+    weights = [given.get(name, 0.0) if isinstance(given, Mapping) else 1.0 for name in signs]
+    first = int((shares.to_numpy() @ weights).argmax())
     return Pick(
-        architecture=str(front["architecture"].iloc[rows[first]]),
-        values=dict(zip(ways, values[rows[first]].tolist(), strict=True)),
-        shares=dict(zip(ways, shares[first].tolist(), strict=True)),
-        best=dict(zip(ways, best.tolist(), strict=True)),
+        architecture=str(finite["architecture"].iloc[first]),
+        values=values.iloc[first].to_dict(),
+        shares=shares.iloc[first].to_dict(),
+        best={name: float(values[name].iloc[gains[name].argmax()]) for name in signs},
     )
 
 
@@ -304,9 +296,8 @@ class SearchResult:
     def save(self, folder: str | Path) -> "SearchResult":
         """Write tables, ensembles, settings, manifest and report, as a run's; return that run's.
 
-        `zc_search.report.load_result` and all commands that take a run read it. The study itself
-        stays where it is. A ConfigError is raised for a folder whose name no study may have, a
-        StudyError where it cannot be written.
+        All commands that take a run read it. The study itself stays where it is. A ConfigError is
+        raised for a folder whose name no study may have, a StudyError where it cannot be written.
         """
         from zc_search.report.page import write_run
 

@@ -2,15 +2,15 @@
 
 import errno
 import logging
+import mmap
 import os
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import optuna
@@ -18,15 +18,8 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study
+from sqlalchemy import exc
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import (
-    DBAPIError,
-    OperationalError,
-    PendingRollbackError,
-    ResourceClosedError,
-    SQLAlchemyError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from zc_search._utils.text import install_hint, versions, without_passwords
 from zc_search.config import Config, config_differences, config_to_toml, parse_config
@@ -85,11 +78,9 @@ def open_study(
         _refuse_other_conditions(study, objective)
         return study
     if study.get_trials(deepcopy=False):
-        message = (
-            f"the storage has a study {config.study.name!r} that zc-search did not make; "
-            "choose another study.name"
-        )
-        raise StudyError(message, key="study.name", given=config.study.name)
+        name = config.study.name
+        message = f"the storage has a study {name!r} that zc-search did not make"
+        raise StudyError(f"{message}; choose another study.name", key="study.name", given=name)
     _describe(study, objective, config)
     return study
 
@@ -101,25 +92,23 @@ def adopt(study: Study, objective: "Objective") -> None:
     settings, images, proxies, ensembles or accuracies; who samples it is of no matter.
     """
     directions = [direction.name.lower() for direction in study.directions]
-    asked = {"directions": (directions, [str(way) for way in objective.directions])}
-    if study.metric_names is not None:
-        asked["metric names"] = study.metric_names, objective.metric_names
-    for what, (has, wanted) in asked.items():
+    names = study.metric_names or objective.metric_names
+    for what, has, wanted in (
+        ("directions", directions, [*map(str, objective.directions)]),
+        ("metric names", names, objective.metric_names),
+    ):
         if has != wanted:
-            message = (
-                f"study {study.study_name!r} has the {what} {', '.join(has)}; the objective's are "
-                f"{', '.join(wanted)}"
-            )
+            message = f"study {study.study_name!r} has the {what} {', '.join(has)}"
+            message += f"; the objective's are {', '.join(wanted)}"
             raise StudyError(message, key="study", given=has, allowed=wanted)
     config = objective.config
     if (begun_with := study.user_attrs.get(CONFIG)) is None:
-        named = config.study.model_copy(update={"name": study.study_name})
-        _describe(study, objective, config.model_copy(update={"study": named}))
+        _describe(study, objective, _with_study(config, name=study.study_name))
         return
     before = _parsed(begun_with, study)
-    summed = {"sum_objectives": config.study.sum_objectives}
-    theirs = before.study.model_copy(update=summed)
-    _refuse_differences(config.model_copy(update={"study": theirs}), before, study)
+    theirs = config.model_copy(update={"study": before.study})
+    summed = _with_study(theirs, sum_objectives=config.study.sum_objectives)
+    _refuse_differences(summed, before, study)
     _refuse_other_conditions(study, objective)
 
 
@@ -130,7 +119,8 @@ def _describe(study: Study, objective: "Objective", config: Config) -> None:
     for key, value in objective.conditions.items():
         study.set_user_attr(key, value)
     study.set_user_attr(VERSIONS, installed_versions())
-    study.set_user_attr(CONFIG, config_to_toml(_anywhere(config)))
+    # The storage's address is not the same from everywhere.
+    study.set_user_attr(CONFIG, config_to_toml(_with_study(config, storage=None)))
 
 
 def set_aside(name: str, storage: str, patience: float = 0.0) -> str | None:
@@ -152,9 +142,8 @@ def installed_versions() -> dict[str, str]:
     return versions("torch")
 
 
-def _anywhere(config: Config) -> Config:
-    """Return the settings without the storage's address, which is not the same from everywhere."""
-    return config.model_copy(update={"study": config.study.model_copy(update={"storage": None})})
+def _with_study(config: Config, **changes: Any) -> Config:
+    return config.model_copy(update={"study": config.study.model_copy(update=changes)})
 
 
 def _parsed(begun_with: str, study: Study) -> Config:
@@ -166,7 +155,7 @@ def _parsed(begun_with: str, study: Study) -> Config:
 
 
 def _refuse_differences(config: Config, begun_with: Config, study: Study) -> None:
-    if differences := config_differences(_anywhere(begun_with), _anywhere(config)):
+    if differences := config_differences(begun_with, _with_study(config, storage=None)):
         name = study.study_name
         listed = "\n  ".join((f"study {name!r} was begun with other settings:", *differences))
         message = f"{listed}\ngo on with the old ones, {_INSTEAD}"
@@ -204,8 +193,8 @@ _PACKAGES = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary", "cx_Oracle
 _FOR_GOOD = ("readonly", "read-only", "is full", "no such table", "malformed", "not a database")
 _FOR_GOOD_NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 # What a connection that broke in the middle of something leaves behind.
-_BROKEN_OFF = (PendingRollbackError, ResourceClosedError, PoolTimeoutError)
-_OF_STORAGES = (StorageInternalError, SQLAlchemyError, OSError)
+_BROKEN_OFF = (exc.PendingRollbackError, exc.ResourceClosedError, exc.TimeoutError)
+_OF_STORAGES = (StorageInternalError, exc.SQLAlchemyError, OSError)
 
 
 def open_storage(address: str, patience: float = 0.0, *, create: bool = True) -> BaseStorage:
@@ -251,7 +240,7 @@ def _connect(address: str) -> BaseStorage:
         raise StudyError(f"it is no storage's address; Allowed: {ALLOWED}")
     try:
         return optuna.storages.get_storage(address)
-    except OperationalError as error:
+    except exc.OperationalError as error:
         if "already exists" not in str(error):  # else another process was faster to create tables
             raise
         return optuna.storages.get_storage(address)
@@ -281,31 +270,21 @@ def journal_path(address: str) -> Path | None:
 
 def _mend_journal(path: Path) -> None:
     """Drop a last line that was cut off; Optuna would never again read what comes behind it."""
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return
     from optuna.storages.journal import JournalFileOpenLock
 
     lock = JournalFileOpenLock(str(path))
     lock.acquire()
-    with ExitStack() as stack:
-        stack.callback(lock.release)
-        file = stack.enter_context(path.open("rb+"))
-        whole = _end_of_last_line(file)
-        if whole < file.seek(0, os.SEEK_END):
-            logger.warning("%s ends in half a line, which is dropped", path)
-            file.truncate(whole)
-
-
-def _end_of_last_line(file: BinaryIO, block: int = 2**16) -> int:
-    """Return the place behind the last line break, looked for from the end."""
-    place = file.seek(0, os.SEEK_END)
-    while place:
-        start = max(0, place - block)
-        file.seek(start)
-        if found := file.read(place - start).rfind(b"\n") + 1:
-            return start + found
-        place = start
-    return 0
+    try:
+        with path.open("rb+") as file:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                whole = content.rfind(b"\n") + 1
+            if whole < file.seek(0, os.SEEK_END):
+                logger.warning("%s ends in half a line, which is dropped", path)
+                file.truncate(whole)
+    finally:
+        lock.release()
 
 
 def _connect_grpc(address: str) -> BaseStorage:
@@ -322,7 +301,7 @@ def _connect_grpc(address: str) -> BaseStorage:
 
 
 class StorageProxy:
-    """A storage that hands every call on to another one; what it does otherwise it defines."""
+    """A storage that hands on to another one every call that it does not define."""
 
     def __init__(self, storage: BaseStorage) -> None:
         self.storage = storage
@@ -380,7 +359,7 @@ class PatientStorage(StorageProxy):
 def is_away(error: BaseException) -> bool:
     """Whether an error of a storage says that it is away now, and may be back soon."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    if isinstance(cause, DBAPIError):
+    if isinstance(cause, exc.DBAPIError):
         text = str(cause).lower()
         return not any(words in text for words in _FOR_GOOD)
     if isinstance(cause, _BROKEN_OFF):
@@ -393,16 +372,14 @@ def is_away(error: BaseException) -> bool:
 
 def _gone(error: BaseException, waited: float) -> StudyError:
     how_long = f" for {waited:g} s, which is study.patience" if waited else ""
-    message = (
-        f"study.storage: it failed{how_long} ({_first_line(error)}); the trials that were told "
-        "are kept, and the same command goes on from there"
-    )
+    kept = "the trials that were told are kept, and the same command goes on from there"
+    message = f"study.storage: it failed{how_long} ({_first_line(error)}); {kept}"
     return StudyError(message, key="study.storage")
 
 
 def _first_line(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    if isinstance(cause, DBAPIError) and cause.orig is not None:
+    if isinstance(cause, exc.DBAPIError) and cause.orig is not None:
         cause = cause.orig
     lines = without_passwords(str(cause)).strip().splitlines()
     return lines[0] if lines else type(cause).__name__

@@ -21,8 +21,8 @@ from zc_search.scoring.scorer import Scorer, Scores
 from zc_search.spaces import AnyArchitecture
 from zc_search.study.objective import Objective
 from zc_search.study.presence import Presence
+from zc_search.study.progress import Stagnation
 from zc_search.study.record import OnTrial, TrialRecord, frozen
-from zc_search.study.stagnation import Stagnation
 
 logger = logging.getLogger("zc_search")
 
@@ -142,7 +142,7 @@ class Queue:
     def _begin(self, trial: Trial) -> None:
         """Ask for a trial's architecture and have it scored, if it is to be scored now."""
         try:
-            architecture = self._objective.suggest(trial)
+            architecture = self._objective.space.suggest(trial)
         except UpdateFinishedTrialError:  # by somebody who was thought to be dead
             return
         except ValueError as error:

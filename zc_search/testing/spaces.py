@@ -95,7 +95,7 @@ class SpaceTestCase:
             text = architecture.to_string()
             assert str(architecture) == text == text.strip()
             assert text.isprintable()
-            assert type(space).kind.is_written(text)
+            assert type(space).kind.written.fullmatch(text)
             again = space.read(text)
             assert again == architecture
             assert (hash(again), again.index) == (hash(architecture), architecture.index)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -45,8 +46,8 @@ class Parameters(AnyArchitecture):
     """The text of the one that stands for all of its function; by default its own."""
 
     space: ClassVar[str] = "module:function"
-
     legend: ClassVar[str] = "cell: the parameters' values, sorted by name"
+    written: ClassVar = re.compile(r"\{.*\}", re.DOTALL)
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any], **more: Any) -> Self:
@@ -56,29 +57,22 @@ class Parameters(AnyArchitecture):
             if not isinstance(value, _PLAIN) or infinite:
                 message = f"{name} = {value!r} is given; Allowed: text, a finite number, bool, None"
                 raise ArchitectureError(message, key=name, given=value)
-        text = json.dumps(
-            dict(parameters), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
-        return cls(text, **more)
+        form: Any = {"sort_keys": True, "separators": (",", ":"), "ensure_ascii": False}
+        return cls(json.dumps(dict(parameters), **form), **more)
 
     def representative(self) -> "Parameters":
-        """Return the architecture that is scored on behalf of all of its function."""
         return replace(self, text=self.first) if self.first else self
-
-    @classmethod
-    def is_written(cls, text: str) -> bool:
-        """Whether a text is a JSON object of plain values."""
-        return _read(text) is not None
 
     @classmethod
     def from_string(cls, text: str) -> Self:
         """Read a JSON object of plain values."""
-        if not isinstance(text, str) or (parameters := _read(text)) is None:
-            raise ArchitectureError(f"no parameters: {text!r}; such as {_EXAMPLE}", given=text)
-        return cls.of(parameters)
+        try:
+            return cls.of(json.loads(text))
+        except (AttributeError, RecursionError, TypeError, ValueError) as error:
+            message = f"no parameters: {text!r}; such as {_EXAMPLE}"
+            raise ArchitectureError(message, given=text) from error
 
     def to_string(self) -> str:
-        """Write the parameters as JSON; the inverse of `from_string`."""
         return self.text
 
     def compact(self) -> str:
@@ -101,16 +95,6 @@ class Parameters(AnyArchitecture):
     def function_key(self) -> str:
         """Its key, or its text: nothing is known of what other parameters compute."""
         return f"function {self.key or self.text}"
-
-
-def _read(text: object) -> dict[str, Any] | None:
-    if not isinstance(text, str) or not text.strip().startswith("{"):
-        return None
-    try:
-        read = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return read if all(isinstance(value, _PLAIN) for value in read.values()) else None
 
 
 def plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +122,6 @@ class FunctionSpace(SearchSpace[Parameters]):
     def __init__(
         self, name: str, task: Task | None = None, choices: Mapping[str, Any] | None = None
     ) -> None:
-        """Load what ``module:function`` names; a ConfigError says what is wrong with it."""
         self.name = name  # type: ignore[misc]
         self.task = task or task_of("cifar10")
         self.choices = {name: tuple(values) for name, values in (choices or {}).items()}
@@ -149,7 +132,6 @@ class FunctionSpace(SearchSpace[Parameters]):
         self._function = self._load(name)
 
     def _load(self, name: str) -> Callable[..., Any]:
-        """Return the builder; a class is made an object first."""
         if isinstance(self._made, type):
             try:
                 self._made = self._made()
@@ -160,7 +142,6 @@ class FunctionSpace(SearchSpace[Parameters]):
 
     @classmethod
     def from_settings(cls, section: Any) -> "FunctionSpace":
-        """Return the space of a builder, of some choices or of a `SearchSpace` of the user's."""
         own_space = cls._part("subclass").own_space
         made: FunctionSpace = own_space(section.name, task_of(section.dataset), section.choices)
         return made
@@ -175,7 +156,6 @@ class FunctionSpace(SearchSpace[Parameters]):
         return hash((self.name, self.task, tuple(self.choices.items())))
 
     def for_task(self, task: Task) -> Self:
-        """Return the space whose builder is asked for networks of a task."""
         return self if task == self.task else type(self)(self.name, task, self.choices)
 
     @property
@@ -202,21 +182,17 @@ class FunctionSpace(SearchSpace[Parameters]):
         return self._point(Parameters.of(parameters).text)[0]
 
     def parameters(self, architecture: Parameters) -> dict[str, Any]:
-        """Return its parameters."""
         return architecture.values
 
     def is_complete(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether a builder asks for these parameters and no others."""
         return Parameters.of(parameters) in self
 
     def read(self, text: str) -> Parameters:
-        """Read an architecture, with its function key."""
         return self._architecture(Parameters.from_string(text).values, None)
 
     def __contains__(self, architecture: object) -> bool:
-        return isinstance(architecture, Parameters) and self._point(architecture.text)[0] == (
-            architecture
-        )
+        ours = isinstance(architecture, Parameters)
+        return ours and self._point(architecture.text)[0] == architecture  # type: ignore[attr-defined]
 
     def distributions(self) -> "dict[str, BaseDistribution]":
         """Return every parameter that was asked for in some case, conditional ones too.
@@ -236,10 +212,10 @@ class FunctionSpace(SearchSpace[Parameters]):
 
     def sample(self, rng: np.random.Generator) -> Parameters:
         """Draw an architecture as Optuna's random sampler does."""
-        draw = self._part("trial").drawn(int(rng.integers(2**32)))
-        drawn, kinds = self._answered(self._part("trial").PointTrial({}, draw))
-        self._points[drawn.text] = drawn, kinds
-        return drawn
+        part = self._part("trial")
+        found = self._answered(part.PointTrial({}, part.drawn(int(rng.integers(2**32)))))
+        self._points[found[0].text] = found
+        return found[0]
 
     def neighbours(self, architecture: Parameters) -> Iterator[Parameters]:
         """Yield the architectures of the values next to one parameter's, categories all others."""
@@ -260,7 +236,6 @@ class FunctionSpace(SearchSpace[Parameters]):
 
     @property
     def size(self) -> int | None:
-        """What the user's object says, if it does."""
         size = getattr(self._made, "size", None)
         return size() if callable(size) else size
 
@@ -276,14 +251,17 @@ class FunctionSpace(SearchSpace[Parameters]):
         return self._part("network").build_network(self._builder, architecture, task, seed)
 
     def draw(self, architecture: Parameters) -> str:
-        """Draw the network's modules as a tree."""
+        """Draw the network's modules as a tree, unless the user's object draws it."""
         if more := self._more("draw"):
-            try:
-                return str(more(architecture.values))
-            except Exception as error:  # anybody's code
-                message = f"draw raised {type(error).__name__}: {error}, for {architecture}"
-                raise ArchitectureError(message, given=str(architecture)) from error
+            return str(self._drawn(lambda: more(architecture.values), architecture))
         return str(self._part("network").draw(self.build(architecture, self.task)))
+
+    def _drawn(self, draw: Callable[[], Any], architecture: Parameters) -> Any:
+        try:
+            return draw()
+        except Exception as error:  # anybody's code
+            message = f"draw raised {type(error).__name__}: {error}, for {architecture}"
+            raise ArchitectureError(message, given=str(architecture)) from error
 
     def _builder(self, trial: Any, task: Task) -> Any:
         return self._function(trial, task)
@@ -318,7 +296,6 @@ class FunctionSpace(SearchSpace[Parameters]):
         return Parameters.of(parameters, key=key, infeasible=fault)
 
     def _more(self, name: str) -> Callable[..., Any] | None:
-        """Return what the user's object adds to a builder."""
         found = getattr(self._made, name, None)
         return found if callable(found) else None
 
@@ -332,7 +309,6 @@ class ProductOfChoices(FunctionSpace):
 
     @property
     def size(self) -> int:
-        """How many architectures it has."""
         return prod(map(len, self.choices.values()))
 
     def __iter__(self) -> Iterator[Parameters]:

@@ -90,11 +90,8 @@ def _once(builder: Builder, architecture: Parameters, task: Task, seed: int) -> 
 def _check_alike(network: nn.Module, twin: nn.Module) -> None:
     here, there = network.state_dict(), twin.state_dict()
     alike = str(network) == str(twin) and here.keys() == there.keys()
-    if not alike or not all(
-        torch.equal(tensor, there[name])
-        for name, tensor in here.items()
-        if isinstance(tensor, Tensor)
-    ):
+    tensors = ((t, there[name]) for name, t in here.items() if isinstance(t, Tensor))
+    if not alike or not all(torch.equal(*pair) for pair in tensors):
         raise ValueError("gives another network for the same parameters and seed")
     kinds = {str(p.dtype) for p in network.parameters() if p.is_floating_point()}
     if other := kinds - {"torch.float32"}:
@@ -121,28 +118,20 @@ def _check_logits(network: nn.Module, task: Task) -> None:
             raise ValueError(f"{message}: {error}") from error
     found = str(tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__)
     if found != (wanted := str((2, task.classes))):
-        raise ValueError(
-            f"gives a network whose logits for 2 images of {task.classes} classes are {found}; "
-            f"Allowed: {wanted}"
-        )
+        of = f"logits for 2 images of {task.classes} classes are {found}; Allowed: {wanted}"
+        raise ValueError(f"gives a network whose {of}")
 
 
 # Drawing ------------------------------------------------------------------------------------------
 
-_LINES, _WIDTH = 24, 60
+_LINES, _WIDTH = 24, 46
 _STYLE = "font:13px ui-monospace,Menlo,Consolas,monospace;fill:#1c2128;white-space:pre"
 
 
 def draw(network: nn.Module) -> str:
     """Draw a network's modules as SVG: a line each, as deep as a few lines allow."""
-    lines: list[str] = []
-    for depth in range(1, 9):
-        deeper = [*_tree(network, depth)]
-        if len(deeper) > _LINES and lines:
-            break
-        lines, last = deeper, lines
-        if lines == last:
-            break
+    trees = [[*_tree(network, depth)] for depth in range(1, 9)]
+    lines = max((tree for tree in trees if len(tree) <= _LINES), key=len, default=trees[0])
     left = len(lines) - _LINES
     shown = lines[:_LINES] + ([f"... and {left} more"] if left > 0 else [])
     texts = "".join(
@@ -161,8 +150,7 @@ def _tree(module: nn.Module, depth: int, name: str = "", indent: str = "") -> It
     count = sum(p.numel() for p in module.parameters())
     said = module.extra_repr() if not [*module.children()] else ""
     head = f"{indent}{name}{': ' if name else ''}{type(module).__name__}({said})"
-    most = _WIDTH - 14
-    head = head if len(head) <= most else f"{head[: most - 1]}…"
+    head = head if len(head) <= _WIDTH else f"{head[: _WIDTH - 1]}…"
     yield f"{head}  {count:,}" if count else head
     if depth == 0:
         return

@@ -68,19 +68,15 @@ class OwnSpace(FunctionSpace):
         return self.space.architecture(architecture.values)
 
     def suggest(self, trial: "Trial") -> Parameters:
-        """Return the architecture that a trial asks for; what is raised makes it infeasible."""
         return self._of(lambda: self.space.suggest(trial), trial.params)
 
     def architecture(self, parameters: Mapping[str, Any]) -> Parameters:
-        """Return the architecture that parameters name."""
         return self._of(lambda: self.space.architecture(parameters), parameters)
 
     def read(self, text: str) -> Parameters:
-        """Read an architecture, with its function key."""
         return self.architecture(Parameters.from_string(text).values)
 
     def is_complete(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether a trial that has these parameters is asked for no others."""
         return self.space.is_complete(parameters)
 
     def __contains__(self, architecture: object) -> bool:
@@ -92,44 +88,30 @@ class OwnSpace(FunctionSpace):
             return False
 
     def sample(self, rng: np.random.Generator) -> Parameters:
-        """Draw an architecture as the user's space does."""
         return self._of(lambda: self.space.sample(rng), {})
 
     def neighbours(self, architecture: Parameters) -> Iterator[Parameters]:
-        """Yield the neighbours that the user's space has."""
         for other in self.space.neighbours(self._inner(architecture)):
             yield self._of(lambda other=other: other, {})  # type: ignore[misc]
 
     def structure(self, architecture: Parameters) -> Mapping[str, float] | None:  # type: ignore[override]
-        """Return features of an architecture's structure, if the user's space has some."""
         return self.space.structure(self._inner(architecture))
 
-    def costs(
-        self, architecture: Parameters, task: Any, **sizes: int | None
-    ) -> Mapping[str, float] | None:
-        """Return ``params`` and ``flops`` in millions, if the user's space knows them."""
+    def costs(self, architecture: Parameters, task: Any, **_: Any) -> Mapping[str, float] | None:
         return self.space.costs(self._inner(architecture), task)
 
     @property
     def size(self) -> int | None:
-        """How many architectures it has, if the user's space has counted them."""
         return self.space.size
 
     def build(self, architecture: Parameters, task: Task, seed: int = 0, **sizes: Any) -> Any:
-        """Return the network of an architecture; see `FunctionSpace.build`."""
-
         def builder(trial: Any, task: Task) -> Any:
             return self.space.build(self.space.suggest(trial), task, seed)
 
         return self._part("network").build_network(builder, architecture, task, seed)
 
     def draw(self, architecture: Parameters) -> str:
-        """Draw an architecture as the user's space does, or its modules as a tree."""
-        try:
-            drawn = self.space.draw(self._inner(architecture))
-        except Exception as error:  # anybody's code
-            message = f"draw raised {type(error).__name__}: {error}, for {architecture}"
-            raise ArchitectureError(message, given=str(architecture)) from error
+        drawn = self._drawn(lambda: self.space.draw(self._inner(architecture)), architecture)
         return drawn or super().draw(architecture)
 
 

@@ -33,17 +33,14 @@ class PointTrial(FixedTrial):
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
-        """Answer as `optuna.Trial.suggest_float`."""
         return float(self._ask(name, FloatDistribution(low, high, log=log, step=step)))
 
     def suggest_int(
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
     ) -> int:
-        """Answer as `optuna.Trial.suggest_int`."""
         return int(self._ask(name, IntDistribution(low, high, log=log, step=step)))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Answer as `optuna.Trial.suggest_categorical`."""
         return self._ask(name, CategoricalDistribution(choices))
 
     def _ask(self, name: str, kind: BaseDistribution) -> Any:
@@ -55,12 +52,10 @@ class PointTrial(FixedTrial):
 
     @property
     def params(self) -> dict[str, Any]:
-        """What was answered, by name."""
         return dict(self._values)
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """What was asked for, by name."""
         return dict(self._kinds)
 
 
@@ -94,9 +89,7 @@ def fits(kind: BaseDistribution, value: Any) -> bool:
 
 def place(kind: BaseDistribution, value: Any) -> float:
     """Return a value as a number: of a category its place, on a log scale the logarithm."""
-    if isinstance(kind, CategoricalDistribution):
-        return float(kind.choices.index(value))
-    return math.log(value) if kind.log else float(value)  # type: ignore[attr-defined]
+    return math.log(value) if getattr(kind, "log", False) else float(kind.to_internal_repr(value))
 
 
 def next_to(kind: BaseDistribution, value: Any) -> list[Any]:

@@ -4,8 +4,8 @@ What Zen-NAS, ZiCo and AZ-NAS search. MobileNetV2 is in it at widths 0.35, 0.5, 
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import ClassVar, NamedTuple, Self
 
@@ -60,21 +60,12 @@ def _choices() -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {"stem": (16, 24, 32)}
     for number, widths in enumerate(WIDTHS, 1):
         depths = (1, 2) if number in (1, len(WIDTHS)) else (1, 2, 3, 4)
-        stage: tuple[tuple[int, ...], ...] = (
-            depths,
-            widths,
-            (3, 5, 7),
-            (1, 2, 4, 6),
-            (False, True),
-        )
+        stage = (depths, widths, (3, 5, 7), (1, 2, 4, 6), (False, True))
         found |= {f"{key}_{number}": v for key, v in zip(Stage._fields, stage, strict=True)}
     return {**found, "head": (640, 960, 1280)}
 
 
-_CHOICES = _choices()
 _EXAMPLE = "mb32-r1k3e1c16-r2k3e6c24-r3k5e6c32se-r4k3e6c64-r3k3e6c96-r3k5e6c160se-r1k3e6c320-1280"
-_STAGE = re.compile(r"r(\d+)k(\d+)e(\d+)c(\d+)(se)?", re.ASCII)
-_STRING = re.compile(r"mb(\d+)-(.+)-(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -87,31 +78,19 @@ class MobileNet(ProductArchitecture):
     space: ClassVar[str] = "mobilenet"
 
     legend: ClassVar[str] = "cell: of seven stages the depths|kernels|s with squeeze-and-excitation"
-    everything: ClassVar = _CHOICES
+    written: ClassVar = re.compile(r"mb\d+(-r\d+k\d+e\d+c\d+(se)?)+-\d+", re.ASCII)
+    everything: ClassVar = _choices()
     value: ClassVar[str] = "value"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "chosen", self._checked(self.chosen))
 
     @classmethod
     def published(cls, width: float = 1.0) -> Self:
         """Return MobileNetV2, at a width of 0.35, 0.5, 0.75 or 1.0."""
-        table = (
-            (1, 16, 1),
-            (2, 24, 6),
-            (3, 32, 6),
-            (4, 64, 6),
-            (3, 96, 6),
-            (3, 160, 6),
-            (1, 320, 6),
+        depths, widths = (1, 2, 3, 4, 3, 3, 1), (16, 24, 32, 64, 96, 160, 320)
+        stages = (
+            Stage(depth, _divisible(channels * width), 3, 6 if place else 1, se=False)
+            for place, (depth, channels) in enumerate(zip(depths, widths, strict=True))
         )
-        stages = (Stage(n, _divisible(c * width), 3, t, se=False) for n, c, t in table)
         return cls((_divisible(32 * width), *(v for stage in stages for v in stage), 1280))
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """What it was made of."""
-        return self.chosen
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -138,21 +117,14 @@ class MobileNet(ProductArchitecture):
         return 2 if 0 in halving else 1, tuple(made)
 
     @classmethod
-    def is_written(cls, text: str) -> bool:
-        """Whether a text has the form of such an architecture, whatever its numbers are."""
-        match = _STRING.fullmatch(text.strip())
-        return match is not None and all(map(_STAGE.fullmatch, match[2].split("-")))
-
-    @classmethod
     def from_string(cls, text: str) -> Self:
         """Read such as ``mb32-r1k3e1c16-...-r3k5e6c160se-r1k3e6c320-1280``.
 
         A stage is its depth, kernel, expansion, channels and ``se`` with squeeze-and-excitation.
         """
-        if not isinstance(text, str) or not cls.is_written(text):
-            raise ArchitectureError(
-                f"no inverted residuals: {text!r}; such as {_EXAMPLE}", given=text
-            )
+        if not isinstance(text, str) or not cls.written.fullmatch(text.strip()):
+            message = f"no inverted residuals: {text!r}; such as {_EXAMPLE}"
+            raise ArchitectureError(message, given=text)
         stem, *stages, head = text.strip().removeprefix("mb").split("-")
         chosen = [int(stem)]
         for stage in stages:
@@ -185,20 +157,13 @@ def _divisible(channels: float) -> int:
     return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
-@dataclass(frozen=True)
 class MobileNetSpace(ProductSpace[MobileNet]):
-    """The networks of inverted residuals that a search may visit."""
+    """The networks of inverted residuals that a search may visit.
 
-    choices: Mapping[str, tuple[int, ...]] = field(default_factory=_CHOICES.copy)
-    """``stem``, ``head`` and, of stages 1 to 7, ``depth_1`` and so on; by default all."""
+    Its parameters are ``stem``, ``head`` and, of stages 1 to 7, ``depth_1`` and so on.
+    """
 
-    name: ClassVar[str] = "mobilenet"
-    kind = MobileNet
-    example = _EXAMPLE
-    settings: ClassVar = {"choices": None}
-    parameter = "parameter"
-
-    __hash__ = ProductSpace.__hash__
+    name, kind, example = "mobilenet", MobileNet, _EXAMPLE
 
     def costs(self, architecture: MobileNet, task: Task, **_: int | None) -> dict[str, float]:
         """Return ``params`` and ``flops`` in millions, counted layer by layer without a network."""
@@ -225,7 +190,7 @@ class MobileNetSpace(ProductSpace[MobileNet]):
 
     def draw(self, architecture: MobileNet) -> str:
         """Draw each block as a bar, as high as it has channels."""
-        return str(self._part("drawing").draw(architecture))
+        return draw_stages(architecture)
 
 
 def counts(architecture: MobileNet, task: Task, height: int, width: int) -> tuple[int, int]:
@@ -258,3 +223,50 @@ def _layers(
         yield convolution(block.outputs, block.hidden)
     yield convolution(last, blocks[-1].outputs)
     yield (last + 1) * task.classes, last * task.classes
+
+
+# Drawing ------------------------------------------------------------------------------------------
+
+_COLOURS = {3: "#56B4E9", 5: "#0072B2", 7: "#CC79A7"}  # by kernel
+_STYLE = "font:600 12px Inter,system-ui,sans-serif;text-anchor:middle;fill:#1c2128"
+_BAR, _GAP, _HIGH, _STEP = 22, 20, 150, 26
+
+
+def draw_stages(architecture: MobileNet) -> str:
+    """Draw the stages from left to right; what a block expands to is behind it, paler."""
+    x, marks, said = _GAP, [], []
+    tallest = max(s.width * s.expansion for s in architecture.stages) ** 0.5
+    for stage in architecture.stages:
+        high, full = (
+            _HIGH * channels**0.5 / tallest
+            for channels in (stage.width, stage.width * stage.expansion)
+        )
+        colour, middle = _COLOURS[stage.kernel], x + (stage.depth * _STEP - 4) / 2
+        for place in range(stage.depth):
+            left = x + place * _STEP
+            marks += [
+                f'<rect x="{left}" y="{170 - tall:.1f}" width="{_BAR}" height="{tall:.1f}" rx="3" '
+                f'fill="{colour}" fill-opacity="{opacity}"/>'
+                for tall, opacity in ((full, 0.25), (high, 1))
+            ]
+        labels = (
+            f"{stage.width}",
+            f"{stage.kernel}\N{MULTIPLICATION SIGN}{stage.kernel}",
+            f"\N{MULTIPLICATION SIGN}{stage.expansion}{' se' * stage.se}",
+        )
+        marks += [
+            f'<text x="{middle:.0f}" y="{188 + 16 * row}">{label}</text>'
+            for row, label in enumerate(labels)
+        ]
+        excited = ", with squeeze-and-excitation" * stage.se
+        said.append(
+            f"{stage.depth} of {stage.width} channels, kernel {stage.kernel}, "
+            f"expanded {stage.expansion} times{excited}"
+        )
+        x += max(stage.depth * _STEP, 44) + _GAP
+    label = f"Inverted residuals, stage by stage: {'; '.join(said)}."
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {x} 230" role="img" '
+        f'aria-label="{label}"><style>text{{{_STYLE}}}</style>'
+        f'<rect width="{x}" height="230" rx="8" fill="#fff"/>{"".join(marks)}</svg>'
+    )

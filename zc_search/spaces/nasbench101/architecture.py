@@ -1,11 +1,8 @@
 """The NAS-Bench-101 cell as a value, a small graph whose inner vertices are operations; the space.
 
-The space has a bit for each possible edge and an operation for each vertex. Most of its points are
-no cells of the benchmark, as input and output are not connected or the edges are too many; a trial
-of such a point is told to Optuna as infeasible.
-
-Vertices are in topological order, so a graph is an upper-triangular matrix of zeros and ones; the
-first vertex is the input and the last one the output (Ying et al. 2019, NAS-Bench-101, section 2).
+The space has a bit for each possible edge and an operation for each vertex (Ying et al. 2019,
+NAS-Bench-101, section 2). Most of its points are no cells of the benchmark, as input and output are
+not connected or the edges are too many; a trial of such a point is told to Optuna as infeasible.
 """
 
 import hashlib
@@ -15,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import combinations, permutations
-from numbers import Real
+from textwrap import shorten
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
@@ -25,7 +22,6 @@ from zc_search.spaces.base import (
     AnyArchitecture,
     SearchSpace,
     check_choices,
-    is_row,
     path_features,
     require,
 )
@@ -49,7 +45,8 @@ _EXAMPLE = "11.1:conv3x3-bn-relu"
 # The graph --------------------------------------------------------------------------------------
 
 Matrix = tuple[tuple[int, ...], ...]
-"""Entry [s][t] is 1 where an edge goes from vertex s to vertex t."""
+"""Entry [s][t] is 1 where an edge goes from vertex s to vertex t, t > s as vertices are in
+topological order; the first one is the input, the last one the output."""
 
 _INPUT, _OUTPUT = -1, -2  # the labels that the paper's hash gives to them
 
@@ -77,11 +74,9 @@ def submatrix(matrix: Matrix, vertices: Sequence[int]) -> Matrix:
 def graph_hash(matrix: Matrix, labels: tuple[int, ...]) -> str:
     """Return the hash that NAS-Bench-101 finds a graph by: equal for isomorphic graphs.
 
-    Each vertex starts with the MD5 of its degrees and label; as many times as there are vertices,
-    it is hashed anew with the sorted hashes of those before it and of those behind it; the sorted
-    hashes of all are hashed in the end. The authors checked that no two of their graphs that are
-    not isomorphic share a hash.
-    The graph is pruned, and labels are places in `VERTEX_OPERATIONS`.
+    As many times as there are vertices, each is hashed anew with the sorted hashes of those before
+    it and of those behind it. The authors checked that no two of their graphs that are not
+    isomorphic share a hash. The graph is pruned, labels are places in `VERTEX_OPERATIONS`.
     """
     size = range(len(matrix))
     before = [[s for s in size if matrix[s][v]] for v in size]
@@ -151,33 +146,27 @@ class ModelSpec(AnyArchitecture):
         "cell: operation/sources of vertices 1|2|..., then the output's sources, 0 being the "
         "input; 3 conv3x3-bn-relu, 1 conv1x1-bn-relu, p maxpool3x3"
     )
+    written: ClassVar = re.compile(
+        rf"{_STRING.pattern}|\{{.*(matrix|module_adjacency).*", re.DOTALL
+    )
 
     def __post_init__(self) -> None:
         matrix = _checked_matrix(self.matrix)
-        ops = tuple(self.ops) if is_row(self.ops) else ()
+        ops = tuple(self.ops) if isinstance(self.ops, list | tuple) else ()
         if len(ops) != len(matrix) or (ops[0], ops[-1]) != (INPUT, OUTPUT):
-            raise ArchitectureError(
+            message = (
                 f"ops: {self.ops!r} is given; Allowed: {len(matrix)} names, as many as the matrix "
-                f"has rows, the first {INPUT} and the last {OUTPUT}",
-                key="ops",
-                given=self.ops,
+                f"has rows, the first {INPUT} and the last {OUTPUT}"
             )
+            raise ArchitectureError(message, key="ops", given=self.ops)
         for vertex, operation in enumerate(ops[1:-1], start=1):
             if operation not in VERTEX_OPERATIONS:
-                raise ArchitectureError.unknown(
-                    "operation", operation, VERTEX_OPERATIONS, key=f"ops[{vertex}]"
-                )
+                key = f"ops[{vertex}]"
+                raise ArchitectureError.unknown("operation", operation, VERTEX_OPERATIONS, key=key)
         object.__setattr__(self, "matrix", matrix)
         object.__setattr__(self, "ops", ops)
 
     # Text -------------------------------------------------------------------------------------
-
-    @classmethod
-    def is_written(cls, text: str) -> bool:
-        """Whether a text has the form of a spec, whatever it says."""
-        text = text.strip()
-        written = text.startswith("{") and ("matrix" in text or "module_adjacency" in text)
-        return written or _STRING.fullmatch(text) is not None
 
     @classmethod
     def from_string(cls, text: str) -> Self:
@@ -192,10 +181,8 @@ class ModelSpec(AnyArchitecture):
         rows = match[1].split(".")
         size = len(rows) + 1
         if [len(row) for row in rows] != list(range(size - 1, 0, -1)):
-            raise ArchitectureError(
-                f"{text!r}: the rows of a cell of {size} vertices have {size - 1} digits, then one "
-                f"less each; such as {_EXAMPLE}"
-            )
+            such = f"have {size - 1} digits, then one less each; such as {_EXAMPLE}"
+            raise ArchitectureError(f"{text!r}: the rows of a cell of {size} vertices {such}")
         matrix = tuple((0,) * (size - len(row)) + tuple(map(int, row)) for row in (*rows, ""))
         inner = match[2].split(",") if match[2].strip() else ()
         return cls(matrix, (INPUT, *map(str.strip, inner), OUTPUT))
@@ -297,25 +284,20 @@ def _paths(matrix: Matrix, ops: Sequence[str], first: int = 0) -> Iterator[tuple
             yield from ((*own, *rest) for rest in _paths(matrix, ops, target))
 
 
-def _is_bit(entry: Any) -> bool:
-    return isinstance(entry, Real | np.bool_) and entry in (0, 1)
-
-
 def _checked_matrix(given: Any) -> Matrix:
-    rows = [list(row) if is_row(row) else [] for row in given] if is_row(given) else []
-    square = 2 <= len(rows) <= MAX_VERTICES and all(len(row) == len(rows) for row in rows)
-    if square and all(_is_bit(e) for row in rows for e in row):
-        matrix = tuple(tuple(int(entry) for entry in row) for row in rows)
-        if is_upper_triangular(matrix):
-            return matrix
-    text = repr(given)
-    raise ArchitectureError(
-        f"matrix: {text if len(text) <= 120 else text[:117] + '...'} is given; Allowed: a square "
-        f"matrix of 2 to {MAX_VERTICES} rows, zeros and ones, ones right of the diagonal only, so "
-        "that every edge goes to a later vertex",
-        key="matrix",
-        given=given,
+    try:
+        bits = np.array(given)
+    except ValueError:  # rows of different lengths
+        bits = np.empty(0)
+    square = bits.ndim == 2 and bits.shape[0] == bits.shape[1] in range(2, MAX_VERTICES + 1)
+    if square and bits.dtype.kind in "biuf" and ((bits == 0) | np.triu(bits == 1, 1)).all():
+        return tuple(map(tuple, bits.astype(int).tolist()))
+    message = (
+        f"matrix: {shorten(repr(given), 120)} is given; Allowed: a square matrix of 2 to "
+        f"{MAX_VERTICES} rows, zeros and ones, ones right of the diagonal only, so that every edge "
+        "goes to a later vertex"
     )
+    raise ArchitectureError(message, key="matrix", given=given)
 
 
 @dataclass(frozen=True)
@@ -331,23 +313,14 @@ class ModelSpecSpace(SearchSpace[ModelSpec]):
     choices: Mapping[str, tuple[str | int, ...]] = field(init=False, compare=False, repr=False)
     """A bit for each two vertices, ``edge_0_1``, and ``op_1`` for an inner vertex."""
 
-    name: ClassVar[str] = "nasbench101"
-    kind = ModelSpec
-    example = _EXAMPLE
-    settings: ClassVar = {
-        "channels": 128,
-        "cells": 3,
-        "vertices": MAX_VERTICES,
-        "operations": VERTEX_OPERATIONS,
-    }
+    name, kind, example = "nasbench101", ModelSpec, _EXAMPLE
+    settings: ClassVar = {"channels": 128, "cells": 3, "vertices": MAX_VERTICES}
+    settings |= {"operations": VERTEX_OPERATIONS}
 
     def __post_init__(self) -> None:
         if self.vertices not in range(2, MAX_VERTICES + 1):
-            raise ArchitectureError(
-                f"vertices: {self.vertices!r}; Allowed: 2 to {MAX_VERTICES}",
-                key="vertices",
-                given=self.vertices,
-            )
+            message = f"vertices: {self.vertices!r}; Allowed: 2 to {MAX_VERTICES}"
+            raise ArchitectureError(message, key="vertices", given=self.vertices)
         check_choices("operations", self.operations, VERTEX_OPERATIONS)
         choices: dict[str, tuple[str | int, ...]] = {
             f"edge_{s}_{t}": (0, 1) for s, t in combinations(range(self.vertices), 2)
@@ -409,21 +382,20 @@ class ModelSpecSpace(SearchSpace[ModelSpec]):
         Equal for isomorphic cells; without a path all are 0.
         """
         live = architecture.pruned
-        matrix, ops = (live.matrix, live.ops) if live else ((), ())
-        inner = ops[1:-1]
-        into = [sum(column) for column in zip(*matrix, strict=True)]
-        out = [sum(row) for row in matrix]
-        return {
-            **{f"live {op}": float(inner.count(op)) for op in VERTEX_OPERATIONS},
-            "vertices": float(len(ops)),
-            "edges": float(sum(out)),
-            "out of the input": float(out[0] if out else 0),
-            "into the output": float(into[-1] if into else 0),
-            "most into a vertex": float(max(into, default=0)),
-            "most out of a vertex": float(max(out, default=0)),
-            "input to output": float(matrix[0][-1] if matrix else 0),
-            **path_features([*_paths(matrix, ops)], VERTEX_OPERATIONS),
+        matrix, ops = (live.matrix, live.ops) if live else (((0,),), ())
+        into, out = [*map(sum, zip(*matrix, strict=True))], [*map(sum, matrix)]
+        counts = {
+            **{f"live {op}": ops.count(op) for op in VERTEX_OPERATIONS},
+            "vertices": len(ops),
+            "edges": sum(out),
+            "out of the input": out[0],
+            "into the output": into[-1],
+            "most into a vertex": max(into),
+            "most out of a vertex": max(out),
+            "input to output": matrix[0][-1],
         }
+        paths = path_features([*_paths(matrix, ops)] if live else [], VERTEX_OPERATIONS)
+        return {name: float(count) for name, count in counts.items()} | paths
 
     def __contains__(self, architecture: object) -> bool:
         return (

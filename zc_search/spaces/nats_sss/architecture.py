@@ -5,8 +5,7 @@ after the first down-sampling, in and after the second one.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, Self
 
@@ -19,9 +18,7 @@ CHANNELS = (8, 16, 24, 32, 40, 48, 56, 64)
 STAGES = tuple(f"stage_{number}" for number in range(1, 6))
 """The names of the stages in a configuration and in an Optuna trial."""
 
-_STRING = re.compile(r"\d{1,4}(?::\d{1,4})+", re.ASCII)
 _EXAMPLE = "24:32:48:64:64"
-_CHOICES = dict.fromkeys(STAGES, CHANNELS)
 
 
 @dataclass(frozen=True)
@@ -34,29 +31,16 @@ class SizeArchitecture(ProductArchitecture):
     space: ClassVar[str] = "nats_sss"
 
     legend: ClassVar[str] = "cell: channels of the five stages"
-    everything: ClassVar = _CHOICES
+    written: ClassVar = re.compile(r"\d{1,4}(?::\d{1,4})+", re.ASCII)
+    everything: ClassVar = dict.fromkeys(STAGES, CHANNELS)
     value: ClassVar[str] = "number of channels"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", self._checked(self.channels))
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """Its channels."""
-        return self.channels
-
-    @classmethod
-    def is_written(cls, text: str) -> bool:
-        """Whether a text has the form of such an architecture, whatever its numbers are."""
-        return _STRING.fullmatch(text.strip()) is not None
 
     @classmethod
     def from_string(cls, text: str) -> Self:
         """Read the benchmark's notation, such as ``24:32:48:64:64``."""
-        if not isinstance(text, str) or not cls.is_written(text):
-            raise ArchitectureError(
-                f"not an architecture of the size space: {text!r}; such as {_EXAMPLE}", given=text
-            )
+        if not isinstance(text, str) or not cls.written.fullmatch(text.strip()):
+            message = f"not an architecture of the size space: {text!r}; such as {_EXAMPLE}"
+            raise ArchitectureError(message, given=text)
         return cls(tuple(map(int, text.strip().split(":"))))
 
     def to_string(self) -> str:
@@ -69,29 +53,18 @@ class SizeArchitecture(ProductArchitecture):
         return f"channels {self.to_string()}"
 
 
-@dataclass(frozen=True)
 class SizeSpace(ProductSpace[SizeArchitecture]):
-    """The numbers of channels that a search may visit."""
+    """The numbers of channels that a search may visit: for each stage (`STAGES`) some."""
 
-    choices: Mapping[str, tuple[int, ...]] = field(default_factory=_CHOICES.copy)
-    """For each stage (`STAGES`), the channels it may have; all eight by default."""
-
-    name: ClassVar[str] = "nats_sss"
-    kind = SizeArchitecture
-    example = _EXAMPLE
-    settings: ClassVar = _CHOICES
-    parameter = "stage"
-
-    __hash__ = ProductSpace.__hash__
+    name, kind, example, parameter = "nats_sss", SizeArchitecture, _EXAMPLE, "stage"
+    settings: ClassVar = SizeArchitecture.everything
 
     def structure(self, architecture: SizeArchitecture) -> dict[str, float]:
         """Return the widths, the products of those that follow each other, and the squares' sum."""
         widths = architecture.channels
-        return {
-            **super().structure(architecture),
-            **{
-                f"stage_{place} x stage_{place + 1}": float(one * other)
-                for place, (one, other) in enumerate(pairwise(widths), 1)
-            },
-            "sum of squares": float(sum(width * width for width in widths)),
+        products = {
+            f"stage_{place} x stage_{place + 1}": float(one * other)
+            for place, (one, other) in enumerate(pairwise(widths), 1)
         }
+        squares = float(sum(width * width for width in widths))
+        return {**super().structure(architecture), **products, "sum of squares": squares}

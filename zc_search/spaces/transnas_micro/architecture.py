@@ -5,8 +5,7 @@ and that a skip where the cell halves its maps is a factorised reduction, with w
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal, Self, get_args
 
 from zc_search.errors import ArchitectureError
@@ -25,8 +24,6 @@ TaskName = Literal[
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 """What the benchmark trained the cells for, in its names and order."""
 
-_CHOICES = dict.fromkeys(PARAMETERS, OPERATIONS[:4])
-_STRING = re.compile(r"64-41414-(\d)_(\d)(\d)_(\d)(\d)(\d)", re.ASCII)
 _EXAMPLE = "64-41414-1_02_333"
 _SWAPPED = (1, 0, 2, 3, 5, 4)  # the edges where nodes 1 and 2 change their names
 
@@ -43,26 +40,14 @@ class MicroCell(ProductArchitecture):
     legend: ClassVar[str] = (
         "cell: edges into node 1|2|3 from nodes 0, 1, 2; 0 none, 1 skip, 2 conv 1x1, 3 conv 3x3"
     )
-    everything: ClassVar = _CHOICES
+    written: ClassVar = re.compile(r"64-41414-(\d)_(\d)(\d)_(\d)(\d)(\d)", re.ASCII)
+    everything: ClassVar = dict.fromkeys(PARAMETERS, OPERATIONS[:4])
     value: ClassVar[str] = "operation"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ops", self._checked(self.ops))
-
-    @property
-    def values(self) -> tuple[str, ...]:
-        """Its operations."""
-        return self.ops
-
-    @classmethod
-    def is_written(cls, text: str) -> bool:
-        """Whether a text has the form of such a cell, whatever its operations are."""
-        return _STRING.fullmatch(text.strip()) is not None
 
     @classmethod
     def from_string(cls, text: str) -> Self:
         """Read the benchmark's notation, such as ``64-41414-1_02_333``."""
-        match = _STRING.fullmatch(text.strip()) if isinstance(text, str) else None
+        match = cls.written.fullmatch(text.strip()) if isinstance(text, str) else None
         if match is None:
             message = f"no micro cell of TransNAS-Bench-101: {text!r}; such as {_EXAMPLE}"
             raise ArchitectureError(message, given=text)
@@ -96,20 +81,10 @@ class MicroCell(ProductArchitecture):
         return f"micro {self.representative().compact()}"
 
 
-@dataclass(frozen=True)
 class MicroSpace(ProductSpace[MicroCell]):
-    """The micro cells that a search may visit."""
+    """The micro cells that a search may visit: for each edge, ``op_1_0`` to ``op_3_2``, some."""
 
-    choices: Mapping[str, tuple[str, ...]] = field(default_factory=_CHOICES.copy)
-    """For each edge, ``op_1_0`` to ``op_3_2``, the operations it may hold; by default all four."""
-
-    name: ClassVar[str] = "transnas_micro"
-    kind = MicroCell
-    example = _EXAMPLE
-    settings: ClassVar = {"choices": None}
-    parameter = "edge"
-
-    __hash__ = ProductSpace.__hash__
+    name, kind, example, parameter = "transnas_micro", MicroCell, _EXAMPLE, "edge"
 
     def structure(self, architecture: MicroCell) -> dict[str, float]:
         """Return the operations by their places, and what live edges and paths hold."""
@@ -117,8 +92,4 @@ class MicroSpace(ProductSpace[MicroCell]):
         paths = [[ops[edge] for edge in edges] for edges in live_paths(ops).values()]
         live = [ops[edge] for edge in live_edges(ops)]
         counts = {f"live {op}": float(live.count(op)) for op in OPERATIONS[1:4]}
-        return {
-            **super().structure(architecture),
-            **counts,
-            **path_features(paths, OPERATIONS[1:4]),
-        }
+        return super().structure(architecture) | counts | path_features(paths, OPERATIONS[1:4])
