@@ -13,7 +13,6 @@ from zc_search.errors import ZcSearchError
 from zc_search.samplers import (
     FLOW_AGGREGATE,
     MODELS,
-    distributions,
     find_model,
     function_key,
     gather,
@@ -58,7 +57,7 @@ def test_a_function_has_one_key_and_its_cells_share_it() -> None:
 
 
 def test_a_space_becomes_the_distributions_of_its_edges() -> None:
-    found = distributions(FEW)
+    found = FEW.distributions()
     assert list(found) == list(PARAMETERS)
     assert all(d.choices == ("none", "skip_connect", "nor_conv_3x3") for d in found.values())
 
@@ -224,7 +223,7 @@ def best_of(sampler: optuna.samplers.BaseSampler, n_trials: int) -> list[float]:
     accuracies = open_benchmark().table()["val_accuracy"]
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for _ in range(n_trials):
-        trial = study.ask(dict(distributions(WHOLE)))
+        trial = study.ask(dict(WHOLE.distributions()))
         study.tell(trial, float(accuracies[str(WHOLE.architecture(trial.params))]))
     assert len({function_key(trial.params) for trial in study.trials}) == n_trials
     return [trial.value or 0.0 for trial in study.trials]

@@ -558,6 +558,7 @@ def test_distinct_is_asked_at_least_once() -> None:
         DistinctSampler(RandomSampler(), attempts=0)
 
 
+@pytest.mark.thorough
 def test_the_example_of_the_page_runs_wherever_the_folder_is_copied_to(tmp_path: Path) -> None:
     folder = Path(samplers.__file__).parent
     shutil.copytree(folder, tmp_path / "copied")

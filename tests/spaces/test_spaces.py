@@ -7,7 +7,7 @@ from nasbench101_cells import CONV3, FIRST, POOL
 from zc_search.benchmarks import open_benchmark
 from zc_search.config import SPACE_KEYS, Config, config_to_toml, parse_config
 from zc_search.errors import ArchitectureError, ScoresError
-from zc_search.samplers import distributions, key_of, make_sampler
+from zc_search.samplers import key_of, make_sampler
 from zc_search.scoring.request import sample_space, whole_space
 from zc_search.spaces import (
     AnySpace,
@@ -51,7 +51,7 @@ def test_a_space_is_found_by_its_name_and_holds_nothing_of_another(space: AnySpa
     for drawn in (space.sample(rng) for _ in range(20)):
         assert read_architecture(drawn.to_string()) == drawn
         assert not any(drawn in other for other in SPACES if other is not space)
-    for name, distribution in distributions(space).items():
+    for name, distribution in space.distributions().items():
         assert distribution.choices == space.choices[name]
 
 

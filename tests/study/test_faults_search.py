@@ -59,10 +59,8 @@ def configured(folder: Path, *overrides: str, **study: object) -> Config:
 # Signals -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough)],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_who_is_stopped_writes_the_tables_and_says_how_to_go_on(
     tmp_path: Path, number: int, code: int
 ) -> None:

@@ -133,8 +133,8 @@ def test_threads_score_as_one_does_and_no_function_twice(monkeypatch: pytest.Mon
     with monkeypatch.context() as patched:
         patched.setattr(Scorer, "_score", counting)
         study = new_study(objective, sampler=optuna.samplers.RandomSampler(seed=0))
-        study.optimize(objective, n_trials=40, n_jobs=4)
-    assert len(study.trials) == 40
+        study.optimize(objective, n_trials=24, n_jobs=4)
+    assert len(study.trials) == 24
     # Twice for one that stands for its function: what is its function's, and what is its own.
     assert max(scored.values()) <= 2
     fresh = small(space=objective.config.space.model_dump(exclude_none=True))
@@ -240,23 +240,21 @@ def test_another_study_is_refused(objective: Objective) -> None:
 
 
 def test_a_search_goes_on_by_hand_and_back(tmp_path: Path) -> None:
-    config = config_in(tmp_path, "study.n_trials=6")
+    config = config_in(tmp_path, "study.n_trials=4")
     first = zc.run_search(config).trials
     storage = f"sqlite:///{tmp_path / 'small' / 'study.db'}"
     study = optuna.load_study(study_name="small", storage=storage)
     assert study.metric_names == ["naswot_relu", "params"]
-    study.optimize(Objective.from_config(tmp_path / "small" / "config.toml"), n_trials=4)
+    study.optimize(Objective.from_config(tmp_path / "small" / "config.toml"), n_trials=2)
     by_hand = zc.conclude(study, Objective.from_config(config))
-    assert by_hand.trials["number"].tolist() == [*range(10)]
-    result = zc.run_search(config_in(tmp_path, "study.n_trials=13"))
-    assert result.trials["number"].tolist() == [*range(13)]
+    assert by_hand.trials["number"].tolist() == [*range(6)]
+    result = zc.run_search(config_in(tmp_path, "study.n_trials=8"))
+    assert result.trials["number"].tolist() == [*range(8)]
     same = [c for c in first if not c.startswith(("seconds", "duration", "pareto"))]
-    assert result.trials[same].head(6).equals(first[same])
-    uninterrupted = zc.run_search(config_in(tmp_path / "other", "study.n_trials=13")).trials
+    assert result.trials[same].head(4).equals(first[same])
+    uninterrupted = zc.run_search(config_in(tmp_path / "other", "study.n_trials=8")).trials
     # Each trial of a search is drawn by its number, whoever drew those before.
-    assert (
-        result.trials["architecture"][10:].tolist() == uninterrupted["architecture"][10:].tolist()
-    )
+    assert result.trials["architecture"][6:].tolist() == uninterrupted["architecture"][6:].tolist()
 
 
 def test_a_study_by_hand_goes_on_as_a_search(tmp_path: Path) -> None:
@@ -280,7 +278,7 @@ def test_attributes_of_a_search_are_asked_for(tmp_path: Path) -> None:
 
 def test_what_is_saved_is_a_run(objective: Objective, tmp_path: Path) -> None:
     study = new_study(objective, sampler=optuna.samplers.RandomSampler(seed=2))
-    study.optimize(objective, n_trials=30)
+    study.optimize(objective, n_trials=14)
     result = zc.conclude(study, objective)
     assert result.ensemble is not None
     assert math.isfinite(result.best.predicted)

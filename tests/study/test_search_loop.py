@@ -35,7 +35,7 @@ from zc_search.study import (
 from zc_search.study.record import ACCURACIES, ENSEMBLES
 
 BASE = {
-    "study": {"name": "t", "n_trials": 24, "sampler": "nsgaii", "seed": 5},
+    "study": {"name": "t", "n_trials": 14, "sampler": "nsgaii", "seed": 5},
     "space": {"channels": 2, "cells": 1},
     "data": {"source": "noise", "batch_size": 4},
     "proxies": {"cache": "off"},
@@ -48,7 +48,7 @@ def configured(**changes: object) -> Config:
     for key, value in changes.items():
         section, name = key.split("__")
         settings.setdefault(section, {})[name] = value
-    settings["study"]["sampler_options"] = {"population_size": 6}
+    settings["study"]["sampler_options"] = {"population_size": 4}
     return parse_config(settings)
 
 
@@ -82,7 +82,7 @@ def essence(study: optuna.Study) -> list[object]:
 
 def test_a_trial_records_everything_once(run: Run, benchmark_table: Benchmark) -> None:
     study = run(configured())
-    assert [t.number for t in study.trials] == list(range(24))
+    assert [t.number for t in study.trials] == list(range(14))
     assert study.metric_names == ["snip", "params"]
     for trial in study.trials:
         record = TrialRecord.from_json(trial.user_attrs[RECORD])
@@ -144,7 +144,7 @@ class StopError(Exception):
 def test_an_interrupted_study_equals_an_uninterrupted_one(
     run: Run, monkeypatch: pytest.MonkeyPatch, sampler: str, at: int
 ) -> None:
-    settings = configured(study__n_trials=12, study__distinct=sampler == "distinct")
+    settings = configured(study__n_trials=10, study__distinct=sampler == "distinct")
     if sampler not in ("nsgaii", "distinct"):
         plain = {**BASE, "study": {**BASE["study"], "sampler": sampler, "n_trials": 12}}
         settings = parse_config(plain)

@@ -126,16 +126,17 @@ def test_limits_and_choices_hold_for_the_whole_space(
     assert len(cells) == len({a.function_key for a in allowed})
 
 
-@pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("changes", "why", "asked"),
     [
-        ({"data": {"seed": 1}}, "batch: "),
-        ({"space": {"channels": 3}}, "channels: 2 there, 3 here"),
-        ({"proxies": {"repeats": 2}}, r"seeds: \[0\] there, \[0, 1\] here"),
-        ({"objectives": {"snip": "maximize"}}, "snip: 'not' there, 'snip, version "),
-        ({"constraints": {"max_latency_ms": 5.0}}, "constraints.max_latency_ms"),
-        ({}, None),
+        ({"data": {"seed": 1}}, "batch: ", True),
+        ({"space": {"channels": 3}}, "channels: 2 there, 3 here", True),
+        ({"space": {"channels": 3}}, "channels: 2 there, 3 here", False),
+        ({"proxies": {"repeats": 2}}, r"seeds: \[0\] there, \[0, 1\] here", True),
+        ({"objectives": {"snip": "maximize"}}, "snip: 'not' there, 'snip, version ", True),
+        ({"constraints": {"max_latency_ms": 5.0}}, "constraints.max_latency_ms", True),
+        ({}, None, True),
+        ({}, None, False),
     ],
 )
 def test_scores_of_other_settings_rank_nothing(

@@ -22,7 +22,7 @@ from zc_search.benchmarks import Benchmark, open_benchmark
 from zc_search.compare.settings import Comparison, Race
 from zc_search.config import SAMPLERS
 from zc_search.errors import ConfigError, StudyError, ZcSearchError
-from zc_search.samplers import check_options, distributions, make_sampler, zero_cost
+from zc_search.samplers import check_options, make_sampler, zero_cost
 from zc_search.scoring.scores_file import located, of_dataset
 from zc_search.scoring.workers import Crew, WorkerDiedError
 from zc_search.spaces import Architecture, CellSpace
@@ -147,7 +147,7 @@ def search(algorithm: Algorithm, race: Race, dataset: str, seed: int) -> Search:
     known: dict[int, float] = {}
     spent, limit = 0.0, race.simulated_seconds or float("inf")
     chance = np.random.default_rng([seed, 1])
-    edges = distributions(SPACE)
+    edges = SPACE.distributions()
     study = optuna.create_study(direction="maximize", sampler=algorithm.sampler(seed))
     for _ in range(_TRIALS * race.accuracies):
         if len(known) == race.accuracies or spent >= limit:

@@ -6,7 +6,6 @@
 from zc_search.samplers.catalogue import (
     advice,
     check_options,
-    distributions,
     find_sampler,
     function_key,
     key_of,
@@ -23,7 +22,6 @@ __all__ = [
     "Knowledge",
     "advice",
     "check_options",
-    "distributions",
     "find_model",
     "find_sampler",
     "function_key",

@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import Any, cast
 from zlib import crc32
@@ -31,11 +31,6 @@ from zc_search.samplers.portable import DistinctSampler, RedrawingSampler, Remem
 from zc_search.samplers.portable.memory import Refuses
 from zc_search.scoring.scores_file import of_dataset
 from zc_search.spaces import PARAMETERS, AnySpace, Architecture, CellSpace, FunctionSpace
-
-
-def distributions(space: AnySpace) -> dict[str, BaseDistribution]:
-    """Return every parameter that a trial may be asked for."""
-    return space.distributions()
 
 
 def key_of(space: AnySpace) -> Callable[[Mapping[str, Any]], str]:
@@ -72,10 +67,14 @@ def find_sampler(name: str, key: str = "study.sampler") -> Callable[..., BaseSam
     if name not in SAMPLERS and not is_plugin(name):
         raise ConfigError.unknown("sampler", name, (*SAMPLERS, "module:Class"), key=key)
     kind: Callable[..., BaseSampler] = load_plugin(SAMPLERS.get(name, name), key, ConfigError)
-    if name not in SAMPLERS and not (isinstance(kind, type) and issubclass(kind, BaseSampler)):
+    if name not in SAMPLERS and not _is_class(kind, BaseSampler):
         message = f"{key}: {name!r} is no subclass of optuna.samplers.BaseSampler"
         raise ConfigError(message, key=key, given=name)
     return kind
+
+
+def _is_class(kind: object, *of: type) -> bool:
+    return isinstance(kind, type) and issubclass(kind, of)
 
 
 def make_sampler(
@@ -101,7 +100,7 @@ def make_sampler(
         keys: The settings of the name and of the options, for the ConfigError of a wrong one.
     """
     space = space or CellSpace()
-    distributions(space)  # complains of a builder that always fails, before the first trial
+    everything = space.distributions()  # complains of a builder that always fails
     kind = find_sampler(name, keys[0])
     ours = not isinstance(kind, type)
     takes = inspect.signature(kind).parameters
@@ -110,7 +109,7 @@ def make_sampler(
     if ours:
         kind = partial(kind, space)
     elif kind is QMCSampler and resumable:
-        kind = partial(NumberedQMCSampler, distributions(space))
+        kind = partial(NumberedQMCSampler, everything)
     options = dict(options)
     warns = takes.get("warn_independent_sampling")
     if isinstance(space, FunctionSpace) and warns and warns.default:  # None where it is deprecated
@@ -123,14 +122,14 @@ def make_sampler(
     if ours:
         return sampler
     if isinstance(sampler, GridSampler):
-        _check_grid(options, space, distinct=distinct)
+        _check_grid(options, everything, distinct=distinct)
     if resumable and seeded and not isinstance(sampler, _ONE_SEED_FOR_ALL):
         # TPE's groups are kept by the sampler that inferred them.
         one_space = name in SAMPLERS and not options.get("group")
         sampler = ResumableSampler(make, seed, one_space=one_space)
     if not distinct:
         return sampler
-    return DistinctSampler(sampler, search_space=distributions(space), key=key_of(space), seed=seed)
+    return DistinctSampler(sampler, search_space=everything, key=key_of(space), seed=seed)
 
 
 def sampler_of(config: Config, space: AnySpace, refuses: Refuses | None = None) -> BaseSampler:
@@ -155,13 +154,12 @@ def sampler_of(config: Config, space: AnySpace, refuses: Refuses | None = None) 
     sampler = make_sampler(study.sampler, options, study.seed, space=space, distinct=study.distinct)
     limits = config.constraints
     cheap = limits.max_params or limits.max_flops or limits.constraint
-    kind = find_sampler(study.sampler)
-    if refuses is None or not cheap or (isinstance(kind, type) and issubclass(kind, _AS_THEY_ARE)):
+    if refuses is None or not cheap or _is_class(find_sampler(study.sampler), *_AS_THEY_ARE):
         return sampler
     if isinstance(sampler, RememberingSampler):
         sampler.refuses = refuses
         return sampler
-    return RedrawingSampler(sampler, refuses, distributions(space))
+    return RedrawingSampler(sampler, refuses, space.distributions())
 
 
 _LARGEST_POPULATION, _GENERATIONS = 50, 3
@@ -226,14 +224,14 @@ def _other_kind(value: object, parameter: inspect.Parameter) -> str | None:
     return None if type(value) in types else words
 
 
-def _check_grid(options: Mapping[str, Any], space: AnySpace, *, distinct: bool) -> None:
+def _check_grid(options: Mapping[str, Any], names: Iterable[str], *, distinct: bool) -> None:
     if distinct:
         key, message = "study.distinct", "a grid looks at no point twice; Allowed: false"
         raise ConfigError(f"{key}: {message}", key=key, given=True, allowed=("false",))
-    if lacking := [name for name in distributions(space) if name not in options["search_space"]]:
+    if lacking := [name for name in names if name not in options["search_space"]]:
         key = "study.sampler_options.search_space"
         message = f"{key}: the grid lacks {', '.join(lacking)}"
-        raise ConfigError(message, key=key, allowed=distributions(space))
+        raise ConfigError(message, key=key, allowed=names)
 
 
 _SLOW = {
@@ -245,13 +243,14 @@ _SLOW = {
 
 def advice(name: str, objectives: int) -> str | None:
     """Return what to choose instead of a sampler, where another serves a study better."""
-    if objectives == 1:
-        better = (
+    if objectives == 1 and name in ("nsgaii", "nsgaiii"):
+        return (
             f"{name} looks for trade-offs, and there is one objective; for an accuracy "
             "'predictor_guided' serves better, for anything else 'local_search' or "
             "'regularized_evolution'"
         )
-        return better if name in ("nsgaii", "nsgaiii") else None
+    if objectives == 1:
+        return None
     others = "'nsgaii' or 'regularized_evolution'" if objectives < 4 else "'nsgaiii'"
     better = f"for {objectives} objectives {others} serves better"
     if name == "predictor_guided":
@@ -263,11 +262,10 @@ def advice(name: str, objectives: int) -> str | None:
 class ResumableSampler(BaseSampler):
     """Draws each trial with a sampler seeded by the study's seed and the trial's number.
 
-    Optuna's samplers keep nothing between trials but their random state, everything else they
-    read from the study. Tying that state to the trial's number makes a trial depend on the study
-    before it alone: nothing has to be saved, and a study that was cut off goes on as if it had
-    not been. Parameters that are sampled one by one have a seed each, so that it does not matter
-    either which of them had been stored before the cut; asked for once more, another one.
+    Optuna's samplers keep nothing between trials but their random state. Tying that to the trial's
+    number makes a trial depend on the study before it alone: nothing has to be saved, and a study
+    that was cut off goes on as if it had not been. Parameters that are sampled one by one have a
+    seed each, so that it does not matter either which of them had been stored before the cut.
 
     `make` returns a sampler for a seed. Where `one_space` allows it, one of them infers the search
     space for all; a new one would read all trials for each trial.
@@ -318,16 +316,12 @@ class ResumableSampler(BaseSampler):
         return sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        asked = self._asked[trial.number, param_name]
-        self._asked[trial.number, param_name] += 1
-        sampler = self._make_for(trial.number, crc32(param_name.encode()), asked)
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
+        asked = self._asked[trial.number, name]
+        self._asked[trial.number, name] += 1
+        sampler = self._make_for(trial.number, crc32(name.encode()), asked)
+        return sampler.sample_independent(study, trial, name, distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, *told: Any) -> None:
         self._sampler(trial).after_trial(study, trial, *told)
@@ -339,10 +333,9 @@ class ResumableSampler(BaseSampler):
 class NumberedQMCSampler(QMCSampler):
     """Gives each trial the point of its number in a quasi-random sequence.
 
-    Optuna's counts in the study how many points it gave, so that one is lost with a process that
-    is killed before it has stored it, and two workers may be given the same; and its first trial is
-    at random, since it learns the search space from it. By default the sequence is scrambled, as
-    without it all seeds begin with the first choice of every parameter.
+    Optuna's counts in the study how many points it gave, so that one is lost with a process that is
+    killed, and two workers may be given the same; and its first trial is at random. By default the
+    sequence is scrambled, as else all seeds begin with the first choice of every parameter.
     """
 
     def __init__(self, space: Mapping[str, BaseDistribution], **options: Any) -> None:

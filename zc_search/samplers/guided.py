@@ -11,7 +11,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from zc_search.ensemble.models import make_model
 from zc_search.errors import ConfigError, ZcSearchError
-from zc_search.samplers.catalogue import distributions, key_of
+from zc_search.samplers.catalogue import key_of
 from zc_search.samplers.knowledge import Knowledge, gather
 from zc_search.samplers.portable import (
     LocalSearchSampler,
@@ -51,7 +51,7 @@ def regularized_evolution(
         score=table,
         warmup=warmup,
         moves=moves,
-        search_space=distributions(space),
+        search_space=space.distributions(),
         key=key_of(space),
         seed=seed,
     )
@@ -59,7 +59,7 @@ def regularized_evolution(
 
 def local_search(space: AnySpace, seed: int) -> LocalSearchSampler:
     """Return local search, which suggests no function twice."""
-    return LocalSearchSampler(search_space=distributions(space), key=key_of(space), seed=seed)
+    return LocalSearchSampler(search_space=space.distributions(), key=key_of(space), seed=seed)
 
 
 def predictor_guided(
@@ -83,7 +83,7 @@ def predictor_guided(
     For `model` see `find_model`, for `scores`, `proxies`, `aggregate` and `cell` `gather`; the
     other options are those of `PredictorGuidedSampler`, kappa and copies by default the model's.
     """
-    chosen, everything = find_model(model), distributions(space)
+    chosen, everything = find_model(model), space.distributions()
     known = gather(space, scores, proxies=proxies, among=aggregate, cell=cell)
     if model not in MODELS:
         _try_out(model, chosen, known, max(startup // max(refit_every, 1) * refit_every, 1))

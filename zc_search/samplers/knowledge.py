@@ -70,20 +70,19 @@ def gather(
         ZcSearchError: Another space, a file that cannot be read or has none of these cells or
             columns, or nothing to make features from.
     """
+    proxies, among = _names(proxies), _names(among)
     if not isinstance(space, CellSpace):
         if space.structure(space.sample(np.random.default_rng(0))) is None:
-            raise ZcSearchError(
+            message = (
                 f"nothing is known beforehand of architectures of space.name = {space.name!r}; "
-                "Allowed: another sampler, or regularized_evolution without warmup and moves",
-                key="space.name",
-                given=space.name,
-                allowed=tuple(name for name in SPACES if name != space.name),
+                "Allowed: another sampler, or regularized_evolution without warmup and moves"
             )
-        return _of_parameters(space, scores, _names(proxies), _names(among))
+            allowed = [name for name in SPACES if name != space.name]
+            raise ZcSearchError(message, key="space.name", given=space.name, allowed=allowed)
+        return _of_parameters(space, scores, proxies, among)
     if scores is None and (proxies or not cell):
         raise ZcSearchError(f"{'proxies' if proxies else 'cell = false'}: {_NO_SCORES}")
-    written = _written(scores) if scores else 0
-    return _gather(space, scores, written, _names(proxies), _names(among), cell)
+    return _of_cells(space, scores, _written(scores) if scores else 0, proxies, among, cell)
 
 
 _CANDIDATES = 500
@@ -113,9 +112,7 @@ def _of_parameters(
     groups = [np.hstack([values.fillna(values.min()).to_numpy(dtype=float), asked])]
     prior = np.zeros(len(candidates))
     if scores:
-        proxies = proxies or tuple(known)
-        _check_columns(proxies, known, scores)
-        groups.append(np.column_stack([_ranks(table[name].to_numpy(float)) for name in proxies]))
+        groups.append(_ranks(table, proxies, known, scores))
         among = columns_to_aggregate(among, known, scores)
         prior = _worth(table, among, known).to_numpy()
     return Knowledge(tuple(candidates), _joined(groups), prior, "the parameters")
@@ -131,7 +128,7 @@ def _written(source: str) -> int:
 
 
 @lru_cache(maxsize=8)  # many searches of one space differ in nothing but their seed
-def _gather(
+def _of_cells(
     space: CellSpace,
     scores: str | None,
     written: int,
@@ -153,9 +150,7 @@ def _gather(
     table = table.iloc[[*candidates]]
     groups, source = [], "how signals flow through each cell, and an"
     if scores:
-        proxies = proxies or tuple(known)
-        _check_columns(proxies, known, scores)
-        groups = [np.column_stack([_ranks(table[name].to_numpy(float)) for name in proxies])]
+        groups = [_ranks(table, proxies, known, scores)]
         source = f"{len(candidates):,} functions scored in {scores}, by the"
     else:
         table = _live_parameters([*table.index])
@@ -183,24 +178,17 @@ def zero_cost(
         candidates: Cells drawn, without repeats; all if there are fewer.
         scores: See `gather`; only cells in the file are drawn.
         aggregate: See ``among`` of `gather`; the ranks are those among the cells drawn.
-
     """
     at_least(1, candidates=candidates)
-    if scores is None:
-        cells = [str(architecture) for architecture in space]
-        rows = _drawn(seed, len(cells), candidates)
-        table, known = _live_parameters([cells[row] for row in rows]), None
-    else:
-        table, known = read_scores(scores)
+    table, known = read_scores(scores) if scores else (pd.DataFrame(index=[*map(str, space)]), {})
+    if scores:
         table = table[[Architecture.from_string(cell) in space for cell in table.index]]
-        table = table.iloc[_drawn(seed, len(table), candidates)]
+    few = min(candidates, len(table))
+    drawn = np.random.default_rng(seed).choice(len(table), size=few, replace=False)
+    table = table.iloc[sorted(drawn.tolist())]
+    table = table if scores else _live_parameters([*table.index])
     among = columns_to_aggregate(aggregate, known or table.columns, scores)
-    return Architecture.from_string(str(_worth(table, among, known or {}).idxmax()))
-
-
-def _drawn(seed: int, size: int, count: int) -> list[int]:
-    drawn = np.random.default_rng(seed).choice(size, size=min(count, size), replace=False)
-    return sorted(drawn.tolist())
+    return Architecture.from_string(str(_worth(table, among, known).idxmax()))
 
 
 def read_scores(path: str) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -248,10 +236,16 @@ def _worth(table: pd.DataFrame, among: Sequence[str], known: Mapping[str, str]) 
     return aggregate_columns(table.assign(architecture=table.index), among, directions)
 
 
-def _ranks(values: Floats) -> Floats:
-    """Return ranks in (0, 1]; what is not finite shares the worst."""
-    known = np.where(np.isfinite(values), values, -np.inf)
-    return np.asarray(rankdata(known) / len(known))
+def _ranks(
+    table: pd.DataFrame, proxies: Sequence[str], known: Mapping[str, str], scores: str
+) -> Floats:
+    """Return the proxies' ranks in (0, 1], cells x proxies; what is not finite shares the worst."""
+    proxies = proxies or tuple(known)
+    _check_columns(proxies, known, scores)
+    values = table[[*proxies]].to_numpy(float)
+    return np.asarray(
+        rankdata(np.where(np.isfinite(values), values, -np.inf), axis=0) / len(values)
+    )
 
 
 def _joined(groups: Sequence[Floats]) -> Floats:

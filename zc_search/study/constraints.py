@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping
-from numbers import Real
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from zc_search._utils.plugins import load_plugin
@@ -24,8 +22,7 @@ UNITS = {"max_params": "M parameters", "max_flops": "M multiply-adds", "max_late
 def violations(constraints: Constraints, proxies: Mapping[str, float]) -> dict[str, float]:
     """Return by constraint how far an architecture is beyond it, as a share of the limit.
 
-    At or below 0 it is kept; where the cost is not known it is 1. Shares, so that those of
-    several constraints can be added up, as NSGA-II does.
+    At or below 0 it is kept; where the cost is not known it is 1. NSGA-II adds such shares up.
     """
     beyond = {
         name: proxies.get(proxy, math.nan) / limit - 1
@@ -39,13 +36,10 @@ def broken(
     proxies: Mapping[str, float],
     latency: Mapping[str, float] | None = None,
 ) -> str | None:
-    """Say which constraints an architecture breaks; None if it keeps them all.
-
-    `latency` is how a latency was measured, see `Limits.timed_again`.
-    """
+    """Say which constraints an architecture breaks, if any; for `latency` see `timed_again`."""
     beyond = violations(constraints, proxies)
     sentences = (
-        _sentence(name, proxies.get(proxy, math.nan), limit, latency or {})
+        _sentence(name, proxies.get(proxy, math.nan), limit, latency)
         for proxy, (name, limit) in constraints.limits.items()
         if beyond[name] > 0
     )
@@ -62,9 +56,8 @@ def check_constraints(config: Config, scorer: Scorer) -> None:
     if not {"params", "flops"} & limits.keys() or config.space.name != "nasbench201":
         return
     order = ("skip_connect", "avg_pool_3x3", "none", "nor_conv_1x1", "nor_conv_3x3")
-    cheapest = Architecture(
-        tuple(min(getattr(config.space, edge), key=order.index) for edge in PARAMETERS)
-    )
+    allowed = (getattr(config.space, edge) for edge in PARAMETERS)
+    cheapest = Architecture(tuple(min(operations, key=order.index) for operations in allowed))
     costs = scorer.fresh(resolve_proxies(("params", "flops"))).score(cheapest).values
     for proxy, (name, limit) in limits.items():
         if costs.get(proxy, 0.0) > limit:
@@ -97,18 +90,16 @@ class Limits:
     """
 
     def __init__(self, config: Config, space: AnySpace, task: Task, scorer: Scorer) -> None:
-        constraints = config.constraints
-        self._limits = {
-            p: named for p, named in constraints.limits.items() if p in ("params", "flops")
-        }
-        self._all = [name for name, _ in constraints.limits.values()]
+        constraints, key = config.constraints, "constraints.constraint"
+        limits = constraints.limits
+        self._limits = {p: limits[p] for p in ("params", "flops") if p in limits}
+        self._all = [name for name, _ in limits.values()]
         self._own: Callable[[AnyArchitecture], Any] | None = None
         if (name := constraints.constraint) is not None:
             self._all.append("constraint")
-            self._own = load_plugin(name, "constraints.constraint", ConfigError)
+            self._own = load_plugin(name, key, ConfigError)
             if not callable(self._own):
-                message = f"constraints.constraint: {name!r} is no function"
-                raise ConfigError(message, key="constraints.constraint", given=name)
+                raise ConfigError(f"{key}: {name!r} is no function", key=key, given=name)
         self._constraints, self._space, self._task = constraints, space, task
         self._sizes = config.space.model_dump(include={"channels", "cells"})
         self._scorer = scorer.fresh(resolve_proxies(tuple(self._limits)))
@@ -143,8 +134,8 @@ class Limits:
             return values, {}
         timings = [self._scorer.timing(architecture) for _ in range(_AGAIN)]
         known = [cost, *(timing.milliseconds for timing in timings)]
-        how = {"measurements": float(len(known)), "most": max(known)}
-        how["load"] = max(timing.load for timing in timings)
+        load = max(timing.load for timing in timings)
+        how = {"measurements": float(len(known)), "most": max(known), "load": load}
         return {**values, LATENCY: min(known)}, how
 
     def _check(self, architecture: AnyArchitecture) -> Check:
@@ -173,7 +164,7 @@ class Limits:
             said = own(architecture)
         except Exception as error:  # it is anybody's code
             return 1.0, f"{name} raised {type(error).__name__}: {error}"
-        if not isinstance(said, Real | bool) and not hasattr(said, "__float__"):
+        if not hasattr(said, "__float__"):
             return 1.0, f"{name} returned {type(said).__name__} {said!r}, not a number"
         value = float(said)
         if not math.isfinite(value):
@@ -182,15 +173,14 @@ class Limits:
 
 
 def _sentence(
-    name: str, cost: float, limit: float, latency: Mapping[str, float] = MappingProxyType({})
+    name: str, cost: float, limit: float, latency: Mapping[str, float] | None = None
 ) -> str:
     how = ""
     if latency and name == "max_latency_ms":
         how = f" (the least of {latency['measurements']:.0f} measurements, up to "
-        how += f"{latency['most']:.4g}{_busy(latency['load'])})"
+        how += f"{latency['most']:.4g}"
+        if latency["load"] >= _BUSY:
+            how += "; the machine was busy, a reference network "
+            how += f"{latency['load']:.1f} times slower than at best"
+        how += ")"
     return f"{cost:.4g} {UNITS[name]}{how}, above {name} = {limit:g} {UNITS[name]}"
-
-
-def _busy(load: float) -> str:
-    slower = f"; the machine was busy, a reference network {load:.1f} times slower than at best"
-    return slower if load >= _BUSY else ""

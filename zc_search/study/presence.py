@@ -3,8 +3,7 @@
 Optuna has heartbeats for databases alone, and one that dies between asking for a trial and its
 first beat leaves that trial running for ever. Here each process writes an attribute of the study
 that says how often it has beaten and what it has in hand; who looks on compares two of these by a
-clock of its own, so that the clocks of two machines need not agree and may be set back. Who is
-alone needs none of this: every trial that runs is its own.
+clock of its own. Who is alone needs none of this: every trial that runs is its own.
 """
 
 import logging
@@ -107,7 +106,7 @@ class Presence:
         return self._others
 
     def _is_alive(self, key: str, beat: Any, now: float) -> bool:
-        if not isinstance(beat, dict) or beat.get("left"):  # as earlier versions said it
+        if not isinstance(beat, dict):
             return False
         mark = (beat.get("id"), beat.get("beat"))
         before, since = self._seen.get(key, (None, now))
@@ -127,11 +126,10 @@ class Presence:
         """
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         loose = [trial for trial in running if trial.number not in self._held]
-        others = self.others(within=0.0) if loose else []
+        others, now = self.others(within=0.0) if loose else [], time.monotonic()
         if not others:
             return loose
         held = {number for beat in others for number in beat.get("trials", ())}
-        now = time.monotonic()
         loose = [trial for trial in loose if trial.number not in held]
         self._loose_since = {t.number: self._loose_since.get(t.number, now) for t in loose}
         return [t for t in loose if now - self._loose_since[t.number] > self._grace]

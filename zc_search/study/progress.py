@@ -120,8 +120,12 @@ class Stagnation:
 
     def __call__(self, study: Study, trial: FrozenTrial) -> None:
         """Stop a study that stagnates."""
-        if self.trials_without_gain(study) >= self.patience:
+        if self.has_come(study):
             study.stop()
+
+    def has_come(self, study: Study) -> bool:
+        """Whether that many trials were told since the last one with a gain."""
+        return self.trials_without_gain(study) >= self.patience
 
     def trials_without_gain(self, study: Study) -> int:
         """Return how many trials were told since the last one with a gain, in order of numbers."""

@@ -70,14 +70,13 @@ def train_network(
 
     SGD with Nesterov momentum 0.9, the learning rate falling to 0 along a cosine, cross-entropy;
     bfloat16 where the examples are on a GPU that has it. What is random in an epoch depends on the
-    seed and the epoch alone, so that a run that goes on from a checkpoint, which is written after
-    each epoch, sees the same. Without `recipe.patience` the validation images have no say in
-    anything; with it they choose the epoch whose weights the network has in the end. `spent` are
-    the seconds that the epochs in the checkpoint took, to begin with.
+    seed and the epoch alone, so that a run that goes on from a checkpoint sees the same. Without
+    `recipe.patience` the validation images have no say in anything; with it they choose the epoch
+    whose weights the network has in the end. `spent` are the seconds of the checkpoint's epochs.
 
     Returns:
-        Validation accuracy in percent after each epoch. Without patience the last one counts: the
-        best one would have been chosen on the images that it is judged by. With it, the best.
+        Validation accuracy in percent after each epoch, of which with patience the best one counts,
+        else the last one: the best would have been chosen on the images that it is judged by.
     """
     network.to(training.labels.device)
     optimizer = torch.optim.SGD(
@@ -140,10 +139,8 @@ class _Going:
 
     def restore(self, checkpoint: Path | None) -> None:
         """Take what a checkpoint holds; nothing where there is none or it is of no use."""
-        if checkpoint is None or not checkpoint.exists():
-            return
         try:
-            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            state = torch.load(str(checkpoint), map_location="cpu", weights_only=True)
             self.network.load_state_dict(state.get("going", state["network"]))
             self.optimizer.load_state_dict(state["optimizer"])
             if self.averaged is not None:
@@ -178,9 +175,8 @@ def confusion(network: nn.Module, examples: Examples) -> NDArray[np.int64]:
 def augment(images: Tensor, kinds: Collection[str], generator: torch.Generator) -> Tensor:
     """Return normalised images changed at random, each by itself, alike on every device.
 
-    ``crop`` is after padding by an eighth of the height and width, at least a pixel, as
-    NAS-Bench-201 pads 32 by 4, with 0, which is the mean; ``flip`` turns half of them left to
-    right.
+    ``crop`` is after padding with the mean by an eighth of the height and width, at least a pixel,
+    as NAS-Bench-201 pads 32 by 4; ``flip`` turns half of them left to right.
     """
     count, channels, height, width = images.shape
     if "flip" in kinds:
@@ -231,10 +227,8 @@ def _loss(
     targets = [(1.0, labels)]
     if recipe.mixup:
         drawn = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-        share, partner = (
-            drawn.beta(recipe.mixup, recipe.mixup),
-            torch.randperm(len(images), generator=generator),
-        )
+        share = drawn.beta(recipe.mixup, recipe.mixup)
+        partner = torch.randperm(len(images), generator=generator)
         images = share * images + (1 - share) * images[partner]
         targets = [(share, labels), (1 - share, labels[partner])]
     with _precision(images.device):

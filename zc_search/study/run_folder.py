@@ -43,10 +43,8 @@ class RunFolder:
             with tempfile.TemporaryFile(dir=path):
                 pass
         except OSError as error:
-            message = (
-                f"output.folder: cannot write to {str(path)!r} ({error.strerror}); "
-                "choose another with --set output.folder=FOLDER"
-            )
+            message = f"output.folder: cannot write to {str(path)!r} ({error.strerror}); "
+            message += "choose another with --set output.folder=FOLDER"
             raise StudyError(message, key="output.folder", given=str(path)) from error
 
     @contextmanager
@@ -55,10 +53,8 @@ class RunFolder:
         try:
             lock = FileLock(self.path / ".lock").acquire(timeout=0)
         except Timeout as error:
-            message = (
-                f"another process is working in {str(self.path)!r}; "
-                "wait for it, help it with --join, or choose another study.name"
-            )
+            message = f"another process is working in {str(self.path)!r}; "
+            message += "wait for it, help it with --join, or choose another study.name"
             raise StudyError(message, key="output.folder", given=str(self.path)) from error
         with lock:
             yield

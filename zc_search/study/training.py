@@ -51,10 +51,10 @@ class Epoch(NamedTuple):
 class Trainer:
     """Trains architectures of a search on its images, each once a seed, as a folder remembers.
 
-    A training that is finished is never repeated, and one that was cut off goes on from its last
-    epoch, in a folder; without one nothing outlives the process. Called with an architecture it
-    returns what a benchmark would: ``val_accuracy``, in percent of the validation images after the
-    last epoch (the best one, with patience), and ``train_seconds``.
+    A training that was cut off goes on from its last epoch, in a folder; without one nothing
+    outlives the process. Called with an architecture it returns what a benchmark would:
+    ``val_accuracy``, in percent of the validation images after the last epoch (the best one, with
+    patience), and ``train_seconds``.
     """
 
     def __init__(
@@ -93,28 +93,30 @@ class Trainer:
             path = folder / "recipe.json"
             before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else now
             before = Training().model_dump(mode="json") | before  # it may lack a key of today's
+            of, fresh = f"{folder} holds trainings of", "or start over with --fresh"
             if differing := changes(before, now):
-                raise StudyError(
-                    f"{folder} holds trainings of another recipe ({', '.join(differing)}): "
-                    "go on with that one, or start over with --fresh"
-                )
-            images = self.__dict__.get("_images") or open_images(self.config.data)
-            trained_on, _ = images.split(self.config.data.validation, self.config.data.seed)
+                other = f"another recipe ({', '.join(differing)}): go on with that one"
+                raise StudyError(f"{of} {other}, {fresh}")
+            images, (trained_on, _) = self._split()
             learnt, kept = Learnt.of(images, trained_on), Learnt.read(folder / LEARNT)
             if kept is not None and kept.fingerprint != learnt.fingerprint:
-                raise StudyError(
-                    f"{folder} holds trainings of other images: {differing_images(kept, learnt)}; "
-                    "put them back as they were, or start over with --fresh"
+                other = (
+                    f"other images: {differing_images(kept, learnt)}; put them back as they were"
                 )
+                raise StudyError(f"{of} {other}, {fresh}")
             write_atomically(folder / LEARNT, learnt.to_json())
             write_atomically(path, json.dumps(now, indent=2) + "\n")
         self.folder = folder
 
+    def _split(self) -> tuple[ImageSet, Any]:
+        """Return the images, and the places of those to train on and to judge by."""
+        images = vars(self).get("_images") or open_images(self.config.data)  # none in a copy
+        return images, images.split(self.config.data.validation, self.config.data.seed)
+
     @cached_property
     def _examples(self) -> "tuple[ImageSet, Examples, Examples, Examples]":
         """The images; those to train on, to judge by after each epoch, and to test by, if any."""
-        images = self.__dict__.get("_images") or open_images(self.config.data)  # none in a copy
-        learnt, held_out = images.split(self.config.data.validation, self.config.data.seed)
+        images, (learnt, held_out) = self._split()
         training, judging, test = (
             Examples.of(images, those, learnt, self.device)
             for those in (learnt, held_out, images.places("test"))
@@ -153,9 +155,8 @@ class Trainer:
             spent=spent,
             on_epoch=lambda number, accuracy: self._ended(Epoch(text, number, accuracy)),
         )
-        seconds = time.perf_counter() - start
         counts = max(reached) if self.recipe.patience else reached[-1]
-        values = (text, seed, len(reached), counts, seconds)
+        values = (text, seed, len(reached), counts, time.perf_counter() - start)
         row = dict(zip(COLUMNS, values, strict=True))
         if self.folder and file and part:
             # The weights first: a result without weights would never be trained again.
@@ -182,9 +183,11 @@ class Trainer:
         _append(folder / CONFUSION, confusion_rows(matrix, images.class_names, **about))
 
     def _network(self, text: str, seed: int) -> nn.Module:
-        task = self._examples[0].task
-        space = make_space(self.config.space, task)
-        sizes = self.config.space.model_dump(include={"channels", "cells"})
+        task, section = self._examples[0].task, self.config.space
+        space, sizes = (
+            make_space(section, task),
+            {"channels": section.channels, "cells": section.cells},
+        )
         network: nn.Module = space.build(space.read(text), task, seed, **sizes)
         return network
 

@@ -60,7 +60,7 @@ def run_trials(
 def scoring(
     scorer: Scorer, workers: int, timeout: float | None = None
 ) -> AbstractContextManager[Submit]:
-    """Return what scores a group: in the call for one worker without a time limit, or not."""
+    """Return what scores a group, in the call for one worker without a time limit."""
     if workers > 1 or timeout is not None:
         return scoring_processes(scorer, workers, threads_each(workers), timeout)
     return scoring_here(scorer)
@@ -92,7 +92,7 @@ class Queue:
         self._beside = 0
         self._were_others = False
         self._looked = -math.inf
-        self._stagnation = Stagnation(settings.stagnation or 0)
+        self._stagnation = Stagnation(settings.stagnation) if settings.stagnation else None
 
     def fill(self) -> bool:
         """Begin the trials that may be scored now: those that were cut off, then new ones.
@@ -156,12 +156,13 @@ class Queue:
         self._presence.hold(t.number for t, _ in self._in_hand)
         if stored := TrialRecord.of(trial):  # cut off while it was told
             self._objective.remember(Scores(architecture, stored.proxies, stored.failures))
-        key, text = architecture.function_key, str(architecture)
+        key, known = architecture.function_key, self._objective.scorer.knows(architecture)
         # Another one of a function in hand waits for it, and is spared what they share.
-        known = self._objective.scorer.knows(architecture)
-        waits = text in self._jobs or key in self._functions or known
+        waits = key in self._functions or known
         if not waits and self._objective.limits.check(architecture).refused is None:
-            self._jobs[text] = self._submit((architecture,), self._objective.known(key))
+            self._jobs[str(architecture)] = self._submit(
+                (architecture,), self._objective.known(key)
+            )
             self._functions.add(key)
 
     def _scores(self, architecture: AnyArchitecture) -> Scores | None:
@@ -209,14 +210,10 @@ class Queue:
             and count + self._beside < self._left(self._most + self._beside)
             and self._asked < self._n_trials
             and not is_stopped(self._study)
-            and not self._stagnates()
+            and not (self._stagnation and self._stagnation.has_come(self._study))
             # A grid may have been gone through in an earlier run.
             and not (isinstance(sampler, GridSampler) and sampler.is_exhausted(self._study))
         )
-
-    def _stagnates(self) -> bool:
-        limit = self._stagnation.patience
-        return limit > 0 and self._stagnation.trials_without_gain(self._study) >= limit
 
     def _is_surplus(self, trial: Trial) -> bool:
         """Whether others asked for the last trials at the same moment."""

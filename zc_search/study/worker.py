@@ -45,9 +45,9 @@ def join_study(
 ) -> int:
     """Work on a study until it has its trials; return how many of them are finished.
 
-    Code that the study names, ``module:function``, is loaded where `allow_code` says so, or where
-    the user's `own` settings, which must be the study's, name it too. A StudyError is raised where
-    this installation would score otherwise: another version, other images, proxies or accuracies.
+    Code that the study names is loaded where `allow_code` says so, or where the user's `own`
+    settings, which must be the study's, name it too. A StudyError is raised where this
+    installation would score otherwise: another version, other images, proxies or accuracies.
     """
     storage = open_storage(address, own.study.patience if own else 60.0, create=False)
     theirs, begun_with = _settings(storage, name)
@@ -86,10 +86,8 @@ def _refuse_other_version(name: str, begun_with: dict[str, str]) -> None:
     here = installed_versions()
     there = begun_with.get("zc-search", "of an unknown version")
     if there != here["zc-search"]:
-        raise StudyError(
-            f"study {name!r} was begun by zc-search {there}, here is {here['zc-search']}: install "
-            "the same, for the scores to be comparable"
-        )
+        message = f"study {name!r} was begun by zc-search {there}, here is {here['zc-search']}"
+        raise StudyError(f"{message}: install the same, for the scores to be comparable")
     if begun_with.get("torch") != here["torch"]:
         message = "study %r was begun with torch %s, here is %s: scores agree to float tolerance"
         logger.warning(message, name, begun_with.get("torch"), here["torch"])
@@ -98,11 +96,15 @@ def _refuse_other_version(name: str, begun_with: dict[str, str]) -> None:
 def _settled(config: Config, local: Local) -> Config:
     """Return a study's settings as they are on this machine."""
     here = {
-        "study": {"workers": local.workers},
-        "proxies": {"device": local.device} if local.device is not None else {},
-        "data": {"path": local.images} if local.images is not None else {},
+        ("study", "workers"): local.workers,
+        ("proxies", "device"): local.device,
+        ("data", "path"): local.images,
     }
-    sections = {name: getattr(config, name).model_copy(update=new) for name, new in here.items()}
+    sections = {
+        name: getattr(config, name).model_copy(update={key: value})
+        for (name, key), value in here.items()
+        if value is not None
+    }
     return config.model_copy(update=sections)
 
 
@@ -111,14 +113,15 @@ _PLACES = ("study.name", "study.storage", "data.path", "benchmark.path", "output
 
 def custom_code(config: Config) -> list[str]:
     """Return the names in a configuration at which code would be loaded, ``module:attribute``."""
-    texts = _texts(
-        [
-            {key: value for key, value in table.items() if f"{section}.{key}" not in _PLACES}
-            for section, table in tables(config).items()
-        ]
+    named = (
+        text
+        for section, table in tables(config).items()
+        for key, value in table.items()
+        if f"{section}.{key}" not in _PLACES
+        for text in _texts([key, value])
     )
     # Options may stand behind a proxy's name, in brackets.
-    code = (t for t in texts if is_plugin(t.partition("[")[0]) and not ensemble_file(t))
+    code = (t for t in named if is_plugin(t.partition("[")[0]) and not ensemble_file(t))
     return [*dict.fromkeys(code)]
 
 

@@ -57,11 +57,8 @@ def live_edges(ops: Sequence[str], *, trained: bool = False) -> tuple[int, ...]:
 class FunctionForm(NamedTuple):
     """What a cell computes, whatever its nodes are called."""
 
-    key: str
-    """The output as an expression of the input ``x``; empty if the output is always zero."""
-
-    convolutions: tuple[str | None, ...]
-    """What the convolution of each edge computes in `key`; None without one, or a part in it."""
+    key: str  # the output as an expression of the input ``x``; empty if it is always zero
+    convolutions: tuple[str | None, ...]  # of each edge, what it computes if it has a part in `key`
 
 
 class _Term(NamedTuple):
@@ -97,15 +94,14 @@ def function_form(ops: Sequence[str]) -> FunctionForm:
     for edge, term in live.items():
         alike[_expression(term, {})].append(edge)
     twins = [edges for edges in alike.values() if len(edges) > 1]
-    labelings: list[dict[int, int]] = [
+    labelings = (
         {edge: label for order in orders for label, edge in enumerate(order)}
         for orders in product(*map(permutations, twins))
-    ]
-    labels = min(labelings, key=lambda labels: _sum(output, labels))
-    convolutions = (
-        _expression(live[edge], labels) if edge in live else None for edge in range(len(ops))
     )
-    return FunctionForm(_sum(output, labels), tuple(convolutions))
+    labels = min(labelings, key=lambda labels: _sum(output, labels))
+    edges = (live.get(edge) for edge in range(len(ops)))
+    convolutions = tuple(term and _expression(term, labels) for term in edges)
+    return FunctionForm(_sum(output, labels), convolutions)
 
 
 def _summands(ops: Sequence[str], *, distribute: bool) -> tuple[_Term, ...]:
@@ -196,10 +192,7 @@ class Architecture(ProductArchitecture):
 
     @classmethod
     def from_codes(cls, codes: Sequence[int], notation: str = "benchmark") -> Self:
-        """Read six integers of one of `NOTATIONS`, in the order of the architecture string.
-
-        NASLib's edges are by source instead: (1,2) (1,3) (1,4) (2,3) (2,4) (3,4).
-        """
+        """Read six integers of one of `NOTATIONS`; edges as in the string, NASLib's by source."""
         codes, operations = tuple(codes), NOTATIONS[notation]
         whole = all(isinstance(code, Integral) and not isinstance(code, bool) for code in codes)
         if len(codes) != len(EDGES) or not whole or not set(codes) <= set(range(len(operations))):
@@ -219,10 +212,7 @@ class Architecture(ProductArchitecture):
 
     @property
     def function_key(self) -> str:
-        """Equal for two cells exactly if they compute the same function at initialisation.
-
-        Finer than `canonical`: it tells one convolution used twice from two convolutions.
-        """
+        """Equal for two cells exactly if they compute the same function at initialisation."""
         return self.form.key
 
     @property
@@ -236,11 +226,7 @@ class Architecture(ProductArchitecture):
         return None if self.reaches_output else "the input does not reach the output"
 
     def canonical(self) -> "Architecture":
-        """Return the first cell, by `index`, that is isomorphic to this one.
-
-        Isomorphic by the benchmark's rule on strings with ``none`` and ``skip_connect`` resolved
-        and dead edges removed; 4,930 of the 15,625 cells are their own canonical form.
-        """
+        """Return the first cell, by `index`, of the same `pruned_form`."""
         return _first(pruned_form)[pruned_form(self.ops)]
 
     def representative(self) -> "Architecture":
@@ -312,7 +298,7 @@ _STYLE = """
 
 
 class CellDrawing(str):
-    """An SVG drawing; a notebook shows it, a file can hold it."""
+    """An SVG drawing, which a notebook shows."""
 
     __slots__ = ()
 
@@ -386,14 +372,12 @@ class CellSpace(ProductSpace[Architecture]):
         self, architecture: Architecture, task: Any, **sizes: int | None
     ) -> Mapping[str, float]:
         """Return ``params`` and ``flops``: each edge adds what its operation costs."""
-        known = {key: n for key, n in sizes.items() if n is not None}
-        found: Mapping[str, float] = self._part("network").costs(architecture, task, **known)
+        found: Mapping[str, float] = self._part("network").costs(architecture, task, **sizes)
         return found
 
     def structure(self, architecture: Architecture) -> dict[str, float]:
         """Return how a signal flows through a cell; see `structure.flow_features`."""
-        table = self._part("structure").flow_features([architecture.to_string()])
-        return {str(name): float(value) for name, value in table.iloc[0].items()}
+        return dict(self._part("structure").features(architecture.to_string()))
 
     def draw(self, architecture: Architecture) -> str:
         """Return the cell as an SVG graph, dead edges faint."""

@@ -6,7 +6,9 @@ Modules carry the benchmark's names, so its published weights load into them.
 import copy
 from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zc_search.images.datasets import Task
@@ -139,32 +141,26 @@ def _weights(block: nn.Module) -> int:
     return sum(layer.weight.numel() for layer in layers)
 
 
-def costs(arch: Architecture, task: Task, channels: int = 16, cells: int = 5) -> dict[str, float]:
+def costs(
+    arch: Architecture, task: Task, channels: int | None = None, cells: int | None = None
+) -> dict[str, float]:
     """Return a network's ``params`` and ``flops``, in millions, without building it."""
-    base, each = _costs(task, channels, cells)
-    params, flops = (
-        whole + sum(each[op][place] for op in arch.ops if op in each)
-        for place, whole in enumerate(base)
-    )
-    return {"params": params / 1e6, "flops": flops / 1e6}
+    each = _costs(task, channels or 16, cells or 5)
+    params, flops = each["none"] + sum(each[op] - each["none"] for op in arch.ops if op in each)
+    return {"params": int(params) / 1e6, "flops": int(flops) / 1e6}
 
 
 @cache
-def _costs(
-    task: Task, channels: int, cells: int
-) -> tuple[tuple[int, int], dict[str, tuple[int, int]]]:
-    """Count parameters and multiply-adds without a convolution, and what one on any edge adds."""
-
-    def count(op: str) -> tuple[int, int]:
+def _costs(task: Task, channels: int, cells: int) -> dict[str, NDArray[np.int64]]:
+    """Count parameters and multiply-adds with one operation in the cell and no other."""
+    counts = {}
+    for op in ("none", "nor_conv_1x1", "nor_conv_3x3"):
         with torch.device("meta"):
             cell = Architecture((op, *["none"] * (len(EDGES) - 1)))
             network = CellNetwork(cell, channels, cells, task)
         sizes = sum(p.numel() for p in network.parameters())
-        return sizes, network.multiply_adds(task.height, task.width)
-
-    base = count("none")
-    ops = {op: count(op) for op in ("nor_conv_1x1", "nor_conv_3x3")}
-    return base, {op: (p - base[0], f - base[1]) for op, (p, f) in ops.items()}
+        counts[op] = np.array((sizes, network.multiply_adds(task.height, task.width)))
+    return counts
 
 
 def build_network(

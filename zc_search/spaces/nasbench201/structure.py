@@ -59,14 +59,16 @@ def flow_features(architectures: Iterable[str]) -> pd.DataFrame:
     - ``fewest convolutions``, ``fewest pools``, ``most 3x3``: on a live path.
     - ``live 1x1``, ``live 3x3``: convolutions on live paths.
     """
-    rows = [_row(text) for text in architectures]
+    rows = [tuple(features(text).values()) for text in architectures]
     return pd.DataFrame(np.reshape(rows, (-1, len(FLOW_FEATURES))), columns=list(FLOW_FEATURES))
 
 
 @lru_cache(maxsize=20_000)  # all cells of the space: a curve of many fits asks for each again
-def _row(text: str) -> tuple[float, ...]:
+def features(text: str) -> Mapping[str, float]:
+    """Return the row of `flow_features` of one cell."""
     cell = Architecture.from_string(text)
-    return tuple(_flow(cell.ops).values()) if cell.reaches_output else (0.0,) * len(FLOW_FEATURES)
+    found = _flow(cell.ops) if cell.reaches_output else dict.fromkeys(FLOW_FEATURES, 0.0)
+    return {name: float(value) for name, value in found.items()}
 
 
 def spread(ops: Sequence[str], incoming: Signal) -> tuple[Node, dict[int, Signal]]:
