@@ -114,11 +114,7 @@ def test_names_for_labels_and_classes_without_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (
-            PIXELS[:, :, :, 0],
-            LABELS[:5],
-            "must be 40 whole numbers or names (40,), given",
-        ),
+        (PIXELS[:, :, :, 0], LABELS[:5], "must be 40 whole numbers or names (40,), given"),
         (PIXELS.astype(object), LABELS, "must be numbers (N, H, W)"),
         (PIXELS[0, 0], LABELS, "must be numbers (N, H, W), (N, H, W, C) or (N, C, H, W)"),
         (PIXELS.repeat(2, 1), LABELS, "with C of 1 or 3, given uint8 (40, 6, 12, 10)"),
@@ -198,10 +194,7 @@ def saved(folder: Path, *, names=("cat", "dog"), column="label") -> Path:
             writer.write_table(table)
     files = [{"filename": f"data-{part}.arrow"} for part in range(2)]
     (folder / "state.json").write_text(json.dumps({"_data_files": files}))
-    features = {
-        "image": {"_type": "Image"},
-        column: {"names": list(names), "_type": "ClassLabel"},
-    }
+    features = {"image": {"_type": "Image"}, column: {"names": list(names), "_type": "ClassLabel"}}
     (folder / "dataset_info.json").write_text(json.dumps({"features": features}))
     return folder
 
@@ -506,8 +499,7 @@ def test_wrong_settings_name_their_key(settings, message: str) -> None:
 
 @pytest.mark.parametrize(("key", "value"), [("resolution", 64), ("color", "grey")])
 @pytest.mark.parametrize(
-    ("source", "table"),
-    [("patches", "nasbench201"), ("noise", "none"), ("cifar10", "nasbench201")],
+    ("source", "table"), [("patches", "nasbench201"), ("noise", "none"), ("cifar10", "nasbench201")]
 )
 def test_what_has_no_meaning_for_the_images_is_refused(tmp_path, source, table, key, value):
     settings = {
@@ -522,10 +514,7 @@ def test_what_has_no_meaning_for_the_images_is_refused(tmp_path, source, table, 
 
 
 def test_all_that_has_no_meaning_is_named_at_once() -> None:
-    settings = {
-        "data": {"resolution": 64, "color": "grey"},
-        "objectives": {"meco": "maximize"},
-    }
+    settings = {"data": {"resolution": 64, "color": "grey"}, "objectives": {"meco": "maximize"}}
     with pytest.raises(ConfigError) as error:
         parse_config(settings)
     assert [problem.key for problem in error.value.problems] == ["data.resolution", "data.color"]

@@ -126,10 +126,7 @@ def alone() -> dict[str, object]:
 
 
 @settings(max_examples=4, deadline=None)
-@given(
-    order=st.permutations(REPEATABLE),
-    needs=st.sets(st.sampled_from(REPEATABLE)),
-)
+@given(order=st.permutations(REPEATABLE), needs=st.sets(st.sampled_from(REPEATABLE)))
 def test_neither_order_nor_announcement_changes_a_value(
     alone: dict[str, object], order: list[str], needs: set[str]
 ) -> None:

@@ -20,12 +20,7 @@ from torch import Tensor, nn
 from zc_search.config import parse_config
 from zc_search.errors import ConfigError, ProxyError
 from zc_search.proxies import PROXIES, Probe, resolve_proxy
-from zc_search.proxies.catalogue import (
-    CATALOGUE,
-    Declaration,
-    split_names,
-    split_options,
-)
+from zc_search.proxies.catalogue import CATALOGUE, Declaration, split_names, split_options
 from zc_search.scoring.scorer import score_architectures, score_network
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
@@ -285,9 +280,7 @@ def test_a_definition_tells_values_apart_that_cannot_be_compared() -> None:
 @given(
     st.sampled_from([name for name, p in CATALOGUE.items() if p.defaults]),
     st.dictionaries(
-        st.sampled_from(["constant", "mu", "log"]),
-        st.floats(1e-9, 1e9) | st.booleans(),
-        min_size=1,
+        st.sampled_from(["constant", "mu", "log"]), st.floats(1e-9, 1e9) | st.booleans(), min_size=1
     ),
 )
 def test_options_round_trip(name: str, options: dict[str, float | bool]) -> None:

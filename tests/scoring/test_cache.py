@@ -76,13 +76,7 @@ def test_what_is_kept_is_not_computed_again(
 
 @pytest.mark.parametrize(
     "other",
-    [
-        {"seed": 1},
-        {"repeats": 2},
-        {"channels": 3},
-        {"cells": 2},
-        {"dataset": "cifar100"},
-    ],
+    [{"seed": 1}, {"repeats": 2}, {"channels": 3}, {"cells": 2}, {"dataset": "cifar100"}],
     ids=str,
 )
 def test_whatever_changes_a_value_changes_its_address(
@@ -301,11 +295,7 @@ def packaged_scorer(package: Path, monkeypatch: pytest.MonkeyPatch, others: Path
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_what_the_package_has_is_not_computed(
-    kept: bool,
-    package: Path,
-    tmp_path: Path,
-    computed: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    kept: bool, package: Path, tmp_path: Path, computed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = packaged_scorer(package, monkeypatch, tmp_path if kept else None)
     table, _ = load_scores(package / "nasbench201-cifar10.parquet")
@@ -330,10 +320,7 @@ def test_what_the_package_has_is_not_computed(
     ids=str,
 )
 def test_scores_of_other_conditions_are_not_taken(
-    other: dict[str, object],
-    package: Path,
-    computed: list[str],
-    monkeypatch: pytest.MonkeyPatch,
+    other: dict[str, object], package: Path, computed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zc_search.scoring.scores_file.FOLDER", package)
     sizes = {"channels": 2, "cells": 1, **other}

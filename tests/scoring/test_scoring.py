@@ -386,10 +386,7 @@ def test_values_are_floats_and_stay_in_order() -> None:
             "snipp",
             f"unknown proxy 'snipp'; did you mean 'snip'? Allowed: {BUILT_IN}, module:function",
         ),
-        (
-            "accuracy",
-            f"unknown proxy 'accuracy'; Allowed: {BUILT_IN}, module:function",
-        ),
+        ("accuracy", f"unknown proxy 'accuracy'; Allowed: {BUILT_IN}, module:function"),
         (
             mine(two_arguments),
             f"proxy '{mine(two_arguments)}' must take one argument, a Probe; two_arguments(probe: "
@@ -467,11 +464,7 @@ DATASETS = "Allowed: cifar10, cifar10-valid, cifar100, ImageNet16-120"
             "unknown image source 'patch'; did you mean 'patches'? "
             "Allowed: patches, noise, cifar10, cifar100, ImageNet16-120",
         ),
-        (
-            {"batch_size": 1},
-            DataError,
-            "batch_size must be a whole number of at least 2, given 1",
-        ),
+        ({"batch_size": 1}, DataError, "batch_size must be a whole number of at least 2, given 1"),
         (
             {"data": (torch.zeros(2, 3, 8, 8), torch.tensor([0, 10]))},
             DataError,

@@ -448,10 +448,15 @@ def made_up(architecture: Architecture) -> Scores:
     return Scores(architecture, {**numbers, "params": 1.0, "flops": index}, {}, 0.5)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture(scope="module")
+def said() -> dict[str, object]:
     config = configured()
-    store = Store(tmp_path / "scores.parquet", about(config, sweep_scorer(config)))
+    return about(config, sweep_scorer(config))
+
+
+@pytest.fixture
+def store(tmp_path: Path, said: dict[str, object]) -> Iterator[Store]:
+    store = Store(tmp_path / "scores.parquet", said)
     with store.locked():
         yield store
 
@@ -490,10 +495,10 @@ def test_a_file_grows(tmp_path: Path, store: Store) -> None:
     assert len(load_scores(tmp_path / "scores.parquet")[0]) == 30
 
 
-def test_what_is_done_needs_no_worker(tmp_path: Path) -> None:
+def test_what_is_done_needs_no_worker(tmp_path: Path, said: dict[str, object]) -> None:
     config = configured()
     out = tmp_path / "scores.parquet"
-    store = Store(out, about(config, sweep_scorer(config)))
+    store = Store(out, said)
     with store.locked():
         store.append([made_up(a) for a in SOME])
     written = score_space(reversed(SOME[:9]), config, out, workers=10**6)
@@ -564,11 +569,10 @@ def test_files_that_are_no_scores(tmp_path: Path, store: Store) -> None:
 
 @given(st.integers(min_value=0), st.integers(0, 7))
 def test_no_flipped_bit_goes_unnoticed(
-    tmp_path_factory: pytest.TempPathFactory, at: int, bit: int
+    tmp_path_factory: pytest.TempPathFactory, said: dict[str, object], at: int, bit: int
 ) -> None:
-    config = configured()
     out = tmp_path_factory.mktemp("flipped") / "scores.parquet"
-    store = Store(out, about(config, sweep_scorer(config)))
+    store = Store(out, said)
     with store.locked():
         store.append([made_up(a) for a in SOME[:3]])
         (part,) = parts_of(out).glob("*.parquet")

@@ -79,9 +79,6 @@ def _check_numbers(content: bytes) -> None:
             raise RefusedError(f"it numbers a value {argument}, the file has {len(content)} bytes")
 
 
-# NumPy's arrays and numbers -------------------------------------------------------------------
-
-
 class _Sealed:
     """A function that a pickle can call and not change: of a bare one BUILD sets attributes."""
 

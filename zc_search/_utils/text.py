@@ -36,8 +36,6 @@ def versions(*packages: str) -> dict[str, str]:
     return {"zc-search": VERSION, **{package: version(package) for package in packages}}
 
 
-# Passwords ----------------------------------------------------------------------------------------
-
 # In a text an address ends with the next blank; of a text that is one, nothing is known to be none.
 _IN_TEXT = re.compile(r"(:/{1,2}[^/\s:@\"']*):\S*@")
 _ALONE = re.compile(r"\A((?:[\w.]+=)?[\"']?[\w+.-]+://[^/\s:@\"']*):.*@", re.DOTALL)

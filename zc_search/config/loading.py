@@ -164,8 +164,6 @@ def with_benchmark(config: Config, name: str) -> Config:
     return parse_config(settings, source="--benchmark")
 
 
-# Messages -----------------------------------------------------------------------------------------
-
 _WORDS = {
     "bool_type": "true or false",
     "int_type": "a whole number",

@@ -4,7 +4,7 @@ What a key means stands in ``search.toml`` beside this file, which `starter` ret
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -22,7 +22,7 @@ from pydantic import (
 from zc_search._utils.plugins import is_plugin
 from zc_search.config.metrics import METRIC_DIRECTIONS, METRICS, TABLE_FILES, canonical
 from zc_search.errors import ConfigError
-from zc_search.images.datasets import DATA_SOURCES, FROM_FILES, GENERATED, SOURCES, DatasetName
+from zc_search.images.datasets import GENERATED, SOURCES, DatasetName
 from zc_search.proxies.catalogue import (
     DEFAULT_DIRECTIONS,
     Direction,
@@ -81,19 +81,21 @@ def _one_of(kind: str, names: Collection[str], plugin: str) -> Callable[[Any], s
 
 def proxy_name(value: Any) -> str:
     """Accept a built-in or installed proxy or the form ``module:function``, with options."""
-    return _scored("proxy", value, installed_proxies())
+    return _scored("proxy", value, ())
 
 
 def objective_name(value: Any) -> str:
     """Accept what `proxy_name` accepts, and the benchmark's metrics."""
     if isinstance(value, str) and canonical(value) in METRIC_DIRECTIONS:
         return canonical(value)
-    return _scored("objective", value, (*installed_proxies(), *METRIC_DIRECTIONS))
+    return _scored("objective", value, METRIC_DIRECTIONS)
 
 
-def _scored(kind: str, value: Any, others: tuple[str, ...]) -> str:
+def _scored(kind: str, value: Any, others: Iterable[str]) -> str:
     base = check_options(value) if isinstance(value, str) else str(value)
-    _one_of(kind, (*DEFAULT_DIRECTIONS, *others), "module:function")(base)
+    if base not in DEFAULT_DIRECTIONS:  # to ask what is installed takes a while
+        names = (*DEFAULT_DIRECTIONS, *(() if is_plugin(base) else installed_proxies()), *others)
+        _one_of(kind, names, "module:function")(base)
     return str(value)
 
 
@@ -218,9 +220,8 @@ def _pick(value: Any) -> str | dict[str, float] | None:
 def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated:
-        raise ConfigError(
-            f"named more than once: {', '.join(repeated)}; Allowed: distinct names", given=values
-        )
+        names = ", ".join(repeated)
+        raise ConfigError(f"named more than once: {names}; Allowed: distinct names", given=values)
     return values
 
 
@@ -232,7 +233,7 @@ Amount = Annotated[float, BeforeValidator(_amount)]
 StudyName = Annotated[str, AfterValidator(_study_name)]
 SamplerName = Annotated[str, BeforeValidator(_one_of("sampler", SAMPLERS, "module:Class"))]
 SpaceName = Annotated[str, BeforeValidator(_one_of("name", [*SPACES][:-1], PLUGIN))]
-DataSource = Annotated[str, BeforeValidator(_one_of("source", DATA_SOURCES, "module:object"))]
+DataSource = Annotated[str, BeforeValidator(_one_of("source", SOURCES, "module:object"))]
 ModelName = Annotated[str, BeforeValidator(_model)]
 FeatureSetName = Annotated[str, BeforeValidator(_feature_set)]
 ProxyName = Annotated[str, BeforeValidator(proxy_name)]
@@ -330,12 +331,8 @@ class Space(Section):
         if value is not None and key in _OWN_KEYS and space and key not in space.settings:
             owners = " and ".join(repr(o) for o, keys in SPACE_KEYS.items() if key in keys)
             allowed = space.settings
-            raise ConfigError(
-                f"has no meaning for name = {name!r}, only for {owners}; "
-                f"Allowed: {', '.join(allowed)}",
-                given=value,
-                allowed=allowed,
-            )
+            message = f"has no meaning for name = {name!r}, only for {owners}; Allowed: "
+            raise ConfigError(message + ", ".join(allowed), given=value, allowed=allowed)
         if key == "choices" and value is not None and space and issubclass(space, ProductSpace):
             space.of_choices(value)
         if key == "channels" and name == "nasbench101" and value is not None and value < 5:
@@ -365,11 +362,10 @@ class Data(Section):
     @classmethod
     def _path_where_needed(cls, path: str | None, info: ValidationInfo) -> str | None:
         source = info.data.get("source")
-        if path is None and source in FROM_FILES:
-            raise ConfigError(
-                f"missing, but source = {source!r} reads files; Allowed: {SOURCES[source].path}",
-                allowed=(str(SOURCES[source].path),),
-            )
+        known = SOURCES.get(source or "")
+        if path is None and known and known.path:
+            message = f"missing, but source = {source!r} reads files; Allowed: {known.path}"
+            raise ConfigError(message, allowed=(known.path,))
         return path
 
 

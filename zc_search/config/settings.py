@@ -281,26 +281,12 @@ def _refused(key: str, given: Any, reason: str, *allowed: str) -> ConfigError:
 
 # Back to TOML, and two of them side by side -----------------------------------------------------
 
+_OF_STUDY = "n_trials max_accuracies stagnation max_simulated_seconds timeout workers attributes"
 RESUMABLE = (
-    "study.n_trials",
-    "study.max_accuracies",
-    "study.stagnation",
-    "study.max_simulated_seconds",
-    "study.timeout",
-    "study.workers",
-    "study.attributes",
-    "study.patience",
-    "proxies.device",
-    "proxies.timeout",
-    "proxies.cache",
-    "ensemble.model",
-    "ensemble.features",
-    "ensemble.fit_on",
-    "ensemble.folds",
-    "ensemble.repeats",
-    "ensemble.seed",
-    "output",
-    "training",
+    *(f"study.{key}" for key in (*_OF_STUDY.split(), "patience")),
+    *(f"proxies.{key}" for key in ("device", "timeout", "cache")),
+    *(f"ensemble.{key}" for key in ("model", "features", "fit_on", "folds", "repeats", "seed")),
+    *("output", "training"),
 )
 """Keys and sections that may change between a run and its resumption."""
 

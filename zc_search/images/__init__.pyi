@@ -1,6 +1,5 @@
-from .batch import Batch
 from .datasets import DATASETS, SOURCES, Task, task_of
-from .image_set import ImageSet, image_set
+from .image_set import Batch, ImageSet, image_set
 from .sources import load_batch, read_images
 
 __all__ = [

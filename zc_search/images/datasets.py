@@ -85,9 +85,7 @@ SOURCES: Mapping[str, Source] = {
 }
 """Every source by name; another is ``module:object``, a torch ``Dataset`` of the user's own."""
 
-DATA_SOURCES = tuple(SOURCES)
 GENERATED = tuple(name for name, source in SOURCES.items() if source.generated)
-FROM_FILES = tuple(name for name, source in SOURCES.items() if source.path)
 BENCHMARKED = {
     name: source.datasets
     for name, source in SOURCES.items()

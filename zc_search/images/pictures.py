@@ -71,9 +71,6 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
-# Many pictures ------------------------------------------------------------------------------------
-
-
 def read_pictures(
     where: Path,
     names: Sequence[str],
@@ -155,9 +152,6 @@ def room_for(count: int, resolution: int, color: Color) -> NDArray[np.uint8]:
     return np.empty(shape, np.uint8)
 
 
-# One picture --------------------------------------------------------------------------------------
-
-
 def is_grey(image: Image.Image) -> bool:
     """Whether an image has no colour, by its mode."""
     return image.mode in _GREY_MODES
@@ -208,9 +202,6 @@ def _fitted(image: Image.Image, resolution: int, fit: Fit) -> Image.Image:
     left, top = (size[0] - resolution) // 2, (size[1] - resolution) // 2
     # Beyond the image, Pillow's crop is black.
     return image.resize(size, bilinear).crop((left, top, left + resolution, top + resolution))
-
-
-# Arrays -------------------------------------------------------------------------------------------
 
 
 def fit_arrays(pixels: Pixels, resolution: int, fit: Fit) -> Pixels:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, cast
+from typing import Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,10 @@ from PIL import Image
 
 from zc_search.errors import DataError
 from zc_search.images.datasets import DATASETS, SOURCES, DatasetInfo, DatasetName
-from zc_search.images.image_set import ImageSet
+from zc_search.images.image_set import Batch, ImageSet
 from zc_search.images.official import LAYOUTS, read_official
 from zc_search.images.pictures import Format, wrong
 from zc_search.images.readers import read_dataset, read_digits, read_folder, read_npz, read_saved
-
-if TYPE_CHECKING:
-    from zc_search.images.batch import Batch
 
 _MOST_BYTES = 8 * 2**30
 
@@ -76,7 +73,7 @@ def load_batch(
     batch_size: int = 64,
     seed: int = 0,
     path: str | Path | None = None,
-) -> "Batch":
+) -> Batch:
     """Return the batch that a source gives for a benchmark's data set and a seed.
 
     It is the same in every process. Labels are as even as ``batch_size`` allows (distinct, where
@@ -96,8 +93,6 @@ def load_batch(
         DataError: An argument is not allowed, or the images are missing or damaged.
     """
     import torch
-
-    from zc_search.images.batch import Batch
 
     _check(source, dataset, batch_size, seed)
     info = DATASETS[cast("DatasetName", dataset)]

@@ -119,9 +119,6 @@ def proxy(
     )
 
 
-# By its name --------------------------------------------------------------------------------------
-
-
 class _BuiltIn(Mapping[str, Proxy]):
     """Imports a proxy's file when somebody asks for it."""
 
@@ -175,9 +172,9 @@ def resolve_proxies(names: Iterable[str]) -> tuple[Proxy, ...]:
 
 def _load(name: str) -> Proxy:
     """Load a proxy of somebody else."""
-    installed = entry_points(group=ENTRY_POINT_GROUP)
     place = name
     if ":" not in name:
+        installed = entry_points(group=ENTRY_POINT_GROUP)
         if name not in installed.names:
             allowed = [*CATALOGUE, *installed.names, "module:function"]
             raise ProxyError.unknown("proxy", name, allowed)
@@ -198,9 +195,6 @@ def _load(name: str) -> Proxy:
         ) from error
     # Unannounced, so the architecture as written is what it gets to see.
     return proxy(name, maximize=True, counts_dead_edges=True)(value)
-
-
-# For formulas -------------------------------------------------------------------------------------
 
 
 def total(terms: Iterable[Tensor]) -> Scalar:

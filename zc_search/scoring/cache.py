@@ -154,10 +154,7 @@ class PackagedCache(ScoreCache):
             self._others.write(conditions, values)
 
     def taken(
-        self,
-        conditions: Mapping[str, object],
-        scored: pd.DataFrame,
-        definitions: Mapping[str, str],
+        self, conditions: Mapping[str, object], scored: pd.DataFrame, definitions: Mapping[str, str]
     ) -> tuple[int, int]:
         """Return how many values of a table are the package's, to the last bit, and of how many."""
         table, names = self._table(conditions), [n for n in definitions if n in scored]

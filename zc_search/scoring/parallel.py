@@ -118,8 +118,6 @@ class Attempt:
             self.begin()
 
 
-# In a process -------------------------------------------------------------------------------------
-
 _scorer: Scorer  # set once, by `_prepare`
 
 

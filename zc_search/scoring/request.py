@@ -13,13 +13,7 @@ from zc_search.config.settings import tables
 from zc_search.errors import ArchitectureError, ConfigError, ScoresError
 from zc_search.images import ImageSet, load_batch, read_images
 from zc_search.images.datasets import Task, task_of
-from zc_search.spaces import (
-    AnyArchitecture,
-    AnySpace,
-    Architecture,
-    make_space,
-    read_architecture,
-)
+from zc_search.spaces import AnyArchitecture, AnySpace, Architecture, make_space, read_architecture
 
 if TYPE_CHECKING:
     from zc_search.images import Batch

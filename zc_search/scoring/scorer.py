@@ -6,7 +6,7 @@ import math
 import re
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
@@ -146,18 +146,23 @@ class Scorer:
     def score(self, architecture: AnyArchitecture) -> Scores:
         """Score an architecture; an isomorph of an earlier one costs next to nothing."""
         start = time.perf_counter()
-        key, written = architecture.function_key, architecture.to_string()
-        if key not in self._known:
-            of_function = [p for p in self.proxies if not p.counts_dead_edges]
-            self._known[key] = self._score(architecture.representative(), of_function)
-        if written not in self._known:
-            of_string = [p for p in self.proxies if p.counts_dead_edges]
-            self._known[written] = self._score(architecture, of_string)
-        shared, own = self._known[key], self._known[written]
-        known = {**shared.values, **own.values}
+        known: dict[str, float] = {}
+        failures: dict[str, str] = {}
+        for key, proxies in self._shares(architecture):
+            if key not in self._known:
+                own = key == architecture.to_string()
+                scored = architecture if own else architecture.representative()
+                self._known[key] = self._score(scored, proxies)
+            known |= self._known[key].values
+            failures |= self._known[key].failures
         values = {p.name: known[p.name] for p in self.proxies}  # in the order asked for
-        failures = {**shared.failures, **own.failures}
         return Scores(architecture, values, failures, time.perf_counter() - start)
+
+    def _shares(self, architecture: AnyArchitecture) -> Iterator[tuple[str, list[Proxy]]]:
+        """Yield the proxies of the function and of the text, and what each is known by."""
+        keys = {False: architecture.function_key, True: architecture.to_string()}
+        for dead, key in keys.items():
+            yield key, [p for p in self.proxies if p.counts_dead_edges is dead]
 
     def timing(self, architecture: AnyArchitecture) -> Timing:
         """Measure what one image of the batch waits for, once more."""
@@ -168,17 +173,15 @@ class Scorer:
 
     def knows(self, architecture: AnyArchitecture) -> bool:
         """Whether scoring an architecture would compute nothing."""
-        return {architecture.function_key, architecture.to_string()} <= self._known.keys()
+        return {key for key, _ in self._shares(architecture)} <= self._known.keys()
 
     def remember(self, scores: Scores) -> None:
         """Take scores computed earlier, under the same settings, as known."""
         if not {p.name for p in self.proxies} <= set(scores.values):
             return
-        keys = {False: scores.architecture.function_key, True: scores.architecture.to_string()}
-        for counts_dead_edges, key in keys.items():
-            mine = [p.name for p in self.proxies if p.counts_dead_edges is counts_dead_edges]
-            values = {name: scores.values[name] for name in mine}
-            failures = {k: v for k, v in scores.failures.items() if k in mine}
+        for key, proxies in self._shares(scores.architecture):
+            values = {p.name: scores.values[p.name] for p in proxies}
+            failures = {k: v for k, v in scores.failures.items() if k in values}
             self._known.setdefault(key, replace(scores, values=values, failures=failures))
 
     def _score(self, architecture: AnyArchitecture, proxies: Sequence[Proxy]) -> Scores:

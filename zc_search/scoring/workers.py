@@ -177,8 +177,6 @@ def _ask(member: _Member, task: _Task) -> tuple[bool, Any]:
         raise WorkerDiedError(f"exit code {member.process.exitcode}", last) from None
 
 
-# In a process -------------------------------------------------------------------------------------
-
 _pipe: Connection
 
 

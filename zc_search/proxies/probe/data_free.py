@@ -141,8 +141,6 @@ def normal(like: Tensor, random: torch.Generator) -> Tensor:
     return torch.empty_like(like).copy_(torch.randn(like.shape, generator=random))
 
 
-# One image alone ----------------------------------------------------------------------------------
-
 _OUTPUTS = 10  # as published
 
 
@@ -214,9 +212,6 @@ def _derivatives(output: Tensor, angle: Tensor) -> list[float]:
             )
             found[order] = float(output.detach())
     return found
-
-
-# Costs --------------------------------------------------------------------------------------------
 
 
 class MultiplyAdds(Measurement[int]):

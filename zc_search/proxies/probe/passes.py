@@ -225,21 +225,17 @@ def hidden(module: nn.Module, images: Tensor) -> str | None:
         return "it is quantised; give the module that it was made from"
     if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return "it runs the network in parts; give its .module"
-    for name, parameter in module.named_parameters(recurse=False):
-        if is_lazy(parameter):
+    buffers = module.named_buffers(recurse=False) if isinstance(module, NORMS) else ()
+    for name, tensor in (*module.named_parameters(recurse=False), *buffers):
+        if is_lazy(tensor):
             return f"its {name} has no values yet; call the network once"
-        if hasattr(parameter, "__tensor_flatten__"):
-            return f"its {name} is a {type(parameter).__name__}, which torch's layers do not make"
-        if parameter.device != images.device or parameter.is_meta:
-            return f"its {name} is on the device {parameter.device}, the images on {images.device}"
-        if parameter.is_floating_point() and parameter.dtype != images.dtype:
-            there = f"its {name} is {parameter.dtype}, the images are {images.dtype}"
+        if hasattr(tensor, "__tensor_flatten__"):
+            return f"its {name} is a {type(tensor).__name__}, which torch's layers do not make"
+        if tensor.device != images.device or tensor.is_meta:
+            return f"its {name} is on the device {tensor.device}, the images on {images.device}"
+        if tensor.is_floating_point() and tensor.dtype != images.dtype:
+            there = f"its {name} is {tensor.dtype}, the images are {images.dtype}"
             return f"{there}: copy.deepcopy(network).float()"
-    if isinstance(module, NORMS):
-        for name, buffer in module.named_buffers(recurse=False):
-            if buffer.is_floating_point() and buffer.dtype != images.dtype:
-                there = f"its {name} is {buffer.dtype}, the images are {images.dtype}"
-                return f"{there}: copy.deepcopy(network).float()"
     return None
 
 

@@ -172,8 +172,6 @@ def cost_class(needs: Collection[str]) -> Cost:
     return "free" if total <= 0 else "low" if total <= 1 else "medium" if total <= 2 else "high"
 
 
-# For code that is not ours ------------------------------------------------------------------------
-
 _KEPT = ("default dtype", "default device", "number of threads", "gradient mode")
 
 
