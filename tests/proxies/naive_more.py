@@ -225,6 +225,31 @@ def synaptic_flow(network: nn.Module, images: Tensor) -> dict[str, np.ndarray]:
     }
 
 
+def near(network: nn.Module, images: Tensor, _: Tensor) -> float:
+    total = 0.0
+    for _name, module, _given, y in outputs(network, images):
+        known = isinstance(getattr(module, "weight", None), Tensor) or isinstance(
+            module,
+            nn.ReLU | nn.ReLU6 | nn.LeakyReLU | nn.GELU | nn.SiLU | nn.Hardswish | nn.Sigmoid,
+        )
+        if not known or list(module.children()):
+            continue
+        if y.ndim == 4:  # image by image, column by column, each position a row
+            y = np.array(
+                [
+                    y[n, :, i, j]
+                    for n in range(len(y))
+                    for j in range(y.shape[3])
+                    for i in range(y.shape[2])
+                ]
+            )
+        y = y.reshape(-1, y.shape[-1])[: y.shape[-1]]
+        singular = np.linalg.svd(y, compute_uv=False)
+        shares = [s / singular.sum() for s in singular if s > 0]
+        total += float(np.exp(-sum(p * np.log(p) for p in shares))) if shares else 0.0
+    return total
+
+
 # One image ---------------------------------------------------------------------------------------
 
 
@@ -417,6 +442,7 @@ NAIVE: dict[str, Naive] = {
         dextr,
         dextr_svd,
         dextr_curvature,
+        near,
         az_expressivity,
         az_progressivity,
         az_trainability,

@@ -517,3 +517,45 @@ class Rescaled(nn.Module):
 def test_an_entropy_of_rounding_is_refused() -> None:
     with pytest.raises(ProxyError, match="nine tenths of the eigenvalues are rounding"):
         score(seeded(Rescaled), "vkdnw_entropy")
+
+
+class LayerNormActivation(nn.LayerNorm):
+    """As timm's LayerNormAct2d: channels first, the activation in place on what is then a view."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.act = nn.SiLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+
+
+class Halves(nn.Module):
+    """Activates a half of the channels, in place, which the whole sees, or not."""
+
+    def __init__(self, inplace: bool) -> None:
+        super().__init__()
+        self.act = nn.ReLU(inplace=inplace)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * 1
+        half = self.act(x[:, ::2])
+        return x if self.act.inplace else torch.stack((half, x[:, 1::2]), 2).flatten(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("act", "plain"),
+    [
+        (lambda: LayerNormActivation(8), lambda: LayerNormActivation(8)),
+        (lambda: Halves(inplace=True), lambda: Halves(inplace=False)),
+    ],
+)
+def test_gradients_before_a_change_in_place_of_a_view(
+    act: Callable[[], nn.Module], plain: Callable[[], nn.Module]
+) -> None:
+    network, twin = (
+        seeded(lambda: chain(nn.Conv2d(3, 8, 3), build(), nn.Conv2d(8, 8, 3), build()))  # noqa: B023
+        for build in (act, plain)
+    )
+    expected = naive_more.wrcor(twin, IMAGES, LABELS)
+    assert score(network, "wrcor") == pytest.approx(expected, rel=1e-4)

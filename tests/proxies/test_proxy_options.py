@@ -189,10 +189,10 @@ class Affine(nn.Module):
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
-        self.scale, self.shift, self.eps = norm.weight, norm.bias, norm.eps
+        self.weight, self.shift, self.eps = norm.weight, norm.bias, norm.eps
 
     def forward(self, x: Tensor) -> Tensor:
-        scale, shift = self.scale[:, None, None], self.shift[:, None, None]
+        scale, shift = self.weight[:, None, None], self.shift[:, None, None]
         return x / math.sqrt(1 + self.eps) * scale + shift
 
 

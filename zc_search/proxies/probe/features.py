@@ -251,6 +251,42 @@ def _correlations(maps: Tensor) -> Tensor:
     return torch.nan_to_num(matrix, nan=0.0)
 
 
+class ActivationRanks(Shared[Tensor]):
+    """Effective ranks of the outputs of each layer with a weight and each activation, float64.
+
+    Of a square part: as many positions as there are channels, those of the first image first, down
+    its first column, then the next; of outputs without maps the first images.
+    """
+
+    cost = 0.5
+
+    def install(self, run: SharedPass) -> None:
+        self._ranks: list[Tensor] = []
+        layers = {
+            name: module
+            for name, module in run.subject.network.named_modules()
+            if not _is_composite(module)
+            and (
+                isinstance(getattr(module, "weight", None), Tensor)
+                or type(module).__module__ == nn.ReLU.__module__
+            )
+        }
+        run.observe(layers, self._observe)
+
+    def _observe(self, name: str, _: nn.Module, __: Tensor, output: Tensor) -> None:
+        if output.dim() == 4:
+            passes.require_maps(name, output, self.subject.images)
+            output = output.permute(0, 3, 2, 1)
+        matrix = output.detach().flatten(0, -2)
+        singular = torch.linalg.svdvals(matrix[: matrix.shape[1]].double())
+        shares = singular / singular.sum()
+        entropy = -torch.special.xlogy(shares, shares).sum()
+        self._ranks.append(torch.nan_to_num(entropy.exp(), nan=0.0))  # of zeros, 0 as published
+
+    def result(self, run: SharedPass) -> Tensor:
+        return torch.stack(self._ranks) if self._ranks else torch.zeros(0)
+
+
 # Primary blocks -----------------------------------------------------------------------------------
 
 B = TypeVar("B")

@@ -1,5 +1,6 @@
 """What the loss's gradient says of weights, of images and of what passes through the layers."""
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -157,7 +158,10 @@ class ResponseCorrelations(Shared[Tensor]):
             # A view's gradient is that of this use alone; others may read the same tensor. What
             # is changed in place is no view, or others would not see the change: its hook gets
             # the gradient of what stands there before.
-            seen = given if getattr(module, "inplace", False) else given.view_as(given)
+            if getattr(module, "inplace", False):
+                _before_change(given, add_gradient)
+                return None
+            seen = given.view_as(given)
             seen.register_hook(add_gradient)  # type: ignore[no-untyped-call]
             return seen
 
@@ -169,6 +173,25 @@ class ResponseCorrelations(Shared[Tensor]):
         correlations = torch.corrcoef(passes.rows(values)).abs().double()
         defined = correlations.isfinite().all()
         self.measured += weight * torch.where(defined, correlations, 0.0)
+
+
+def _before_change(tensor: Tensor, observer: Callable[[Tensor], None]) -> None:
+    """Call `observer` with a tensor's gradient, of its values before they are changed in place.
+
+    Who changes a view changes its base, and the view's own hooks are not called.
+    """
+    base = tensor._base
+    if base is None:
+        tensor.register_hook(observer)  # type: ignore[no-untyped-call]
+        return
+    whole = base.size(), base.stride()
+    part = tensor.size(), tensor.stride(), tensor.storage_offset() - base.storage_offset()
+
+    def of_base(gradient: Tensor) -> None:
+        alike = torch.empty_strided(*whole, dtype=gradient.dtype, device=gradient.device)
+        observer(alike.copy_(gradient).as_strided(*part))
+
+    base.register_hook(of_base)  # type: ignore[no-untyped-call]
 
 
 class HalfBatchGradients(Measurement[tuple[dict[str, Tensor], dict[str, Tensor]]]):

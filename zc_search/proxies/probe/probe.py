@@ -65,6 +65,7 @@ class Probe(Subject):
     channel_saliency = Measured(gradients.ChannelSaliency)
     smallest_eigenvalues = Measured(features.SmallestEigenvalues)
     sampled_eigenvalues = Measured(features.SampledEigenvalues)
+    activation_ranks = Measured(features.ActivationRanks)
     block_entropies = Measured(features.BlockEntropies)
     block_jacobian_norms = Measured(features.BlockJacobianNorms)
     input_jacobian = Measured(gradients.InputJacobian)
