@@ -12,8 +12,12 @@ from zc_search.spaces.base import (
     read_architecture,
     space_named,
 )
-from zc_search.spaces.define_by_run.architecture import FunctionSpace, Parameters, ProductOfChoices
-from zc_search.spaces.define_by_run.subclass import OwnSpace, own_space
+from zc_search.spaces.define_by_run.architecture import (
+    FunctionSpace,
+    Parameters,
+    ProductOfChoices,
+    own_space,
+)
 from zc_search.spaces.mobilenet.architecture import MobileNet, MobileNetSpace
 from zc_search.spaces.nasbench101.architecture import ModelSpec, ModelSpecSpace
 from zc_search.spaces.nasbench201.architecture import (
@@ -44,7 +48,6 @@ __all__ = [
     "MobileNetSpace",
     "ModelSpec",
     "ModelSpecSpace",
-    "OwnSpace",
     "Parameters",
     "ProductOfChoices",
     "SearchSpace",
