@@ -13,9 +13,9 @@ from zc_search.report.dashboard import dress_if_installed
 from zc_search.report.page import write_outputs
 from zc_search.samplers import sampler_of
 from zc_search.study import Objective, conclude, open_study, run_trials, set_aside
-from zc_search.study.progress import Progress, Watch
 from zc_search.study.record import SearchResult
 from zc_search.study.run_folder import RunFolder, run_path, storage_url
+from zc_search.study.trials import Progress, Watch
 
 logger = logging.getLogger("zc_search")
 

@@ -31,7 +31,7 @@ PROXIES = ("synflow", "snip", "layers", "params", "flops")
 
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A scores file of 60 random cells on tiny networks."""
+    """A scores file of 40 random cells on tiny networks."""
     path = tmp_path_factory.mktemp("scores") / "some.parquet"
     config = parse_config(
         {
@@ -42,7 +42,7 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> str:
         }
     )
     rng = np.random.default_rng(0)
-    drawn = sorted(rng.choice(5**6, 60, replace=False).tolist())
+    drawn = sorted(rng.choice(5**6, 40, replace=False).tolist())
     score_space([Architecture.from_index(index) for index in drawn], config, path, workers=1)
     return str(path)
 
@@ -108,7 +108,7 @@ def test_parameters_without_scores_are_those_of_live_convolutions() -> None:
 def test_scored_cells_are_the_candidates(scores: str) -> None:
     known, table = gather(WHOLE, scores), pd.read_parquet(scores)
     reachable = table[table["function_key"] != ""]
-    assert len(known.architectures) == reachable["function_key"].nunique() < 60
+    assert len(known.architectures) == reachable["function_key"].nunique() < 40
     assert {str(cell) for cell in known.architectures} <= set(table.index)
     inside = gather(FEW, scores)
     assert all(cell in FEW for cell in inside.architectures)
@@ -187,7 +187,9 @@ def test_the_pick_is_the_best_of_those_drawn(scores: str) -> None:
 def test_the_pick_by_flow_beats_the_pick_by_parameters() -> None:
     accuracies = open_benchmark().table()["val_accuracy"]
     by_flow, by_parameters = (
-        np.mean([accuracies[str(zero_cost(WHOLE, s, aggregate=among))] for s in range(3)])
+        np.mean(
+            [accuracies[str(zero_cost(WHOLE, s, candidates=999, aggregate=among))] for s in (0, 1)]
+        )
         for among in (None, ["params"])
     )
     assert by_flow > by_parameters
@@ -231,7 +233,7 @@ def best_of(sampler: optuna.samplers.BaseSampler, n_trials: int) -> list[float]:
 
 @pytest.mark.parametrize("model", [pytest.param("linear", marks=pytest.mark.thorough), "gp"])
 def test_guided_search_needs_few_accuracies(model: str) -> None:
-    found = [max(best_of(predictor_guided(WHOLE, seed, model=model), 30)) for seed in range(3)]
+    found = [max(best_of(predictor_guided(WHOLE, seed, model=model), 30)) for seed in range(2)]
     assert np.mean(found) > 91.3  # random search: 90.5
 
 
@@ -250,7 +252,7 @@ def test_a_warm_start_beats_a_cold_one() -> None:
                 np.mean(
                     best_of(regularized_evolution(WHOLE, seed, population_size=10, warmup=n), 10)
                 )
-                for seed in range(3)
+                for seed in range(2)
             ]
         )
         for n in (0, 200)

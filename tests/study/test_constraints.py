@@ -29,8 +29,8 @@ from zc_search.study import open_study, run_trials
 from zc_search.study.conclusion import _too_slow
 from zc_search.study.constraints import broken, violations
 from zc_search.study.objective import Objective
-from zc_search.study.progress import Stagnation
 from zc_search.study.record import SearchResult, TrialRecord, trials_table
+from zc_search.study.trials import Stagnation
 
 thorough = partial(pytest.param, marks=pytest.mark.thorough)
 

@@ -26,8 +26,8 @@ from zc_search.spaces import compact, legend
 
 if TYPE_CHECKING:  # a search brings Optuna with it, and most tables are printed without one
     from zc_search.ensemble import Ensemble
-    from zc_search.study.progress import Progress
     from zc_search.study.record import Best, Pick, SearchResult
+    from zc_search.study.trials import Progress
 
 Row = Mapping[Hashable, Any]
 

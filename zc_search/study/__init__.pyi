@@ -1,7 +1,6 @@
 from .conclusion import conclude
 from .constraints import broken
 from .objective import Objective
-from .progress import Stagnation
 from .record import (
     DATA,
     DEFINITIONS,
@@ -13,7 +12,7 @@ from .record import (
     trials_table,
 )
 from .storage import open_storage, open_study, set_aside
-from .trials import run_trials
+from .trials import Stagnation, run_trials
 
 __all__ = [
     "DATA",

@@ -11,7 +11,7 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from threading import Lock, RLock
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from weakref import ref
 
 import optuna
@@ -25,8 +25,9 @@ from zc_search.benchmarks.catalogue import open_table
 from zc_search.benchmarks.measured import Measured, name_of, of_object, of_plugin
 from zc_search.config import Config, ensemble_file, load_config, parse_config
 from zc_search.config.sections import TABLES
+from zc_search.ensemble import Ensemble
 from zc_search.ensemble.models import make_model
-from zc_search.ensemble.scores import load_transferred
+from zc_search.ensemble.scores import check_applicable, load_transferred
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.images.datasets import BENCHMARKED, GENERATED, Task
 from zc_search.proxies import Proxy, resolve_proxies
@@ -52,9 +53,6 @@ from zc_search.study.record import (
 )
 from zc_search.study.storage import adopt
 from zc_search.study.training import accuracies_of_training
-
-if TYPE_CHECKING:
-    from zc_search.ensemble import Ensemble
 
 logger = logging.getLogger("zc_search")
 
@@ -472,17 +470,12 @@ class PredictionWarning(UserWarning):
     """A proxy may not mean to a study what it meant to the ensemble that it optimises."""
 
 
-def load_ensembles(config: Config, proxies: Sequence[Proxy]) -> "dict[str, Ensemble]":
+def load_ensembles(config: Config, proxies: Sequence[Proxy]) -> dict[str, Ensemble]:
     """Load the ensembles whose predictions are objectives, by the objective's name.
 
     An EnsembleError is raised for one that does not go with the proxies or the search space.
     """
     files = {o.name: file for o in config.objectives if (file := ensemble_file(o.name))}
-    if not files:  # scikit-learn takes a second to start, in every worker
-        return {}
-    from zc_search.ensemble import Ensemble
-    from zc_search.ensemble.scores import check_applicable
-
     ensembles = {name: Ensemble.load(file) for name, file in files.items()}
     definitions = {p.name: p.definition for p in proxies}
     scores = Provenance(config.study.name, {}, definitions)
@@ -493,7 +486,7 @@ def load_ensembles(config: Config, proxies: Sequence[Proxy]) -> "dict[str, Ensem
     return ensembles
 
 
-def with_predictions(record: TrialRecord, ensembles: "Mapping[str, Ensemble]") -> TrialRecord:
+def with_predictions(record: TrialRecord, ensembles: Mapping[str, Ensemble]) -> TrialRecord:
     """Return a record with the predictions, in percent, among its proxies."""
     if record.infeasible is not None or not ensembles:
         return record
