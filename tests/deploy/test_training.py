@@ -32,13 +32,13 @@ from zc_search.scoring.scores_file import ScoresTable
 from zc_search.search import run_search
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
-from zc_search.study.confusion import (
+from zc_search.study.recipe import Examples, accuracy, augment, stalled, train_network
+from zc_search.study.record import (
     class_accuracies,
     confusion_matrix,
     confusion_rows,
     read_confusion,
 )
-from zc_search.study.recipe import Examples, accuracy, augment, stalled, train_network
 from zc_search.study.training import weights_file
 
 CELL = Architecture.from_string(

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zc_search.config import Config, config_to_toml, parse_config
@@ -79,6 +79,7 @@ def test_counts_are_read_as_people_write_them(tmp_path: Path, text: object, coun
     assert parse_config(config_to_toml(config)) == config
 
 
+@settings(max_examples=10)
 @given(st.text(max_size=8) | st.floats() | st.integers() | st.booleans() | st.none())
 def test_anything_is_a_count_or_a_config_error(value: object) -> None:
     said = "constraints.max_flops: "

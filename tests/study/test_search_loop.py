@@ -168,7 +168,7 @@ def test_an_interrupted_study_equals_an_uninterrupted_one(
 
 def test_more_trials_go_on_where_fewer_ended(run: Run) -> None:
     whole = essence(run(configured(), "whole.db"))
-    run(configured(study__n_trials=9), "two.db")
+    run(configured(study__n_trials=6), "two.db")
     assert essence(run(configured(), "two.db")) == whole
 
 
@@ -207,15 +207,12 @@ def test_workers_always_have_something_to_do(run: Run, workers: int) -> None:
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("at", [0, 4])
-def test_with_workers_too_an_interrupted_study_equals_an_uninterrupted_one(
-    run: Run, at: int
-) -> None:
-    config = configured(study__workers=2, study__n_trials=12)
+def test_with_workers_too_an_interrupted_study_equals_an_uninterrupted_one(run: Run) -> None:
+    config = configured(study__workers=2, study__n_trials=10)
     whole = essence(run(config, "whole.db"))
 
     def stopping(number: int, record: TrialRecord) -> None:
-        if number == at:
+        if number == 4:
             raise StopError
 
     with pytest.raises(StopError):
@@ -294,9 +291,9 @@ def test_a_search_ends_with_its_simulated_seconds(run: Run) -> None:
 
 
 def test_a_bounded_search_that_is_cut_off_ends_as_if_it_had_not_been(run: Run) -> None:
-    bounds = {"study__max_accuracies": 9, "study__n_trials": 40}
+    bounds = {"study__max_accuracies": 6, "study__n_trials": 30}
     whole = essence(run(configured(**bounds), "whole.db"))
-    run(configured(**{**bounds, "study__max_accuracies": 4}), "cut.db")
+    run(configured(**{**bounds, "study__max_accuracies": 3}), "cut.db")
     assert essence(run(configured(**bounds), "cut.db")) == whole
 
 
@@ -380,7 +377,7 @@ def test_it_is_an_objective_for_any_study_too(run: Run, benchmark_table: Benchma
         directions=objective.directions, sampler=sampler_of(config, objective.space)
     )
     study.set_metric_names(objective.metric_names)
-    study.optimize(objective, n_trials=24)
+    study.optimize(objective, n_trials=14)
     assert essence(study) == essence(run(config))
     assert [t.constraints for t in study.trials] == [t.constraints for t in run(config).trials]
 

@@ -17,8 +17,7 @@ from zc_search.ensemble.tables import flags
 from zc_search.report.run import Trials, as_trials
 from zc_search.samplers import advice, population
 from zc_search.spaces import compact
-from zc_search.study.confusion import class_accuracies
-from zc_search.study.record import Best, SearchResult
+from zc_search.study.record import Best, SearchResult, class_accuracies
 from zc_search.study.run_folder import storage_url
 
 if TYPE_CHECKING:
@@ -187,7 +186,7 @@ def trained_rows(result: SearchResult) -> list[dict[str, str]]:
 def trained_confusion(result: SearchResult) -> pd.DataFrame:
     """Return which class the first of those trained takes for which; no rows where none is known.
 
-    See `zc_search.study.confusion`.
+    See `zc_search.study.record.read_confusion`.
     """
     table = result.confusion
     if table.empty or result.trained.empty:

@@ -70,8 +70,7 @@ from zc_search.report.run import (
 )
 from zc_search.spaces import Architecture, compact, legend
 from zc_search.spaces.nasbench201.architecture import NAMES, dead_edges, drawing_or_none
-from zc_search.study.confusion import read_confusion
-from zc_search.study.record import SearchResult
+from zc_search.study.record import SearchResult, read_confusion
 from zc_search.study.run_folder import RunFolder
 
 Draw = Callable[[], go.Figure]

@@ -29,8 +29,7 @@ from zc_search.errors import EnsembleError, ReportError, StudyError
 from zc_search.proxies.catalogue import DEFAULT_DIRECTIONS, Direction
 from zc_search.spaces import compact
 from zc_search.study import DATA, DEFINITIONS
-from zc_search.study.confusion import read_confusion
-from zc_search.study.record import Best, SearchResult
+from zc_search.study.record import Best, SearchResult, read_confusion
 
 Floats = NDArray[np.float64]
 

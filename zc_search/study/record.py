@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from pydantic import TypeAdapter
@@ -285,7 +286,7 @@ class SearchResult:
     ``group, architecture, accuracy, standard_error, trainings, feasible`` and costs; and
     ``test_accuracy, test_standard_error`` where there are images to test by."""
     confusion: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
-    """Which class they take for which, see `zc_search.study.confusion`."""
+    """Which class they take for which, see `read_confusion`."""
     about_study: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its attributes
 
     @property
@@ -302,3 +303,80 @@ class SearchResult:
         from zc_search.report.page import write_run
 
         return write_run(self, Path(folder))
+
+
+# Which class is taken for which ------------------------------------------------------------------
+
+CONFUSION = "confusion.csv"
+"""Of a training folder: which class trained networks take for which."""
+
+CONFUSION_COLUMNS = ["architecture", "seed", "split", "true", "predicted", "images"]
+"""``split`` is ``validation`` or ``test``; a pair of classes without images is left out, but for
+those recognised, so that each class has a row."""
+
+
+def confusion_rows(matrix: NDArray[np.int64], names: tuple[str, ...], **about: Any) -> pd.DataFrame:
+    """Return a row a pair of classes, true and predicted, of a matrix of counts (true, predicted).
+
+    `about` are the first three of `CONFUSION_COLUMNS`.
+    """
+    true, predicted = np.nonzero((matrix > 0) | np.eye(len(names), dtype=bool))
+    called = np.array(names, dtype=object)
+    pairs = {"true": called[true], "predicted": called[predicted]}
+    return pd.DataFrame({**about, **pairs, "images": matrix[true, predicted]})[CONFUSION_COLUMNS]
+
+
+def read_confusion(folder: Path) -> pd.DataFrame:
+    """Return `CONFUSION_COLUMNS` of a training folder; no rows where there is no table."""
+    kinds = {"true": str, "predicted": str}  # a class may be called 1, or NA
+    return read_rows(folder / CONFUSION, CONFUSION_COLUMNS, dtype=kinds, keep_default_na=False)
+
+
+def read_rows(path: Path, columns: list[str], **how: Any) -> pd.DataFrame:
+    """Return some columns of a table in a training folder; no rows where there is none."""
+    if not path.exists():
+        return pd.DataFrame(columns=columns)
+    try:
+        table: pd.DataFrame = pd.read_csv(path, engine="python", **how)[columns]
+    except (OSError, ValueError, KeyError) as error:
+        message = f"{path} cannot be read: {error}; start over with --fresh"
+        raise StudyError(message, given=str(path)) from error
+    return table
+
+
+def confusion_matrix(table: pd.DataFrame) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return classes in their order, and images by true and predicted class, summed over rows."""
+    names = tuple(dict.fromkeys(table["true"]))
+    place = {name: number for number, name in enumerate(names)}
+    matrix = np.zeros((len(names), len(names)), np.int64)
+    where = (table["true"].map(place).to_numpy(int), table["predicted"].map(place).to_numpy(int))
+    np.add.at(matrix, where, table["images"].to_numpy(int))
+    return names, matrix
+
+
+def test_accuracies(table: pd.DataFrame) -> pd.DataFrame:
+    """Return ``accuracy``, in percent of the test images, by architecture and seed; and images."""
+    test = table[table["split"] == "test"]
+    right = test["images"].where(test["true"] == test["predicted"], 0)
+    by = test[["architecture", "seed", "images"]].assign(right=right)
+    sums = by.groupby(["architecture", "seed"], sort=False)[["right", "images"]].sum()
+    return sums.assign(accuracy=100 * sums["right"] / sums["images"]).reset_index()
+
+
+def class_accuracies(table: pd.DataFrame) -> pd.DataFrame:
+    """Return ``images``, ``accuracy`` in percent and ``taken_for`` by class, the worst first.
+
+    ``taken_for`` is the class that its images are most often mistaken for; empty if they never are.
+    A class without images is left out.
+    """
+    names, matrix = confusion_matrix(table)
+    images, wrong = matrix.sum(1), matrix - np.diag(np.diag(matrix))
+    rows = pd.DataFrame(
+        {
+            "images": images,
+            "accuracy": 100 * np.diag(matrix) / np.maximum(images, 1),
+            "taken_for": [names[k] if row[k] else "" for row in wrong for k in [row.argmax()]],
+        },
+        index=pd.Index(names, name="class"),
+    )
+    return rows[rows["images"] > 0].sort_values("accuracy", kind="stable")

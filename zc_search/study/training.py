@@ -24,9 +24,8 @@ from zc_search.scoring.request import open_images
 from zc_search.scoring.scorer import torch_device
 from zc_search.scoring.store import changes
 from zc_search.spaces import AnyArchitecture, make_space
-from zc_search.study.confusion import FILE as CONFUSION
-from zc_search.study.confusion import confusion_rows, read_confusion
 from zc_search.study.recipe import Examples, confusion, seconds_of, train_network
+from zc_search.study.record import CONFUSION, confusion_rows, read_confusion, read_rows
 
 logger = logging.getLogger("zc_search")
 
@@ -246,10 +245,4 @@ def weights_file(folder: Path, architecture: str, seed: int) -> Path:
 
 def read_results(folder: Path) -> pd.DataFrame:
     """Return the finished trainings in a training folder, a row each of `COLUMNS`."""
-    path = folder / "results.csv"
-    if not path.exists():
-        return pd.DataFrame(columns=COLUMNS)
-    try:
-        return pd.read_csv(path, engine="python")[COLUMNS]
-    except (OSError, ValueError, KeyError) as error:
-        raise StudyError(f"{path} cannot be read: {error}; start over with --fresh") from error
+    return read_rows(folder / "results.csv", COLUMNS)

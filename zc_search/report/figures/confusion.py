@@ -10,8 +10,7 @@ from zc_search.errors import ReportError
 from zc_search.report import style
 from zc_search.report.answer import trained_confusion
 from zc_search.spaces import compact
-from zc_search.study.confusion import class_accuracies, confusion_matrix
-from zc_search.study.record import SearchResult
+from zc_search.study.record import SearchResult, class_accuracies, confusion_matrix
 
 _MANY = 20
 """Classes beyond which no number fits into a square."""
