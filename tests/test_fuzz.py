@@ -1,7 +1,7 @@
 """Five thousand mutated files and texts; `python -m tests.fuzz` runs as many as are wanted."""
 
 import pytest
-from fuzz.running import fuzz
+from fuzz.__main__ import fuzz
 from fuzz.targets import TARGETS
 
 

@@ -1,6 +1,8 @@
 """The catalogue of image data sets and of sources of images, and what networks are built for."""
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from zc_search.errors import DataError
@@ -57,32 +59,35 @@ def task_of(dataset: str | Task) -> Task:
     return Task(dataset, info.classes, 3, info.resolution, info.resolution)
 
 
+class Layout(NamedTuple):
+    """How an official data set lies on disk, and where its archive is."""
+
+    folder: str  # that the official archive unpacks to
+    files: Sequence[str]  # of training images: test images have no say in a choice
+    key: str  # of the labels in a file
+    labels: Sequence[int]  # the first, and the one behind the last; the first ones are used
+    names: Sequence[str] = ()  # file with the names of the classes, and its key
+    url: str | None = None  # of the archive; None where it takes an account
+    sha256: str | None = None  # of the archive
+
+
 class Source(NamedTuple):
     """Where images come from."""
 
     path: str | None = None  # what `data.path` has to be; None where no file is read
-    datasets: tuple[str, ...] = ()  # of the benchmark, that its batches serve
+    datasets: Sequence[str] = ()  # of the benchmark, that its batches serve
     generated: bool = False  # whether images are made up, so that they have no classes
+    layout: Layout | None = None  # of a benchmark's official files
 
 
-SOURCES: Mapping[str, Source] = {
-    "patches": Source(datasets=tuple(DATASETS), generated=True),
-    "noise": Source(datasets=tuple(DATASETS), generated=True),
-    "cifar10": Source(
-        "the folder 'cifar-10-batches-py' of the official archive", ("cifar10", "cifar10-valid")
-    ),
-    "cifar100": Source("the folder 'cifar-100-python' of the official archive", ("cifar100",)),
-    "ImageNet16-120": Source(
-        "the folder with train_data_batch_1 to train_data_batch_10", ("ImageNet16-120",)
-    ),
-    "folder": Source(
-        "a folder with one sub-folder of images a class, or train, val and test of these, "
-        "or a CSV file of file,label[,split]"
-    ),
-    "npz": Source("a NumPy file with the arrays 'images' and 'labels'"),
-    "huggingface": Source("a folder that `save_to_disk` of the package datasets wrote"),
-    "digits": Source(),
-}
+def _sources() -> Iterator[tuple[str, Source]]:
+    text = Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8")
+    for name, said in tomllib.loads(text).items():
+        layout = said.pop("layout", None)
+        yield name, Source(**said, layout=layout and Layout(**layout))
+
+
+SOURCES: Mapping[str, Source] = dict(_sources())
 """Every source by name; another is ``module:object``, a torch ``Dataset`` of the user's own."""
 
 GENERATED = tuple(name for name, source in SOURCES.items() if source.generated)

@@ -1,7 +1,7 @@
 """CIFAR-10, CIFAR-100 and ImageNet16-120: training images from their official folders, fetched."""
 
 from pathlib import Path
-from typing import NamedTuple, Unpack
+from typing import Unpack
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -9,49 +9,11 @@ from numpy.typing import NDArray
 
 from zc_search._utils.pickles import NUMPY_ARRAYS, load_restricted
 from zc_search.errors import DataError
-from zc_search.images.datasets import DATASETS
+from zc_search.images.datasets import DATASETS, SOURCES, Layout
 from zc_search.images.image_set import ImageSet, image_set
 from zc_search.images.pictures import Format, reachable, wrong
 
-
-class Layout(NamedTuple):
-    """How a data set lies on disk, and where its archive is."""
-
-    folder: str  # that the official archive unpacks to
-    files: tuple[str, ...]  # of training images: test images have no say in a choice
-    key: str  # of the labels in a file
-    labels: range  # which there are; the first ones are used
-    names: tuple[str, str] | None = None  # file with the names of the classes, and its key
-    url: str | None = None  # of the archive; None where it takes an account
-    sha256: str | None = None  # of the archive
-
-
-LAYOUTS = {
-    "cifar10": Layout(
-        folder="cifar-10-batches-py",
-        files=tuple(f"data_batch_{number}" for number in range(1, 6)),
-        key="labels",
-        labels=range(10),
-        names=("batches.meta", "label_names"),
-        url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-        sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-    ),
-    "cifar100": Layout(
-        folder="cifar-100-python",
-        files=("train",),
-        key="fine_labels",
-        labels=range(100),
-        names=("meta", "fine_label_names"),
-        url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-        sha256="85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
-    ),
-    "ImageNet16-120": Layout(
-        folder="ImageNet16",
-        files=tuple(f"train_data_batch_{number}" for number in range(1, 11)),
-        key="labels",
-        labels=range(1, 1001),
-    ),
-}
+LAYOUTS = {name: source.layout for name, source in SOURCES.items() if source.layout}
 
 
 def read_official(source: str, path: Path | None, **how: Unpack[Format]) -> ImageSet:
@@ -86,25 +48,23 @@ def _read(file: Path, layout: Layout, side: int) -> tuple[NDArray[np.uint8], NDA
     """Return the pixels, (N, 3 * side * side), and labels, (N,), of one training file."""
     content = load_restricted(file, NUMPY_ARRAYS)
     data, labels = _get(content, "data"), _get(content, layout.key)
-    size = 3 * side**2
+    size, known = 3 * side**2, range(*layout.labels)
     if (
         isinstance(data, np.ndarray)
         and (data.dtype, data.shape) == (np.uint8, (len(data), size))
         and isinstance(labels, list)
         and len(labels) == len(data)
-        and all(type(label) is int and label in layout.labels for label in labels)
+        and all(type(label) is int and label in known for label in labels)
     ):
         return data, np.array(labels, np.int64)
     message = f"{file} must hold a dict with 'data', a uint8 array (N, {size}), and "
-    message += (
-        f"{layout.key!r}, a list of N whole numbers from {layout.labels[0]} to {layout.labels[-1]}"
-    )
+    message += f"{layout.key!r}, a list of N whole numbers from {known[0]} to {known[-1]}"
     raise DataError(message, given=str(file))
 
 
 def _names(folder: Path, layout: Layout, classes: int) -> list[str]:
     """Return the names of the classes where a file says them, else numbers."""
-    if layout.names is not None and (folder / layout.names[0]).is_file():
+    if layout.names and (folder / layout.names[0]).is_file():
         listed = _get(load_restricted(folder / layout.names[0], NUMPY_ARRAYS), layout.names[1])
         if isinstance(listed, list) and len(listed) == classes:
             texts = [name.decode("latin1") if isinstance(name, bytes) else name for name in listed]
@@ -134,7 +94,7 @@ def fetch(name: str, folder: str | Path, url: str | None = None) -> Path:
     if parts.scheme not in schemes or not parts.netloc:
         message = f"url: {address!r} is no address to fetch from; Allowed: {', '.join(schemes)}"
         raise DataError(message, key="url", given=address, allowed=schemes)
-    members = [*layout.files, *(layout.names or ())[:1]]
+    members = [*layout.files, *layout.names[:1]]
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel("WARNING")

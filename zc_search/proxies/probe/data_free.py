@@ -19,14 +19,12 @@ from zc_search.proxies.probe import passes
 from zc_search.proxies.probe.passes import Measurement, Subject
 
 
-class SynapticFlow(Measurement[dict[str, Tensor]]):
+class SynapticFlow(Measurement[dict[str, Tensor]], cost=0.1):
     """By layer, |weight x gradient| of the summed output of the linearised network, float64.
 
     All parameters are replaced by their absolute values, batch normalisation by the identity,
     ReLU6 by ReLU and the batch by one image of ones (Tanaka et al. 2020, eq. 4).
     """
-
-    cost = 0.1
 
     def measure(self) -> dict[str, Tensor]:
         subject = self.subject
@@ -74,7 +72,7 @@ def _identities(subject: Subject, tensors: Mapping[str, Tensor]) -> dict[str, Te
 _SIZE = 0.01
 
 
-class GaussianPerturbation(Measurement[tuple[Tensor, Tensor]]):
+class GaussianPerturbation(Measurement[tuple[Tensor, Tensor]], cost=0.8):
     """How features with Gaussian weights answer a change of a Gaussian input by 1 %.
 
     Weights, and the inputs x and e, are drawn anew from the standard normal distribution; a layer
@@ -83,8 +81,6 @@ class GaussianPerturbation(Measurement[tuple[Tensor, Tensor]]):
     Returned are the mean sum of |f(x + change) - f(x)|, and the sum of ln sqrt(mean variance) over
     normalisations.
     """
-
-    cost = 0.8
 
     def measure(self) -> tuple[Tensor, Tensor]:
         subject, network = self.subject, self.subject.network
@@ -144,13 +140,11 @@ def normal(like: Tensor, random: torch.Generator) -> Tensor:
 _OUTPUTS = 10  # as published
 
 
-class InverseConditions(Measurement[Tensor]):
+class InverseConditions(Measurement[Tensor], cost=0.2):
     """Smallest by largest singular value of each layer's maps (C x HW), for the first image alone.
 
     Layers are modules without parts, with maps of more than one position; maps all 0 have 0.
     """
-
-    cost = 0.2
 
     def measure(self) -> Tensor:
         subject = self.subject
@@ -169,7 +163,7 @@ class InverseConditions(Measurement[Tensor]):
         return torch.stack(ratios) if ratios else torch.zeros(0)
 
 
-class OutputCurvature(Measurement[Tensor]):
+class OutputCurvature(Measurement[Tensor], cost=0.8):
     """Extrinsic curvature of the outputs' path as one image moves along a circle; float64.
 
     The image is ``u cos t + w sin t`` at t = 0, with u and w orthonormal and drawn at random. Of
@@ -178,8 +172,6 @@ class OutputCurvature(Measurement[Tensor]):
     """
 
     # Two forward-mode products would do, but PyTorch's second one is wrong in normalisations.
-    cost = 0.8
-
     def measure(self) -> Tensor:
         subject = self.subject
         random = torch.Generator().manual_seed(subject.seed)
@@ -214,10 +206,8 @@ def _derivatives(output: Tensor, angle: Tensor) -> list[float]:
     return found
 
 
-class MultiplyAdds(Measurement[int]):
+class MultiplyAdds(Measurement[int], cost=0.0):
     """Multiply-accumulate operations of convolutions and matrix products for one image."""
-
-    cost = 0.0
 
     def measure(self) -> int:
         subject = self.subject
@@ -234,10 +224,8 @@ class MultiplyAdds(Measurement[int]):
         return int(counter.get_total_flops()) // 2
 
 
-class Latency(Measurement[float]):
+class Latency(Measurement[float], cost=1.4):
     """Least time of a forward pass of the batch in evaluation mode, in milliseconds."""
-
-    cost = 1.4
 
     def measure(self) -> float:
         return forward_milliseconds(self.subject, len(self.subject.images))

@@ -19,10 +19,8 @@ _SAMPLE = 8  # channels, as in MeCo_opt
 _CONTAINERS = (nn.Sequential, nn.ModuleList)
 
 
-class Logits(Shared[Tensor]):
+class Logits(Shared[Tensor], cost=0.3):
     """Outputs, N x classes, without graph."""
-
-    cost = 0.3
 
     def result(self, run: SharedPass) -> Tensor:
         return run.logits.detach()
@@ -123,10 +121,9 @@ class UnitPatterns:
 C = TypeVar("C", bound=Agreement | UnitPatterns)
 
 
-class _OfActivations(Shared[T], Generic[T, C]):
+class _OfActivations(Shared[T], Generic[T, C], cost=0.4):
     """Counts the inputs of activations."""
 
-    cost = 0.4
     counter: type[C]
 
     def install(self, run: SharedPass) -> None:
@@ -148,28 +145,22 @@ class _OfActivations(Shared[T], Generic[T, C]):
         return self._counted
 
 
-class ReluAgreement(_OfActivations[Agreement, Agreement]):
+class ReluAgreement(_OfActivations[Agreement, Agreement], counter=Agreement):
     """In how many activation units each two images are on the same side of zero."""
-
-    counter = Agreement
 
     def result(self, run: SharedPass) -> Agreement:
         return self.counted()
 
 
-class DistinctUnitPatterns(_OfActivations[Tensor, UnitPatterns]):
+class DistinctUnitPatterns(_OfActivations[Tensor, UnitPatterns], counter=UnitPatterns):
     """In how many different ways activation units are positive for some of the images."""
-
-    counter = UnitPatterns
 
     def result(self, run: SharedPass) -> Tensor:
         return self.counted().count()
 
 
-class LayerAgreements(Shared[Agreement]):
+class LayerAgreements(Shared[Agreement], cost=0.4):
     """As `relu_agreement` for the outputs of convolutions and linear layers, also `by_layer`."""
-
-    cost = 0.4
 
     def install(self, run: SharedPass) -> None:
         self._shape = len(run.images), run.images.device
@@ -190,13 +181,11 @@ class LayerAgreements(Shared[Agreement]):
 # Correlations between channels --------------------------------------------------------------------
 
 
-class SmallestEigenvalues(Shared[Tensor]):
+class SmallestEigenvalues(Shared[Tensor], cost=0.4):
     """Of the correlations between channels for the first image, of each layer with maps.
 
     A constant channel correlates with nothing, not even with itself.
     """
-
-    cost = 0.4
 
     def install(self, run: SharedPass) -> None:
         self._matrices: list[Tensor] = []
@@ -230,10 +219,8 @@ class SmallestEigenvalues(Shared[Tensor]):
         return smallest
 
 
-class SampledEigenvalues(SmallestEigenvalues):
+class SampledEigenvalues(SmallestEigenvalues, cost=0.3):
     """The same from a sample of 8 channels a layer, alike for layers of one width, x C / 8."""
-
-    cost = 0.3
 
     def _add(self, maps: Tensor) -> None:
         generator = torch.Generator().manual_seed(self.subject.seed)
@@ -319,10 +306,8 @@ class _OfBlocks(Shared[Tensor], Generic[B]):
         raise NotImplementedError
 
 
-class BlockEntropies(_OfBlocks[list[Tensor]]):
+class BlockEntropies(_OfBlocks[list[Tensor]], cost=0.3):
     """Entropy of the spectrum of the features before and after each block, blocks + 1; float64."""
-
-    cost = 0.3
 
     def install(self, run: SharedPass) -> None:
         super().install(run)
@@ -342,11 +327,8 @@ class BlockEntropies(_OfBlocks[list[Tensor]]):
 _End = tuple[torch.Size, GradientEdge | None]
 
 
-class BlockJacobianNorms(_OfBlocks[_End]):
+class BlockJacobianNorms(_OfBlocks[_End], cost=0.6, by_image=True):
     """Estimated spectral norm of each block's Jacobian; inf if it hands its input on; float64."""
-
-    cost = 0.6
-    by_image = True
 
     def install(self, run: SharedPass) -> None:
         super().install(run)

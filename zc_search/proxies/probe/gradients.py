@@ -14,11 +14,8 @@ from zc_search.proxies.probe.features import blocks_before
 from zc_search.proxies.probe.passes import Measurement, Shared, SharedPass, require_rows
 
 
-class InputJacobian(Shared[Tensor]):
+class InputJacobian(Shared[Tensor], cost=0.5, by_image=True):
     """Gradient of the sum of all logits by each image, N x (C H W)."""
-
-    cost = 0.5
-    by_image = True
 
     def result(self, run: SharedPass) -> Tensor:
         (jacobian,) = torch.autograd.grad(
@@ -27,26 +24,20 @@ class InputJacobian(Shared[Tensor]):
         return jacobian.flatten(1)
 
 
-class LossGradients(Shared[dict[str, Tensor]]):
+class LossGradients(Shared[dict[str, Tensor]], cost=0.7, of_loss=True):
     """Gradient of the loss by each weight, shaped like it; zero where the loss ignores it."""
-
-    cost = 0.7
-    of_loss = True
 
     def result(self, run: SharedPass) -> dict[str, Tensor]:
         return {name: gradient.detach() for name, gradient in run.gradients.items()}
 
 
-class GradientCurvature(Shared[Tensor]):
+class GradientCurvature(Shared[Tensor], cost=3.2, of_loss=True, twice=True):
     """Weights times Hessian of the loss times loss gradient, ``w^T H g``; a number.
 
     With all weights times s the gradient by them is ``s dL/dw(s w)``, which changes by ``g + H w``
     at s = 1. Differentiated by s alone, the second pass needs no product for any weight. Where a
     layer cannot be scaled by its output, its weight's product is taken.
     """
-
-    cost = 3.2
-    of_loss = twice = True
 
     def install(self, run: SharedPass) -> None:
         self._scale = run.subject.images.new_ones((), requires_grad=True)
@@ -101,11 +92,8 @@ def _require_second_derivative(output: Tensor) -> None:
 _ONCE = once_differentiable(lambda ctx: ctx).__code__
 
 
-class ChannelSaliency(Shared[dict[str, Tensor]]):
+class ChannelSaliency(Shared[dict[str, Tensor]], cost=0.8, of_loss=True):
     """By layer: activation times loss gradient, summed over positions, calls; N x channels."""
-
-    cost = 0.8
-    of_loss = True
 
     def install(self, run: SharedPass) -> None:
         self.measured = {}
@@ -132,11 +120,8 @@ class ChannelSaliency(Shared[dict[str, Tensor]]):
         run.observe(passes.weighted(run.subject.network), observe)
 
 
-class ResponseCorrelations(Shared[Tensor]):
+class ResponseCorrelations(Shared[Tensor], cost=1.1, of_loss=True):
     """Sum over activations of 2^(blocks before) |correlations| of inputs, gradients; N x N."""
-
-    cost = 1.1
-    of_loss = True
 
     def install(self, run: SharedPass) -> None:
         images = len(run.images)
@@ -194,10 +179,8 @@ def _before_change(tensor: Tensor, observer: Callable[[Tensor], None]) -> None:
     base.register_hook(of_base)  # type: ignore[no-untyped-call]
 
 
-class HalfBatchGradients(Measurement[tuple[dict[str, Tensor], dict[str, Tensor]]]):
+class HalfBatchGradients(Measurement[tuple[dict[str, Tensor], dict[str, Tensor]]], cost=0.7):
     """Loss gradients of the first and of the second half of the batch, each on its own."""
-
-    cost = 0.7
 
     def measure(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         count = len(self.subject.images)

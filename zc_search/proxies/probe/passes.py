@@ -372,13 +372,17 @@ def gradients(
 class Measurement(Generic[T]):
     """One thing to be measured of a subject; made anew for each pass that it takes part in.
 
-    Attributes:
-        cost: Time of it alone, in plain passes forward and back of a network of NAS-Bench-201.
-        family: Those of one family share passes; None for one that has passes of its own.
+    Attributes, keywords of a class: its cost, the time of it alone in plain passes forward and back
+    of a network of NAS-Bench-201, and its family, whose members share passes.
     """
 
     cost: ClassVar[float]
-    family: ClassVar[str | None] = None
+    family: ClassVar[str | None] = None  # which has passes of its own
+
+    def __init_subclass__(cls, **attributes: Any) -> None:
+        super().__init_subclass__()
+        for name, value in attributes.items():
+            setattr(cls, name, value)
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject

@@ -27,10 +27,9 @@ _SMOOTHING = 0.05
 _TENSORS = 128  # of parameters, as many as published code takes
 
 
-class PerImage(Measurement[T]):
+class PerImage(Measurement[T], family="per image"):
     """A measurement of the pass with constant statistics, made from a backward pass of its own."""
 
-    family = "per image"
     layers: ClassVar[tuple[type[nn.Module], ...]]  # whose weights it is about
     measured: T
 
@@ -76,11 +75,8 @@ class PerImage(Measurement[T]):
         return {name: part.measured for name, part in parts.items()}
 
 
-class GradientSigns(PerImage[dict[str, Tensor]]):
+class GradientSigns(PerImage[dict[str, Tensor]], cost=1.1, layers=passes.WEIGHTED):
     """By layer, the sum over images of the sign of each one's loss gradient; flat."""
-
-    cost = 1.1
-    layers = passes.WEIGHTED
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
@@ -94,15 +90,12 @@ class GradientSigns(PerImage[dict[str, Tensor]]):
         self.measured[name] = gradients.sign().sum(0)
 
 
-class TangentKernel(PerImage[Tensor]):
+class TangentKernel(PerImage[Tensor], cost=1.2, layers=_LAYERS):
     """Gram matrix of the images' gradients of their summed logits, N x N, float64.
 
     ``K_ij = <d f(x_i)/d W, d f(x_j)/d W>`` with W the weights of convolutions, linear layers and
     batch normalisation.
     """
-
-    cost = 1.2
-    layers = _LAYERS
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
@@ -209,15 +202,13 @@ def padded(conv: nn.Conv2d, given: Tensor) -> tuple[Tensor, tuple[int, int]]:
     return given, cast(tuple[int, int], conv.padding)
 
 
-class FisherInformation(Measurement[Tensor]):
+class FisherInformation(Measurement[Tensor], cost=0.6):
     """Fisher information of the first weight of each layer, layers x layers, float64.
 
     ``F = 1/N sum_n J_n^T (diag(p_n) - p_n p_n^T) J_n`` with J_n the Jacobian of image n's logits
     by those weights (classes x layers) and p_n its predicted probabilities, mixed with 5 % of the
     uniform distribution. Only the first images enter, 128 / classes of them but at least 2.
     """
-
-    cost = 0.6
 
     def measure(self) -> Tensor:
         jacobian, logits = _logit_jacobian(self.subject)
@@ -229,7 +220,7 @@ class FisherInformation(Measurement[Tensor]):
         return (second.T @ second - mean.T @ mean) / len(logits)
 
 
-class PublishedFisherInformation(Measurement[Tensor]):
+class PublishedFisherInformation(Measurement[Tensor], cost=2.5):
     """As `fisher_information`, as its authors' code takes it; tensors x tensors, float64.
 
     ``1/N sum_n J_n^T L_n^T L_n J_n`` with ``L_n L_n^T = diag(p_n) - p_n p_n^T`` (so the factors of
@@ -237,8 +228,6 @@ class PublishedFisherInformation(Measurement[Tensor]):
     of parameters. Weights are drawn by He et al. 2015 (normal, fan in), normalisation has the
     statistics 0 and 1, and the images are standard normal, as many as there are in the batch.
     """
-
-    cost = 2.5
 
     def measure(self) -> Tensor:
         jacobian, logits = _jacobian_of_tensors(self.subject)
