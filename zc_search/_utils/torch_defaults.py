@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+_deterministic = torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms
 SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "default device": (
@@ -17,10 +18,7 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     ),
     "number of threads": (torch.get_num_threads, torch.set_num_threads),
     "gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
-    "deterministic algorithms": (
-        torch.are_deterministic_algorithms_enabled,
-        torch.use_deterministic_algorithms,
-    ),
+    "deterministic algorithms": _deterministic,
     "current folder": (os.getcwd, os.chdir),
 }
 """What is the process's and not a function's: how it is read, and how it is put back."""

@@ -39,15 +39,11 @@ _ON_HARDWARE = (
 )
 
 _OF_TASKS: Mapping[str, Metric] = {  # of TransNAS-Bench-101
-    f"{split}_{name}": Metric("minimize" if name == "l1_loss" else "maximize", unit)
+    f"{split}_{name}": Metric(
+        "minimize" if name == "l1_loss" else "maximize", "%" if name == "top5_accuracy" else ""
+    )
     for split in ("train", "val", "test")
-    for name, unit in {
-        "top5_accuracy": "%",
-        "miou": "",
-        "ssim": "",
-        "neg_loss": "",
-        "l1_loss": "",
-    }.items()
+    for name in ("top5_accuracy", "miou", "ssim", "neg_loss", "l1_loss")
 }
 
 METRICS: Mapping[str, Metric] = {
@@ -75,14 +71,8 @@ ALIASES: Mapping[str, str] = {
 METRIC_DIRECTIONS: Mapping[str, Direction] = {
     name: METRICS[name].direction
     for name in (
-        "val_accuracy",
-        "test_accuracy",
-        "latency_seconds",
-        "train_seconds",
-        "train_accuracy",
-        "train_loss",
-        "val_loss",
-        "test_loss",
+        *("val_accuracy", "test_accuracy", "latency_seconds", "train_seconds"),
+        *("train_accuracy", "train_loss", "val_loss", "test_loss"),
         *_ON_HARDWARE,
         *(name for name in _OF_TASKS if not name.startswith("train_")),
     )

@@ -67,11 +67,8 @@ class Objective(Section):
             return "maximize"
         direction = default_direction(name) or METRIC_DIRECTIONS.get(name)
         if direction is None:
-            raise ConfigError(
-                f"{name!r} has no default direction; Allowed: maximize, minimize",
-                given=value,
-                allowed=DIRECTIONS[:2],
-            )
+            message = f"{name!r} has no default direction; Allowed: maximize, minimize"
+            raise ConfigError(message, given=value, allowed=DIRECTIONS[:2])
         return direction
 
     @property

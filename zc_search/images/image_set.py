@@ -210,12 +210,9 @@ class ImageSet:
         chosen = rng.permutation(shuffled[np.lexsort((tie, turn))[:size]])
         mean, spread = self.statistics(training)
         centred = self.pixels[chosen].astype(np.float32) - mean[:, None, None]
-        return Batch.from_tensors(
-            torch.from_numpy(centred / spread[:, None, None]),
-            torch.from_numpy(self.labels[chosen]),
-            classes=len(self.class_names),
-            source=self.name,
-        )
+        images = torch.from_numpy(centred / spread[:, None, None])
+        labels = torch.from_numpy(self.labels[chosen])
+        return Batch.from_tensors(images, labels, len(self.class_names), self.name)
 
     def with_labels(self, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """Return the places of distinct images that have these labels, drawn at random."""

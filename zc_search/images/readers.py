@@ -184,12 +184,9 @@ def read_folder(path: Path, **how: Unpack[Format]) -> ImageSet:
     ]
     files = [file for *_, file in listing]
     labels = np.array([label for _, label, _ in listing], np.int64)
+    below = [str(file.relative_to(path)) for file in files]
     pixels, readable, notes = read_pictures(
-        path,
-        [str(file.relative_to(path)) for file in files],
-        lambda place: Image.open(files[place], formats=FORMATS),
-        draft=True,
-        **how,
+        path, below, lambda place: Image.open(files[place], formats=FORMATS), draft=True, **how
     )
     for label, name in enumerate(names):
         if not readable[labels == label].any():

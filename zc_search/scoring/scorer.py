@@ -256,16 +256,8 @@ def make_probe(
         frozenset[str]().union(*(p.needs for p in proxies if (p.training, p.dead) == how))
         for how in ((True, False), (False, False), (True, True))
     )
-    return Probe(
-        network,
-        batch.images,
-        batch.labels,
-        training,
-        seed,
-        needs_evaluating=evaluating,
-        needs_dead=dead,
-        classes=classes,
-    )
+    given = network, batch.images, batch.labels, training, seed
+    return Probe(*given, needs_evaluating=evaluating, needs_dead=dead, classes=classes)
 
 
 def evaluate_proxies(

@@ -252,12 +252,8 @@ class Provenance:
             if proxy not in unchecked and fitted[proxy] != now[proxy]:
                 message = f"proxy {proxy!r} is not the one that was fitted to: its definition was "
                 message += f"{fitted[proxy]!r}, and is {now[proxy]!r} now; score the architectures "
-                raise EnsembleError(
-                    f"{message}as then, or fit anew",
-                    key=proxy,
-                    given=now[proxy],
-                    allowed=(fitted[proxy],),
-                )
+                about: dict[str, Any] = {"given": now[proxy], "allowed": (fitted[proxy],)}
+                raise EnsembleError(f"{message}as then, or fit anew", key=proxy, **about)
         if not unchecked:
             return []
         silent = f"{self.name} does" if set(unchecked) - set(fitted) else "scores do"

@@ -186,17 +186,13 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
         raise _wrong_output(f"a tensor of shape {tuple(logits.shape)} for {len(labels)} images")
     highest, classes = int(labels.max()), logits.shape[1]
     if highest >= classes:
-        raise ProxyError(
-            f"the network has {classes} outputs, but there is a label {highest}", given=highest
-        )
+        message = f"the network has {classes} outputs, but there is a label {highest}"
+        raise ProxyError(message, given=highest)
 
 
 def _wrong_output(given: str) -> ProxyError:
-    return ProxyError(
-        f"the network returns {given}; Allowed: one tensor, images x classes",
-        given=given,
-        allowed=("images x classes",),
-    )
+    message = f"the network returns {given}; Allowed: one tensor, images x classes"
+    return ProxyError(message, given=given, allowed=("images x classes",))
 
 
 def peculiarity(module: nn.Module) -> str | None:
@@ -467,11 +463,8 @@ class SharedPass:
             if of_loss:
                 check_logits(self.logits, subject.labels)
                 self.backward.collecting = True
-                self.gradients = gradients(
-                    F.cross_entropy(self.logits, subject.labels),
-                    subject.weights,
-                    create_graph=twice,
-                )
+                loss = F.cross_entropy(self.logits, subject.labels)
+                self.gradients = gradients(loss, subject.weights, create_graph=twice)
                 self.backward.collecting = False
                 measured |= {name: part.result(self) for name, part in of_loss.items()}
         return measured

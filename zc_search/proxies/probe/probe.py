@@ -118,15 +118,8 @@ class Probe(Subject):
         return self._other(make(), self._needs_dead, training=self.training)
 
     def _other(self, network: nn.Module, needs: Collection[str], *, training: bool) -> "Probe":
-        return Probe(
-            network,
-            self.images,
-            self.labels,
-            needs,
-            self.seed,
-            training=training,
-            classes=self._classes,
-        )
+        given = network, self.images, self.labels, needs, self.seed
+        return Probe(*given, training=training, classes=self._classes)
 
     @property
     def classes(self) -> int:
