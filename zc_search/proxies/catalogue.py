@@ -77,24 +77,27 @@ class Declaration:
 
     def read_options(self, given: Mapping[str, str]) -> dict[str, OptionValue | str]:
         """Turn options as `split_options` returns them into values, or raise a ValueError."""
-        extra: dict[str, bool | str] = {MODE: "train"} if self.both_modes else {}
-        defaults = {**self.defaults, **extra, **({DEAD: False} if self.dead_too else {})}
-        allowed = list(defaults)
-        values: dict[str, OptionValue | str] = {}
-        for key, text in given.items():
-            if not allowed:
+        known: dict[str, OptionValue | str] = dict(self.defaults)
+        known |= {MODE: "train"} if self.both_modes else {}
+        known |= {DEAD: False} if self.dead_too else {}
+        for key in given:
+            if not known:
                 raise ValueError(f"{self.name} has no options, but {key!r} is given")
-            if key not in allowed:
-                raise ValueError(unknown_name(f"option of {self.name}", key, allowed))
-            default, what = defaults[key], f"{key} of {self.name}"
-            if isinstance(default, bool | str):
-                choices = _CHOICES[type(default)]
-                if text not in choices:
-                    raise ValueError(unknown_name(what, text, choices))
-                values[key] = choices[text]
-            else:
-                values[key] = _number(what, text, default)
-        return values
+            if key not in known:
+                raise ValueError(unknown_name(f"option of {self.name}", key, known))
+        return {k: _read(f"{k} of {self.name}", text, known[k]) for k, text in given.items()}
+
+
+def _read(what: str, text: str, default: OptionValue | str) -> OptionValue | str:
+    if choices := _CHOICES.get(type(default)):
+        if text in choices:
+            return choices[text]
+        raise ValueError(unknown_name(what, text, choices))
+    with suppress(ValueError):
+        number = float(text)
+        if number == default or 0 < number < float("inf"):
+            return number
+    raise ValueError(f"{what}: {text!r} is given; Allowed: a number above 0")
 
 
 def _declared() -> dict[str, Declaration]:
@@ -139,15 +142,6 @@ def split_options(name: str) -> tuple[str, dict[str, str]]:
             raise ValueError(f"{name!r}: {part.strip()!r} is no option; {message}")
         options[key] = value
     return match[1].strip(), options
-
-
-def _number(what: str, text: str, default: float) -> float:
-    number = float("nan")
-    with suppress(ValueError):
-        number = float(text)
-    if number != default and not 0 < number < float("inf"):
-        raise ValueError(f"{what}: {text!r} is given; Allowed: a number above 0")
-    return number
 
 
 def check_options(name: str) -> str:
