@@ -334,7 +334,7 @@ def test_a_search_says_how_many_scores_it_took(
 ) -> None:
     monkeypatch.setattr("zc_search.scoring.scores_file.FOLDER", package)
     sections = {"proxies": {"cache": "packaged"}, "ensemble": {"scores": "off"}}
-    config = small_config("objectives.snip='maximize'", **sections)
+    config = small_config("objectives.snip='maximize'", "study.n_trials=5", **sections)
     objective = Objective(config)
     study = open_study(objective, "sqlite:///:memory:")
     run_trials(study, objective)

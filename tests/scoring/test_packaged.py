@@ -188,6 +188,7 @@ def test_searches_take_the_name_for_their_data_set(few: Path, tmp_path: Path) ->
     assert race.scores_of("cifar100") == "packaged:cifar100"
 
 
+@pytest.mark.thorough
 def test_the_scores_are_read_without_torch() -> None:
     code = (
         "import sys, zc_search; assert len(zc_search.packaged_scores()[0]) == 15625\n"
