@@ -275,52 +275,26 @@ def change(path: str, value: Any) -> Any:
     ("path", "value", "message"),
     [
         ("features.proxies.0.low", ..., "features.proxies.0.raw.low: Field required"),
-        ("features.proxies.0.low", 1e9, "low 1000000000.0 is above high"),
         ("features.proxies.0.kind", "cube", "features.proxies.0: .*'cube'"),
-        ("features.proxies.0", ..., "columns do not match the proxies"),
         ("features.columns.0.scale", 0.0, "greater than 0"),
         ("features.columns.0.mean", "high", "valid number"),
-        ("features.columns.0.name", "beta", "named twice"),
-        ("features.columns", [], "columns are empty"),
-        ("features.interactions", [["alpha", "beta"]], "columns do not match"),
-        ("predictor.weights.0", ..., "lower triangle of 3 rows"),
         ("predictor.weights.0.weight", float("nan"), "finite number"),
-        ("predictor.weights.0.feature", "beta", "weights for"),
-        ("predictor.covariance.1", [1.0], "lower triangle of 4 rows"),
         ("predictor.link", {"scores": [1.0], "accuracies": []}, "link.slope_below: Field required"),
         ("predictor.intercept", ..., "intercept: Field required"),
-        ("residuals", [1.0, 0.0], "residual quantiles must ascend"),
         ("residuals", [1.0], "at least 2 items"),
-        ("bounds", [100.0, 0.0], "do not ascend"),
         ("fitted_to", [15_625], "less than 15625"),
         ("surplus", 1, "surplus: Extra inputs are not permitted"),
         ("model", ..., "model: Field required"),
         ("predictor", {"regressor": 1, "importances": []}, "intercept: Field required"),
     ],
 )
-def test_an_inconsistent_document_is_refused_whatever_its_checksum(
+def test_a_document_of_other_types_is_refused_whatever_its_checksum(
     path: str, value: Any, message: str
 ) -> None:
     document = fitted().to_dict()
     change(path, value)(document)
     with pytest.raises(EnsembleError, match=rf"(?s)^e is no consistent ensemble: .*{message}"):
         Ensemble.from_dict(resealed(document), source="e")
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        ("features.proxies.0.knots", [1.0, 0.0], "2 knots but"),
-        ("predictor.link.slope_above", -1.0, "slope_above: Input should be greater than 0"),
-        ("predictor.link.scores.0", 99.0, "scores and accuracies must ascend"),
-        ("predictor.link.scores", [1.0], "1 scores but"),
-    ],
-)
-def test_inconsistent_ranks_and_links_are_refused(path: str, value: Any, message: str) -> None:
-    document = fitted("gap", "rank").to_dict()
-    change(path, value)(document)
-    with pytest.raises(EnsembleError, match=message):
-        Ensemble.from_dict(resealed(document))
 
 
 def paths(document: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -339,9 +313,7 @@ JUNK = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_siz
 
 
 @given(st.data(), JUNK | st.lists(JUNK, max_size=2), st.booleans())
-def test_a_broken_document_is_refused_or_still_predicts(
-    data: st.DataObject, value: Any, deleted: bool
-) -> None:
+def test_a_broken_document_is_refused(data: st.DataObject, value: Any, deleted: bool) -> None:
     original = fitted("gap", "rank").to_dict()
     path = data.draw(st.sampled_from(paths(original)))
     document = copy.deepcopy(original)
@@ -355,11 +327,6 @@ def test_a_broken_document_is_refused_or_still_predicts(
     if json.dumps(document) != json.dumps(original):
         with pytest.raises(EnsembleError):
             Ensemble.from_dict(document)
-    try:
-        survivor = Ensemble.from_dict(resealed(document))
-    except EnsembleError:
-        return
-    assert np.isfinite(survivor.predict(linear_table(5).rename(columns={"": ""}))).all()
 
 
 @pytest.mark.parametrize(

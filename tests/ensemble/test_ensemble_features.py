@@ -233,22 +233,13 @@ def test_an_aggregate_of_one_proxy_repeats_nothing_and_is_kept() -> None:
     assert list(features.transform(table)) == ["alpha", "aggregate"]
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"aggregate": [["gamma", "maximize"]]}, "the aggregate names a proxy that has no ranks"),
-        ({"aggregate": [["alpha", "more"]]}, "'maximize' or 'minimize'"),
-        ({"aggregate": []}, "the columns do not match"),
-        ({"structure": False}, "the columns do not match"),
-        ({"interactions": [["alpha", "depth"]]}, "the columns do not match"),
-    ],
-)
-def test_a_map_that_cannot_be_computed_is_refused(change: dict[str, Any], message: str) -> None:
+def test_a_map_survives_json_and_knows_its_directions() -> None:
     features = Features(["alpha"], "rank+structure+aggregate").fit(linear_table(30))
     document = features.map_.model_dump(mode="json")
     assert FeatureMap.model_validate_json(json.dumps(document)) == features.map_
-    with pytest.raises(ValidationError, match=message):
-        FeatureMap.model_validate_json(json.dumps(document | change))
+    changed = document | {"aggregate": [["alpha", "more"]]}
+    with pytest.raises(ValidationError, match="'maximize' or 'minimize'"):
+        FeatureMap.model_validate_json(json.dumps(changed))
 
 
 def test_a_table_without_rows_has_no_columns_to_compute() -> None:

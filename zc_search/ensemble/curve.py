@@ -83,15 +83,11 @@ def learning_curve(
 ) -> pd.DataFrame:
     """Judge every model, feature set and number of accuracies on the same draws.
 
-    A draw takes rows in random order, one a function; judged are the rows of all other functions,
-    so that no isomorph of a training architecture is among them. Only feasible rows with finite
-    proxies and target take part. A smaller draw is the beginning of a larger one, so that sizes
-    compare too. Baselines do not depend on model and features, and stand once, with these two
-    columns missing.
-
-    Takes scores with accuracies as `fit_ensemble` does; models, feature sets, target and directions
-    are those of `EnsembleSpec`. The same seed gives every model and size the same order of rows.
-    With `n_jobs` processes of a thread each.
+    A draw takes rows in random order, one a function, the same for every model; a smaller one is
+    the beginning of a larger one. Judged are the rows of all other functions, so that no isomorph
+    of a training architecture is among them. Only feasible rows with finite proxies and target take
+    part. Baselines stand once, with model and feature set missing. Takes scores with accuracies as
+    `fit_ensemble` does, and `n_jobs` processes of a thread each.
 
     Returns:
         One row a draw and predictor: ``model, feature_set, size, draw, predictor, fitted, judged,
@@ -123,9 +119,8 @@ def compare_pareto(
 ) -> pd.DataFrame:
     """Show what it costs to fit on a Pareto front rather than on as many random architectures.
 
-    The front is that of a search's `trials`, the random ones are of the population in `table`, and
-    both are judged on the rows of it whose function neither of them was fitted to. A table as of
-    `learning_curve`, but with ``fit_on``, ``pareto`` or ``random``, in place of the model.
+    These are of `table`, of which both are judged on the rows of functions neither was fitted to.
+    As of `learning_curve`, but with ``fit_on``, ``pareto`` or ``random``, in place of the model.
     """
     front = usable_rows(trials, spec.proxies, spec.target)
     front = distinct(front[flags(front, "pareto", default=False)])
@@ -153,9 +148,8 @@ def judge_split(
 ) -> pd.DataFrame:
     """Fit to distinct `rows` and judge on `rest`; the caller sees that they share no function.
 
-    The aggregate ranks among `population`, whose index is unique. Of rows with one
-    ``architecture``, such as a search's repeated trials, the first counts. Proxies, target and
-    directions of the first spec are those of the baselines, which stand once.
+    The aggregate ranks among `population`, whose index is unique; of rows of one architecture the
+    first counts. The baselines are those of the first spec.
     """
     if "architecture" in rest:
         rest = rest.drop_duplicates("architecture")
@@ -177,11 +171,10 @@ def judge_split(
 
 
 def summarise(judged: pd.DataFrame) -> pd.DataFrame:
-    """Average over draws, with the 90% interval of each mean over further draws.
+    """Average over draws, with Student's 90% interval over further draws from the same table.
 
-    Student's t over draws from one and the same table: it does not cover another search space or
-    data set. One row for each combination of the other columns: ``draws``, and for each figure its
-    mean and the mean's ``_low`` and ``_high`` (NaN for a single draw).
+    One row for each combination of the other columns: ``draws``, and for each figure its mean and
+    the mean's ``_low`` and ``_high`` (NaN for a single draw).
     """
     by = [name for name in judged if name not in {*METRICS, "draw", "fitted", "judged"}]
     groups = judged.groupby(by, sort=False, dropna=False)

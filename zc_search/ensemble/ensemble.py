@@ -18,7 +18,6 @@ from pydantic import (
     InstanceOf,
     JsonValue,
     ValidationError,
-    model_validator,
 )
 from scipy.stats import norm
 
@@ -52,13 +51,11 @@ class Ensemble(BaseModel):
 
     Attributes:
         model: See `EnsembleSpec`; ``feature_set`` and ``target`` likewise.
-        fit_on: Whether the rows are a Pareto front or all.
-        rows: Distinct architectures that it was fitted to.
+        fit_on: Whether the ``rows`` distinct architectures fitted to are a Pareto front or all.
         features: From a table of scores to standardised columns.
         predictor: From standardised columns to percent accuracy.
         residuals: Quantiles, from 0 to 1 in equal steps, of true minus predicted accuracy in
-            percent, on held-out rows where `residuals_held_out`.
-        residuals_held_out: False where there were too few rows to hold any out.
+            percent; of held-out rows where there were enough (`residuals_held_out`).
         held_out: What `quality` shows, and ``unseen`` what `unseen_quality` does.
         bounds: What predictions are clipped to, in percent; None where accuracies are no percent.
         best_proxy: The best single proxy of the rows fitted to; None in files of version 1.
@@ -68,8 +65,7 @@ class Ensemble(BaseModel):
         cross_validated: By function key the prediction, in percent, of a fit that had not seen
             it; in no file, and None where there were too few rows. See `held_out_predictions`.
         notes: A sentence for each thing a user should know before trusting it.
-        metadata: What the caller knows of the accuracies and proxies: data set, split, seeds,
-            ``definitions`` (a fingerprint for each proxy).
+        metadata: Data set, split and seeds of the accuracies, ``definitions`` of the proxies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -114,9 +110,8 @@ class Ensemble(BaseModel):
     def weights(self) -> pd.DataFrame:
         """Columns ``feature, weight, standard_error, low, high``, the interval covering 90%.
 
-        The features are standardised, so that weights compare; see `Weight` and `unit`. For a
-        regressor without weights ``feature, importance, standard_deviation``: what shuffling the
-        feature costs on held-out rows, in Kendall's tau.
+        See `Weight` and `unit`. For a regressor without weights ``feature, importance,
+        standard_deviation``: what shuffling it costs on held-out rows, in Kendall's tau.
         """
         if isinstance(self.predictor, FittedRegressor):
             names = ["feature", "importance", "standard_deviation"]
@@ -153,13 +148,11 @@ class Ensemble(BaseModel):
         """Predict the accuracy of each row with an interval for its true accuracy, in percent.
 
         ``prediction, low, high``, as of `predict`; `level`, within (0, 1), is the share of
-        architectures whose accuracy the interval is to hold. It covers two things, added as
-        squares on either side: how far true accuracies lay from predictions of held-out rows
-        (their quantiles, so that the two sides may differ), and by how much a row's prediction is
-        more uncertain, by the weights' covariance, than those of the rows fitted to are on
-        average (not for a regressor without weights). It holds on average over architectures like
-        those fitted to; it does not cover training rows that are unlike the table, such as a
-        Pareto front, the fitted constants of the features, or the seed noise of an accuracy.
+        architectures whose accuracy the interval is to hold. Two things are added as squares on
+        either side: the quantiles of held-out residuals, and by how much a row is more uncertain,
+        by the weights' covariance, than those fitted to on average. It holds on average over
+        architectures like those fitted to, and does not cover training rows unlike the table, such
+        as a Pareto front, the fitted constants of the features, or the noise of training seeds.
         """
         low, high = self.residual_interval(level)
         matrix = self.features.matrix(table)
@@ -229,9 +222,8 @@ class Ensemble(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "the whole"
-            raise EnsembleError(
-                f"{source} is no consistent ensemble: {place}: {first['msg']}", key=place
-            ) from None
+            message = f"{source} is no consistent ensemble: {place}: {first['msg']}"
+            raise EnsembleError(message, key=place) from None
 
     def save(self, path: str | Path) -> None:
         """Write TOML or JSON, by suffix; floats keep every bit, an older file is replaced at once.
@@ -271,18 +263,6 @@ class Ensemble(BaseModel):
         if isinstance(self.predictor, FittedRegressor):
             raise EnsembleError(f"model {self.model!r} has no weights, and so no {what}")
         return self.predictor
-
-    @model_validator(mode="after")
-    def _matching(self) -> Self:
-        if isinstance(self.predictor, LinearPredictor):
-            weighted = [weight.feature for weight in self.predictor.weights]
-            if weighted != self.features.names:
-                raise ValueError(f"weights for {weighted} but columns {self.features.names}")
-        if np.any(np.diff(self.residuals) < 0):
-            raise ValueError("the residual quantiles must ascend")
-        if self.bounds is not None and self.bounds[0] >= self.bounds[1]:
-            raise ValueError(f"bounds {self.bounds} do not ascend")
-        return self
 
 
 def check_suffix(path: Path) -> str:

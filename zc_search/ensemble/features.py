@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from zc_search.ensemble.tables import Floats, finite, numbers, parse_feature_set, require
@@ -26,20 +26,10 @@ FENCE = 3.0
 AGGREGATE = "aggregate"
 
 
-def check_curve(**curve: tuple[float, ...]) -> None:
-    """Refuse the places and values of a piecewise linear map that do not pair, or do not ascend."""
-    (x, places), (y, values) = curve.items()
-    if not places or len(places) != len(values):
-        raise ValueError(f"{len(places)} {x} but {len(values)} {y}")
-    if np.any(np.diff(places) <= 0) or np.any(np.diff(values) <= 0):
-        raise ValueError(f"{x} and {y} must ascend")
-
-
 class ValueScale(BaseModel):
-    """A proxy's own value, or its signed logarithm where its magnitudes span decades.
+    """A proxy's own value, or ``sign(v) · log((|v| + unit) / unit)`` where it spans decades.
 
-    That is ``sign(v) · log((|v| + unit) / unit)``: linear near zero, logarithmic above the
-    magnitude ``unit``. Outliers are clipped to ``low`` and ``high``.
+    Outliers are clipped to ``low`` and ``high``.
     """
 
     model_config = RECORD
@@ -54,8 +44,8 @@ class ValueScale(BaseModel):
     def fit(cls, proxy: str, values: Floats) -> Self:
         """Take the bounds from finite training values, and the scale from their magnitudes.
 
-        A logarithm where they differ tenfold from the 5% to the 95% quantile. Where both signs
-        occur, values near zero are small by chance, and the median takes the 5% quantile's place.
+        A logarithm where they differ tenfold from the 5% quantile, or from the median where both
+        signs occur and some are small by chance, to the 95% quantile.
         """
         unit, known = None, values[values != 0]
         if known.size:
@@ -76,20 +66,11 @@ class ValueScale(BaseModel):
         values = values if self.unit is None else _signed_log(values, self.unit)
         return np.clip(values, self.low, self.high)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
-        if (self.kind == "log") != (self.unit is not None):
-            raise ValueError(f"kind {self.kind!r} with unit {self.unit}")
-        return self
-
 
 class RankScale(BaseModel):
     """The share of training architectures below a value, interpolated between those seen.
 
-    ``levels`` holds the mid-rank of each of the ``knots``, training values in the proxy's unit;
-    both ascend.
+    ``levels`` holds the mid-rank of each of the ``knots``, training values; both ascend.
     """
 
     model_config = RECORD
@@ -114,11 +95,6 @@ class RankScale(BaseModel):
         """Return the column; NaN stays NaN."""
         return np.interp(values, self.knots, self.levels)
 
-    @model_validator(mode="after")
-    def _matching(self) -> Self:
-        check_curve(knots=self.knots, levels=self.levels)
-        return self
-
 
 Scale = ValueScale | RankScale
 
@@ -142,8 +118,8 @@ class Column(BaseModel):
 class FeatureMap(BaseModel):
     """Everything that turns a table of scores into the columns of the model, in their order.
 
-    An interaction is the product of two columns, named ``a * b``; the column ``aggregate`` is the
-    mean of log ranks. Files of version 2 call ``structure`` ``cell``.
+    An interaction is a product, named ``a * b``; ``aggregate`` is the mean of log ranks. Files of
+    version 2 call ``structure`` ``cell``.
     """
 
     model_config = RECORD
@@ -175,24 +151,6 @@ class FeatureMap(BaseModel):
         matrix[~finite(table, proxies)] = np.nan
         return matrix
 
-    @model_validator(mode="after")
-    def _computable(self) -> Self:
-        pairs = [f"{a} * {b}" for a, b in self.interactions]
-        plain = self.names[: len(self.names) - len(pairs)]
-        known = {scale.proxy for scale in self.proxies}
-        known |= {*FLOW_FEATURES} if self.structure else set()
-        known |= {AGGREGATE} if self.aggregate else set()
-        ranked = {scale.proxy for scale in self.proxies if isinstance(scale, RankScale)}
-        if not self.columns or len(set(self.names)) < len(self.columns):
-            raise ValueError("the columns are empty, or one is named twice")
-        if not known.issuperset(plain) or self.names[len(plain) :] != pairs:
-            raise ValueError("the columns do not match the proxies, structure and interactions")
-        if not {*plain}.difference({AGGREGATE}).issuperset(a for p in self.interactions for a in p):
-            raise ValueError("an interaction names a proxy or feature that has no column")
-        if not ranked.issuperset(proxy for proxy, _ in self.aggregate):
-            raise ValueError("the aggregate names a proxy that has no ranks")
-        return self
-
 
 _Fitted = tuple[Column, Floats]
 
@@ -214,9 +172,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         feature_set: str = "standard",
         directions: Mapping[str, str] | None = None,
     ) -> None:
-        self.proxies = proxies
-        self.feature_set = feature_set
-        self.directions = directions
+        self.proxies, self.feature_set, self.directions = proxies, feature_set, directions
 
     def fit(self, table: pd.DataFrame, y: object = None) -> Self:
         """Take every constant from the rows of `table`."""
@@ -232,9 +188,9 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         scales = tuple(s for s in scales if s.proxy in kept)
         ranked: dict[str, Direction] = {}
         if chosen.aggregate and scales:
-            ways = self.directions or {}
-            less = {scale.proxy for scale in scales if ways.get(scale.proxy) == "minimize"}
-            ranked = {s.proxy: "minimize" if s.proxy in less else "maximize" for s in scales}
+            for proxy in (scale.proxy for scale in scales):
+                less = (self.directions or {}).get(proxy) == "minimize"
+                ranked[proxy] = "minimize" if less else "maximize"
             kept = self._kept(kept, {AGGREGATE: _mean_log_rank(scales, table, ranked)})
         pairs = [
             (a, b)
@@ -293,16 +249,12 @@ def _plain(scales: Iterable[Scale], table: pd.DataFrame, *, structure: bool) -> 
 
 
 def _mean_log_rank(
-    scales: Iterable[Scale],
-    table: pd.DataFrame,
-    directions: Mapping[str, Direction],
+    scales: Iterable[Scale], table: pd.DataFrame, directions: Mapping[str, Direction]
 ) -> Floats:
     """Return the mean over proxies of the logarithm of the rank, as a share of training rows."""
     ranks = {s.proxy: s.column(numbers(table, s.proxy)) for s in scales if s.proxy in directions}
-    mean: Floats = np.mean(
-        [np.log(1 - r if directions[p] == "minimize" else r) for p, r in ranks.items()], axis=0
-    )
-    return mean
+    logs = [np.log(1 - r if directions[p] == "minimize" else r) for p, r in ranks.items()]
+    return np.asarray(np.mean(logs, axis=0))
 
 
 def _products(pairs: Iterable[tuple[str, str]], single: Mapping[str, Floats]) -> dict[str, Floats]:

@@ -124,10 +124,9 @@ def judge_unseen(
     n_bootstrap: int = 200,
     seed: int = 0,
 ) -> tuple[tuple[HeldOut, ...], list[str]]:
-    """Judge an ensemble and its baselines on the rows that compute no function fitted to.
+    """Judge an ensemble and its baselines on rows of functions not fitted to, or say why not.
 
-    Or say why there are no figures. The aggregate is that of `proxies`; `functions` are keys of
-    those fitted to, where the table's may be of the user's own making.
+    The aggregate is that of `proxies`; `functions` are further keys of those fitted to.
     """
     table = feasible_architectures(table[finite(table, proxies)]).reset_index(drop=True)
     if (seen := ensemble.in_sample(table)) is None:
@@ -149,15 +148,13 @@ def judge_unseen(
 def held_out_predictions(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFrame:
     """Predict every function of a table with a known accuracy by a fit that has not seen it.
 
-    The functions that the ensemble was fitted to are predicted by cross-validation, in the folds
-    of the first repeat behind `Ensemble.quality`; all others by the ensemble itself. Each function
-    counts once, whatever its number of trials. Nothing is fitted but where the ensemble was read
-    from a file: then it is fitted again as it was, in the same folds.
+    Those that the ensemble was fitted to by cross-validation, in the folds of the first repeat
+    behind `Ensemble.quality`, fitted again where it was read from a file; all others by the
+    ensemble itself. Each function counts once. The table is that of the fit.
 
-    The table is that of the fit, the ensemble its result or as loaded from the result's file.
-    Returns ``true, predicted, low, high`` in percent, the last two a 90% interval, and ``how``:
-    ``cross-validated`` or ``not fitted to``; after ``number, architecture, function_key`` where the
-    table has them; on the table's index. Raises `EnsembleError` if nothing could be held out.
+    Returns on its index ``number, architecture, function_key`` where it has them, ``true,
+    predicted, low, high`` in percent, the last two a 90% interval, and ``how``: ``cross-validated``
+    or ``not fitted to``. Raises `EnsembleError` if nothing could be held out.
     """
     spec = ensemble.spec or EnsembleSpec(
         ensemble.proxies, ensemble.target, ensemble.model, ensemble.feature_set
@@ -263,9 +260,7 @@ def _contradicted(
 ) -> Iterator[str]:
     """Say which proxies count against their own direction.
 
-    That is by how much the score rises, on the mean of the rows, from a proxy's lowest value to
-    its highest with all others as they are: by its own weight, through products and through the
-    aggregate.
+    By how much the mean score rises from a proxy's lowest value to its highest, others as they are.
     """
     reasons: dict[str, list[str]] = {
         "beside the other features they serve as corrections": [],

@@ -3,14 +3,15 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
 from typing import Annotated, Any, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 from scipy.stats import norm
-from sklearn.base import BaseEstimator, RegressorMixin, clone, is_regressor
+from sklearn.base import BaseEstimator, RegressorMixin, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
@@ -20,7 +21,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
 from zc_search._utils.plugins import load_plugin
-from zc_search.ensemble.features import AGGREGATE, RECORD, FeatureMap, Features, check_curve
+from zc_search.ensemble.features import AGGREGATE, RECORD, FeatureMap, Features
 from zc_search.ensemble.tables import EnsembleSpec, Floats, check_model, numbers, spec_of
 from zc_search.errors import EnsembleError
 from zc_search.evaluation import kendall_tau
@@ -37,34 +38,29 @@ ROWS_IN_A_FOLD = 3
 
 def make_model(name: str, seed: int = 0) -> Any:
     """Return an unfitted scikit-learn regressor; the seed is for an imported one that takes it."""
-    if name == "ridge":
-        return RidgeCV(np.logspace(-2, 4, 13))
-    if made := {"linear": LinearRegression, "gap": GapRegression, "gp": GapProcess}.get(name):
-        return made()
+    own = {"linear": LinearRegression, "gap": GapRegression, "gp": GapProcess}
+    own["ridge"] = partial(RidgeCV, np.logspace(-2, 4, 13))
+    if name in own:
+        return own[name]()
     check_model(name)
     regressor = load_plugin(name, "ensemble.model", EnsembleError)
     try:
         seeded = {"random_state": seed} if "random_state" in signature(regressor).parameters else {}
         model = regressor(**seeded)
+        why = "" if is_regressor(model) else "it is no scikit-learn regressor"
     except Exception as error:  # it is anybody's code
-        message = f"model {name!r} cannot be made: {error}"
-        raise EnsembleError(message, key="ensemble.model", given=name) from error
-    if not (isinstance(model, BaseEstimator) and is_regressor(model)):
-        message = f"model {name!r} is no scikit-learn regressor"
+        why = str(error)
+    if why:
+        message = f"model {name!r} cannot be made: {why}"
         raise EnsembleError(message, key="ensemble.model", given=name)
     return model
 
 
 def fit_pipeline(rows: pd.DataFrame, proxies: Sequence[str] | EnsembleSpec, **settings: Any) -> Any:
-    """Fit features and model to rows that are already chosen; all finite, all distinct.
+    """Fit features and model to scores with accuracies; all rows finite, all distinct.
 
-    Args:
-        rows: Scores with accuracies.
-        proxies: Columns to predict from, or a whole `EnsembleSpec`.
-        **settings: Of `EnsembleSpec`.
-
-    Returns:
-        A scikit-learn pipeline from a table of scores to percent accuracy.
+    Takes columns to predict from and settings of `EnsembleSpec`, or a whole one. Returns a
+    scikit-learn pipeline from a table of scores to percent accuracy.
     """
     spec = spec_of(proxies, settings)
     features = Features(spec.proxies, spec.feature_set, spec.directions)
@@ -104,18 +100,12 @@ class Link(BaseModel):
             unit=f"-log({ceiling:g} - accuracy)",
         )
 
-    @model_validator(mode="after")
-    def _rising(self) -> Self:
-        check_curve(scores=self.scores, accuracies=self.accuracies)
-        return self
-
 
 class GapRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Ridge regression on how far an accuracy falls short of the best, on a logarithm.
+    """Ridge regression on ``-log(ceiling - accuracy)``; see `fit_ridge`.
 
-    The target is ``-log(ceiling - accuracy)``, the ceiling above the best training accuracy by
-    half its distance from the median: differences among good architectures count for more than
-    differences among bad ones, and failures do not count for everything. See `fit_ridge`.
+    The ceiling is above the best training accuracy by half its distance from the median, so that
+    differences among good architectures count for more than among bad ones.
     """
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
@@ -133,9 +123,8 @@ class GapRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 class GapProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A Gaussian process with the target of `GapRegression`; for ``rank+structure+aggregate``.
 
-    One Matérn kernel of smoothness 3/2 over all columns but ``aggregate``, whose variance, length
-    and noise make the training accuracies likeliest (Rasmussen and Williams 2006, section 5.4.1).
-    The column ``aggregate`` counts as in `fit_ridge`.
+    One Matérn kernel of smoothness 3/2 over all columns but ``aggregate``, which counts as in
+    `fit_ridge`, at its likeliest parameters (Rasmussen and Williams 2006, section 5.4.1).
     """
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
@@ -180,11 +169,9 @@ def fit_ridge(
 ) -> tuple[Floats, float, float]:
     """Fit a ridge that knows its columns; return their weights, the intercept, its strength.
 
-    The ridge is as strong as makes the training targets likeliest (`BayesianRidge`; MacKay 1992,
-    Bayesian interpolation). Products ``a * b`` are taken to be weaker than what they are made of,
-    by `PRODUCT_SCALE`. Where there is a column ``aggregate``, the prediction is the mean of the
-    ridge's and of a line through that column alone, which weighs as much as `AGGREGATE_WORTH`
-    rows: with few accuracies the order stays close to the one without any.
+    The strength makes the training targets likeliest (MacKay 1992, Bayesian interpolation);
+    products ``a * b`` are expected to be weaker by `PRODUCT_SCALE`. With a column ``aggregate``, a
+    line through it alone takes part in the prediction and weighs as much as `AGGREGATE_WORTH` rows.
     """
     expected = _expected(X)
     # Of standard deviation one, so that the priors of the two variances play no part.
@@ -203,10 +190,10 @@ def fit_ridge(
 
 
 def ridge_posterior(columns: Floats, y: Floats, alpha: float) -> Floats:
-    """Return the covariance of a ridge's intercept and weights, given the prior it stands for.
+    """Return the posterior covariance of a ridge's intercept and weights (MacKay 1992).
 
     ``s² (X'X + alpha I)^-1`` of centred columns, with ``s²`` the squared residuals over the rows
-    that exceed the effective degrees of freedom (MacKay 1992, Bayesian interpolation).
+    that exceed the effective degrees of freedom.
     """
     centre = columns.mean(axis=0)
     design, target = columns - centre, y - y.mean()
@@ -221,11 +208,7 @@ def ridge_posterior(columns: Floats, y: Floats, alpha: float) -> Floats:
 
 
 def ridge_covariance(X: pd.DataFrame, y: Floats, alpha: float) -> Floats:
-    """Return the covariance of the intercept and weights of `fit_ridge`, the intercept first.
-
-    The ridge's is that of its posterior; the line through ``aggregate`` adds that of least
-    squares, as if the two were independent.
-    """
+    """Return the covariance of `fit_ridge`, the intercept first, as if its two parts were apart."""
     expected = np.array([1.0, *_expected(X)])
     covariance = ridge_posterior(X.to_numpy(dtype=np.float64) * expected[1:], y, alpha)
     covariance = covariance * np.outer(expected, expected)
@@ -234,10 +217,8 @@ def ridge_covariance(X: pd.DataFrame, y: Floats, alpha: float) -> Floats:
         alone = X[[AGGREGATE]].to_numpy(dtype=np.float64)
         residuals = y - line.predict(alone)
         variance = float(residuals @ residuals) / max(len(y) - 2, 1)
-        scatter = float(((alone - alone.mean()) ** 2).sum())
-        of_line = _with_intercept(
-            np.array([[variance / scatter]]), alone.mean(axis=0), variance / len(y)
-        )
+        inner = np.array([[variance / float(((alone - alone.mean()) ** 2).sum())]])
+        of_line = _with_intercept(inner, alone.mean(axis=0), variance / len(y))
         place = [0, 1 + list(X.columns).index(AGGREGATE)]
         covariance = covariance * (1 - share) ** 2
         covariance[np.ix_(place, place)] += share**2 * of_line
@@ -264,9 +245,9 @@ def _with_intercept(inner: Floats, centre: Floats, of_mean: float) -> Floats:
 class Weight(BaseModel):
     """What one standard deviation of a feature adds to the score, with its 90% interval.
 
-    For a ridge (``ridge``, ``gap``) error and interval are those of its posterior, else of the
-    bootstrap; the error is in closed form for least squares with more rows than weights. With
-    fewer the rows do not settle the weights, and the interval holds the weight and 0 too.
+    For a ridge (``ridge``, ``gap``) both are those of its posterior. For least squares the interval
+    is the bootstrap's, the error in closed form; with fewer rows than weights, which do not settle
+    them, it is the bootstrap's too, and the interval holds the weight and 0.
     """
 
     model_config = RECORD
@@ -279,18 +260,14 @@ class Weight(BaseModel):
 
 
 class LinearPredictor(BaseModel):
-    """``score = intercept + sum of weight · column``, then the link where the model has one.
-
-    The covariance is that of the intercept and the weights, the intercept first; the typical
-    variance of the score is its mean over the rows fitted to, which their residuals hold already.
-    """
+    """``score = intercept + sum of weight · column``, then the link where the model has one."""
 
     model_config = RECORD
 
     intercept: float
     weights: tuple[Weight, ...]
-    covariance: tuple[tuple[float, ...], ...]  # its lower triangle
-    typical_variance: float = 0.0
+    covariance: tuple[tuple[float, ...], ...]  # lower triangle, the intercept first
+    typical_variance: float = 0.0  # of the score, mean over rows fitted to: their residuals hold it
     link: Link | None = None
 
     @classmethod
@@ -300,16 +277,16 @@ class LinearPredictor(BaseModel):
         columns = pipeline["features"].transform(rows)
         matrix, weights = columns.to_numpy(), model.coef_
         if isinstance(model, RidgeCV | GapRegression):
-            if isinstance(model, GapRegression):
+            if isinstance(model, RidgeCV):
+                covariance = ridge_posterior(matrix, accuracies, float(model.alpha_))
+            else:
                 gaps = gaps_to_ceiling(accuracies)[1]
                 covariance = ridge_covariance(columns, gaps, model.alpha_)
-            else:
-                covariance = ridge_posterior(matrix, accuracies, float(model.alpha_))
             errors = np.sqrt(np.diag(covariance)[1:])
             reach = float(norm.ppf(0.95)) * errors
             low, high = weights - reach, weights + reach
         else:
-            draws = _resampled(model, columns, accuracies, spec)
+            draws = _resampled(matrix, accuracies, spec)
             covariance = np.atleast_2d(np.cov(draws, rowvar=False))
             closed = least_squares_errors(matrix, accuracies - model.predict(columns))
             errors = draws[:, 1:].std(axis=0, ddof=1) if closed is None else closed[1:]
@@ -318,12 +295,10 @@ class LinearPredictor(BaseModel):
                 around = np.vstack([low, high, weights, 0 * weights])
                 low, high = around.min(axis=0), around.max(axis=0)
         figures = (np.asarray(values).tolist() for values in (weights, errors, low, high))
+        names, table = Weight.model_fields, zip(columns, *figures, strict=True)
         return cls(
             intercept=float(model.intercept_),
-            weights=tuple(
-                Weight(feature=name, weight=w, standard_error=e, low=a, high=b)
-                for name, w, e, a, b in zip(columns, *figures, strict=True)
-            ),
+            weights=tuple(Weight(**dict(zip(names, row, strict=True))) for row in table),
             covariance=tuple(tuple(row[: i + 1].tolist()) for i, row in enumerate(covariance)),
             typical_variance=float(_score_variance(covariance, matrix).mean()),
             link=getattr(model, "link_", None),
@@ -331,7 +306,8 @@ class LinearPredictor(BaseModel):
 
     def predict(self, matrix: Floats) -> Floats:
         """Return percent accuracy for rows of standardised columns."""
-        return self._linked(self._score(matrix))
+        score = self._score(matrix)
+        return score if self.link is None else self.link(score)
 
     def spread(self, matrix: Floats, deviations: float) -> tuple[Floats, Floats]:
         """Return how far a prediction falls and rises if the weights vary, in percent accuracy.
@@ -340,8 +316,9 @@ class LinearPredictor(BaseModel):
         """
         variance = _score_variance(self.full_covariance(), matrix) - self.typical_variance
         score, step = self._score(matrix), deviations * np.sqrt(np.maximum(variance, 0.0))
-        here = self._linked(score)
-        return here - self._linked(score - step), self._linked(score + step) - here
+        scores = (score - step, score, score + step)
+        low, here, high = scores if self.link is None else map(self.link, scores)
+        return here - low, high - here
 
     def full_covariance(self) -> Floats:
         """Return `covariance` as a square matrix."""
@@ -358,22 +335,13 @@ class LinearPredictor(BaseModel):
             score += weight.weight * matrix[:, position]
         return score
 
-    def _linked(self, score: Floats) -> Floats:
-        return score if self.link is None else self.link(score)
-
-    @model_validator(mode="after")
-    def _triangular(self) -> Self:
-        if [len(row) for row in self.covariance] != list(range(1, len(self.weights) + 2)):
-            raise ValueError(f"the covariance is no lower triangle of {len(self.weights) + 1} rows")
-        return self
-
 
 @dataclass(frozen=True)
 class FittedRegressor:
     """A fitted regressor without weights: ``gp``, or of a user's choice; no file can hold it.
 
-    An importance is what shuffling a column of the scores table costs on held-out rows, in
-    Kendall's tau, and the standard deviation of that over the shuffles.
+    An importance: what shuffling a column of the scores costs in Kendall's tau, held out, and the
+    standard deviation of that over the shuffles.
     """
 
     regressor: Any
@@ -418,8 +386,7 @@ class FittedRegressor:
 def least_squares_errors(columns: Floats, residuals: Floats) -> Floats | None:
     """Return standard errors ``sqrt(s² · diag((X'X)^-1))``, the intercept's first.
 
-    ``s²`` is the sum of squared residuals over the rows that exceed the weights in number. None
-    where weights are as many as rows, or are not settled by them.
+    None where the weights are not settled by the rows.
     """
     design = np.column_stack([np.ones(len(columns)), columns])
     spare = len(columns) - design.shape[1]
@@ -431,33 +398,27 @@ def least_squares_errors(columns: Floats, residuals: Floats) -> Floats | None:
     return errors
 
 
-def _resampled(model: Any, columns: pd.DataFrame, accuracies: Floats, spec: EnsembleSpec) -> Floats:
-    """Refit a model to rows drawn with replacement (Efron 1979, the bootstrap of pairs).
+def _resampled(values: Floats, accuracies: Floats, spec: EnsembleSpec) -> Floats:
+    """Fit least squares to rows drawn with replacement (Efron 1979, the bootstrap of pairs).
 
     The features' constants stay as they are, so that the weights of all draws mean the same. Not
     for a ridge: a resample holds 63 % of the rows, so that it shrinks the weights further than the
-    fit does, and its intervals lie too near 0. A row a draw, the intercept first.
+    fit does, and its intervals lie too near 0. A row a draw, the intercept first. Scikit-learn's
+    checks would take ten times as long as the fit.
     """
-    random, values = np.random.default_rng(spec.seed), columns.to_numpy()
+    random = np.random.default_rng(spec.seed)
     coefficients = []
     for _ in range(spec.n_bootstrap):
-        rows = random.integers(len(columns), size=len(columns))
-        if type(model) is LinearRegression:  # whose checks take ten times as long as its fit
-            coefficients.append(_least_squares(values[rows], accuracies[rows]))
-        else:
-            fitted = clone(model).fit(columns.iloc[rows], accuracies[rows])
-            coefficients.append([fitted.intercept_, *fitted.coef_])
+        rows = random.integers(len(values), size=len(values))
+        matrix, targets = values[rows], accuracies[rows]
+        centre, mean = matrix.mean(axis=0), targets.mean()
+        weights = np.linalg.lstsq(matrix - centre, targets - mean, rcond=None)[0]
+        coefficients.append([mean - centre @ weights, *weights])
     return np.array(coefficients)
 
 
-def _least_squares(matrix: Floats, targets: Floats) -> list[float]:
-    centre, mean = matrix.mean(axis=0), targets.mean()
-    weights = np.linalg.lstsq(matrix - centre, targets - mean, rcond=None)[0]
-    return [mean - centre @ weights, *weights]
-
-
 def _score_variance(covariance: Floats, matrix: Floats) -> Floats:
-    """Return the variance of each row's score, from that of the intercept and the weights."""
+    """Return the variance of each row's score."""
     design = np.column_stack([np.ones(len(matrix)), matrix])
     variance: Floats = ((design @ covariance) * design).sum(axis=1)
     return variance

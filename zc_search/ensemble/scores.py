@@ -14,13 +14,7 @@ from zc_search._utils.text import VERSION
 from zc_search.benchmarks.accuracy_table import AccuracyTable
 from zc_search.benchmarks.base import Benchmark
 from zc_search.benchmarks.catalogue import open_table
-from zc_search.config import (
-    Config,
-    config_to_toml,
-    load_config,
-    parse_config,
-    with_benchmark,
-)
+from zc_search.config import Config, config_to_toml, load_config, parse_config, with_benchmark
 from zc_search.ensemble import tables
 from zc_search.ensemble.ensemble import Ensemble, ranking
 from zc_search.ensemble.fit import fit_ensemble, judge_unseen
@@ -79,9 +73,8 @@ def fit_trials(
 ) -> tuple[Ensemble | None, list[str]]:
     """Fit the ensemble of a search to its trials, whose accuracies are in the table.
 
-    With `pareto` the ordinary one instead: a linear regression of the proxies' ranks on the trials
-    of the Pareto front, judged on the others too. None where the trials do not allow one; and what
-    there is to know of it.
+    With `pareto` the `ORDINARY` one instead, judged on the trials beside the front too. None where
+    the trials do not allow one; and what there is to know of it.
     """
     config, table = trials.config, trials.table
     proxies, notes = with_values(config.ensemble.proxies or trials.proxies, table, "ensemble")
@@ -110,8 +103,7 @@ def fit_request(
     """Fit an ensemble to a scores file or a run and the accuracies of a benchmark.
 
     Only so many `accuracies` are looked at, drawn at random with `seed`, by default all; they are
-    those on `dataset`, by default the one scored for. The ensemble is judged by cross-validation
-    and, where there are architectures with accuracies that it was not fitted to, on these: those
+    those on `dataset`, by default the one scored for. Beside cross-validation it is judged on those
     not drawn, the trials beside the front, or those of the scores file or run `judge_on`.
     """
     chosen = chosen_proxies(scores, proxies or config.ensemble.proxies)
@@ -188,16 +180,13 @@ def open_accuracies(scores: ScoresTable, config: Config, dataset: str | None = N
     dataset, chosen = dataset or scores.dataset, config.benchmark
     if chosen.name == "none":
         known = scores.config.space.name == CellSpace.name and dataset in DATASETS
-        raise EnsembleError(
-            f"{scores.path} has no accuracies: benchmark.name = 'none'. Without any, rank by the "
-            "accuracy-free aggregate"
-            + ("; --set benchmark.name=nasbench201 looks accuracies up" if known else ""),
-            key="benchmark.name",
-            given="none",
-        )
+        message = f"{scores.path} has no accuracies: benchmark.name = 'none'. Without any, rank by "
+        message += "the accuracy-free aggregate"
+        more = "; --set benchmark.name=nasbench201 looks accuracies up" if known else ""
+        raise EnsembleError(message + more, key="benchmark.name", given="none")
     benchmark = look_up_for(scores, config, dataset)
     benchmark.require((chosen.metric,))  # says where it is to be had, if not here
-    accuracies = [name for name in benchmark.metrics if benchmark.directions[name] == "maximize"]
+    accuracies = [name for name, way in benchmark.directions.items() if way == "maximize"]
     if chosen.metric not in accuracies:
         raise EnsembleError.unknown("accuracy", chosen.metric, accuracies, key="benchmark.metric")
     return benchmark
@@ -209,23 +198,18 @@ def look_up_for(scores: ScoresTable, config: Config, dataset: str) -> Benchmark:
         return open_table(config, dataset)
     if scores.is_run and scores.config.benchmark == config.benchmark:
         return AccuracyTable.of_trials(config, scores.table)
-    raise EnsembleError(
-        f"benchmark.name = {config.benchmark.name!r} makes accuracies while a search runs, and "
-        f"{scores.path} has none; name a table of them, such as a run's accuracies.csv",
-        key="benchmark.name",
-        given=config.benchmark.name,
-        hint="accuracies.csv",
-    )
+    name, hint = config.benchmark.name, "accuracies.csv"
+    message = f"benchmark.name = {name!r} makes accuracies while a search runs, and {scores.path} "
+    message += f"has none; name a table of them, such as a run's {hint}"
+    raise EnsembleError(message, key="benchmark.name", given=name, hint=hint)
 
 
 def with_accuracies(table: pd.DataFrame, benchmark: Benchmark, metric: str) -> pd.DataFrame:
     """Return a table with a column of accuracies, in percent, means of all training seeds."""
     values = benchmark.of(table["architecture"], metric)
     if len(values) and not np.isfinite(values).any():
-        first = table["architecture"].iloc[0]
-        raise EnsembleError(
-            f"the benchmark {benchmark.name} knows none of the architectures, such as {first!r}"
-        )
+        none = f"none of the architectures, such as {table['architecture'].iloc[0]!r}"
+        raise EnsembleError(f"the benchmark {benchmark.name} knows {none}")
     return table.assign(**{metric: values})
 
 
@@ -245,10 +229,9 @@ def about_accuracies(benchmark: Benchmark, rows: pd.DataFrame) -> dict[str, Any]
 def hide_all_but(
     table: pd.DataFrame, proxies: Sequence[str], target: str, count: int, seed: int
 ) -> pd.DataFrame:
-    """Return a table in which only `count` architectures, drawn at random, have an accuracy.
+    """Return a table in which only `count` functions, drawn at random, have an accuracy.
 
-    No two of them compute the same function. A smaller draw of one seed is the beginning of a
-    larger one, and the first draw of `learning_curve`.
+    A smaller draw of one seed is the beginning of a larger one, and the first of `learning_curve`.
     """
     usable = tables.flags(table, "feasible", default=True)
     positions = np.flatnonzero(usable & tables.finite(table, [target, *proxies]))
@@ -262,12 +245,9 @@ def check_draw(key: str, size: int, functions: npt.NDArray[Any]) -> None:
     """Refuse a number of accuracies that is no fit, or that leaves nothing to judge."""
     count = len(np.unique(functions))
     if not 2 <= size < count:
-        raise EnsembleError(
-            f"{key}: {size} is given; allowed are 2 to {count - 1}, because one at least of the "
-            f"{count} usable functions must be left to judge",
-            key=key,
-            given=size,
-        )
+        why = f"one at least of the {count} usable functions must be left to judge"
+        message = f"{key}: {size} is given; allowed are 2 to {count - 1}, because {why}"
+        raise EnsembleError(message, key=key, given=size)
 
 
 def draw_rows(keys: npt.NDArray[Any], size: int, seed: list[int]) -> npt.NDArray[np.intp]:
@@ -285,10 +265,8 @@ def cautions(scores: ScoresTable, benchmark: Benchmark) -> list[str]:
         computed = f"Scores computed for {scores.dataset}"
         notes.append(f"{computed}, accuracies on {benchmark.dataset}: a transfer.")
     if dead := len(scores.table) - len(tables.feasible(scores.table)):
-        notes.append(
-            f"{dead} of {len(scores.table)} rows of {scores.path.name} are infeasible and took no "
-            "part: as a rule the input does not reach the output."
-        )
+        rows = f"{dead} of {len(scores.table)} rows of {scores.path.name} are infeasible"
+        notes.append(f"{rows} and took no part: as a rule the input does not reach the output.")
     return notes
 
 
@@ -297,10 +275,8 @@ def provenance_of(ensemble: Ensemble) -> Provenance:
 
     Files from before ``space.name`` was recorded have it where it can be told.
     """
-    settings, definitions = (
-        found if isinstance(found := ensemble.metadata.get(key), dict) else {}
-        for key in ("scores", "definitions")
-    )
+    kept = (ensemble.metadata.get(key) for key in ("scores", "definitions"))
+    settings, definitions = (found if isinstance(found, dict) else {} for found in kept)
     of_cells = ensemble.features.structure or isinstance((ensemble.fitted_to or ("",))[0], int)
     assumed = {"space.name": CellSpace.name} if of_cells else {}
     return Provenance("ensemble", assumed | settings, {k: str(v) for k, v in definitions.items()})
@@ -315,18 +291,13 @@ def check_applicable(
     `Provenance.differences`.
     """
     if ensemble.features.structure and space != CellSpace.name:
-        raise EnsembleError(
-            f"{where}: space.name = {space!r}, but the ensemble has features of the cell's "
-            f"structure ({ensemble.feature_set}); Allowed: space.name = {CellSpace.name!r}, or an "
-            "ensemble without +structure",
-            key="space.name",
-            given=space,
-            allowed=(CellSpace.name,),
-        )
+        has = f"but the ensemble has features of the cell's structure ({ensemble.feature_set})"
+        allowed = f"space.name = {CellSpace.name!r}, or an ensemble without +structure"
+        message = f"{where}: space.name = {space!r}, {has}; Allowed: {allowed}"
+        raise EnsembleError(message, key="space.name", given=space, allowed=(CellSpace.name,))
     if missing := [proxy for proxy in ensemble.proxies if proxy not in proxies]:
         what = f"{where} lacks {', '.join(missing)}, which the ensemble was fitted to"
-        hint = nearest(missing[0], proxies)
-        message = f"{what}; it has: {', '.join(proxies)}"
+        hint, message = nearest(missing[0], proxies), f"{what}; it has: {', '.join(proxies)}"
         raise EnsembleError(message, given=missing[0], allowed=proxies, hint=hint)
     return provenance_of(ensemble).differences(scores, ensemble.proxies)
 
@@ -373,10 +344,8 @@ def apply_ensemble(
     if dead := len(table) - len(rows):
         notes.append(f"{dead} of {len(table)} rows are infeasible and not ranked.")
     if count := np.count_nonzero(~tables.finite(rows, ensemble.proxies)):
-        notes.append(
-            f"{count} of {len(rows)} rows have no prediction and stand last: "
-            f"{tables.not_finite(rows, ensemble.proxies)} is not finite there."
-        )
+        why = f"{tables.not_finite(rows, ensemble.proxies)} is not finite there."
+        notes.append(f"{count} of {len(rows)} rows have no prediction and stand last: {why}")
     judged: tuple[HeldOut, ...] = ()
     if ensemble.target in table:
         judged, why_not = judge_unseen(ensemble, table, ensemble.proxies, scores.directions)
@@ -387,8 +356,7 @@ def apply_ensemble(
 def _judged_on(ensemble: Ensemble, scores: ScoresTable) -> tuple[str, list[str]]:
     """Return whose accuracies are the true ones, and what to know of a transfer.
 
-    They are the scores' own, unless the ensemble was fitted to such scores and accuracies on
-    another data set.
+    They are the scores' own, or what was fitted to if the ensemble is of such scores too.
     """
     settings, notes = provenance_of(ensemble).settings, []
     if "space.name" not in settings:
@@ -425,10 +393,9 @@ def load_transferred(config: Config, definitions: Mapping[str, str]) -> Ensemble
 
 
 def rank_without_accuracies(scores: ScoresTable) -> tuple[pd.DataFrame, list[str]]:
-    """Rank the feasible architectures of a search that looked no accuracy up.
+    """Rank the feasible architectures of a search that looked no accuracy up, and say how.
 
-    By ``ensemble.from`` of its settings if there is one, else by the aggregate of `aggregated`;
-    empty where nothing is feasible. With a sentence for each thing to know.
+    By ``ensemble.from`` of its settings if there is one, else by the aggregate of `aggregated`.
     """
     config, trials = scores.config, tables.feasible_architectures(scores.table)
     none = "No benchmark" if config.benchmark.name == "none" else "No trial has an accuracy"
@@ -463,8 +430,7 @@ def aggregated(config: Config, computed: Sequence[str]) -> tuple[str, ...]:
     """Return what the aggregate of a search is made of.
 
     That is ``ensemble.proxies``, by default `DEFAULT_AGGREGATE` where all of it is computed, else
-    all proxies but latencies, which are no promise of accuracy; parameters and FLOPs are the
-    field's baseline.
+    all proxies but latencies, which are no promise of accuracy.
     """
     if config.ensemble.proxies is not None:
         return config.ensemble.proxies

@@ -67,19 +67,12 @@ def aggregate(
     """Rank architectures by several proxies at once, without any accuracy.
 
     ``mean over proxies of log(rank / m)`` among the m rows of the table, the best rank being m
-    (Lee and Ham 2024, AZ-NAS, non-linear ranking aggregation; a sum there). The logarithm punishes
-    a low rank in one proxy more than it rewards a high one in another.
+    (Lee and Ham 2024, AZ-NAS, non-linear ranking aggregation; a sum there): a low rank in one proxy
+    counts for more than a high one in another. Ties share their mean rank, what is not finite has
+    the worst. A structural feature that is no column is computed from ``architecture``.
 
-    Args:
-        table: The population; the score of a row depends on all of them.
-        proxies: Columns to combine; tied values share their mean rank, and what is not finite has
-            the worst rank. A structural feature that is no column is computed from the column
-            ``architecture``; see `flow_features`.
-        directions: ``minimize`` for proxies where less should mean more accuracy; for those not
-            named `DEFAULT_AGGREGATE` has it, or more is better.
-
-    Returns:
-        Scores on the table's index, at most 0; higher is better.
+    `directions` has ``minimize`` for proxies where less should mean more accuracy; else that of
+    `DEFAULT_AGGREGATE` counts, or more is better. Returns scores on the table's index, at most 0.
     """
     if not proxies:
         raise EnsembleError("an aggregate needs at least one proxy, got none")
@@ -104,8 +97,7 @@ def aggregate_ranking(
 ) -> pd.DataFrame:
     """Rank the distinct feasible architectures of a table without any accuracy, the best first.
 
-    On the table's index: ``architecture`` where known, of equal ones the first; ``aggregate``,
-    which is no percentage and for which see `aggregate`; and ``predicted_rank``.
+    On the table's index: ``architecture`` where known, `aggregate` and ``predicted_rank``.
     """
     table = feasible_architectures(table)
     return by_score(table, "aggregate", aggregate(table, proxies, directions))
@@ -132,11 +124,7 @@ class SingleProxy(BaseModel):
 
 
 def best_single_proxy(rows: pd.DataFrame, proxies: Sequence[str], target: str) -> SingleProxy:
-    """Return the proxy whose Kendall's tau with the target is largest, and that tau's sign.
-
-    Both are read off `rows`, so that on other rows the proxy is judged held out. A proxy that is
-    constant over the rows is passed over.
-    """
+    """Return the proxy whose Kendall's tau with the target is largest, and that tau's sign."""
     accuracies = numbers(rows, target)
     taus = {proxy: kendall_tau(numbers(rows, proxy), accuracies) for proxy in proxies}
     best = max(proxies, key=lambda proxy: np.nan_to_num(abs(taus[proxy]), nan=-1.0))
@@ -211,8 +199,7 @@ def judge_scores(
 ) -> tuple[HeldOut, ...]:
     """Judge scores, by predictor, of architectures whose accuracies nobody was fitted to.
 
-    The intervals are those of the percentile bootstrap over the judged architectures: how the
-    figure would move with another sample of them, the fit staying what it is.
+    The intervals are those of the percentile bootstrap over the judged architectures.
     """
     records = []
     for predictor, score in scores.items():
@@ -236,12 +223,10 @@ def cross_validate(
     """Judge the ensemble and its baselines on the same held-out folds.
 
     Returns a record a predictor; of held-out rows true minus predicted; and by function key what
-    was predicted in the first repeat, all in percent; all empty if not even two folds of three rows
-    can be made.
+    was predicted in the first repeat, all in percent; all empty where there are no two folds.
 
-    Every fold refits everything: features, model, and the choice of the best single proxy; where
-    nothing can be fitted, as every feature is constant, the mean is predicted. Figures are taken
-    within a fold, because scores of two fits share no scale, and averaged. The regret looks at
+    Every fold refits everything; where every feature is constant, the mean is predicted. Figures
+    are taken within a fold, as scores of two fits share no scale, and averaged. The regret looks at
     the first tenth of a fold, one architecture at least.
     """
     folds = folds_of(spec, len(rows))
@@ -282,9 +267,8 @@ def cross_validate(
 def resampled_interval(values: Floats, test_share: float) -> tuple[float, float, float]:
     """Return the mean of a score over resampled splits, and its interval at `LEVEL`.
 
-    Training sets overlap, so that the plain standard error is far too small; its square is
-    multiplied by ``1 + J · n_test / n_train`` (Nadeau and Bengio 2003, Inference for the
-    generalization error, section 3, the corrected resampled t). `test_share` is n_test / n_train.
+    Training sets overlap, so the squared standard error is multiplied by ``1 + J · test_share``, of
+    n_test / n_train (Nadeau and Bengio 2003, section 3, the corrected resampled t).
     """
     count, mean = len(values), float(values.mean())
     error = float(values.std(ddof=1)) * np.sqrt(1 / count + test_share)

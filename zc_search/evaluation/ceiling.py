@@ -28,21 +28,19 @@ def noise_ceiling(
     """Return what a proxy that knew every architecture's expected accuracy would reach.
 
     By simulation and extrapolation (Cook and Stefanski 1994, SIMEX). The noise of an architecture's
-    mean is drawn from the seeds' deviations of its neighbours in accuracy. Taking the means for the
-    truth, tau between them and themselves with noise is too high, since noise has spread them. So
-    noise of 0 to 1 times its variance is added to them first, and the tau, a line over that
-    variance, is read off at -1, where no noise is left.
+    mean is drawn from the seeds' deviations of its neighbours in accuracy. Tau between the means
+    and themselves with noise is too high, since noise has spread them: noise of 0 to 1 times its
+    variance is added first, and the tau, a line over that variance, read off at -1.
 
     Args:
-        accuracies: Architectures x training seeds, NaN where one was not trained; of at least two
-            seeds those are taken that have them.
+        accuracies: Architectures x training seeds, NaN where one was not trained; those count that
+            have two seeds.
         draws: Of the noise, for each variance.
         groups: Random parts of the architectures, whose ceilings give the standard error.
         seed: Of the draws.
 
     Returns:
-        By the subsets of `evaluate`, which are cut by the noisy accuracy: the share of tau that is
-        there for a predictor is tau over this.
+        By the subsets of `evaluate`, which are cut by the noisy accuracy.
 
     Raises:
         EvaluationError: Not architectures x seeds, or fewer than 30 a group with two seeds.
@@ -62,13 +60,12 @@ def noise_ceiling(
     places = np.argsort(order)
 
     def noise() -> Array:
-        """Draw the noise of every mean."""
         total = np.zeros(len(means))
         for trained in range(counts.max()):
-            near = places + rng.integers(-_NEIGHBOURS // 2, _NEIGHBOURS // 2 + 1, len(means))
-            near = np.abs(near)
+            near = abs(places + rng.integers(-_NEIGHBOURS // 2, _NEIGHBOURS // 2 + 1, len(means)))
             near = np.where(near < len(means), near, 2 * (len(means) - 1) - near)
-            picked = pool[near, _nth_known(pool[near], rng.integers(known[near]))]
+            nth = np.cumsum(np.isfinite(pool[near]), axis=1) > rng.integers(known[near])[:, None]
+            picked = pool[near, np.argmax(nth, axis=1)]
             total += np.where(trained < counts, picked * rng.choice([-1, 1], len(means)), 0)
         mean: Array = total / counts
         return mean
@@ -87,14 +84,6 @@ def noise_ceiling(
         subset: Ceiling(float(values.mean()), float(values.std(ddof=1) / np.sqrt(groups)))
         for subset, values in zip(SUBSETS, found, strict=True)
     }
-
-
-def _nth_known(rows: Array, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the column of each row's n-th value that is there."""
-    found: NDArray[np.int64] = np.argmax(
-        np.cumsum(np.isfinite(rows), axis=1) > places[:, None], axis=1
-    )
-    return found
 
 
 def _tau(truth: Array, seen: Array, share: float) -> float:

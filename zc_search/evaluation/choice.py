@@ -28,21 +28,16 @@ def choose_proxies(
 
     The first has the largest Spearman correlation r with the accuracy y. Others must have more than
     r - 0.1. Of them the second adds the least information on y to what is chosen, ``H(y | chosen)
-    - H(y | chosen, z)``: least, as the authors found best. The third's bias is nearest to that of
-    y, the Spearman correlation with the number of parameters. Beyond the authors' three, even
-    places go on as the second, and odd ones as the third. Entropies are of ten bins of equally many
-    values each; of more than one proxy chosen, of their mean rank. Fewer are chosen where no others
-    are good enough.
+    - H(y | chosen, z)``; the third's bias, the Spearman correlation with the number of parameters,
+    is nearest to that of y. Further places go on as the second and third. Entropies are of ten bins
+    of equally many values each; of more than one proxy chosen, of their mean rank.
 
-    Args:
-        scores: By proxy, larger promising more; an architecture counts where all are finite.
-        accuracy: In the same order.
-        params: Likewise, the numbers of parameters.
-        k: How many.
+    Takes scores by proxy, larger promising more, accuracies and numbers of parameters in the same
+    order; an architecture counts where all are finite.
 
     Returns:
         One row a proxy, in the order chosen: ``proxy, chosen_for, spearman, information_gain,
-        bias, bias_of_accuracy``.
+        bias, bias_of_accuracy``; fewer than `k` where no others are good enough.
 
     Raises:
         EvaluationError: k below 1, or no proxy that correlates with the accuracy.

@@ -224,9 +224,8 @@ def ndcg(scores: ArrayLike, accuracy: ArrayLike, k: int = NDCG_TOP) -> float:
     """Return the normalised discounted cumulative gain of the k best scored, or of all.
 
     ``sum_j (2^a_j - 1) / log2(1 + j) / Z`` over the places j = 1, ..., k, with a_j the accuracy in
-    percent there and Z the same of the perfect order (Tybl and Neumann 2025, VKDNW, whose figures
-    are those of percent and k = 1,000). At most 1; half the gain is lost with each percent, so
-    that only the best count. Ties in the score share their gains. NaN for fewer than three pairs.
+    percent there and Z the same of the perfect order (Tybl and Neumann 2025, VKDNW: k = 1,000). At
+    most 1; ties in the score share their gains. NaN for fewer than three pairs.
     """
     x, y, _ = finite_pairs(scores, accuracy)
     return _of_whole(_ndcg_rows, x, y, k) if x.size >= FEWEST else float("nan")
@@ -275,10 +274,8 @@ def bootstrap_interval(
 ) -> Interval:
     """Return the percentile bootstrap interval of a statistic of pairs (Efron 1979).
 
-    Pairs are drawn with replacement; resamples whose statistic is not finite are left out. The
-    three correlations are computed for many resamples at once, any other callable one by one. NaN
-    for fewer than three finite pairs. The same seed gives the same `n` resamples; `level` is the
-    coverage aimed at, above 0 and below 1.
+    Resamples whose statistic is not finite are left out; NaN for fewer than three finite pairs. The
+    same seed gives the same `n` resamples; `level` is the coverage aimed at, above 0 and below 1.
     """
     x, y, _ = finite_pairs(x, y)
 
@@ -320,12 +317,11 @@ def _intervals(
 def precision_at_top(
     scores: ArrayLike, accuracy: ArrayLike, *, k: int | None = None, fraction: float | None = None
 ) -> float:
-    """Return which share of the k best scored are among the k most accurate.
+    """Return which share of the k best scored are among the k most accurate, in [0, 1].
 
-    In [0, 1]; a random choice has k/n. Instead of `k` a `fraction` may be given, above 0 and below
-    1, at least one. Whatever is as accurate as the k-th counts as among them; ties in the score are
-    broken at random, and the expected share is returned. NaN unless there are more than k finite
-    pairs.
+    Instead of `k` a `fraction` may be given, above 0 and below 1, at least one. Whatever is as
+    accurate as the k-th counts; of ties in the score the expected share is returned. NaN unless
+    there are more than k finite pairs.
     """
     if (k is None) == (fraction is None):
         raise EvaluationError(f"give either k or fraction, got k={k!r} and fraction={fraction!r}")
@@ -336,10 +332,9 @@ def precision_at_top(
 
 
 def best_of_top_k(scores: ArrayLike, accuracy: ArrayLike, k: int) -> float:
-    """Return the best accuracy, in its own unit, among the k best scored.
+    """Return the best accuracy among the k best scored; of ties in the score the expected best.
 
-    Ties in the score are broken at random, and the expected best is returned. NaN for fewer than
-    k finite pairs.
+    In its own unit; NaN for fewer than k finite pairs.
     """
     return _of_whole(_best_rows, scores, accuracy, k)
 
@@ -447,9 +442,7 @@ _STATISTICS: Mapping[str, Kernel] = {
 }
 
 _SIGNS = {"maximize": 1, "minimize": -1}
-
-_WORTH_PROCESSES = 5_000_000
-"""Resampled pairs that take some seconds, which is what processes take to start."""
+_WORTH_PROCESSES = 5_000_000  # resampled pairs take some seconds, as processes do to start
 
 
 def evaluate(
@@ -463,23 +456,20 @@ def evaluate(
     n_jobs: int | None = 1,
     on_proxy: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Judge every column of scores by the accuracies that training gave.
+    """Judge every column of scores, a row an architecture, by the accuracies that training gave.
 
     One row a proxy and subset (`SUBSETS`, cut by true accuracy; whatever ties with the last one is
     in). Columns: ``proxy``, ``subset``, ``baseline`` (params or flops), ``n`` pairs used,
     ``dropped`` architectures of the subset without a finite score or accuracy, then each statistic
     with its bootstrap interval ``_low`` and ``_high``: ``kendall_tau`` (tau-b), ``spearman``,
     ``pearson``, ``ndcg``, ``precision_top_10pct`` and ``precision_top_64`` (in [0, 1]),
-    ``best_of_top_1``, ``best_of_top_10`` and ``regret_top_10`` (in the accuracy's unit; all of the
-    subset).
+    ``best_of_top_1``, ``best_of_top_10`` and ``regret_top_10`` (in the accuracy's unit).
 
     Args:
         scores: One row an architecture, one column a proxy.
-        accuracy: By the index of `scores`, where architectures it lacks count as dropped; or a
-            flat sequence in the order of the rows.
-        directions: Which way a proxy points at accuracy, so that a positive correlation is a
-            useful one; "maximize" unless named. Baselines are maximised whatever is named: as
-            objectives they are minimised, as predictors more is better.
+        accuracy: By the index of `scores`, those it lacks being dropped; or in the rows' order.
+        directions: Which way a proxy points at accuracy; "maximize" unless named, and always for
+            baselines: as objectives they are minimised, as predictors more is better.
         n_bootstrap: Resamples an interval is made of; with 0 the intervals are NaN.
         level: Coverage that the intervals aim at.
         seed: Of the resampling.
@@ -487,9 +477,8 @@ def evaluate(
         on_proxy: Called with how many proxies are judged, and of how many.
 
     Raises:
-        EvaluationError: A sequence of another length, a repeated architecture or column, no
-            architecture in common, a column that holds no numbers, an unknown column or direction,
-            or a bootstrap setting out of range.
+        EvaluationError: A sequence of another length, a repeated architecture or column, none in
+            common, no numbers, an unknown column or direction, or a setting out of range.
     """
     import pandas as pd  # slow to import, as the other one, and not everyone judges
     from joblib import Parallel, delayed
@@ -541,10 +530,8 @@ def _by_index(accuracy: object, index: pd.Index[Any]) -> pd.Series[Any]:
         return pd.Series(dict(accuracy))
     figures = np.asarray(accuracy)
     if figures.shape != (len(index),):
-        message = (
-            f"accuracy has the shape {figures.shape}, and scores {len(index)} rows: give one "
-            "number a row, or a pandas Series or a dict by the index of scores"
-        )
+        message = f"accuracy has the shape {figures.shape}, and scores {len(index)} rows: give one "
+        message += "number a row, or a pandas Series or a dict by the index of scores"
         raise EvaluationError(message, key="accuracy", given=accuracy)
     return pd.Series(figures, index)
 
