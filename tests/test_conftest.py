@@ -18,6 +18,7 @@ def test_an_interrupt_interrupts():
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
 def test_an_ignored_interrupt_is_one_again(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(Path(__file__).with_name("conftest.py").read_text())

@@ -14,9 +14,9 @@ import pytest
 from scipy import stats
 
 from zc_search.benchmarks import AnalogNASBench, open_benchmark, packaged
+from zc_search.benchmarks.catalogue import open_table
 from zc_search.config import load_config, parse_config
 from zc_search.errors import BenchmarkError, ConfigError
-from zc_search.study import Objective
 
 # NASLib's operations by number, on the edges 1<-0, 2<-0, 3<-0, 2<-1, 3<-1, 3<-2 in this order.
 _OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
@@ -112,11 +112,10 @@ def test_another_table_or_code_in_it_is_refused(
 
 def test_the_search_file_asks_for_accuracy_and_what_int8_keeps_of_it() -> None:
     config = load_config(Path(__file__).parents[2] / "configs" / "quantized.toml")
-    objective = Objective(config)
-    assert objective.metric_names == ["float_accuracy", "int8_retention"]
-    assert objective.directions == ["maximize", "maximize"]
-    assert objective.benchmark is not None
-    assert objective.benchmark.name == "analog"
+    assert {o.name: o.direction for o in config.objectives} == dict.fromkeys(
+        ("float_accuracy", "int8_retention"), "maximize"
+    )
+    assert open_table(config, config.dataset).name == "analog"
     sizes = {"space": {"name": "nats_sss"}, "benchmark": {"name": "analog"}}
     with pytest.raises(ConfigError, match=r"no architectures of space\.name = 'nats_sss'"):
         parse_config({**sizes, "objectives": {"snip": "maximize"}})

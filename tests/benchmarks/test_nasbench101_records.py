@@ -364,7 +364,7 @@ def test_progress_ends_where_the_file_does(file: Path, tmp_path: Path) -> None:
 SEARCH = f"""
 [study]
 name = "specs"
-n_trials = 16
+n_trials = 10
 sampler = "regularized_evolution"
 sampler_options = {{ population_size = 6, tournament_size = 3 }}
 
@@ -398,7 +398,7 @@ def trials(config: Config, storage: BaseStorage, benchmark: NASBench101 | None) 
     return study
 
 
-@pytest.mark.parametrize("sampler", ["random", "nsgaii", "regularized_evolution"])
+@pytest.mark.parametrize("sampler", ["random", "regularized_evolution"])
 def test_infeasible_cells_are_constrained_and_cost_nothing(
     benchmark101: NASBench101, sampler: str
 ) -> None:
@@ -434,7 +434,7 @@ def test_infeasible_cells_are_constrained_and_cost_nothing(
 def test_a_study_goes_on_where_it_was_cut_off() -> None:
     whole = trials(parse_config(SEARCH), InMemoryStorage(), None)
     storage = InMemoryStorage()
-    trials(parse_config(SEARCH, ["study.n_trials=9"]), storage, None)
+    trials(parse_config(SEARCH, ["study.n_trials=6"]), storage, None)
     cut = trials(parse_config(SEARCH), storage, None)
     assert [t.params for t in cut.trials] == [t.params for t in whole.trials]
     columns = ["architecture", "function_key", "synflow", "params", "pareto"]

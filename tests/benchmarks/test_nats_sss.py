@@ -21,7 +21,7 @@ from zc_search.spaces import SizeArchitecture, make_space
 from zc_search.spaces.nats_sss.architecture import CHANNELS, STAGES
 
 BUDGETS = (1, 12, 90)
-NARROW = [SizeArchitecture(channels) for channels in product((8, 16), repeat=5)]
+NARROW = [SizeArchitecture((a, b, 8, c, d)) for a, b, c, d in product((8, 16), repeat=4)]
 
 
 def write(path: Path, content: object) -> None:
@@ -51,13 +51,17 @@ def table(folder: Path) -> Path:
 # Look-up --------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def api(folder: Path) -> NATSsize:
+    return NATSsize(str(folder), fast_mode=True, verbose=False)
+
+
 @pytest.mark.parametrize("dataset", CLASSES)
-def test_every_figure_is_the_apis(folder: Path, table: Path, dataset: str) -> None:
-    api = NATSsize(str(folder), fast_mode=True, verbose=False)
+def test_every_figure_is_the_apis(api: NATSsize, table: Path, dataset: str) -> None:
     ours = SizeBenchmark(table, dataset)
     assert ours.budgets == BUDGETS
     assert len(ours) == len(api) == 32_768
-    for size, epochs in product(NARROW[::5], BUDGETS):
+    for size, epochs in product(NARROW[::7], BUDGETS):
         theirs = api.get_more_info(size.index, dataset, hp=f"{epochs:02d}", is_random=False)
         theirs = {key: value for key, value in theirs.items() if key != "comment"}
         found = ours.query(size, epochs=epochs, metrics=list(theirs))
@@ -156,17 +160,21 @@ def test_a_search_with_accuracies(
 ) -> None:
     monkeypatch.setenv("ZC_SEARCH_THIRD_PARTY", str(table.parent))
     config = parse_config(
-        SEARCH, [f"output.folder='{tmp_path}'", "ensemble.folds=2", "ensemble.repeats=1"]
+        SEARCH,
+        [
+            f"output.folder='{tmp_path}'",
+            "output.report=false",
+            "ensemble.folds=2",
+            "ensemble.repeats=1",
+        ],
     )
     result = zc_search.run_search(config)
     assert result.trials["architecture"].is_unique
     space = make_space(config.space)
     assert all(SizeArchitecture.from_string(a) in space for a in result.trials["architecture"])
     assert result.best is not None
-    assert result.best.out_of == 32  # that were trained
+    assert result.best.out_of == 16  # that were trained
     assert result.best.true == SizeBenchmark(table).query(result.best.architecture)["val_accuracy"]
-    page = (tmp_path / "sizes" / "report.html").read_text(encoding="utf-8")
-    assert result.best.architecture in page
 
 
 @pytest.mark.parametrize(

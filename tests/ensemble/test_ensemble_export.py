@@ -57,7 +57,7 @@ def resealed(document: dict[str, Any]) -> dict[str, Any]:
     [
         ("linear", "standard"),
         ("ridge", "rank+interactions"),
-        ("gap", "rank+structure+aggregate"),
+        ("gap", "rank+structure+aggregate+interactions"),
     ],
 )
 def test_predictions_are_the_same_to_the_last_bit(
@@ -77,7 +77,7 @@ def test_predictions_are_the_same_to_the_last_bit(
     pd.testing.assert_frame_equal(loaded.quality, ensemble.quality, check_exact=True)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(-30, 30),
@@ -112,6 +112,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 SCALAR = TEXT | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 
 
+@settings(max_examples=10)
 @given(
     st.dictionaries(TEXT, st.recursive(SCALAR, lambda inner: st.dictionaries(TEXT, inner))),
     st.lists(TEXT, unique=True, min_size=3, max_size=3),

@@ -1,7 +1,6 @@
 """Models of the gap to the best accuracy: ridge by evidence, Gaussian process, shrinking, links."""
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from sklearn.linear_model import Ridge
 
 from zc_search.benchmarks import open_benchmark
-from zc_search.ensemble import Ensemble, fit_ensemble, fit_pipeline, learning_curve
+from zc_search.ensemble import fit_ensemble, fit_pipeline, learning_curve
 from zc_search.ensemble.models import (
     AGGREGATE_WORTH,
     PRODUCT_SCALE,
@@ -268,7 +267,7 @@ def test_the_process_is_drawn_towards_the_aggregate_when_rows_are_few() -> None:
 
 
 @pytest.mark.parametrize("model", ["gap", "gp"])
-@pytest.mark.parametrize("rows", [2, 3, 9])
+@pytest.mark.parametrize("rows", [2, 9])
 def test_few_rows_give_finite_predictions_and_no_warning(model: str, rows: int) -> None:
     table = linear_table(40)
     with warnings.catch_warnings():
@@ -293,20 +292,6 @@ def test_a_process_has_importances_and_no_file() -> None:
     assert importances["alpha"] > 0.2 > importances["gamma"]
 
 
-def test_weights_of_all_features_survive_a_file(tmp_path: Path) -> None:
-    table = linear_table(60)
-    few = {"repeats": 1, "folds": 2, "n_bootstrap": 5}
-    ensemble = fit_ensemble(table, PROXIES, model="gap", feature_set=FULL, fit_on="all", **few)
-    predicted = ensemble.predict(table)
-    for suffix in (".toml", ".json"):
-        ensemble.save(tmp_path / f"ensemble{suffix}")
-        loaded = Ensemble.load(tmp_path / f"ensemble{suffix}")
-        assert loaded == ensemble
-        pd.testing.assert_series_equal(loaded.predict(table), predicted, check_exact=True)
-    names = set(ensemble.weights["feature"])
-    assert {"alpha", "flow depth", "aggregate", "alpha * flow depth"} <= names
-
-
 # The benchmark --------------------------------------------------------------------------------
 
 
@@ -316,14 +301,14 @@ def test_weights_of_all_features_survive_a_file(tmp_path: Path) -> None:
 )
 def test_structure_orders_the_benchmark(model: str, feature_set: str, least: float) -> None:
     # Sizes of networks are the one proxy that a table without scores has.
-    known = open_benchmark(dataset="cifar100").table().reset_index()
+    known = open_benchmark(dataset="cifar100").table().reset_index()[::20]
     cells = [Architecture.from_string(text) for text in known["architecture"]]
-    known = known[[cell.reaches_output for cell in cells]].sample(800, random_state=0)
+    known = known[[cell.reaches_output for cell in cells]].sample(400, random_state=0)
     known["function_key"] = [
         Architecture.from_string(text).function_key for text in known["architecture"]
     ]
     judged = learning_curve(
-        known, ["model_size"], [100], 3, models=[model], feature_sets=[feature_set]
+        known, ["model_size"], [100], 2, models=[model], feature_sets=[feature_set]
     )
     tau = judged.groupby("predictor")["kendall_tau"].mean()
     assert tau["ensemble"] > max(least, tau["aggregate"] + 0.1)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ QUICK = {"proxies": ("meco", "jacov"), "models": ["linear"], "feature_sets": ["r
 
 @pytest.fixture(scope="module")
 def scores() -> ScoresTable:
-    return ScoresTable.read("packaged")
+    """Every fifth of the package's scores: enough for both protocols."""
+    whole = ScoresTable.read("packaged")
+    return replace(whole, table=whole.table[::5].reset_index(drop=True))
 
 
 def test_as_many_cells_are_valid_as_published() -> None:
@@ -72,7 +75,8 @@ def test_a_draw_is_judged_as_published_and_on_functions_not_fitted_to(
 
 
 @pytest.mark.thorough
-def test_published_figures_stand_beside_theirs_alone(scores: ScoresTable) -> None:
+def test_published_figures_stand_beside_theirs_alone() -> None:
+    scores = ScoresTable.read("packaged")
     datasets = ["cifar10", "cifar100"]
     asked = {"datasets": datasets, "sizes": [32, 1024], "n_draws": 1}
     _, summary, notes = run_protocol(scores, settings_for(scores), "graf", **QUICK, **asked)
@@ -85,7 +89,7 @@ def test_published_figures_stand_beside_theirs_alone(scores: ScoresTable) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes", "given"), [("grave", None, "grave"), ("graf", [9000], 9000)]
+    ("name", "sizes", "given"), [("grave", None, "grave"), ("graf", [1000], 1000)]
 )
 def test_what_cannot_be_judged_is_refused(
     name: str, sizes: list[int] | None, given: object, scores: ScoresTable
