@@ -26,23 +26,14 @@ _SPLITS = ("train", "val", "test", "valtest")
 
 @dataclass(frozen=True, eq=False)
 class Result(Mapping[str, float]):
-    """What training an architecture gave: a read-only mapping of metric to figure.
-
-    Attributes:
-        architecture: What was trained.
-        dataset: The data set asked for.
-        split: What the accuracy was measured on, in the benchmark's names.
-        epochs: Length of the training; 0 where the table does not say.
-        seeds: How many training seeds the accuracy is the mean of; 1 if one was picked.
-        seed: The training seed picked, counted from 0, or None for the mean of all.
-    """
+    """What training an architecture gave: a read-only mapping of metric to figure."""
 
     architecture: AnyArchitecture
     dataset: str
-    split: str
-    epochs: int
-    seeds: int
-    seed: int | None
+    split: str  # what the accuracy was measured on, in the benchmark's names
+    epochs: int  # of the training; 0 where the table does not say
+    seeds: int  # how many the accuracy is the mean of; 1 if one was picked
+    seed: int | None  # picked, counted from 0, or None for the mean of all
     _figures: dict[str, float] = field(repr=False)
 
     def __getitem__(self, metric: str) -> float:
@@ -92,24 +83,20 @@ class Benchmark(ABC):
     """A look-up of trained architectures, on one data set.
 
     Attributes:
-        name: The benchmark's name.
         kind: The class of its architectures.
         datasets: The data sets that there are results on; see `on`.
         elsewhere: Where figures are to be had that it lacks, to end a sentence with.
         has_curves: Whether it can say what a metric was after each epoch.
-        of_trials_alone: Whether it holds what a search made and no more, so that a place among all
-            says nothing.
-        path: Its table; None of the packaged one.
+        of_trials_alone: Whether it holds what a search made and no more.
+        path: Its table; None of a packaged one.
         ceilings: By metric and subset of `zc_search.evaluation`, the largest Kendall's tau that
             the noise of training seeds allows, as far as it was estimated.
-        dataset: The data set's name.
         budgets: The lengths of the trainings that there are, in epochs.
         epochs: The length that is meant where none is named; None for the longest.
         split: What the accuracy was measured on, in the benchmark's names.
         provenance: One sentence: what was trained on what, judged on what, with how many seeds,
             and which table says so.
-        fingerprint: Short text that differs where the figures may; a study keeps it, so that none
-            goes on with the accuracies of another table.
+        fingerprint: Short text that differs where the figures may; a study keeps it.
         used_time: Seconds that `simulate_train_eval` has counted; may be set back to 0.
     """
 
@@ -262,10 +249,8 @@ class Benchmark(ABC):
             seed: One training seed, counted from 0 or by its name (777, 888, 999), or a generator
                 to pick one at random; by default the mean of all.
             epochs: Length of the training; by default `self.epochs`, the benchmark's longest.
-            metrics: Names to return, as here or as MASE writes them; by default all that the
-                architecture has.
-            after: Number of epochs after which to look, 1 to `epochs`, out of the learning
-                curves; by default at the end.
+            metrics: Names to return, as here or as MASE writes them; by default all there are.
+            after: Epochs after which to look, 1 to `epochs`; by default at the end.
 
         Raises:
             ArchitectureError: A string that names no architecture.
@@ -306,9 +291,9 @@ class Benchmark(ABC):
         """Return what training and validating an architecture gives, and what it would have cost.
 
         As NATS-Bench's method of that name: validation accuracy (percent), latency (seconds a
-        batch), ``time_cost`` (seconds of training, and of one validation where the table has them)
-        and ``total_time``, the ``time_cost`` of all calls with `account_time` so far, this one
-        included. NaN where the table does not say. Arguments and errors are those of `query`.
+        batch), ``time_cost`` (seconds of training, and of one validation where known) and
+        ``total_time``, that of all calls with `account_time` so far. NaN where the table does not
+        say. Arguments and errors are those of `query`.
         """
         trained = self._validated().query(architecture, seed=seed, epochs=epochs)
         cost = trained.get("train_seconds", nan) + trained.get("val_seconds_per_epoch", 0.0)

@@ -25,14 +25,18 @@ logger = logging.getLogger("zc_search")
 FILE = "accuracies.csv"
 """Where in a run's folder answers are kept: a table that ``benchmark.name`` may name."""
 
-_MODULES = ("network", "model", "net")
-_GIVEN = ("architecture", "text", "params", "network", "task")
+_MEANT = {  # by what is asked for, the names and annotations of parameters
+    "network": {"network", "model", "net", "Module"},
+    "params": {"params", "parameters", "dict"},
+    "text": {"text", "str"},
+    "task": {"task"},
+}
+_GIVEN = ("architecture", *_MEANT)
 
 
 class Measured:
     """A look-up whose answers are made by a call, once a function of the space, and kept.
 
-    Architectures that compute the same function have the answer of the one that stands for them.
     What raises, or returns no finite number of percent, is asked for once, too, and costs its
     trials alone.
 
@@ -190,33 +194,24 @@ class Call:
 def wanted_by(function: Callable[..., Any], name: str) -> tuple[str, ...]:
     """Return what each required parameter of a function means, see `Call`; or a BenchmarkError."""
     try:
-        parameters = inspect.signature(function, eval_str=True).parameters.values()
+        parameters = [*inspect.signature(function, eval_str=True).parameters.values()]
     except Exception:  # of a built-in, or annotations that cannot be evaluated
-        with suppress(TypeError, ValueError):
-            parameters = inspect.signature(function).parameters.values()
-            return _meant([p.replace(annotation=p.empty) for p in parameters], name)
-        return ("architecture",)
-    return _meant([*parameters], name)
-
-
-def _meant(parameters: list[inspect.Parameter], name: str) -> tuple[str, ...]:
-    required = [p for p in parameters if p.default is p.empty and p.kind <= p.POSITIONAL_OR_KEYWORD]
+        try:
+            parameters = [*inspect.signature(function).parameters.values()]
+        except (TypeError, ValueError):
+            return ("architecture",)
+        parameters = [p.replace(annotation=p.empty) for p in parameters]
+    required = [p for p in parameters if p.default is p.empty]
     meant = []
-    for place, parameter in enumerate(required):
-        kind, called = parameter.annotation, parameter.name
-        of_class = inspect.getmro(kind) if isinstance(kind, type) else ()
-        bases = [base.__name__ for base in of_class] or [str(kind)]
-        if called in _MODULES or "Module" in bases:
-            meant.append("network")
-        elif called in ("params", "parameters") or kind is dict or "dict[" in bases[0]:
-            meant.append("params")
-        elif called == "text" or kind is str:
-            meant.append("text")
-        elif called == "task" or place == 0:
-            meant.append("task" if called == "task" else "architecture")
-        else:
-            raise BenchmarkError.unknown(f"parameter of {name}", called, _GIVEN, key=KEY)
-    alone = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY and p.default is p.empty]
+    for place, parameter in enumerate(p for p in required if p.kind <= p.POSITIONAL_OR_KEYWORD):
+        kind = parameter.annotation
+        bases = inspect.getmro(kind) if isinstance(kind, type) else ()
+        words = {parameter.name, str(kind).partition("[")[0], *(base.__name__ for base in bases)}
+        known = [what for what, names in _MEANT.items() if words & names]
+        if not known and place > 0:
+            raise BenchmarkError.unknown(f"parameter of {name}", parameter.name, _GIVEN, key=KEY)
+        meant += known[:1] or ["architecture"]
+    alone = [p.name for p in required if p.kind == p.KEYWORD_ONLY]
     if not meant or alone:
         given = alone[0] if alone else "()"
         raise BenchmarkError.unknown(f"parameter of {name}", given, _GIVEN, key=KEY)

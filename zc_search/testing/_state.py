@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zc_search._utils.torch_defaults import SETTINGS
+
 _HOOKS = (
     "_forward_hooks",
     "_forward_pre_hooks",
@@ -19,15 +21,11 @@ _HOOKS = (
 
 
 def of_process() -> dict[str, Any]:
-    """Return the random states and torch's settings."""
-    return {
+    """Return torch's settings and the random states."""
+    return {name: read() for name, (read, _) in SETTINGS.items()} | {
         "Python's random state": random.getstate(),
         "NumPy's random state": str(np.random.get_state()),
         "torch's random state": torch.get_rng_state().tolist(),
-        "torch's default type": torch.get_default_dtype(),
-        "torch's default device": torch.get_default_device(),
-        "torch's number of threads": torch.get_num_threads(),
-        "torch's gradient mode": torch.is_grad_enabled(),
     }
 
 
@@ -52,12 +50,10 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        nan = torch.is_floating_point(one)
-        return one.shape == other.shape and torch.allclose(
-            one, other, rtol=0, atol=0, equal_nan=nan
-        )
-    return bool(one == other)
+    if not (isinstance(one, Tensor) and isinstance(other, Tensor)):
+        return bool(one == other)
+    nan = torch.is_floating_point(one)
+    return one.shape == other.shape and torch.allclose(one, other, 0, 0, equal_nan=nan)
 
 
 @contextmanager
