@@ -40,14 +40,9 @@ class ZcSearchError(Exception):
     ) -> Self:
         """Return the error for a name that is no known ``kind``; see `unknown_name`."""
         allowed = tuple(allowed)
-        message = unknown_name(kind, given, allowed)
-        return cls(
-            f"{key}: {message}" if key else message,
-            key=key,
-            given=given,
-            allowed=allowed,
-            hint=nearest(str(given), allowed),
-        )
+        message, hint = unknown_name(kind, given, allowed), nearest(str(given), allowed)
+        message = f"{key}: {message}" if key else message
+        return cls(message, key=key, given=given, allowed=allowed, hint=hint)
 
 
 class ConfigError(ZcSearchError, ValueError):

@@ -458,7 +458,7 @@ def test_settings_that_cannot_be_read_are_explained(
     begun: Path, tmp_path: Path, text: object
 ) -> None:
     address = altered(begun, tmp_path, CONFIG, text)
-    with pytest.raises(StudyError, match=r"is of another version|is not of zc-search"):
+    with pytest.raises(StudyError, match=r"by another version|is not of zc-search"):
         join_study(address, "s", allow_code=True)
 
 

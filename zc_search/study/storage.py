@@ -6,7 +6,7 @@ import mmap
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -29,11 +29,9 @@ from zc_search.study.record import ACCURACIES, DATA, DEFINITIONS, ENSEMBLES, NET
 if TYPE_CHECKING:  # what reads a storage needs no torch
     from zc_search.study.objective import Objective
 
-# The keys of the study's user attributes that hold the resolved configuration, and which versions
-# it was begun with, by package.
-
-CONFIG = "zc_search_config"
-VERSIONS = "zc_search_versions"
+# The keys of the study's user attributes that hold
+CONFIG = "zc_search_config"  # the settings
+VERSIONS = "zc_search_versions"  # by package, which versions it was begun with
 
 _OTHER = {
     DATA: "other images",
@@ -73,9 +71,8 @@ def open_study(
         directions=objective.directions,
         load_if_exists=True,
     )
-    if (begun_with := study.user_attrs.get(CONFIG)) is not None:
-        _refuse_differences(config, _parsed(begun_with, study), study)
-        _refuse_other_conditions(study, objective)
+    if CONFIG in study.user_attrs:
+        _refuse_others(config, study, objective)
         return study
     if study.get_trials(deepcopy=False):
         name = config.study.name
@@ -102,14 +99,13 @@ def adopt(study: Study, objective: "Objective") -> None:
             message += f"; the objective's are {', '.join(wanted)}"
             raise StudyError(message, key="study", given=has, allowed=wanted)
     config = objective.config
-    if (begun_with := study.user_attrs.get(CONFIG)) is None:
+    if CONFIG not in study.user_attrs:
         _describe(study, objective, _with_study(config, name=study.study_name))
         return
-    before = _parsed(begun_with, study)
+    before = begun_with(study.study_name, study.user_attrs)
     theirs = config.model_copy(update={"study": before.study})
     summed = _with_study(theirs, sum_objectives=config.study.sum_objectives)
-    _refuse_differences(summed, before, study)
-    _refuse_other_conditions(study, objective)
+    _refuse_others(summed, study, objective)
 
 
 def _describe(study: Study, objective: "Objective", config: Config) -> None:
@@ -118,7 +114,7 @@ def _describe(study: Study, objective: "Objective", config: Config) -> None:
         study.set_metric_names(objective.metric_names)
     for key, value in objective.conditions.items():
         study.set_user_attr(key, value)
-    study.set_user_attr(VERSIONS, installed_versions())
+    study.set_user_attr(VERSIONS, versions("torch"))
     # The storage's address is not the same from everywhere.
     study.set_user_attr(CONFIG, config_to_toml(_with_study(config, storage=None)))
 
@@ -137,46 +133,38 @@ def set_aside(name: str, storage: str, patience: float = 0.0) -> str | None:
     return new
 
 
-def installed_versions() -> dict[str, str]:
-    """Return the versions of what computes scores."""
-    return versions("torch")
-
-
 def _with_study(config: Config, **changes: Any) -> Config:
     return config.model_copy(update={"study": config.study.model_copy(update=changes)})
 
 
-def _parsed(begun_with: str, study: Study) -> Config:
+def begun_with(name: str, attributes: Mapping[str, Any]) -> Config:
+    """Return the settings that a study was begun with, from its attributes."""
     try:
-        return parse_config(begun_with)
+        return parse_config(attributes[CONFIG], source=f"the settings in study {name!r}")
     except ConfigError as error:
-        name = study.study_name
         raise StudyError(f"study {name!r} was begun by another version: {error}") from error
 
 
-def _refuse_differences(config: Config, begun_with: Config, study: Study) -> None:
-    if differences := config_differences(begun_with, _with_study(config, storage=None)):
-        name = study.study_name
+def _refuse_others(config: Config, study: Study, objective: "Objective") -> None:
+    """Refuse settings, images, proxies and so on that are not those of a study."""
+    name = study.study_name
+    before = begun_with(name, study.user_attrs)
+    if differences := config_differences(before, _with_study(config, storage=None)):
         listed = "\n  ".join((f"study {name!r} was begun with other settings:", *differences))
         message = f"{listed}\ngo on with the old ones, {_INSTEAD}"
         raise StudyError(message, key="study.name", given=name, hint=_INSTEAD)
-
-
-def _refuse_other_conditions(study: Study, objective: "Objective") -> None:
     for key, value in objective.conditions.items():
-        before = study.user_attrs.get(key)
-        if before is None:  # of an earlier version
-            continue
-        was, now = (c if isinstance(c, dict) else {"": str(c)} for c in (before, value))
-        differing = [n for n in now if n != "provenance" and n in was and was[n] != now[n]]
-        for name in differing:
-            about = f" {name!r}" if key in (DEFINITIONS, ENSEMBLES) else ""
-            shown = "provenance" if key == ACCURACIES else name
-            message = (
-                f"study {study.study_name!r} was begun with {_OTHER[key]}{about} "
-                f"({was.get(shown)!r}, now {now[shown]!r}); go on with the same, {_INSTEAD}"
-            )
-            raise StudyError(message, key=key, given=now[name], allowed=(str(was[name]),))
+        known = study.user_attrs.get(key) or {}  # none of an earlier version's study
+        was, now = (c if isinstance(c, dict) else {"": str(c)} for c in (known, value))
+        for what in now:
+            if what != "provenance" and was.get(what, now[what]) != now[what]:
+                about = f" {what!r}" if key in (DEFINITIONS, ENSEMBLES) else ""
+                shown = "provenance" if key == ACCURACIES else what
+                message = (
+                    f"study {name!r} was begun with {_OTHER[key]}{about} "
+                    f"({was.get(shown)!r}, now {now[shown]!r}); go on with the same, {_INSTEAD}"
+                )
+                raise StudyError(message, key=key, given=now[what], allowed=(str(was[what]),))
 
 
 logger = logging.getLogger("zc_search")

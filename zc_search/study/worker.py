@@ -9,13 +9,14 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 
 from zc_search._utils.plugins import is_plugin
-from zc_search.config import Config, ensemble_file, parse_config
+from zc_search._utils.text import versions
+from zc_search.config import Config, ensemble_file
 from zc_search.config.settings import tables
-from zc_search.errors import ConfigError, StudyError
+from zc_search.errors import StudyError
 from zc_search.study.objective import Objective
 from zc_search.study.record import OnTrial
 from zc_search.study.run_folder import run_path
-from zc_search.study.storage import CONFIG, VERSIONS, installed_versions, open_storage, open_study
+from zc_search.study.storage import CONFIG, VERSIONS, begun_with, open_storage, open_study
 from zc_search.study.trials import run_trials
 
 logger = logging.getLogger("zc_search")
@@ -50,8 +51,8 @@ def join_study(
     installation would score otherwise: another version, other images, proxies or accuracies.
     """
     storage = open_storage(address, own.study.patience if own else 60.0, create=False)
-    theirs, begun_with = _settings(storage, name)
-    _refuse_other_version(name, begun_with)
+    theirs, begun_by = _settings(storage, name)
+    _refuse_other_version(name, begun_by)
     if own is None and not allow_code and (code := custom_code(theirs)):
         message = f"study {name!r} names code: {', '.join(code)}; if you trust it, add --allow-code"
         raise StudyError(message, key="--allow-code", given=code)
@@ -72,25 +73,20 @@ def _settings(storage: BaseStorage, name: str) -> tuple[Config, dict[str, str]]:
     if name not in studies:
         raise StudyError.unknown("study", name, studies)
     attributes = studies[name].user_attrs
-    text, versions = attributes.get(CONFIG), attributes.get(VERSIONS)
-    if not isinstance(text, str):
+    if not isinstance(attributes.get(CONFIG), str):
         raise StudyError(f"study {name!r} is not of zc-search, or just being begun")
-    try:
-        config = parse_config(text, source=f"the settings in study {name!r}")
-    except ConfigError as error:
-        raise StudyError(f"study {name!r} is of another version: {error}") from error
-    return config, versions if isinstance(versions, dict) else {}
+    return begun_with(name, attributes), attributes.get(VERSIONS, {})
 
 
-def _refuse_other_version(name: str, begun_with: dict[str, str]) -> None:
-    here = installed_versions()
-    there = begun_with.get("zc-search", "of an unknown version")
+def _refuse_other_version(name: str, begun_by: dict[str, str]) -> None:
+    here = versions("torch")
+    there = begun_by.get("zc-search", "of an unknown version")
     if there != here["zc-search"]:
         message = f"study {name!r} was begun by zc-search {there}, here is {here['zc-search']}"
         raise StudyError(f"{message}: install the same, for the scores to be comparable")
-    if begun_with.get("torch") != here["torch"]:
+    if begun_by.get("torch") != here["torch"]:
         message = "study %r was begun with torch %s, here is %s: scores agree to float tolerance"
-        logger.warning(message, name, begun_with.get("torch"), here["torch"])
+        logger.warning(message, name, begun_by.get("torch"), here["torch"])
 
 
 def _settled(config: Config, local: Local) -> Config:

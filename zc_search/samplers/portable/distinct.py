@@ -69,10 +69,8 @@ class DistinctSampler(_Around, RememberingSampler[Memory]):
     def _choose(
         self, study: Study, trial: FrozenTrial, memory: Memory, rng: np.random.Generator
     ) -> Params:
-        space = self._sampler.infer_relative_search_space(study, trial)
-        params: Params = {}
         for _ in range(self._attempts):
-            params = _ask(self._sampler, study, trial, space, memory.space)
+            params = _ask(self._sampler, study, trial, memory.space)
             if memory.is_new(params):
                 return params
         return memory.nearest_new(params, rng)
@@ -105,35 +103,27 @@ class RedrawingSampler(_Around):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> Params:
-        relative = self._sampler.infer_relative_search_space(study, trial)
         drawn: list[Params] = []
         for _ in range(self._attempts):
-            params = _ask(self._sampler, study, trial, relative, search_space)
+            params = _ask(self._sampler, study, trial, search_space)
             if not self._refuses(params):
                 return params
             if params in drawn:
                 break
             drawn.append(params)
-        fixed = fixed_in(search_space, trial)
+        fixed, checks = fixed_in(search_space, trial), iter(range(CHECKS))
+
+        def accepts(point: Params) -> bool:
+            return next(checks, None) is None or not self._refuses(point)
+
         free = {name: kind for name, kind in search_space.items() if name not in fixed}
-        checks = iter(range(CHECKS))
-        found, _ = nearest(
-            params,
-            free,
-            lambda point: next(checks, None) is None or not self._refuses(point),
-            np.random.default_rng(trial.number),
-        )
+        found, _ = nearest(params, free, accepts, np.random.default_rng(trial.number))
         return found or params
 
 
-def _ask(
-    sampler: BaseSampler,
-    study: Study,
-    trial: FrozenTrial,
-    relative: dict[str, BaseDistribution],
-    space: Space,
-) -> Params:
+def _ask(sampler: BaseSampler, study: Study, trial: FrozenTrial, space: Space) -> Params:
     """Ask a sampler for a point of `space`, as Optuna would in a trial."""
+    relative = sampler.infer_relative_search_space(study, trial)
     together = sampler.sample_relative(study, trial, relative)
     # Some samplers look at what the trial has been given so far. Of a trial that was cut off
     # that is what this very point had, so they begin anew; what the user fixed stays.

@@ -110,13 +110,11 @@ class RegularizedEvolutionSampler(RememberingSampler[Population]):
 
     def _warm(self, memory: Population) -> list[Params]:
         """Return the best of `warmup` points drawn at random, best first; no two of one key."""
-        rng = self._rng(_WARMUP)
-        drawn: dict[Hashable, Params] = {}
+        rng, drawn = self._rng(_WARMUP), dict[Hashable, Params]()
         for _ in range(20 * self._warmup):
-            if len(drawn) == self._warmup:
-                break
-            params = draw(memory.space, rng)
-            drawn.setdefault(memory.key(params), params)
+            if len(drawn) < self._warmup:
+                params = draw(memory.space, rng)
+                drawn.setdefault(memory.key(params), params)
         best = sorted(drawn.values(), key=lambda p: -self._worth(p, memory))
         return best[: self._population_size]
 

@@ -1,8 +1,6 @@
 """What a sampler knows of a study: every trial is read once, however long the study gets.
 
-Optuna's own samplers read all trials again for each new one, which makes a study's cost quadratic
-in its length. A `Memory` is a cache of nothing but the study: thrown away, it is rebuilt by reading
-the trials again.
+A `Memory` is a cache of nothing but the study: thrown away, it is rebuilt by reading the trials.
 """
 
 from abc import ABC, abstractmethod
@@ -40,10 +38,8 @@ class Outcome(NamedTuple):
     """A finished trial, seen from a sampler."""
 
     params: Params
-    losses: NDArray[np.float64]
-    """Its objective values, signed so that less is better."""
-    violation: float
-    """By how much it breaks its constraints in sum; 0 if it is feasible."""
+    losses: NDArray[np.float64]  # its objective values, signed so that less is better
+    violation: float  # by how much it breaks its constraints in sum; 0 if it is feasible
 
 
 class Memory:
@@ -52,9 +48,8 @@ class Memory:
     def __init__(self, study: Study, space: Space, key: Key | None) -> None:
         self.space = dict(space)
         self.key: Key = key or (lambda params: tuple(params[name] for name in self.space))
-        self._signs = np.array(
-            [-1.0 if d == StudyDirection.MAXIMIZE else 1.0 for d in study.directions]
-        )
+        maximized = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
+        self._signs = np.where(maximized, -1.0, 1.0)
         self._finished: set[Hashable] = set()
         self._running: set[Hashable] = set()
         self._claims: dict[int, Hashable] = {}
@@ -117,10 +112,7 @@ class Memory:
     def nearest_new(
         self, params: Params, rng: np.random.Generator, fixed: Collection[str] = ()
     ) -> Params:
-        """Return a new point as few steps from `params` as can be; `params` if there is none.
-
-        What is `fixed` stays.
-        """
+        """Return a new point as few steps from `params` as can be, or `params`; `fixed` stays."""
         if self._exhausted:
             return params
         free = {name: kind for name, kind in self.space.items() if name not in fixed}
@@ -232,9 +224,8 @@ class RememberingSampler(BaseSampler, ABC, Generic[M]):
         if self._space is not None:
             return dict(self._space)
         with self._lock:
-            if study not in self._inferred:
-                self._inferred[study] = IntersectionSearchSpace()
-            return self._inferred[study].calculate(study)
+            inferred = self._inferred.setdefault(study, IntersectionSearchSpace())
+            return inferred.calculate(study)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -257,13 +248,9 @@ class RememberingSampler(BaseSampler, ABC, Generic[M]):
             return params
 
     def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
+        self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution
     ) -> Any:
-        return draw_value(param_distribution, self._rng(trial.number, crc32(param_name.encode())))
+        return draw_value(distribution, self._rng(trial.number, crc32(name.encode())))
 
     def _rng(self, *purpose: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, *purpose])

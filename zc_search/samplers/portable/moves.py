@@ -13,14 +13,10 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial
 
-Params = dict[str, Any]
-"""A point: the value of each parameter."""
+Params = dict[str, Any]  # a point: the value of each parameter
+Space = Mapping[str, BaseDistribution]  # the distribution of each parameter
 
-Space = Mapping[str, BaseDistribution]
-"""A search space: the distribution of each parameter."""
-
-_STEPS = 32
-"""How many values of a long or continuous range are drawn to step to."""
+_STEPS = 32  # how many values of a long or continuous range are drawn to step to
 
 
 def draw(space: Space, rng: np.random.Generator) -> Params:
@@ -42,9 +38,8 @@ def neighbours(
 ) -> Iterator[Params]:
     """Yield points that differ from `params` in one parameter, in random order.
 
-    First comes a parameter at random, then its other values at random, so that all parameters are
-    equally likely to change, however many values they have. Every other category and every other
-    value of a short range is yielded, once; of a long or continuous range a sample.
+    All parameters are equally likely to change first, however many values they have. Every other
+    category and value of a short range is yielded, once; of a long or continuous one a sample.
     """
     here, names = {name: params[name] for name in space}, list(space)
     for name in (names[place] for place in rng.permutation(len(names))):
@@ -71,14 +66,8 @@ def point_of(space: Space, params: Mapping[str, Any]) -> Params | None:
     """
     if not params or not (space.keys() <= params.keys() or params.keys() <= space.keys()):
         return None
-    point = {name: params.get(name, _lowest(kind)) for name, kind in space.items()}
+    point = {name: params.get(name, _value(kind, 0)) for name, kind in space.items()}
     return point if contains(space, point) else None
-
-
-def _lowest(distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[0]
-    return distribution.low  # type: ignore[attr-defined]
 
 
 def contains(space: Space, params: Mapping[str, Any]) -> bool:

@@ -44,14 +44,18 @@ def normal_scores(values: ArrayLike) -> Floats:
 class Evidence(Memory):
     """What the trials say of the candidates, and what was made of it last."""
 
-    def __init__(self, study: Study, space: Space, key: Key | None) -> None:
+    def __init__(
+        self, study: Study, space: Space, key: Key | None, candidates: Sequence[Params]
+    ) -> None:
         super().__init__(study, space, key)
         self.row_of: dict[Hashable, int] = {}
-        self.candidates = np.empty(0, dtype=np.int64)
+        for row, params in enumerate(candidates):
+            if contains(space, params):
+                self.row_of.setdefault(self.key({name: params[name] for name in space}), row)
+        self.candidates = np.fromiter(self.row_of.values(), dtype=np.int64)
         self.rows: list[int] = []
         self.losses: list[float] = []
-        self.valued = 0
-        self.fitted_at = 0
+        self.valued = self.fitted_at = 0
         self.predictions: Floats = np.empty((0, 0))
         self.spread: Floats = np.empty(0)
 
@@ -69,10 +73,7 @@ class Evidence(Memory):
             self.valued += not np.isnan(loss)
 
     def known(self, count: int) -> tuple[NDArray[np.int64], Floats]:
-        """Return the first `count` rows and their values, more being better.
-
-        A candidate without a value counts as bad as the worst one.
-        """
+        """Return the first `count` rows and their values, those without one as bad as the worst."""
         values = -np.array(self.losses[:count])
         valued = ~np.isnan(values)
         worst = values[valued].min() if valued.any() else 0.0
@@ -137,9 +138,8 @@ class PredictorGuidedSampler(RememberingSampler[Evidence]):
     def _check(self) -> None:
         count, shape = len(self._candidates), self._features.shape
         if len(shape) != 2 or shape[0] != count or not np.isfinite(self._features).all():
-            raise ValueError(
-                f"features of shape {shape}: Allowed: {count} rows, one a candidate, all finite"
-            )
+            allowed = f"{count} rows, one a candidate, all finite"
+            raise ValueError(f"features of shape {shape}: Allowed: {allowed}")
         if self._prior is not None and self._prior.shape != (count,):
             raise ValueError(f"prior of shape {self._prior.shape}: Allowed: {count} numbers")
         if self._acquisition not in ("ucb", "thompson"):
@@ -159,13 +159,7 @@ class PredictorGuidedSampler(RememberingSampler[Evidence]):
         return super().sample_relative(study, *args, **kwargs)
 
     def _new_memory(self, study: Study, space: Space) -> Evidence:
-        memory = Evidence(study, space, self._key)
-        for row, params in enumerate(self._candidates):
-            if contains(space, params):
-                point = {name: params[name] for name in space}
-                memory.row_of.setdefault(memory.key(point), row)
-        memory.candidates = np.fromiter(memory.row_of.values(), dtype=np.int64)
-        return memory
+        return Evidence(study, space, self._key, self._candidates)
 
     def _choose(
         self, study: Study, trial: FrozenTrial, memory: Evidence, rng: np.random.Generator
