@@ -52,8 +52,8 @@ def test_the_listing_of_the_readme_runs_from_an_empty_folder(
     names: dict[str, object] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        exec(listing.replace("n_trials=100", "n_trials=4"), names)  # noqa: S102  ours
-    assert len(names["result"].trials) == 4
+        exec(listing.replace("n_trials=100", "n_trials=2"), names)  # noqa: S102  ours
+    assert len(names["result"].trials) == 2
     assert (tmp_path / "runs" / "mine" / "report.html").is_file()
 
 
