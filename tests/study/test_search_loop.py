@@ -431,7 +431,9 @@ def test_trials_that_a_user_enqueued_are_among_those_asked_for(run: Run) -> None
     assert again.trials[3].params["op_1_0"] == "skip_connect"
     again.enqueue_trial({"op_1_0": "bogus"})
     last = run(configured(study__n_trials=7))
-    assert [t.state.name for t in last.trials[6:]] == ["FAIL", "COMPLETE"]
+    failed, other = last.trials[6:]
+    assert failed.state == TrialState.FAIL
+    assert other.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def test_a_grid_that_was_looked_at_stays_as_it_is(run: Run) -> None:

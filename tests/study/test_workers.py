@@ -155,7 +155,6 @@ def gone() -> dict[str, object]:
 
 def test_a_process_of_this_machine_that_died_or_left_is_known_at_once(study: Study) -> None:
     says(study, "gone", process=gone())
-    says(study, "left by an earlier version", left=True)
     study.set_user_attr(f"{WORKER}junk", 7)
     me = Presence(study)
     assert me.others() == []
