@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 _RANKED_BY = {"aggregate": "accuracy-free aggregate", "transferred": "ensemble of another data set"}
 
+_COSTS = (
+    ("params", "parameters", "M", 1),
+    ("flops", "FLOPs", "M", 1),
+    ("latency_seconds", "latency of a batch", "ms", 1000),
+)
+
 # Before -------------------------------------------------------------------------------------------
 
 
@@ -122,19 +128,13 @@ def answer(result: SearchResult, held_out: pd.DataFrame | None) -> Answer:
     if len(result.trained):
         heading, architecture, summary = _trained(result)
         best = None
-        caveats = [
-            "The best of several is chosen by the same validation images that judge it, so expect "
-            "a little less on new ones.",
-            *caveats,
-        ]
+        chosen = "The best of several is chosen by the same validation images that judge it, so "
+        caveats = [f"{chosen}expect a little less on new ones.", *caveats]
     elif best is not None:
         heading, architecture = "Best architecture by prediction", best.architecture
-        summary = _predicted(best)
-        if result.unseen:
-            summary = (
-                f"Of {len(result.ranking):,} functions first of those not looked at. {summary}"
-            )
-        caveats = [_in_sample(result, trials, held_out), *_regret(result, trials), *caveats]
+        first = f"Of {len(result.ranking):,} functions first of those not looked at. "
+        summary = first * bool(result.unseen) + _predicted(best)
+        caveats = [_in_sample(best, result, trials, held_out), *_regret(result, trials), *caveats]
     else:
         heading, architecture, summary = _without_prediction(result, trials)
     if architecture is None:
@@ -144,7 +144,7 @@ def answer(result: SearchResult, held_out: pd.DataFrame | None) -> Answer:
         heading,
         architecture,
         summary,
-        None if best is None else _interval(best),
+        best and _interval(best),
         _facts(trials, result.ranking, architecture),
         _effort(result, trials),
         tuple(caveats),
@@ -157,30 +157,24 @@ def trained_rows(result: SearchResult) -> list[dict[str, str]]:
 
     A cost that is not known is left empty, one that none has is no column.
     """
+    table = result.trained
+    shown = table.get(["group", "architecture"], pd.DataFrame()).astype(str)
+    for of, heading in (("accuracy", "accuracy, %"), ("test_accuracy", "test, %")):
+        if of in table:
+            pairs = zip(table[of], table[of.replace("accuracy", "standard_error")], strict=True)
+            texts = [
+                (value, f"{value:.2f} \N{PLUS-MINUS SIGN} {error:.2f}") for value, error in pairs
+            ]
+            shown[heading] = ["" if pd.isna(value) else text for value, text in texts]
     costs = {"params": "Mparams", "flops": "MFLOPs"}
-    columns = [name for name in result.trained if name in costs or "latency" in str(name)]
-    if (own := result.config.constraints.latency) is not None and own in result.trained:
-        columns.append(own)
-    return [
-        {
-            "group": str(row["group"]),
-            "architecture": str(row["architecture"]),
-            **{
-                heading: ""
-                if pd.isna(row[of])
-                else f"{row[of]:.2f} \N{PLUS-MINUS SIGN} "
-                f"{row[of.replace('accuracy', 'standard_error')]:.2f}"
-                for of, heading in (("accuracy", "accuracy, %"), ("test_accuracy", "test, %"))
-                if of in row
-            },
-            **{
-                costs.get(str(name), "ms"): "" if pd.isna(row[name]) else f"{row[name]:.3g}"
-                for name in dict.fromkeys(columns)
-            },
-            "feasible": "yes" if row["feasible"] in (True, "True") else "no",
-        }
-        for row in result.trained.to_dict("records")
-    ]
+    latencies = [n for n in table if "latency" in str(n) or n == result.config.constraints.latency]
+    for name in (*costs, *latencies):
+        if name in table:
+            texts = ["" if pd.isna(value) else f"{value:.3g}" for value in table[name]]
+            shown[costs.get(name, "ms")] = texts
+    shown["feasible"] = np.where(flags(table, "feasible", default=False), "yes", "no")
+    rows: list[dict[str, str]] = shown.to_dict("records")
+    return rows
 
 
 def trained_confusion(result: SearchResult) -> pd.DataFrame:
@@ -200,20 +194,18 @@ def worst_classes(result: SearchResult, most: int = 3) -> str:
     if table.empty:
         return ""
     rows = class_accuracies(table[table["split"] == "validation"])
-    wrong = rows[rows["accuracy"] < 100]
-    if wrong.empty:
-        return "The first recognises every validation image."
     named = [
         f"{name} {row['accuracy']:.0f} % (taken for {row['taken_for']})"
-        for name, row in wrong.head(most).iterrows()
+        for name, row in rows[rows["accuracy"] < 100].head(most).iterrows()
     ]
+    if not named:
+        return "The first recognises every validation image."
     return f"Of {len(rows)} classes the first recognises worst: {', '.join(named)}."
 
 
 def _trained(result: SearchResult) -> tuple[str, str, str]:
     """Return heading, architecture and summary where some have been trained."""
-    first, count = result.trained.iloc[0], len(result.trained)
-    keeps = first["feasible"] in (True, "True")
+    first, kept = result.trained.iloc[0], flags(result.trained, "feasible", default=True)
     trainings = int(first["trainings"])
     mean = f", on average of {trainings} trainings" if trainings > 1 else ""
     summary = (
@@ -226,10 +218,10 @@ def _trained(result: SearchResult) -> tuple[str, str, str]:
             f"{first['test_accuracy']:.2f} %, with a standard error of "
             f"{first['test_standard_error']:.2f}. "
         )
-    beyond = "None of those trained keeps the constraints. "
-    summary += ("" if keeps else beyond) + "It is what `zc-search export` takes."
-    some = keeps and not flags(result.trained, "feasible", default=True).all()
-    heading = f"Best of the {count} architectures trained" + " that keep the constraints" * some
+    summary += "" if kept[0] else "None of those trained keeps the constraints. "
+    summary += "It is what `zc-search export` takes."
+    some = " that keep the constraints" if kept[0] and not kept.all() else ""
+    heading = f"Best of the {len(kept)} architectures trained{some}"
     return heading, str(first["architecture"]), summary
 
 
@@ -317,10 +309,11 @@ def _unchecked(result: SearchResult) -> str:
     )
 
 
-def _in_sample(result: SearchResult, trials: Trials, held_out: pd.DataFrame | None) -> str:
+def _in_sample(
+    best: Best, result: SearchResult, trials: Trials, held_out: pd.DataFrame | None
+) -> str:
     """Say whether the ensemble had seen the accuracy that it predicts."""
-    best = result.best
-    if best is None or not best.in_sample:
+    if not best.in_sample:
         return "The ensemble was not fitted to this architecture: its prediction is held out."
     rows = "those" if result.ensemble is None else f"the {result.ensemble.rows}"
     text = (
@@ -345,11 +338,10 @@ def _regret(result: SearchResult, trials: Trials) -> list[str]:
     top = float(np.nanmax(trials.true(trials.feasible)))
     if top <= best.true:
         return ["No feasible architecture that was looked at has a higher true accuracy."]
-    named = [] if seen is None else filter(None, (compact(seen.architecture), seen.place))
-    place = f" ({', '.join(named)})" if seen else ""
+    named = ", ".join(filter(None, (compact(seen.architecture), seen.place))) if seen else ""
     return [
-        f"The highest true accuracy among the feasible ones looked at is {top:.2f} %{place}, "
-        f"{top - best.true:.2f} points above this one's."
+        f"The highest true accuracy among the feasible ones looked at is {top:.2f} %"
+        f"{f' ({named})' if named else ''}, {top - best.true:.2f} points above this one's."
     ]
 
 
@@ -373,17 +365,10 @@ def _effort(result: SearchResult, trials: Trials) -> tuple[Fact, ...]:
 def _facts(trials: Trials, ranking: pd.DataFrame, architecture: str | None) -> tuple[Fact, ...]:
     tables = [t for t in (trials.feasible, ranking) if "architecture" in t]
     found = [own for t in tables if len(own := t[t["architecture"] == architecture])]
-    if not found:
-        return ()
-    rows = found[0]
-    known = rows.iloc[0].dropna()
+    known = found[0].iloc[0].dropna() if found else pd.Series(dtype=object)
     facts = [
         Fact(name, f"{known[column] * factor:.3g} {unit}")
-        for column, name, unit, factor in (
-            ("params", "parameters", "M", 1),
-            ("flops", "FLOPs", "M", 1),
-            ("latency_seconds", "latency of a batch", "ms", 1000),
-        )
+        for column, name, unit, factor in _COSTS
         if column in known
     ]
     if "train_seconds" in known:
@@ -396,5 +381,5 @@ def _interval(best: Best) -> dict[str, float]:
     known |= {} if best.true is None else {"true": best.true}
     least, most = min(known.values()), max(known.values())
     pad = 0.08 * (most - least) or 1.0
-    left, width = least - pad, most - least + 2 * pad
-    return {name: round(100 * (value - left) / width, 2) for name, value in known.items()}
+    width = most - least + 2 * pad
+    return {name: round(100 * (value - least + pad) / width, 2) for name, value in known.items()}

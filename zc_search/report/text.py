@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import pandas as pd
 from rich import box
 from rich.console import Console, Group
@@ -46,35 +47,29 @@ _NARROW = 64
 
 
 def table(
-    title: str,
-    columns: Iterable[tuple[str, str]],
-    rows: Iterable[Iterable[object]],
-    *below: str,
+    title: str, headings: Iterable[str], rows: Iterable[Iterable[object]], *below: str
 ) -> Group:
     """Return a table under a line of title, above lines that explain it; nothing in it is markup.
 
-    A column is a heading and its alignment: ``left``, ``right``, or ``fold`` where it gives way.
+    A heading that begins with ``>`` is of a column of numbers, which are never broken.
     """
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading, align in columns:
-        made.add_column(
-            Text(heading),
-            justify="right" if align == "right" else "left",
-            no_wrap=align != "fold",
-            overflow="fold",
-        )
+    for heading in headings:
+        right = heading.startswith(">")
+        name = Text(heading.removeprefix(">"))
+        made.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
     for row in rows:
         made.add_row(*(Text(str(cell)) for cell in row))
-    return Group(Text(title, "bold"), made, *(Text(line, "dim") for line in below if line))
+    above = [Text(title, "bold")] if title else []
+    return Group(*above, made, *(Text(line, "dim") for line in below if line))
 
 
 def listed(facts: Mapping[str, object]) -> Table:
     """Return facts by name, a line each."""
     grid = Table.grid(padding=(0, 2))
     for key, value in facts.items():
-        grid.add_row(
-            Text(key, "bold"), Text(value if isinstance(value, str) else json.dumps(value))
-        )
+        text = value if isinstance(value, str) else json.dumps(value)
+        grid.add_row(Text(key, "bold"), Text(text))
     return grid
 
 
@@ -102,14 +97,17 @@ def percent(value: float | None) -> str:
 def interval(row: Row, name: str, shown: Callable[[float], str] = decimal) -> str:
     """Write a figure with its interval, ``.574 [.512, .630]``, as far as they are known."""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    ends: str = "" if pd.isna(row[name]) or pd.isna(low) else f" [{shown(low)}, {shown(high)}]"
-    return shown(row[name]) + ends
+    ends = "" if pd.isna(row[name]) or pd.isna(low) else f" [{shown(low)}, {shown(high)}]"
+    return shown(row[name]) + str(ends)
 
 
 def around(row: Row, name: str, shown: Callable[[float], str] = decimal, between: str = " ") -> str:
     """Write a mean with half the width of its interval, ``.574 ±.021``."""
     reach = row[f"{name}_high"] - row[name]
     return shown(row[name]) + ("" if pd.isna(reach) else f"{between}±{shown(reach)}")
+
+
+# Ensembles ----------------------------------------------------------------------------------------
 
 
 def weights(ensemble: Ensemble, most: int | None = None, name: str = "Ensemble") -> Group:
@@ -126,44 +124,40 @@ def weights(ensemble: Ensemble, most: int | None = None, name: str = "Ensemble")
         dropped = others[max(0, most - len(rows) + len(others)) :]
         if len(dropped) > 1:  # a line that says so takes as much room as one weight
             rows, below = rows.drop(dropped), f"and {len(dropped)} of less weight"
-    rows_fitted = f"{counted(ensemble.rows, 'architecture')} ({ensemble.fit_on})"
-    title = f"{name}: {ensemble.model}, fitted to {rows_fitted}"
-    heading = spread.replace("standard", "std.").replace("_", " ")
-    columns = [("feature", "fold"), (value, "right"), (heading, "right")]
+    cells = rows[["feature"]].assign(value=rows[value].map("{:+.4g}".format))
+    cells["spread"] = rows[spread].map("{:.3g}".format)
+    headings = ["feature", f">{value}", ">" + spread.replace("standard", "std.").replace("_", " ")]
+    more = "importance is the held-out Kendall's tau lost by shuffling"
     if "low" in rows:
-        title += f"; intercept {ensemble.intercept:.4g}; {ensemble.unit}"
-        columns.append(("90 % interval", "right"))
-    else:
-        title += "; importance is the held-out Kendall's tau lost by shuffling"
-    cells = [
-        [row["feature"], f"{row[value]:+.4g}", f"{row[spread]:.3g}"]
-        + ([f"{row['low']:+.4g} to {row['high']:+.4g}"] if "low" in row else [])
-        for row in rows.to_dict("records")
-    ]
-    return table(title, columns, cells, below)
+        more = f"intercept {ensemble.intercept:.4g}; {ensemble.unit}"
+        headings.append(">90 % interval")
+        ends = zip(rows["low"], rows["high"], strict=True)
+        cells["interval"] = [f"{low:+.4g} to {high:+.4g}" for low, high in ends]
+    fitted = f"{counted(ensemble.rows, 'architecture')} ({ensemble.fit_on})"
+    title = f"{name}: {ensemble.model}, fitted to {fitted}; {more}"
+    return table(title, headings, cells.to_numpy(), below)
 
 
 def quality(rows: pd.DataFrame, *, regret: bool = True) -> Group:
     """Return `Ensemble.quality`, a row a predictor, or correlations; intervals where they fit."""
     top_k = rows["top_k"].dropna()
-    title = f"Rank correlation with the true accuracy; {rows['judged'].iloc[0]}"
-    columns = [("predictor", "left"), ("Kendall's tau", "right"), ("Spearman", "right")]
-    columns += [("nDCG", "right")] * regret
+    headings = ["predictor", ">Kendall's tau", ">Spearman", *[">nDCG"] * regret]
     if regret and len(top_k):
-        columns.append((f"regret of top {int(top_k.iloc[0])}, %", "right"))
+        headings.append(f">regret of top {int(top_k.iloc[0])}, %")
     cells = []
     for row in rows.to_dict("records"):
-        correlations = [interval(row, "kendall_tau"), decimal(row["spearman"])]
-        others = [decimal(row["ndcg"]), interval(row, "top_k_regret", percent)] if regret else []
-        cells.append([row["predictor"], *correlations, *others][: len(columns)])
-    return table(title, columns, cells)
+        texts = [interval(row, "kendall_tau"), decimal(row["spearman"])]
+        texts += [decimal(row["ndcg"]), interval(row, "top_k_regret", percent)]
+        cells.append([row["predictor"], *texts][: len(headings)])
+    title = f"Rank correlation with the true accuracy; {rows['judged'].iloc[0]}"
+    return table(title, headings, cells)
 
 
 def ranked(rows: pd.DataFrame, target: str, top: int) -> Group:
     """Return the first of a ranking, and what its abbreviations mean."""
     first, known = rows.head(top), target in rows
-    columns = [("rank", "right"), ("cell", "left"), ("predicted %", "right")]
-    columns += [("90 % interval", "right"), *[("true %", "right"), ("true rank", "right")] * known]
+    headings = [">rank", "cell", ">predicted %", ">90 % interval"]
+    headings += [">true %", ">true rank"] * known
     cells = [
         [
             f"{row['predicted_rank']:,}",
@@ -178,48 +172,38 @@ def ranked(rows: pd.DataFrame, target: str, top: int) -> Group:
     if bool(first.get("in_sample", pd.Series(dtype=bool)).any()):
         below += "; * in-sample: fitted to it, or to one that computes the same function"
     title = f"The first {len(first)} of {len(rows)} by prediction"
-    return table(title, columns, cells, below)
+    return table(title, headings, cells, below)
 
 
 def curve(summary: pd.DataFrame) -> Group:
     """Return Kendall's tau of each predictor by the number of accuracies, with its interval."""
     sizes = list(dict.fromkeys(summary["size"]))
     fitted = summary["model"].astype(object) + ", " + summary["feature_set"].astype(object)
-    named = summary.assign(
-        name=fitted.where(summary["predictor"] == "ensemble", summary["predictor"])
-    )
+    names = fitted.where(summary["predictor"] == "ensemble", summary["predictor"])
     cells = []
-    for name, rows in _ensembles_first(named).groupby("name", sort=False):
+    for name, rows in _ensembles_first(summary.assign(name=names)).groupby("name", sort=False):
         by_size = {row["size"]: row for row in rows.to_dict("records")}
         cells.append([name, *(around(by_size[s], "kendall_tau", between="\n") for s in sizes)])
-    return table(
-        f"Kendall's tau on architectures not fitted to, by accuracies seen; {_mean_of(summary)}",
-        [("accuracies", "fold"), *((str(size), "right") for size in sizes)],
-        cells,
-    )
+    title = "Kendall's tau on architectures not fitted to, by accuracies seen"
+    headings = ["accuracies", *(f">{size}" for size in sizes)]
+    return table(f"{title}; {_mean_of(summary)}", headings, cells)
 
 
 def protocol(summary: pd.DataFrame) -> Group:
     """Return Kendall's tau under a published protocol: a block a model, a line a data set, size."""
-    by = ["model", "feature_set"]
+    headings = ["data set", ">accu-\nracies", ">as\npublished", ">others'", ">of\nceiling"]
+    headings += [">not\nfitted to", ">first\nhalf", ">second\nhalf", ">best\n10 %"]
     blocks = []
-    for kind, found in summary.groupby(by, sort=False):
+    for kind, found in summary.groupby(["model", "feature_set"], sort=False):
         cells = []
-        for (dataset, size), rows in found.groupby(["dataset", "size"], sort=False):
+        for key, rows in found.groupby(["dataset", "size"], sort=False):
             published, unseen, *others = rows.to_dict("records")
-            cells.append(
-                [
-                    *(dataset, str(size), around(published, "kendall_tau")),
-                    *(decimal(published[name]) for name in ("published", "of_ceiling")),
-                    around(unseen, "kendall_tau"),
-                    *(decimal(row["kendall_tau"]) for row in others),
-                ]
-            )
-        columns = ["accu-\nracies", "as\npublished", "others'", "of\nceiling", "not\nfitted to"]
-        columns += ["first\nhalf", "second\nhalf", "best\n10 %"]
+            beside = (decimal(published[name]) for name in ("published", "of_ceiling"))
+            taus = [around(row, "kendall_tau") for row in (published, unseen)]
+            halves = (decimal(row["kendall_tau"]) for row in others)
+            cells.append([*key, taus[0], *beside, taus[1], *halves])
         title = f"Kendall's tau, {', '.join(map(str, kind))}; {_mean_of(summary)}"
-        headed = [("data set", "fold"), *((column, "right") for column in columns)]
-        blocks.append(table(title, headed, cells))
+        blocks.append(table(title, headings, cells))
     below = (
         f"others': {summary['by'].iloc[0]}, judged as published. of ceiling: ours, of what the "
         "noise of training seeds allows. not fitted to: on other functions, on both halves of "
@@ -230,22 +214,16 @@ def protocol(summary: pd.DataFrame) -> Group:
 
 def comparison(summary: pd.DataFrame) -> Group:
     """Return figures of fits to the front and to random rows, one predictor after the other."""
+    headings = ["predictor", "fitted to", ">Kendall's tau", ">Spearman", ">nDCG"]
     cells = [
-        [
-            row["predictor"],
-            row["fit_on"],
-            around(row, "kendall_tau"),
-            around(row, "spearman"),
-            around(row, "ndcg"),
-            around(row, "top_k_regret", percent),
-        ]
+        [row["predictor"], row["fit_on"]]
+        + [around(row, name) for name in ("kendall_tau", "spearman", "ndcg")]
+        + [around(row, "top_k_regret", percent)]
         for _, rows in _ensembles_first(summary).groupby("predictor", sort=False)
         for row in rows.to_dict("records")
     ]
-    columns = [("predictor", "left"), ("fitted to", "left"), ("Kendall's tau", "right")]
-    columns += [("Spearman", "right"), ("nDCG", "right"), ("regret of top 10, %", "right")]
     title = f"On architectures not fitted to; {_mean_of(summary)}"
-    return table(title, columns, cells)
+    return table(title, [*headings, ">regret of top 10, %"], cells)
 
 
 def _mean_of(summary: pd.DataFrame) -> str:
@@ -257,29 +235,12 @@ def _ensembles_first(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.sort_values("predictor", key=lambda names: names != "ensemble", kind="stable")
 
 
+# A result -----------------------------------------------------------------------------------------
+
+
 def print_result(console: Console, result: SearchResult, rows: int = 15) -> None:
     """Print the Pareto front, the ensembles, the best architecture, and where the files are."""
-    from zc_search.report.answer import difference_of_ensembles
-
-    parts: list[Group | Text] = []
-    if len(result.trained):
-        parts.append(trained(result))
-    if not result.pareto.empty:
-        parts.append(pareto(result, rows, console.width))
-        if result.config.output.figures and (known := figures(result.pareto, console.width)):
-            parts.append(known)
-    if (chosen := result.pick) is not None:
-        parts.append(pick(chosen, result.config.output.pick))
-    front = result.pareto_ensemble
-    for ensemble, name in ((result.ensemble, "Ensemble"), (front, "Ensemble of the front")):
-        if ensemble is not None:
-            parts.append(weights(ensemble, most=12, name=name))
-            judged = ensemble.quality if ensemble is not front else ensemble.quality.head(1)
-            if not judged.empty:
-                parts.append(quality(judged, regret=False))
-    if difference := difference_of_ensembles(result):
-        parts.append(Text(difference))
-    for part in parts:
+    for part in _parts(result, rows, console.width):
         console.print(part)
         console.print()
     if result.notes:
@@ -288,14 +249,38 @@ def print_result(console: Console, result: SearchResult, rows: int = 15) -> None
     if (result.best or result.best_seen) is not None:
         _print_best(console, result)
         console.print()
-    data = result.config.data
-    if not data.generated and result.trained.empty and len(result.ranking):
-        command = f"zc-search train {result.folder}"
-        console.print(Text(f"{'next':15}", "bold").append(command, "default"), soft_wrap=True)
-    files = {"look at": result.folder / "report.html", "everything in": result.folder}
-    for what, path in files.items():
-        if path.exists() or path == result.folder:
-            console.print(Text(f"{what:15}", "bold").append(str(path), "default"), soft_wrap=True)
+    trainable = not result.config.data.generated and result.trained.empty and len(result.ranking)
+    page = result.folder / "report.html"
+    lines = {
+        "next": f"zc-search train {result.folder}" if trainable else "",
+        "look at": page if page.exists() else "",
+        "everything in": result.folder,
+    }
+    for what, where in lines.items():
+        if where:
+            console.print(Text(f"{what:15}", "bold").append(str(where), "default"), soft_wrap=True)
+
+
+def _parts(result: SearchResult, rows: int, width: int) -> Iterator[Group | Text]:
+    from zc_search.report.answer import difference_of_ensembles
+
+    if len(result.trained):
+        yield trained(result)
+    if not result.pareto.empty:
+        yield pareto(result, rows, width)
+        if result.config.output.figures and (known := figures(result.pareto, width)):
+            yield known
+    if (chosen := result.pick) is not None:
+        yield pick(chosen, result.config.output.pick)
+    both = {"Ensemble": result.ensemble, "Ensemble of the front": result.pareto_ensemble}
+    for name, ensemble in both.items():
+        if ensemble is not None:
+            yield weights(ensemble, most=12, name=name)
+            judged = ensemble.quality.head(None if name == "Ensemble" else 1)
+            if not judged.empty:
+                yield quality(judged, regret=False)
+    if difference := difference_of_ensembles(result):
+        yield Text(difference)
 
 
 def trained(result: SearchResult) -> Group:
@@ -303,12 +288,11 @@ def trained(result: SearchResult) -> Group:
     from zc_search.report.answer import trained_rows, worst_classes
 
     rows = trained_rows(result)
-    columns = [(n, "left" if n in ("group", "architecture") else "right") for n in rows[0]]
-    cells = [[*({**row, "architecture": compact(row["architecture"])}.values())] for row in rows]
+    headings = [n if n in ("group", "architecture") else f">{n}" for n in rows[0]]
+    cells = [{**row, "architecture": compact(row["architecture"])}.values() for row in rows]
+    title = "Trained, the best feasible first, which is the one exported"
     below = (worst_classes(result), legend(row["architecture"] for row in rows))
-    return table(
-        "Trained, the best feasible first, which is the one exported", columns, cells, *below
-    )
+    return table(title, headings, cells, *below)
 
 
 def pareto(result: SearchResult, rows: int, width: int) -> Group:
@@ -320,27 +304,25 @@ def pareto(result: SearchResult, rows: int, width: int) -> Group:
     front = result.pareto
     objectives = [o.name for o in result.config.active_objectives]
     wanted = (result.config.benchmark.metric, *objectives, "params", "flops", "latency_seconds")
-    shown = front.head(rows)
-    columns = [
-        (_HEADINGS.get(name, name), [_number(name, float(value)) for value in shown[name]])
+    shown, cells = front.head(rows), front["architecture"].head(rows).map(str).tolist()
+    trials = {">trial": [str(number) for number in shown["number"]]}
+    numbers = {
+        f">{_HEADINGS.get(name, name)}": [_number(name, float(value)) for value in shown[name]]
         for name in dict.fromkeys(wanted)
         if name in front.columns
-    ]
-    trials = ("trial", [str(number) for number in shown["number"]])
-    cells = [str(cell) for cell in shown["architecture"]]
-    full, brief = ("architecture", cells), ("cell", [compact(cell) for cell in cells])
-    fits = _fitting([trials, full, *columns], width) == 2 + len(columns)
-    chosen = [trials, full if fits else brief, *columns]
-    number = _fitting(chosen, width)
+    }
+    columns = trials | {"architecture": cells} | numbers
+    if fits := len(_fitting(columns, width)) == len(columns):
+        chosen = columns
+    else:
+        columns = trials | {"cell": [compact(cell) for cell in cells]} | numbers
+        chosen = _fitting(columns, width)
+    left_out = ", ".join(name.removeprefix(">") for name in columns if name not in chosen)
     more = f", the first {rows}; all in pareto.csv" if len(front) > rows else ""
-    left_out = ", ".join(heading for heading, _ in chosen[number:])
     return table(
         f"Pareto front: {counted(len(front), 'distinct architecture')}{more}",
-        [
-            (name, "left" if place == 1 else "right")
-            for place, (name, _) in enumerate(chosen[:number])
-        ],
-        zip(*(texts for _, texts in chosen[:number]), strict=True),
+        chosen,
+        zip(*chosen.values(), strict=True),
         "" if fits else legend(cells),
         f"no room here for {left_out}: see pareto.csv" if left_out else "",
     )
@@ -349,32 +331,22 @@ def pareto(result: SearchResult, rows: int, width: int) -> Group:
 def figures(front: pd.DataFrame, width: int) -> Group | None:
     """Return all that the benchmark knows of the first trials of a front, as many as fit."""
     names = [name for name in METRICS if name in front and front[name].notna().any()]
-    units = (f", {METRICS[name].unit}" if METRICS[name].unit else "" for name in names)
-    columns = [("trial", [name + unit for name, unit in zip(names, units, strict=True)])]
-    for _, row in front.iterrows():
-        values = [float(row[name]) for name in names]
-        columns.append((str(row["number"]), ["-" if pd.isna(v) else f"{v:.4g}" for v in values]))
-    shown = columns[: _fitting(columns, width)]
+    columns = {"trial": [", ".join(filter(None, (n, METRICS[n].unit))) for n in names]}
+    for number, values in zip(front["number"], front[names].to_numpy(float), strict=True):
+        columns[f">{number}"] = ["-" if np.isnan(v) else f"{v:.4g}" for v in values]
+    shown = _fitting(columns, width)
     if not names or len(shown) < 2:
         return None
-    return table(
-        "What the benchmark knows of these trials",
-        [(heading, "right" if place else "left") for place, (heading, _) in enumerate(shown)],
-        zip(*(texts for _, texts in shown), strict=True),
-        f"the first {len(shown) - 1} of {len(front)}; all in pareto.csv"
-        if len(shown) < len(columns)
-        else "",
-    )
+    cut = f"the first {len(shown) - 1} of {len(front)}; all in pareto.csv"
+    title, rows = "What the benchmark knows of these trials", zip(*shown.values(), strict=True)
+    return table(title, shown, rows, cut if len(shown) <= len(front) else "")
 
 
-def _fitting(columns: Sequence[tuple[str, list[str]]], width: int) -> int:
-    """Return how many of the columns, from the first, a line has room for."""
-    used = -_GAP
-    for place, (heading, texts) in enumerate(columns):
-        used += _GAP + max(map(len, (heading, *texts)))
-        if used > width:
-            return place
-    return len(columns)
+def _fitting(columns: Mapping[str, list[str]], width: int) -> dict[str, list[str]]:
+    """Return the columns, from the first, that a line has room for."""
+    needed = [max(map(len, (name.removeprefix(">"), *c))) for name, c in columns.items()]
+    ends = np.cumsum([_GAP + each for each in needed]) - _GAP
+    return dict(list(columns.items())[: int((ends <= width).sum())])
 
 
 def _number(name: str, value: float) -> str:
@@ -383,27 +355,28 @@ def _number(name: str, value: float) -> str:
 
 def _print_best(console: Console, result: SearchResult) -> None:
     best, seen = result.best, result.best_seen
-    if best is None:
-        if seen is not None:
-            console.print(Text("best that was looked at", "bold"))
-            console.print(Text(f"  {seen.architecture}"), soft_wrap=True)
-            console.print(Text(_true(seen)))
+    if best is not None:
+        if result.unseen:
+            console.print(not_looked_at(result.unseen, len(result.ranking)))
+            console.print()
+        title = "best by prediction" + ", of those not looked at" * bool(result.unseen)
+        console.print(Text(title, "bold"))
+        # Broken between nodes and nowhere else, so that it can be read where it does not fit.
+        fits, cell = len(best.architecture) + 2 <= console.width, best.architecture
+        for node in [cell] if fits else cell.replace("+", "+\n").splitlines():
+            console.print(Text(f"  {node}"), soft_wrap=True)
+        line = f"predicted {best.predicted:.2f} % (90 %: {best.low:.2f} to {best.high:.2f})"
+        console.print(Text(line if best.true is None else f"{line}, {_true(best)}"))
+        if best.in_sample:
+            known = "in-sample: its true accuracy is one that the ensemble was fitted to"
+            console.print(Text(known))
+    if seen is None or seen.true is None or (best and seen.architecture == best.architecture):
         return
-    if result.unseen:
-        console.print(not_looked_at(result.unseen, len(result.ranking)))
-        console.print()
-    title = "best by prediction" + ", of those not looked at" * bool(result.unseen)
-    console.print(Text(title, "bold"))
-    # Broken between nodes and nowhere else, so that it can be read where it does not fit.
-    fits = len(best.architecture) + 2 <= console.width
-    for node in [best.architecture] if fits else best.architecture.replace("+", "+\n").splitlines():
-        console.print(Text(f"  {node}"), soft_wrap=True)
-    line = f"predicted {best.predicted:.2f} % (90 %: {best.low:.2f} to {best.high:.2f})"
-    console.print(Text(f"{line}, {_true(best)}" if best.true is not None else line))
-    if best.in_sample:
-        console.print(Text("in-sample: its true accuracy is one that the ensemble was fitted to"))
-    if seen is not None and seen.true is not None and seen.architecture != best.architecture:
-        console.print(Text("best that was looked at", "bold"))
+    console.print(Text("best that was looked at", "bold"))
+    if best is None:
+        console.print(Text(f"  {seen.architecture}"), soft_wrap=True)
+        console.print(Text(_true(seen)))
+    else:
         console.print(Text(f"  {compact(seen.architecture)}: {_true(seen)}"))
 
 
@@ -413,109 +386,27 @@ def _true(best: Best) -> str:
 
 def pick(chosen: Pick, by: object) -> Group:
     """Return the architecture picked from the front, and by objective how far it goes."""
-    columns = [("objective", "left"), ("picked", "right"), ("best on the front", "right")]
-    columns.append(("from worst to best", "right"))
+    headings = ["objective", ">picked", ">best on the front", ">from worst to best"]
     cells = [
         [name, f"{value:.4g}", f"{chosen.best[name]:.4g}", f"{100 * chosen.shares[name]:.0f} %"]
         for name, value in chosen.values.items()
     ]
     how = "its knee" if by == "knee" else "by your weights"
     title = f"Picked from the front, {how}: {compact(chosen.architecture)}"
-    return table(title, columns, cells, legend([chosen.architecture]))
+    return table(title, headings, cells, legend([chosen.architecture]))
 
 
 def not_looked_at(unseen: Sequence[Best], functions: int) -> Group:
     """Return the best of the whole space that a search has not looked at, by prediction."""
     known = any(best.true is not None for best in unseen)
-    columns = [("cell", "left"), ("predicted %", "right"), ("90 % interval", "right")]
-    columns += [("true %", "right"), ("true rank", "right")] * known
-    cells = [
-        [
-            compact(best.architecture),
-            percent(best.predicted),
-            f"{best.low:.2f} to {best.high:.2f}",
-            *[percent(best.true), f"{best.rank:,}" if best.rank else "-"][: 2 * known],
-        ]
-        for best in unseen
-    ]
+    cells = []
+    for best in unseen:
+        true = [percent(best.true), f"{best.rank:,}" if best.rank else "-"] * known
+        ends = f"{best.low:.2f} to {best.high:.2f}"
+        cells.append([compact(best.architecture), percent(best.predicted), ends, *true])
+    headings = ["cell", ">predicted %", ">90 % interval", *[">true %", ">true rank"] * known]
     title = f"Not looked at, the first {len(unseen)} by prediction of {functions:,} functions"
-    return table(title, columns, cells, legend(best.architecture for best in unseen))
-
-
-class TerminalListener:
-    """Shows a search's plan, then a bar if `progress` is a terminal; a context puts it away."""
-
-    def __init__(self, console: Console, progress: Console) -> None:
-        self._console = console
-        # Cropped and not shortened: the dots for what is missing are not in every encoding.
-        status = Column(no_wrap=True, overflow="crop")
-        self._bar = ProgressBar(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}", table_column=status),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=progress,
-            disable=not progress.is_terminal,
-            speed_estimate_period=600,  # an epoch may take minutes
-        )
-        self._task = self._bar.add_task("searching", total=None, status="", visible=False)
-        self._training = self._bar.add_task("training", total=None, status="", visible=False)
-        self._narrow = progress.width < _NARROW
-        self._before: int | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        self._bar.stop()
-
-    def planned(self, plan: Mapping[str, str]) -> None:
-        """See `Listener`."""
-        self._console.print(listed(plan))
-        self._console.print()
-        self._bar.start()
-
-    def progressed(self, progress: Progress) -> None:
-        """See `Listener`."""
-        if self._before is None:
-            self._before = progress.done
-            self._bar.reset(self._task, total=progress.total, completed=progress.done, visible=True)
-        new = progress.done - self._before
-        parts = [f"{len(progress.functions):,} distinct"]
-        if progress.feasible < progress.done:
-            parts.append(f"{progress.done - progress.feasible:,} infeasible")
-        if new:
-            parts.append(f"{progress.seconds / new:.2f} s each")
-        status = "" if self._narrow else ", ".join(parts)
-        self._bar.update(self._task, completed=progress.done, status=status)
-        if progress.epochs:
-            reached = f", {progress.accuracy:.1f} %" if progress.epoch else ""
-            of = f"epoch {progress.epoch} of network {progress.trainings + 1}{reached}"
-            done = progress.trainings * progress.epochs + progress.epoch
-            total, shown = progress.most * progress.epochs, "" if self._narrow else of
-            self._bar.update(
-                self._training, completed=done, total=total, status=shown, visible=True
-            )
-
-
-@contextmanager
-def logged_to(console: Console, *, verbose: bool) -> Iterator[None]:
-    """Show warnings of zc-search, a line each; if verbose, all of its log."""
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
-
-    handler = Lines(logging.INFO if verbose else logging.WARNING)
-    form = "%(asctime)s %(levelname)s %(message)s" if verbose else "zc-search: %(message)s"
-    handler.setFormatter(logging.Formatter(form))
-    logger = logging.getLogger("zc_search")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
+    return table(title, headings, cells, legend(best.architecture for best in unseen))
 
 
 def result_document(result: SearchResult) -> str:
@@ -556,3 +447,83 @@ def result_document(result: SearchResult) -> str:
         "seconds": row(result.seconds),
     }
     return json.dumps(document, indent=2, allow_nan=False)
+
+
+# While it runs ------------------------------------------------------------------------------------
+
+
+class TerminalListener:
+    """Shows a search's plan, then a bar if `progress` is a terminal; a context puts it away."""
+
+    def __init__(self, console: Console, progress: Console) -> None:
+        self._console = console
+        # Cropped and not shortened: the dots for what is missing are not in every encoding.
+        status = Column(no_wrap=True, overflow="crop")
+        self._bar = ProgressBar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}", table_column=status),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=progress,
+            disable=not progress.is_terminal,
+            speed_estimate_period=600,  # an epoch may take minutes
+        )
+        self._task, self._training = (
+            self._bar.add_task(name, total=None, status="", visible=False)
+            for name in ("searching", "training")
+        )
+        self._narrow = progress.width < _NARROW
+        self._before: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._bar.stop()
+
+    def planned(self, plan: Mapping[str, str]) -> None:
+        """See `Listener`."""
+        self._console.print(listed(plan))
+        self._console.print()
+        self._bar.start()
+
+    def progressed(self, progress: Progress) -> None:
+        """See `Listener`."""
+        if self._before is None:
+            self._before = progress.done
+            self._bar.reset(self._task, total=progress.total, completed=progress.done)
+        parts = [f"{len(progress.functions):,} distinct"]
+        if progress.feasible < progress.done:
+            parts.append(f"{progress.done - progress.feasible:,} infeasible")
+        if new := progress.done - self._before:
+            parts.append(f"{progress.seconds / new:.2f} s each")
+        self._show(self._task, progress.done, ", ".join(parts))
+        if progress.epochs:
+            done = progress.trainings * progress.epochs + progress.epoch
+            of = f"epoch {progress.epoch} of network {progress.trainings + 1}"
+            reached = f", {progress.accuracy:.1f} %" if progress.epoch else ""
+            self._show(self._training, done, of + reached, total=progress.most * progress.epochs)
+
+    def _show(self, task: Any, done: int, status: str, **more: Any) -> None:
+        status = "" if self._narrow else status
+        self._bar.update(task, completed=done, status=status, visible=True, **more)
+
+
+@contextmanager
+def logged_to(console: Console, *, verbose: bool) -> Iterator[None]:
+    """Show warnings of zc-search, a line each; if verbose, all of its log."""
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+
+    handler = Lines(logging.INFO if verbose else logging.WARNING)
+    form = "%(asctime)s %(levelname)s %(message)s" if verbose else "zc-search: %(message)s"
+    handler.setFormatter(logging.Formatter(form))
+    logger = logging.getLogger("zc_search")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
