@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from zc_search.cli.app import app
 from zc_search.config import parse_config
 from zc_search.deploy import export
+from zc_search.deploy.documents import exported_weights, network_source
 from zc_search.deploy.export import (
     Subject,
     export_network,
@@ -31,7 +32,6 @@ from zc_search.deploy.export import (
     subject_of_cell,
 )
 from zc_search.deploy.metadata import Metadata
-from zc_search.deploy.source import exported_weights, network_source
 from zc_search.errors import StudyError
 from zc_search.images.datasets import Task
 from zc_search.spaces import Architecture

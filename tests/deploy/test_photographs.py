@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from zc_search.cli.app import app
 from zc_search.config import load_config, parse_config
+from zc_search.deploy.documents import network_source
 from zc_search.deploy.export import subject_of_run
 from zc_search.deploy.feedback import Entrant, trained_table, unconvincing
-from zc_search.deploy.source import network_source
 from zc_search.deploy.training import train_run
 from zc_search.errors import StudyError
 from zc_search.images.readers import read_folder

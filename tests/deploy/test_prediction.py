@@ -124,7 +124,7 @@ def test_the_card_s_example_runs_as_it_stands(
     shutil.copytree(exported, folder)
     about = metadata_of(subject_of(photos, fit=fit), COSTS)
     (folder / "metadata.json").write_text(about.to_json())
-    from zc_search.deploy.card import model_card  # the example depends on the fit alone
+    from zc_search.deploy.documents import model_card  # the example depends on the fit alone
 
     card = model_card(subject_of(photos, fit=fit), about, {"network.onnx": 0.0})
     (folder / "example.py").write_text(re.findall(r"```python\n(.*?)```", card, re.DOTALL)[1])

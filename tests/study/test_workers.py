@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 import zc_search
 from zc_search.cli.app import app
-from zc_search.cli.worker import help_run
+from zc_search.cli.search import help_run
 from zc_search.config import Config, parse_config
 from zc_search.errors import StudyError, UsageError
 from zc_search.proxies import Probe

@@ -14,24 +14,15 @@ from typer.core import TyperGroup
 
 from zc_search._utils.cores import let_threads_sleep
 from zc_search._utils.text import without_passwords
-from zc_search.cli.benchmark import benchmark_app
-from zc_search.cli.cache import cache_app
+from zc_search.cli.benchmark import benchmark_app, query
 from zc_search.cli.compare import compare
-from zc_search.cli.dashboard import dashboard
-from zc_search.cli.data import data_app
 from zc_search.cli.ensemble import ensemble_app
 from zc_search.cli.evaluate import agreement, evaluate
-from zc_search.cli.examples import examples
-from zc_search.cli.export import export
-from zc_search.cli.init import init
-from zc_search.cli.predict import predict
 from zc_search.cli.proxies import proxies
-from zc_search.cli.query import query
-from zc_search.cli.report import report
-from zc_search.cli.score import score
-from zc_search.cli.search import search
-from zc_search.cli.train import train
-from zc_search.cli.worker import worker
+from zc_search.cli.run import dashboard, export, predict, report, train
+from zc_search.cli.score import cache_app, score
+from zc_search.cli.search import search, worker
+from zc_search.cli.start import data_app, examples, init
 from zc_search.errors import UsageError, ZcSearchError, nearest
 
 
@@ -111,13 +102,12 @@ app = typer.Typer(
 app.callback(invoke_without_command=True)(_without_subcommand(_resumable(search)))
 for _command in (init, examples, proxies, _resumable(score), evaluate, agreement, query):
     app.command()(_command)
+app.command()(_resumable(worker))
 for _command in (_resumable(compare), report, _resumable(train), export, predict, dashboard):
     app.command()(_command)
-app.command()(_resumable(worker))
-app.add_typer(data_app, name="data")
-app.add_typer(benchmark_app, name="benchmark")
-app.add_typer(ensemble_app, name="ensemble")
-app.add_typer(cache_app, name="cache")
+_groups = {"data": data_app, "benchmark": benchmark_app, "ensemble": ensemble_app}
+for _name, _group in (_groups | {"cache": cache_app}).items():
+    app.add_typer(_group, name=_name)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from zc_search._utils.text import counted
 from zc_search.cli.printing import clock, plain_console, progress_line
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console, Group
 
     from zc_search.compare import Comparison, Outcomes
+
+_ENDS = ("mean", "sd", "opti-\nmum", "99.9\n%")
 
 _CAPTION = (
     "mean, sd: of the best at the end over the seeds, validation accuracy in percent. optimum: "
@@ -25,29 +28,21 @@ _CAPTION = (
 def compare(
     config: Annotated[
         Path,
-        typer.Option(
+        Option(
             "--config", "-c", help="What is compared (TOML); `zc-search init --compare` writes one."
         ),
     ],
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="Instead of the file's compare.seeds.")
-    ] = None,
+    seeds: Annotated[int | None, Option(min=1, help="Instead of the file's compare.seeds.")] = None,
     accuracies: Annotated[
-        int | None,
-        typer.Option("--accuracies", min=1, help="Instead of the file's compare.accuracies."),
+        int | None, Option(min=1, help="Instead of the file's compare.accuracies.")
     ] = None,
     dataset: Annotated[
-        list[str] | None,
-        typer.Option("--dataset", help="Instead of the file's compare.datasets. May be repeated."),
+        list[str] | None, Option(help="Instead of the file's compare.datasets. May be repeated.")
     ] = None,
-    scores: Annotated[
-        str | None, typer.Option("--scores", help="Instead of the file's compare.scores.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; by default one a core.")
-    ] = None,
+    scores: Annotated[str | None, Option(help="Instead of the file's compare.scores.")] = None,
+    workers: Annotated[int | None, Option(min=1, help="Processes; by default one a core.")] = None,
     png: Annotated[
-        bool, typer.Option("--png", help="Write the figures as pictures too, to its folder.")
+        bool, Option("--png", help="Write the figures as pictures too, to its folder.")
     ] = False,
 ) -> None:
     """Compare search algorithms on a tabular benchmark: what do they find, and for what price?
@@ -83,7 +78,7 @@ def compare(
 
         files = write_pictures(search_drawings(outcomes), folder / "figures")
         wrote += f", {len(files)} pictures in {folder / 'figures'}"
-    console.print(wrote, soft_wrap=True)
+    typer.echo(wrote)
 
 
 def _run(console: "Console", comparison: "Comparison") -> "Outcomes":
@@ -106,9 +101,8 @@ def _table(summary: "pd.DataFrame", dataset: str) -> "Group":
     from zc_search.report.text import percent, table
 
     own = summary[summary["dataset"] == dataset].sort_values("mean", ascending=False)
-    seeds = int(own["seeds"].iloc[0])
     marks = [name for name in own.columns if name.startswith("at ") and not name.endswith(" s")]
-    headings = (*marks, "mean", "sd", "opti-\nmum", "99.9\n%")
+    headings = ["algorithm", *(f">{name}" for name in (*marks, *_ENDS))]
     rows = [
         (
             row["algorithm"],
@@ -118,5 +112,4 @@ def _table(summary: "pd.DataFrame", dataset: str) -> "Group":
         )
         for _, row in own.iterrows()
     ]
-    columns = [("algorithm", "fold"), *((heading, "right") for heading in headings)]
-    return table(f"{dataset}, {counted(seeds, 'seed')}", columns, rows)
+    return table(f"{dataset}, {counted(int(own['seeds'].iloc[0]), 'seed')}", headings, rows)

@@ -1,51 +1,49 @@
 """``zc-search ensemble``: proxies turned into one predicted accuracy, without a search."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from zc_search._utils.cores import available_cores
 from zc_search._utils.text import counted
-from zc_search.cli.printing import names_in, plain_console, records, save
-from zc_search.cli.search import Config, Settings
+from zc_search.cli.printing import Config, Settings, names_in, plain_console, records, save
 from zc_search.errors import EnsembleError, ZcSearchError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console, RenderableType
-    from rich.table import Table as Grid
 
+    from zc_search.config import Config as Loaded
     from zc_search.ensemble import Ensemble
+    from zc_search.scoring.scores_file import ScoresTable
 
 HEAVIEST = 30
 """Weights that are printed where all would be too many."""
 
 ensemble_app = typer.Typer(
-    no_args_is_help=True,
-    help="Fit, show, apply and judge ensembles of proxies.",
-    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True, help="Fit, show, apply and judge ensembles of proxies."
 )
 
-Source = Annotated[
-    str, typer.Argument(help="A run, a scores file, or packaged.", show_default=False)
-]
-File = Annotated[Path, typer.Argument(help="An ensemble.toml or .json.", show_default=False)]
-Proxies = Annotated[str | None, typer.Option(help="Only these, such as snip,zico; by default all.")]
-Dataset = Annotated[str | None, typer.Option(help="Whose accuracies; by default the scores' own.")]
-JudgeOn = Annotated[str | None, typer.Option(help="Scores to judge on, or packaged.")]
-FitOn = Annotated[str | None, typer.Option(help="pareto (a run's front) or all.")]
-Model = Annotated[str | None, typer.Option(help='linear, ridge, gap, gp, or "module:Class".')]
-Features = Annotated[str | None, typer.Option(help="Such as rank or rank+structure+aggregate.")]
-Accuracies = Annotated[int | None, typer.Option(help="Draw so many, judge on others.")]
-Sizes = Annotated[str | None, typer.Option(help="Such as 25,100,400; by default 10 to 800.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the draws.")]
-Number = Annotated[int, typer.Option(min=1, help="Random draws of each.")]
-Table = Annotated[Path | None, typer.Option("--out", "-o", help="Write it all to this CSV file.")]
-WriteConfig = Annotated[Path | None, typer.Option(help="Copy this search file to --to.")]
+Source = Annotated[str, Argument(help="A run, a scores file, or packaged.", show_default=False)]
+File = Annotated[Path, Argument(help="An ensemble.toml or .json.", show_default=False)]
+Proxies = Annotated[str | None, Option(help="Only these, such as snip,zico; by default all.")]
+Dataset = Annotated[str | None, Option(help="Whose accuracies; by default the scores' own.")]
+JudgeOn = Annotated[str | None, Option(help="Scores to judge on, or packaged.")]
+FitOn = Annotated[str | None, Option(help="pareto (a run's front) or all.")]
+Model = Annotated[str | None, Option(help='linear, ridge, gap, gp, or "module:Class".')]
+Features = Annotated[str | None, Option(help="Such as rank or rank+structure+aggregate.")]
+Accuracies = Annotated[int | None, Option(help="Draw so many, judge on others.")]
+Sizes = Annotated[str | None, Option(help="Such as 25,100,400; by default 10 to 800.")]
+Seed = Annotated[int, Option(min=0, help="Of the draws.")]
+Number = Annotated[int, Option(min=1, help="Random draws of each.")]
+Workers = Annotated[int | None, Option(min=1, help="By default one a core.")]
+Table = Annotated[Path | None, Option("--out", "-o", help="Write it all to this CSV file.")]
+WriteConfig = Annotated[Path | None, Option(help="Copy this search file to --to.")]
 
 
 @ensemble_app.command()
@@ -61,9 +59,7 @@ def fit(
     seed: Seed = 0,
     dataset: Dataset = None,
     judge_on: JudgeOn = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A .toml or .json.")] = Path(
-        "ensemble.toml"
-    ),
+    out: Annotated[Path, Option("--out", "-o", help="A .toml or .json.")] = Path("ensemble.toml"),
 ) -> None:
     """Fit an ensemble to the accuracies of a run's trials or of a scores file.
 
@@ -72,8 +68,7 @@ def fit(
     """
     from zc_search.ensemble.ensemble import check_suffix
     from zc_search.ensemble.models import LinearPredictor
-    from zc_search.ensemble.scores import fit_request, settings_for
-    from zc_search.scoring.scores_file import ScoresTable
+    from zc_search.ensemble.scores import fit_request
 
     if accuracies is not None and fit_on == "pareto":
         raise EnsembleError(
@@ -82,8 +77,7 @@ def fit(
     check_suffix(out)  # complains before the work, not after it
     given = {"fit_on": fit_on, "model": model, "features": features}
     overrides = [f"ensemble.{key}={value}" for key, value in given.items() if value is not None]
-    scores = ScoresTable.read(source, dataset)
-    chosen = settings_for(scores, config, (*(settings or ()), *overrides))
+    scores, chosen = _opened(source, dataset, config, (*(settings or ()), *overrides))
     console, names = plain_console(), names_in(proxies)
     with console.status("fitting"):
         fitted = fit_request(scores, chosen, names, accuracies, seed, dataset, judge_on)
@@ -92,13 +86,13 @@ def fit(
         console.print(f"not written: model {fitted.model!r} has no weights that a file could hold")
         return
     fitted.save(out)
-    console.print(f"wrote {out}; next: zc-search ensemble apply {out} SCORES", soft_wrap=True)
+    typer.echo(f"wrote {out}; next: zc-search ensemble apply {out} SCORES")
 
 
 @ensemble_app.command()
 def show(
     file: File,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show everything in an ensemble: what it was fitted to, weights, constants, quality."""
     from zc_search.ensemble import Ensemble
@@ -117,14 +111,14 @@ def show(
 @ensemble_app.command()
 def apply(
     file: File,
-    source: Annotated[str | None, typer.Argument(help="A run, a scores file, or packaged.")] = None,
+    source: Annotated[str | None, Argument(help="A run, a scores file, or packaged.")] = None,
     out: Table = None,
-    top: Annotated[int, typer.Option(min=1, help="How many of the first to print.")] = 10,
-    truth: Annotated[bool, typer.Option("--truth/--no-truth", help="Look accuracies up.")] = True,
-    benchmark: Annotated[str | None, typer.Option(help="Of the true ones, such as analog.")] = None,
-    metric: Annotated[str | None, typer.Option(help="By default what was fitted to.")] = None,
+    top: Annotated[int, Option(min=1, help="How many of the first to print.")] = 10,
+    truth: Annotated[bool, Option("--truth/--no-truth", help="Look accuracies up.")] = True,
+    benchmark: Annotated[str | None, Option(help="Of the true ones, such as analog.")] = None,
+    metric: Annotated[str | None, Option(help="By default what was fitted to.")] = None,
     write_config: WriteConfig = None,
-    to: Annotated[Path | None, typer.Option(help="The new search file.")] = None,
+    to: Annotated[Path | None, Option(help="The new search file.")] = None,
 ) -> None:
     """Predict the accuracy of every architecture of a scores file or run, with its interval.
 
@@ -152,9 +146,7 @@ def apply(
             console.print(text.quality(applied.quality))
         console.print()
         text.notes(console, applied.notes)
-        if out is not None:
-            save(out, applied.ranking.to_csv(index=False))
-            console.print(f"wrote {out}", soft_wrap=True)
+        _wrote(out, applied.ranking)
     if write_config is not None and to is not None:
         text.notes(console, _write_search_file(loaded, file, write_config, to))
         console.print(f"wrote {to}; next: zc-search --config {to}")
@@ -163,16 +155,16 @@ def apply(
 @ensemble_app.command()
 def curve(
     source: Source,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables and figure.")] = Path(
+    out: Annotated[Path, Option("--out", "-o", help="Folder for tables and figure.")] = Path(
         "curve"
     ),
-    models: Annotated[str | None, typer.Option(help="Such as ridge,gap or module:Class.")] = None,
+    models: Annotated[str | None, Option(help="Such as ridge,gap or module:Class.")] = None,
     features: Features = None,
     proxies: Proxies = None,
     accuracies: Sizes = None,
     draws: Number = 20,
     seed: Seed = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="By default one a core.")] = None,
+    workers: Workers = None,
     dataset: Dataset = None,
     config: Config = None,
     settings: Settings = None,
@@ -182,12 +174,9 @@ def curve(
     The best single proxy, params, flops and the accuracy-free aggregate are always beside them.
     """
     from zc_search.ensemble.curve import curve_of, summarise
-    from zc_search.ensemble.scores import settings_for
     from zc_search.report import text
-    from zc_search.scoring.scores_file import ScoresTable
 
-    scores = ScoresTable.read(source, dataset)
-    chosen = settings_for(scores, config, tuple(settings or ()))
+    scores, chosen = _opened(source, dataset, config, settings)
     console = plain_console()
     with console.status("judging") as status:
         judged, notes = curve_of(
@@ -205,28 +194,26 @@ def curve(
         )
     summary = summarise(judged)
     written = _write_curve(judged, summary, out, notes := [*notes])
-    console.print(text.curve(summary))
-    console.print()
-    text.notes(console, notes)
+    _say(console, text.curve(summary), notes)
     console.print(f"wrote {', '.join(written)} in {out}")
 
 
 @ensemble_app.command()
 def protocol(
-    name: Annotated[str, typer.Argument(help="nnformer or graf.", show_default=False)],
-    source: Annotated[str, typer.Argument(help="Scores, or packaged.")] = "packaged",
-    models: Annotated[str | None, typer.Option(help="Such as gap,gp or module:Class.")] = None,
+    name: Annotated[str, Argument(help="nnformer or graf.", show_default=False)],
+    source: Annotated[str, Argument(help="Scores, or packaged.")] = "packaged",
+    models: Annotated[str | None, Option(help="Such as gap,gp or module:Class.")] = None,
     features: Features = None,
     proxies: Proxies = None,
-    accuracies: Annotated[str | None, typer.Option(help="By default the protocol's.")] = None,
+    accuracies: Annotated[str | None, Option(help="By default the protocol's.")] = None,
     draws: Number = 20,
     seed: Seed = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="By default one a core.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Whose accuracies: cifar10,cifar100.")] = None,
+    workers: Workers = None,
+    dataset: Annotated[str | None, Option(help="Whose accuracies: cifar10,cifar100.")] = None,
     config: Config = None,
     settings: Settings = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write it all here.")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write every draw here.")] = None,
+    json_file: Annotated[Path | None, Option("--json", help="Write it all here.")] = None,
+    csv_file: Annotated[Path | None, Option("--csv", help="Write every draw here.")] = None,
 ) -> None:
     """Judge ensembles as papers judge predictors of NAS-Bench-201, beside what they report.
 
@@ -234,13 +221,10 @@ def protocol(
     dead operations, judged on the others. Both also without the functions fitted to.
     """
     from zc_search.ensemble.protocol import run_protocol
-    from zc_search.ensemble.scores import settings_for
     from zc_search.report import text
-    from zc_search.scoring.scores_file import ScoresTable
 
     datasets = names_in(dataset)
-    scores = ScoresTable.read(source, datasets[0] if datasets else None)
-    chosen = settings_for(scores, config, tuple(settings or ()))
+    scores, chosen = _opened(source, datasets[0] if datasets else None, config, settings)
     console = plain_console()
     with console.status("judging") as status:
         judged, summary, notes = run_protocol(
@@ -257,22 +241,18 @@ def protocol(
             n_jobs=workers or available_cores(),
             on_progress=lambda done, total: status.update(f"judged {done} of {total} draws"),
         )
-    console.print(text.protocol(summary))
-    console.print()
-    text.notes(console, notes)
-    if csv_file is not None:
-        save(csv_file, judged.to_csv(index=False))
+    _say(console, text.protocol(summary), notes)
+    _wrote(csv_file, judged)
     if json_file is not None:
         asked = {"protocol": name, "scores": source, "scored": scores.dataset, "seed": seed}
         document = {**asked, "rows": records(summary), "notes": notes}
         save(json_file, json.dumps(document, indent=2) + "\n")
-    for path in filter(None, (csv_file, json_file)):
-        console.print(f"wrote {path}", soft_wrap=True)
+        typer.echo(f"wrote {json_file}")
 
 
 @ensemble_app.command()
 def compare(
-    run: Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)],
+    run: Annotated[Path, Argument(help="A run's folder.", show_default=False)],
     proxies: Proxies = None,
     draws: Number = 20,
     seed: Seed = 0,
@@ -283,22 +263,41 @@ def compare(
 ) -> None:
     """Show what fitting to a run's Pareto front costs against as many random architectures."""
     from zc_search.ensemble.curve import pareto_against_random, summarise
-    from zc_search.ensemble.scores import settings_for
     from zc_search.report import text
     from zc_search.scoring.scores_file import ScoresTable
 
-    trials = ScoresTable.read(run)
-    chosen = settings_for(trials, config, tuple(settings or ()))
+    trials, chosen = _opened(run, None, config, settings)
     other = None if judge_on is None else ScoresTable.read(judge_on, trials.dataset)
     console = plain_console()
     with console.status("judging"):
         judged, notes = pareto_against_random(trials, chosen, names_in(proxies), other, draws, seed)
-    console.print(text.comparison(summarise(judged)))
+    _say(console, text.comparison(summarise(judged)), notes)
+    _wrote(out, judged)
+
+
+def _opened(
+    source: Path | str, dataset: str | None, config: Path | None, settings: Iterable[str] | None
+) -> "tuple[ScoresTable, Loaded]":
+    """Return scores, and the settings of the ensemble to be fitted to them."""
+    from zc_search.ensemble.scores import settings_for
+    from zc_search.scoring.scores_file import ScoresTable
+
+    scores = ScoresTable.read(source, dataset)
+    return scores, settings_for(scores, config, tuple(settings or ()))
+
+
+def _say(console: "Console", table: "RenderableType", sentences: Iterable[str]) -> None:
+    from zc_search.report.text import notes
+
+    console.print(table)
     console.print()
-    text.notes(console, notes)
-    if out is not None:
-        save(out, judged.to_csv(index=False))
-        console.print(f"wrote {out}", soft_wrap=True)
+    notes(console, sentences)
+
+
+def _wrote(path: Path | None, table: "pd.DataFrame") -> None:
+    if path is not None:
+        save(path, table.to_csv(index=False))
+        typer.echo(f"wrote {path}")
 
 
 def _sizes(text: str | None) -> list[int] | None:
@@ -387,7 +386,7 @@ def _write_search_file(
 def _print(console: "Console", fitted: "Ensemble", most: int | None) -> None:
     from zc_search.report import text
 
-    console.print(_facts(fitted))
+    console.print(text.listed(_facts(fitted)))
     console.print()
     console.print(text.weights(fitted, most))
     for rows in (fitted.quality, fitted.unseen_quality):
@@ -398,10 +397,8 @@ def _print(console: "Console", fitted: "Ensemble", most: int | None) -> None:
     text.notes(console, fitted.notes)
 
 
-def _facts(ensemble: "Ensemble") -> "Grid":
-    """Return what an ensemble is and what it was fitted to, a line each."""
-    from zc_search.report.text import listed
-
+def _facts(ensemble: "Ensemble") -> dict[str, object]:
+    """Return what an ensemble is and what it was fitted to, by matter."""
     known: dict[str, Any] = {k: v for k, v in ensemble.metadata.items() if k != "definitions"}
     scores, drawn = known.pop("scores", None), known.pop("accuracies_drawn", None)
     chosen = "the Pareto front" if ensemble.fit_on == "pareto" else "all that were usable"
@@ -427,7 +424,7 @@ def _facts(ensemble: "Ensemble") -> "Grid":
             f"{link.unit}: {link.scores[0]:.3g} to {link.scores[-1]:.3g} is "
             f"{link.accuracies[0]:.4g} to {link.accuracies[-1]:.4g} % by {len(link.scores)} knots"
         )
-    return listed(lines)
+    return lines
 
 
 def constants(ensemble: "Ensemble") -> "Iterator[RenderableType]":
@@ -441,16 +438,11 @@ def constants(ensemble: "Ensemble") -> "Iterator[RenderableType]":
         values = "; ".join(f"{name} {_numbers(value)}" for name, value in fields.items())
         definition = definitions.get(scale.proxy, "not recorded")
         rows.append((scale.proxy, scale.kind, values or "-", definition))
-    yield table(
-        "Proxies: the scale that each is put on, fitted to the training rows",
-        [("proxy", "fold"), ("scale", "left"), ("constants", "fold"), ("definition", "fold")],
-        rows,
-    )
-    yield table(
-        "Columns of the model: (value - mean) / scale",
-        [("feature", "fold"), ("mean", "right"), ("scale", "right")],
-        [(c.name, f"{c.mean:.6g}", f"{c.scale:.6g}") for c in ensemble.features.columns],
-    )
+    title = "Proxies: the scale that each is put on, fitted to the training rows"
+    yield table(title, ["proxy", "scale", "constants", "definition"], rows)
+    columns = [(c.name, f"{c.mean:.6g}", f"{c.scale:.6g}") for c in ensemble.features.columns]
+    title = "Columns of the model: (value - mean) / scale"
+    yield table(title, ["feature", ">mean", ">scale"], columns)
 
 
 def _numbers(value: object) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from typer import Argument, Option
 
 from zc_search.cli.printing import names_in, plain_console, records, save
 
@@ -29,27 +30,25 @@ _CEILING = (
 
 
 def evaluate(
-    scores: Annotated[str, typer.Argument(help="What `zc-search score` wrote, or packaged.")],
+    scores: Annotated[str, Argument(help="What `zc-search score` wrote, or packaged.")],
     dataset: Annotated[
-        str | None, typer.Option(help="One or several, a,b; by default the scores' own.")
+        str | None, Option(help="One or several, a,b; by default the scores' own.")
     ] = None,
     benchmark: Annotated[
         str | None,
-        typer.Option("--benchmark", "-b", help="A table, or analog; by default its own."),
+        Option("--benchmark", "-b", help="A table, or analog; by default its own."),
     ] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="Of the benchmark; by default its first.")
-    ] = None,
-    proxies: Annotated[str | None, typer.Option(help="Only these, such as snip,zico.")] = None,
-    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples an interval, or 0.")] = 1000,
+    metric: Annotated[str | None, Option(help="Of the benchmark; by default its first.")] = None,
+    proxies: Annotated[str | None, Option(help="Only these, such as snip,zico.")] = None,
+    bootstrap: Annotated[int, Option(min=0, help="Resamples an interval, or 0.")] = 1000,
     choose: Annotated[
-        int, typer.Option(min=0, help="Choose so many that go well together, by LIBRA's rule.")
+        int, Option(min=0, help="Choose so many that go well together, by LIBRA's rule.")
     ] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write it all here.")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the table here.")] = None,
+    json_file: Annotated[Path | None, Option("--json", help="Write it all here.")] = None,
+    csv_file: Annotated[Path | None, Option("--csv", help="Write the table here.")] = None,
     table_file: Annotated[
         Path | None,
-        typer.Option("--table", help="Write a table for a paper here: .csv, .md or .tex."),
+        Option("--table", help="Write a table for a paper here: .csv, .md or .tex."),
     ] = None,
 ) -> None:
     """Judge each proxy by what training gave: over the whole space, its better half, its top 10 %.
@@ -90,12 +89,12 @@ def evaluate(
     for path, content in files.items():
         if path is not None:
             save(path, content())
-            console.print(f"wrote {path}", soft_wrap=True)
+            typer.echo(f"wrote {path}")
 
 
 def agreement(
-    scores: Annotated[list[str], typer.Argument(help="Two files of `zc-search score`, or more.")],
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the table here.")] = None,
+    scores: Annotated[list[str], Argument(help="Two files of `zc-search score`, or more.")],
+    csv_file: Annotated[Path | None, Option("--csv", help="Write the table here.")] = None,
 ) -> None:
     """Say how far each proxy agrees with itself: between initialisations, batches, data sets.
 
@@ -110,11 +109,12 @@ def agreement(
     tables = [frame[[*said["proxies"]]] for frame, said in read]
     found = self_agreement(tables)
     rows = found.to_dict("records")
-    columns = [("proxy", "fold"), ("tau", "right"), ("least", "right")]
     counted = f"{found['n'].iloc[0]:,} architectures, {len(scores)} files"
     caption = f"tau: Kendall's tau-b of a proxy in two of the files, {counted}."
     shown = ((row["proxy"], decimal(row["kendall_tau"]), decimal(row["least"])) for row in rows)
-    plain_console().print(table("agreement with itself", columns, shown, caption))
+    plain_console().print(
+        table("agreement with itself", ["proxy", ">tau", ">least"], shown, caption)
+    )
     if csv_file is not None:
         save(csv_file, found.to_csv(index=False))
 
@@ -227,45 +227,31 @@ def _table_of(
 def _subset_table(rows: "pd.DataFrame", dataset: str) -> "Group":
     from zc_search.report.text import decimal, interval, percent, table
 
-    headings = (
-        "n",
-        "tau [interval]",
-        "of\nceiling",
-        "Spear-\nman",
-        "nDCG",
-        "top\n10 %",
-        "top\n64",
-        "best\nof 10",
-    )
-    return table(
-        f"{rows['subset'].iloc[0]}, {dataset}",
-        [("proxy", "fold"), *((heading, "right") for heading in headings)],
-        (
-            (
-                *(row["proxy"], f"{row['n']:,}", interval(row, "kendall_tau")),
-                decimal(row["kendall_tau_of_ceiling"]),
-                *map(decimal, (row["spearman"], row["ndcg"], row["precision_top_10pct"])),
-                *(decimal(row["precision_top_64"]), percent(row["best_of_top_10"])),
-            )
-            for row in rows.sort_values("kendall_tau", ascending=False).to_dict("records")
-        ),
-    )
+    headings = ["proxy", ">n", ">tau [interval]", ">of\nceiling", ">Spear-\nman", ">nDCG"]
+    headings += [">top\n10 %", ">top\n64", ">best\nof 10"]
+    decimals = ["kendall_tau_of_ceiling", "spearman", "ndcg"]
+    decimals += ["precision_top_10pct", "precision_top_64"]
+    cells = [
+        [row["proxy"], f"{row['n']:,}", interval(row, "kendall_tau")]
+        + [decimal(row[name]) for name in decimals]
+        + [percent(row["best_of_top_10"])]
+        for row in rows.sort_values("kendall_tau", ascending=False).to_dict("records")
+    ]
+    return table(f"{rows['subset'].iloc[0]}, {dataset}", headings, cells)
 
 
 def _choice_table(chosen: "pd.DataFrame", dataset: str) -> "Group":
     from zc_search.report.text import decimal, table
 
-    bias = chosen["bias_of_accuracy"].iloc[0]
+    figures = {"Spearman": "spearman", "bits gained": "information_gain", "bias": "bias"}
+    bias = decimal(chosen["bias_of_accuracy"].iloc[0])
     return table(
         f"{len(chosen)} chosen by LIBRA's rule, {dataset}",
-        [("proxy", "fold"), ("chosen for", "left"), *((h, "right") for h in _CHOICE)],
+        ["proxy", "chosen for", *(f">{heading}" for heading in figures)],
         (
-            (row["proxy"], row["chosen_for"], *(decimal(row[name]) for name in _CHOICE.values()))
+            (row["proxy"], row["chosen_for"], *(decimal(row[name]) for name in figures.values()))
             for row in chosen.to_dict("records")
         ),
-        f"bias: Spearman with the parameters, the accuracy's {decimal(bias)}. The baselines cannot "
-        "be chosen. Chosen on these accuracies: judge them on others.",
+        f"bias: Spearman with the parameters, the accuracy's {bias}. The baselines cannot be "
+        "chosen. Chosen on these accuracies: judge them on others.",
     )
-
-
-_CHOICE = {"Spearman": "spearman", "bits gained": "information_gain", "bias": "bias"}

@@ -1,4 +1,4 @@
-"""What commands print and write with: a console that takes text as it is, progress, files."""
+"""What commands share: two options, a console that takes text as it is, progress, files."""
 
 import json
 import time
@@ -6,13 +6,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Option
 
 from zc_search.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
+
+Config = Annotated[
+    Path | None, Option("--config", "-c", help="Search file (TOML); see `zc-search init`.")
+]
+Settings = Annotated[
+    list[str] | None,
+    Option("--set", help="Replace a setting: --set study.n_trials=20. May be repeated."),
+]
+AsJson = Annotated[bool, Option("--json", help="Print one JSON document.")]
 
 Update = Callable[[int, int, str], None]
 """Called with what is done, of how many, and what to say beside it."""

@@ -44,9 +44,8 @@ def _table() -> "Table":
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("proxy", "direction", "cost", "measurements"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("paper")
+    for heading in ("proxy", "direction", "cost", "measurements", "paper"):
+        table.add_column(heading, no_wrap=heading != "paper")
     for name in dict.fromkeys((*CATALOGUE, *installed_proxies())):
         try:
             proxy = _look_up(name)

@@ -1,4 +1,4 @@
-"""``zc-search score``: proxies of many architectures, or of the whole space, into one file."""
+"""``zc-search score``: proxies of many architectures, in one file; ``cache``: what is kept."""
 
 import time
 from collections.abc import Iterator
@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from zc_search._utils.text import counted
-from zc_search.cli.printing import clock, plain_console, progress_line
-from zc_search.cli.search import Config, Settings, config_or_starter
+from zc_search.cli.printing import Config, Settings, clock, plain_console, progress_line
 from zc_search.errors import UsageError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    import pandas as pd
-    from rich.console import Console
-
     from zc_search.config import Config as Loaded
+    from zc_search.scoring.cache import ScoreCache
     from zc_search.scoring.sweep import Progress
     from zc_search.spaces import AnyArchitecture
 
@@ -27,18 +25,16 @@ _PATIENCE = 30  # seconds, for the scheduler to answer and for the first worker 
 
 
 def score(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file.")] = Path(
-        "scores.parquet"
-    ),
-    everything: Annotated[bool, typer.Option("--all", help="Score the whole space.")] = False,
-    sample: Annotated[int | None, typer.Option(min=1, help="Score so many, at random.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample.")] = 0,
-    file: Annotated[Path | None, typer.Option(help="A text or CSV of architectures.")] = None,
+    out: Annotated[Path, Option("--out", "-o", help="Parquet file.")] = Path("scores.parquet"),
+    everything: Annotated[bool, Option("--all", help="Score the whole space.")] = False,
+    sample: Annotated[int | None, Option(min=1, help="Score so many, at random.")] = None,
+    seed: Annotated[int, Option(min=0, help="Of the sample.")] = 0,
+    file: Annotated[Path | None, Option(help="A text or CSV of architectures.")] = None,
     config: Config = None,
     settings: Settings = None,
-    proxies: Annotated[str | None, typer.Option(help="Instead of the file's: snip,zico.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="By default one a core.")] = None,
-    dask: Annotated[str | None, typer.Option(help="Address of a Dask scheduler.")] = None,
+    proxies: Annotated[str | None, Option(help="Instead of the file's: snip,zico.")] = None,
+    workers: Annotated[int | None, Option(min=1, help="By default one a core.")] = None,
+    dask: Annotated[str | None, Option(help="Address of a Dask scheduler.")] = None,
 ) -> None:
     """Score the whole space, a sample of it or a list of architectures.
 
@@ -57,9 +53,8 @@ def score(
     if proxies is not None:
         chosen = with_proxies(chosen, split_names(proxies))
     architectures = _architectures(chosen, file, sample, seed)
-    console = plain_console()
     start = time.perf_counter()
-    with progress_line(console, "scoring") as show, _executor(dask) as (executor, threads):
+    with progress_line(plain_console(), "scoring") as show, _executor(dask) as (executor, threads):
         table = score_space(
             architectures,
             chosen,
@@ -68,48 +63,41 @@ def score(
             executor=executor,
             on_progress=lambda now: show(now.done, now.total, _status(now)),
         )
-    _print(console, table, out, time.perf_counter() - start)
-    if chosen.benchmark.name != "none":
-        console.print(f"next: zc-search evaluate {out}", soft_wrap=True)
-
-
-def _print(console: "Console", table: "pd.DataFrame", out: Path, seconds: float) -> None:
-    functions = table["function_key"].nunique()
-    console.print(
-        f"{counted(len(table), 'architecture')}, {counted(functions, 'function')}, "
-        f"in {out} after {clock(seconds)}",
-        soft_wrap=True,
-    )
+    functions = counted(table["function_key"].nunique(), "function")
+    took = clock(time.perf_counter() - start)
+    typer.echo(f"{counted(len(table), 'architecture')}, {functions}, in {out} after {took}")
     failed = table["failures"].dropna()
     if len(failed):
-        console.print(
-            f"{len(failed):,} have a value that is not finite, such as {failed.index[0]}: "
-            f"{failed.iloc[0]}",
-            soft_wrap=True,
-        )
+        first = f"{failed.index[0]}: {failed.iloc[0]}"
+        typer.echo(f"{len(failed):,} have a value that is not finite, such as {first}")
+    if chosen.benchmark.name != "none":
+        typer.echo(f"next: zc-search evaluate {out}")
+
+
+def config_or_starter(file: Path | None, settings: list[str] | None) -> "Loaded":
+    """Return the settings of a file, or those of `zc-search init` where none is given."""
+    from zc_search.config import load_config, parse_config, starter
+
+    if file:
+        return load_config(file, settings or ())
+    return parse_config(starter(), settings or (), source="settings")
 
 
 def _architectures(
     config: "Loaded", file: Path | None, sample: int | None, seed: int
 ) -> "list[AnyArchitecture]":
-    from zc_search.scoring.request import (
-        open_space,
-        read_architectures,
-        sample_space,
-        whole_space,
-    )
+    from zc_search.scoring import request
 
-    space = open_space(config)
+    space = request.open_space(config)
     if file is not None:
-        return read_architectures(file)
+        return request.read_architectures(file)
     if sample is not None:
-        return sample_space(space, sample, seed)
-    everything = whole_space(space)
-    if everything is None:
-        raise UsageError(
-            f"--all: the space {space.name!r} cannot be listed; Allowed: --sample N, --file"
-        )
-    return everything
+        return request.sample_space(space, sample, seed)
+    if (everything := request.whole_space(space)) is not None:
+        return everything
+    raise UsageError(
+        f"--all: the space {space.name!r} cannot be listed; Allowed: --sample N, --file"
+    )
 
 
 @contextmanager
@@ -146,3 +134,39 @@ def _status(progress: "Progress") -> str:
     if progress.remaining is not None:
         status = f"{progress.rate:.1f}/s, {clock(progress.remaining)} left"
     return status + (f", {progress.failed:,} not finite" if progress.failed else "")
+
+
+# The cache ----------------------------------------------------------------------------------------
+
+cache_app = typer.Typer(
+    no_args_is_help=True, help="Show or clear the scores that are kept for other searches."
+)
+
+Folder = Annotated[str, Option(help="The cache's folder, as in proxies.cache.")]
+
+
+@cache_app.command()
+def info(folder: Folder = "user") -> None:
+    """Show where the cache is and what is in it; every entry is checked."""
+    if cache := _open(folder):
+        found = cache.info()
+        typer.echo(
+            f"{cache.folder}\n{counted(found.entries, 'architecture')}, "
+            f"{counted(found.values, 'value')}, "
+            f"{found.bytes / 1e6:.1f} MB, {found.damaged:,} damaged"
+        )
+
+
+@cache_app.command()
+def clear(folder: Folder = "user") -> None:
+    """Remove every score in the cache, and nothing else."""
+    if cache := _open(folder):
+        typer.echo(f"{counted(cache.clear(), 'architecture')} removed from {cache.folder}")
+
+
+def _open(folder: str) -> "ScoreCache | None":
+    from zc_search.scoring.cache import open_cache
+
+    if (cache := open_cache(folder)) is None:
+        typer.echo("the cache is off")
+    return cache

@@ -18,11 +18,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zc_search._utils.files import write_atomically, writing
 from zc_search._utils.text import install_hint
-from zc_search.deploy.card import model_card
+from zc_search.deploy.documents import exported_weights, model_card, network_source
 from zc_search.deploy.metadata import LABELS, METADATA, ONNX, TORCH, Metadata, metadata_of
 from zc_search.deploy.prediction import onnx_program, torch_program
 from zc_search.deploy.quantised import check_quantisable, quantised
-from zc_search.deploy.source import exported_weights, network_source
 from zc_search.deploy.subject import Subject, subject_of_cell, subject_of_run
 from zc_search.errors import StudyError
 from zc_search.images.datasets import Task

@@ -144,7 +144,7 @@ def answer(result: SearchResult, held_out: pd.DataFrame | None) -> Answer:
         heading,
         architecture,
         summary,
-        best and _interval(best),
+        None if best is None else _interval(best),
         _facts(trials, result.ranking, architecture),
         _effort(result, trials),
         tuple(caveats),
@@ -157,24 +157,25 @@ def trained_rows(result: SearchResult) -> list[dict[str, str]]:
 
     A cost that is not known is left empty, one that none has is no column.
     """
-    table = result.trained
-    shown = table.get(["group", "architecture"], pd.DataFrame()).astype(str)
+    if (table := result.trained).empty:
+        return []
+    columns = {name: table[name].astype(str).tolist() for name in ("group", "architecture")}
     for of, heading in (("accuracy", "accuracy, %"), ("test_accuracy", "test, %")):
         if of in table:
-            pairs = zip(table[of], table[of.replace("accuracy", "standard_error")], strict=True)
-            texts = [
-                (value, f"{value:.2f} \N{PLUS-MINUS SIGN} {error:.2f}") for value, error in pairs
+            pairs = table[[of, of.replace("accuracy", "standard_error")]].to_numpy(float)
+            columns[heading] = [
+                "" if np.isnan(value) else f"{value:.2f} \N{PLUS-MINUS SIGN} {error:.2f}"
+                for value, error in pairs
             ]
-            shown[heading] = ["" if pd.isna(value) else text for value, text in texts]
     costs = {"params": "Mparams", "flops": "MFLOPs"}
-    latencies = [n for n in table if "latency" in str(n) or n == result.config.constraints.latency]
-    for name in (*costs, *latencies):
+    own = result.config.constraints.latency
+    costs |= {name: "ms" for name in map(str, table) if "latency" in name or name == own}
+    for name, heading in costs.items():
         if name in table:
-            texts = ["" if pd.isna(value) else f"{value:.3g}" for value in table[name]]
-            shown[costs.get(name, "ms")] = texts
-    shown["feasible"] = np.where(flags(table, "feasible", default=False), "yes", "no")
-    rows: list[dict[str, str]] = shown.to_dict("records")
-    return rows
+            columns[heading] = ["" if pd.isna(value) else f"{value:.3g}" for value in table[name]]
+    kept = flags(table, "feasible", default=False)
+    columns["feasible"] = ["yes" if keeps else "no" for keeps in kept]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def trained_confusion(result: SearchResult) -> pd.DataFrame:

@@ -97,8 +97,8 @@ def percent(value: float | None) -> str:
 def interval(row: Row, name: str, shown: Callable[[float], str] = decimal) -> str:
     """Write a figure with its interval, ``.574 [.512, .630]``, as far as they are known."""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    ends = "" if pd.isna(row[name]) or pd.isna(low) else f" [{shown(low)}, {shown(high)}]"
-    return shown(row[name]) + str(ends)
+    ends: str = "" if pd.isna(row[name]) or pd.isna(low) else f" [{shown(low)}, {shown(high)}]"
+    return shown(row[name]) + ends
 
 
 def around(row: Row, name: str, shown: Callable[[float], str] = decimal, between: str = " ") -> str:
@@ -276,7 +276,7 @@ def _parts(result: SearchResult, rows: int, width: int) -> Iterator[Group | Text
     for name, ensemble in both.items():
         if ensemble is not None:
             yield weights(ensemble, most=12, name=name)
-            judged = ensemble.quality.head(None if name == "Ensemble" else 1)
+            judged = ensemble.quality if ensemble is result.ensemble else ensemble.quality.head(1)
             if not judged.empty:
                 yield quality(judged, regret=False)
     if difference := difference_of_ensembles(result):
