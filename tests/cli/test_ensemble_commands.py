@@ -76,7 +76,7 @@ def made_up(architectures: list[Architecture], seed: int = 0) -> dict[str, np.nd
     return {name: np.array(column) for name, column in values.items()}
 
 
-def write_scores(path: Path, count: int = 300, dataset: str = "cifar10", seed: int = 0) -> Path:
+def write_scores(path: Path, count: int = 180, dataset: str = "cifar10", seed: int = 0) -> Path:
     """Write scores of made-up proxies of random cells."""
     config = settings(space={"channels": 2, "cells": 1, "dataset": dataset})
     cells = [cell for cell in sample_space(CellSpace(), count, seed) if cell.reaches_output]
@@ -177,6 +177,8 @@ def test_only_the_accuracies_drawn_are_looked_at(scores: Path, fitted: Path) -> 
         feature_set="rank+structure+aggregate",
         fit_on="all",
         directions=source.directions,
+        folds=2,
+        repeats=1,
     )
     pd.testing.assert_frame_equal(ensemble.weights, alone.weights)
     smaller = hide_all_but(known, PROXIES, "val_accuracy", 20, 3)["val_accuracy"].dropna()
@@ -288,6 +290,7 @@ def test_accuracies_of_another_data_set_are_said_to_be_a_transfer(
     assert "Judged on scores computed for cifar10, by accuracies on cifar100." in flat(said)
 
 
+@pytest.mark.thorough
 def test_scores_of_another_data_set_that_judge_are_named(scores: Path, tmp_path: Path) -> None:
     other = write_scores(tmp_path / "other.parquet", 80, "cifar100", seed=1)
     arguments = ("--dataset=cifar100", "--judge-on", other, "--out", tmp_path / "e.toml")
@@ -301,6 +304,7 @@ def test_a_search_space_is_recorded(fitted: Path, run: Path, tmp_path: Path) -> 
         assert Ensemble.load(file).metadata["scores"]["space.name"] == "nasbench201"
 
 
+@pytest.mark.thorough
 def test_repeated_trials_judge_once(run: Path, tmp_path: Path) -> None:
     trials = pd.read_csv(run / "trials.csv")
     repeated = write_run(tmp_path / "again" / run.name)
@@ -404,15 +408,18 @@ def test_apply_writes_predictions_truth_and_both_ranks(
 def test_predictions_survive_toml_and_json_to_the_last_bit(
     scores: Path, fitted: Path, tmp_path: Path
 ) -> None:
-    rankings = []
     Ensemble.load(fitted).save(tmp_path / "e.json")
     Ensemble.load(tmp_path / "e.json").save(tmp_path / "e.toml")
-    for file in (fitted, tmp_path / "e.json", tmp_path / "e.toml"):
-        invoke("apply", file, scores, "--out", tmp_path / "ranking.csv")
-        rankings.append((tmp_path / "ranking.csv").read_bytes())
-    assert rankings[0] == rankings[1] == rankings[2]
+    table = ScoresTable.read(scores).table
+    first, *others = (
+        Ensemble.load(file).predict_interval(table)
+        for file in (fitted, tmp_path / "e.json", tmp_path / "e.toml")
+    )
+    for other in others:
+        pd.testing.assert_frame_equal(first, other, check_exact=True)
 
 
+@pytest.mark.thorough
 def test_show_and_apply_import_neither_optuna_nor_torch(
     scores: Path, run: Path, fitted: Path, tmp_path: Path
 ) -> None:
@@ -467,12 +474,6 @@ def test_scores_and_accuracies_of_two_data_sets_are_applied_as_they_were_fitted(
     assert "A transfer" not in said
     table = pd.read_csv(out)
     np.testing.assert_allclose(table["val_accuracy"], true[table["architecture"]])
-    other = write_scores(tmp_path / "other.parquet", 80, "ImageNet16-120", seed=1)
-    said = flat(invoke("apply", file, other, "--out", out))
-    assert "space.dataset 'ImageNet16-120' (fitted with 'cifar10')" in said
-    assert "A transfer" not in said
-    table = pd.read_csv(out)
-    np.testing.assert_allclose(table["val_accuracy"], true[table["architecture"]])
 
 
 SIZES = {"name": "nats_sss", "dataset": "cifar10"}
@@ -514,10 +515,10 @@ def test_another_search_space_is_named(scores: Path, tmp_path: Path) -> None:
     assert "The ensemble does not say to which search space it was fitted." in said
 
 
-@pytest.mark.parametrize("features", ["rank+structure", "standard+structure"])
 def test_features_of_the_cell_are_refused_for_another_search_space(
-    scores: Path, tmp_path: Path, features: str
+    scores: Path, tmp_path: Path
 ) -> None:
+    features = "standard+structure"
     file, sizes, search = tmp_path / "e.toml", tmp_path / "sizes", tmp_path / "sizes.toml"
     invoke("fit", scores, "--features", features, "--model=ridge", "--out", file)
     write_size_run(sizes)
@@ -602,7 +603,7 @@ CHEAP = ("synflow", "params", "l2_norm")
 SEARCH = """# a search of mine
 [study]
 name = "mine"  # for the record
-n_trials = 8
+n_trials = 6
 sampler = "random"
 
 [space]
@@ -671,15 +672,13 @@ def test_a_search_file_is_written_with_its_comments_and_can_be_run(tmp_path: Pat
 
     result = run_search(load_config("new.toml"))
     trials = result.trials[result.trials["feasible"]]
-    assert len(trials) >= 5
+    assert len(trials) >= 4
     ensemble = Ensemble.load("small.toml")
     assert trials["ensemble:small.toml"].tolist() == ensemble.predict(trials).tolist()
     front = trials[trials["pareto"]]
     assert set(front["ensemble:small.toml"]) == {trials["ensemble:small.toml"].max()}
     invoke("apply", "small.toml", "runs/mine-ensemble")  # a run like any other
 
-    again = run_search(load_config("new.toml", ["study.n_trials=9"]))
-    assert len(again.trials) == 9
     refit(Path("runs/a"), CHEAP[::-1], **{name: f"{name}, version 1" for name in CHEAP})
     message = "begun with another ensemble 'ensemble:small.toml'"
     with pytest.raises(StudyError, match=message):
@@ -728,7 +727,7 @@ def test_a_search_minds_what_its_proxies_mean() -> None:
         run_search(load_config("new.toml"))
     refit(Path("runs/a"))
     with pytest.warns(PredictionWarning, match="The ensemble does not say how synflow, params"):
-        run_search(load_config("new.toml", ["study.n_trials=2"]))
+        run_search(load_config("new.toml", ["study.n_trials=1"]))
 
 
 @pytest.mark.usefixtures("_cheap_ensemble")
@@ -755,7 +754,9 @@ def test_a_weighted_sum_and_an_older_layout_become_one_objective(tmp_path: Path)
 FILE_NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
 
 
-@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.settings(
+    max_examples=15, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
 @hypothesis.given(FILE_NAMES, st.sampled_from([".toml", ".json"]))
 def test_any_file_name_survives_a_search_file(
     fitted: Path, tmp_path: Path, name: str, suffix: str
@@ -787,7 +788,7 @@ def test_a_curve_is_printed_and_written(scores: Path, tmp_path: Path) -> None:
     folder = tmp_path / "curve"
     said = invoke(
         *("curve", scores, "--models=linear,gap", "--features=rank", "--proxies=snip,jacov"),
-        *("--accuracies=20,50", "--draws=3", "--workers=1", "--out", folder),
+        *("--accuracies=20,50", "--draws=2", "--workers=1", "--out", folder),
     )
     for name in ("linear, rank", "gap, rank", "best single proxy", "aggregate", "params", "flops"):
         assert sum(line.startswith(name) for line in said.splitlines()) == 1
@@ -798,7 +799,7 @@ def test_a_curve_is_printed_and_written(scores: Path, tmp_path: Path) -> None:
         table,
         ["snip", "jacov"],
         [20, 50],
-        3,
+        2,
         models=["linear", "gap"],
         feature_sets=["rank"],
         directions=source.directions,
@@ -806,7 +807,7 @@ def test_a_curve_is_printed_and_written(scores: Path, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(draws, expected, check_dtype=False)
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "draws.parquet"), expected)
     summary = pd.read_csv(folder / "summary.csv")
-    assert (summary["draws"] == 3).all()
+    assert (summary["draws"] == 2).all()
     mean = expected[(expected["model"] == "gap") & (expected["size"] == 50)]["kendall_tau"].mean()
     assert f"{mean:.3f}"[1:] in said
     page = (folder / "curve.html").read_text()
@@ -816,6 +817,7 @@ def test_a_curve_is_printed_and_written(scores: Path, tmp_path: Path) -> None:
     assert picture.exists() or "No picture: pictures need" in flat(said)
 
 
+@pytest.mark.thorough
 def test_models_and_features_named_twice_are_fitted_once(scores: Path, tmp_path: Path) -> None:
     said = invoke(
         *("curve", scores, "--models=linear,linear", "--features=rank,rank", "--proxies=snip"),
@@ -828,11 +830,12 @@ def test_models_and_features_named_twice_are_fitted_once(scores: Path, tmp_path:
 
 def test_a_curve_goes_as_far_as_the_table(scores: Path, tmp_path: Path) -> None:
     functions = ScoresTable.read(scores).table["function_key"].nunique()
-    assert 100 < functions <= 400
+    assert 100 < functions <= 200
     arguments = ("--draws=1", "--workers=1", "--proxies=snip", "--out", tmp_path)
+    arguments = (*arguments, "--models=linear", "--features=rank")
     said = flat(invoke("curve", scores, *arguments))
-    assert f"400, 800 accuracies: there are {functions} functions" in said
-    assert set(pd.read_csv(tmp_path / "summary.csv")["size"]) == {10, 25, 50, 100, 200}
+    assert f"200, 400, 800 accuracies: there are {functions} functions" in said
+    assert set(pd.read_csv(tmp_path / "summary.csv")["size"]) == {10, 25, 50, 100}
 
 
 def test_a_front_is_compared_with_random_trials(run: Path, scores: Path, tmp_path: Path) -> None:
@@ -854,6 +857,7 @@ def test_a_front_is_compared_with_random_trials(run: Path, scores: Path, tmp_pat
     assert "which the sampler chose" not in said
 
 
+@pytest.mark.thorough
 def test_a_front_is_not_compared_with_another_data_set(run: Path, tmp_path: Path) -> None:
     other = write_scores(tmp_path / "other.parquet", 80, "ImageNet16-120", seed=1)
     message = r"made-up is scored for cifar10, and .*other.parquet for ImageNet16-120: .*--judge-on"
@@ -898,9 +902,8 @@ def broken_run(tmp_path: Path, **changes: Any) -> Path:
     return write_run(tmp_path / "broken", 40, **changes)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_proxy_that_is_never_finite_is_named(tmp_path: Path, value: float) -> None:
-    folder = broken_run(tmp_path, snip=value)
+def test_a_proxy_that_is_never_finite_is_named(tmp_path: Path) -> None:
+    folder = broken_run(tmp_path, snip=np.inf)
     with pytest.raises(EnsembleError, match=r"at least 2 distinct feasible .* rows hold 0"):
         invoke("fit", folder, "--out", tmp_path / "e.toml")
     with pytest.raises(EnsembleError, match="snip is finite in none"):

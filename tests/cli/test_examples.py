@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from zc_search.cli import examples as command
+from zc_search.cli import start as command
 from zc_search.cli.app import app
 from zc_search.config import load_config
 from zc_search.errors import UsageError

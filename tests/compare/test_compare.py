@@ -261,6 +261,7 @@ def test_each_folder_says_what_is_in_it(tmp_path: Path) -> None:
     assert said["accuracies"] == 8
 
 
+@pytest.mark.thorough
 def test_processes_find_the_same(tmp_path: Path) -> None:
     alone = run_searches(comparison(tmp_path / "a"))
     together = run_searches(comparison(tmp_path / "b", workers=2))

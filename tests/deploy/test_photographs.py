@@ -48,7 +48,7 @@ def settings(folder: Path, **sections) -> dict:
         "benchmark": {"name": "none"},
         "objectives": {"naswot_relu": "maximize"},
         "training": {"epochs": 1, "augment": []},
-        "output": {"folder": str(folder / "runs")},
+        "output": {"folder": str(folder / "runs"), "report": False},
     } | sections
 
 

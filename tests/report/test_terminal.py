@@ -67,7 +67,7 @@ def printed(result: SearchResult, width: int) -> list[str]:
 MANY = ("naswot_relu", "my_package.my_module:depth_weighted_params", "synflow", "grad_norm", "snip")
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 200])
+@pytest.mark.parametrize("width", [60, 100])
 @pytest.mark.parametrize("objectives", [2, 5])
 def test_nothing_is_wider_than_the_terminal_and_no_number_is_cut(
     width: int, objectives: int
@@ -159,7 +159,12 @@ def test_options_in_a_proxys_name_are_no_markup() -> None:
 
 def test_importances_are_not_called_percent_accuracy() -> None:
     fitted = fit_ensemble(
-        trials_table(40), PROXIES, model="sklearn.linear_model:Ridge", repeats=1, n_bootstrap=20
+        trials_table(40),
+        PROXIES,
+        model="sklearn.linear_model:Ridge",
+        folds=2,
+        repeats=1,
+        n_bootstrap=5,
     )
     console = Console(width=160)
     with console.capture() as captured:
@@ -329,15 +334,12 @@ TWELVE = (
 )
 
 
-@pytest.mark.parametrize("quiet", [False, True])
-def test_a_sampler_that_will_take_long_is_warned_of_unless_quiet(
-    tmp_path: Path, quiet: bool
-) -> None:
+def test_a_sampler_that_will_take_long_is_warned_of(tmp_path: Path) -> None:
     objectives = (f'objectives.{name}="default"' for name in TWELVE)
     given = ("study.sampler=gp", "study.n_trials=1", *objectives)
     settings = [part for setting in given for part in ("--set", setting)]
-    done = invoke(tmp_path, *settings, *["--quiet"] * quiet)
+    done = invoke(tmp_path, *settings)
     warned = "gp takes some eight times as long for each further objective"
     said = " ".join(done.output.split())
-    assert (warned in said, "for 12 objectives 'nsgaiii'" in said) == (not quiet, not quiet)
-    assert not (quiet and said)
+    assert warned in said
+    assert "for 12 objectives 'nsgaiii'" in said
