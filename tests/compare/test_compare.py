@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 
 from zc_search.cli.app import app
 from zc_search.compare import Comparison, compare, load_comparison
-from zc_search.compare.figures import plot_ranks, plot_tests, search_drawings
 from zc_search.compare.outcomes import (
     final,
     holm,
@@ -29,7 +28,14 @@ from zc_search.compare.outcomes import (
     summarise,
     trajectories,
 )
-from zc_search.compare.page import answer, render_searches, shown_summary
+from zc_search.compare.page import (
+    answer,
+    plot_ranks,
+    plot_tests,
+    render_searches,
+    search_drawings,
+    shown_summary,
+)
 from zc_search.compare.run import Algorithm, Search, plan, run_searches, search, table_of
 from zc_search.compare.settings import Race
 from zc_search.errors import ConfigError, ReportError, StudyError, ZcSearchError

@@ -30,7 +30,7 @@ from zc_search.deploy.export import (
     multiply_adds,
     subject_of_cell,
 )
-from zc_search.deploy.metadata import Metadata
+from zc_search.deploy.prediction import Metadata
 from zc_search.errors import StudyError
 from zc_search.images.datasets import Task
 from zc_search.spaces import Architecture

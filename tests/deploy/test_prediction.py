@@ -21,8 +21,7 @@ from zc_search.cli.app import app
 from zc_search.config import parse_config
 from zc_search.deploy import prediction
 from zc_search.deploy.export import Subject, export_network, subject_of_cell
-from zc_search.deploy.metadata import Metadata, metadata_of
-from zc_search.deploy.prediction import ExportedNetwork
+from zc_search.deploy.prediction import ExportedNetwork, Metadata, metadata_of
 from zc_search.errors import DataError, StudyError
 from zc_search.images.readers import read_folder
 from zc_search.spaces import make_space

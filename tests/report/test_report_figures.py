@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from report_runs import PROXIES, made_up_run, trials_table
 from scipy import stats
 
-from zc_search.compare.figures import plot_ends
+from zc_search.compare.page import plot_ends
 from zc_search.ensemble import fit_ensemble, learning_curve
 from zc_search.errors import ArchitectureError, ReportError
 from zc_search.report import (

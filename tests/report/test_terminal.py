@@ -24,11 +24,10 @@ from small_search import SMALL
 from typer.testing import CliRunner
 
 from zc_search.cli.app import app
+from zc_search.cli.progress import TerminalListener, logged_to
 from zc_search.config import parse_config
 from zc_search.ensemble import fit_ensemble
 from zc_search.report.text import (
-    TerminalListener,
-    logged_to,
     pareto,
     print_result,
     quality,

@@ -73,7 +73,7 @@ def compare(
     console.print(" ".join((_CAPTION, *few_seeds(comparison.compare.seeds))))
     wrote = f"wrote {page} and its tables beside it after {time.perf_counter() - begun:.0f} s"
     if png:
-        from zc_search.compare.figures import search_drawings
+        from zc_search.compare.page import search_drawings
         from zc_search.report.page import write_pictures
 
         files = write_pictures(search_drawings(outcomes), folder / "figures")

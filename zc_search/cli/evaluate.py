@@ -12,7 +12,7 @@ from zc_search.cli.printing import names_in, plain_console, records, save
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console, Group
+    from rich.console import Group
 
     from zc_search.benchmarks import Benchmark
 
@@ -35,8 +35,7 @@ def evaluate(
         str | None, Option(help="One or several, a,b; by default the scores' own.")
     ] = None,
     benchmark: Annotated[
-        str | None,
-        Option("--benchmark", "-b", help="A table, or analog; by default its own."),
+        str | None, Option("--benchmark", "-b", help="A table, or analog; by default its own.")
     ] = None,
     metric: Annotated[str | None, Option(help="Of the benchmark; by default its first.")] = None,
     proxies: Annotated[str | None, Option(help="Only these, such as snip,zico.")] = None,
@@ -47,8 +46,7 @@ def evaluate(
     json_file: Annotated[Path | None, Option("--json", help="Write it all here.")] = None,
     csv_file: Annotated[Path | None, Option("--csv", help="Write the table here.")] = None,
     table_file: Annotated[
-        Path | None,
-        Option("--table", help="Write a table for a paper here: .csv, .md or .tex."),
+        Path | None, Option("--table", help="Write a table for a paper here: .csv, .md or .tex.")
     ] = None,
 ) -> None:
     """Judge each proxy by what training gave: over the whole space, its better half, its top 10 %.
@@ -71,18 +69,21 @@ def evaluate(
                 n_bootstrap=bootstrap,
                 on_proxy=lambda n, of, status=status: status.update(f"judged {n} of {of} proxies"),
             )
-        _show(console, judged)
+        for table in judged.tables():
+            console.print(table)
+            console.print()
         found.append(judged)
     console.print(_CAPTION)
     if any(one.rows["ceiling"].notna().any() for one in found):
         console.print(_CEILING)
     for sentence in dict.fromkeys(sentence for one in found for sentence in one.said()):
         console.print(sentence)
-    every = pd.concat([one.rows.assign(dataset=one.of["dataset"]) for one in found])
-    documents = [{**one.document(), "n_bootstrap": bootstrap} for one in found]
-    document = documents[0] if len(found) == 1 else {"datasets": documents}
+    every = pd.concat([judged.rows.assign(dataset=judged.of["dataset"]) for judged in found])
+    one = len(found) == 1
+    documents = [{**judged.document(), "n_bootstrap": bootstrap} for judged in found]
+    document = documents[0] if one else {"datasets": documents}
     files: dict[Path | None, Callable[[], str]] = {
-        csv_file: lambda: every.drop(columns=["dataset"] * (len(found) == 1)).to_csv(index=False),
+        csv_file: lambda: every.drop(columns=["dataset"] * one).to_csv(index=False),
         json_file: lambda: json.dumps(document, indent=2) + "\n",
         table_file: lambda: write_table(paper_table(every)),
     }
@@ -136,15 +137,12 @@ class _Judged(NamedTuple):
         tables = {"rows": records(self.rows), "chosen": records(self.chosen)}
         return {**self.of, **tables, "about": self.about}
 
-
-def _show(console: "Console", judged: _Judged) -> None:
-    rows, dataset = judged.rows, judged.of["dataset"]
-    for subset in rows["subset"].unique():
-        console.print(_subset_table(rows[rows["subset"] == subset], dataset))
-        console.print()
-    if not judged.chosen.empty:
-        console.print(_choice_table(judged.chosen, dataset))
-        console.print()
+    def tables(self) -> "Iterator[Group]":
+        """Yield what is printed: a table a subset, and what was chosen."""
+        for _, rows in self.rows.groupby("subset", sort=False):
+            yield _subset_table(rows, self.of["dataset"])
+        if not self.chosen.empty:
+            yield _choice_table(self.chosen, self.of["dataset"])
 
 
 def _judge(

@@ -31,15 +31,13 @@ def report(
     from zc_search.report import compare_runs, load_result, write_report
     from zc_search.report.comparison import comparison_drawings
     from zc_search.report.page import run_drawings, write_pictures
-    from zc_search.report.run import held_out_or_none, stored_learning_curve
+    from zc_search.report.run import held_out_or_none
 
     results = [load_result(run) for run in runs]
     with writing("the page", StudyError):
         if len(results) == 1:
-            result, folder = results[0], runs[0]
-            curve = stored_learning_curve(folder)
-            path = write_report(result, out or folder / "report.html", learning_curve=curve)
-            drawings = [*run_drawings(result, held_out_or_none(result), curve).values()]
+            path = write_report(results[0], out or runs[0] / "report.html")
+            drawings = [*run_drawings(results[0], held_out_or_none(results[0])).values()]
         else:
             path = write_atomically(out or Path("comparison.html"), compare_runs(results))
             drawings = comparison_drawings(results)

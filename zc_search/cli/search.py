@@ -63,7 +63,8 @@ def search(
     import optuna  # only now, so that a wrong setting is said at once
     from rich.console import Console
 
-    from zc_search.report.text import TerminalListener, logged_to, print_result, result_document
+    from zc_search.cli.progress import TerminalListener, logged_to
+    from zc_search.report.text import print_result, result_document
     from zc_search.search import run_search
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -7,7 +7,7 @@ from typing import cast
 from torch import Tensor
 
 from zc_search.deploy import filled
-from zc_search.deploy.metadata import Metadata
+from zc_search.deploy.prediction import Metadata
 from zc_search.deploy.subject import Subject
 from zc_search.spaces import EDGES, PLUGIN, Architecture
 from zc_search.spaces.nasbench201.architecture import describe_cell, live_edges

@@ -24,7 +24,7 @@ from zc_search.ensemble.tables import flags
 from zc_search.errors import ConfigError, StudyError
 from zc_search.proxies import resolve_proxies
 from zc_search.report import write_report
-from zc_search.report.run import load_result, read_manifest, read_table, stored_learning_curve
+from zc_search.report.run import load_result, read_manifest, read_table
 from zc_search.scoring.request import batch_and_task, open_images
 from zc_search.scoring.scorer import Scorer
 from zc_search.spaces import AnySpace
@@ -132,8 +132,7 @@ def train_run(
         trained = trained_table(config, table, trained, entrants, judged_by, tested)
         folder.write_table("trained.csv", trained)
         outcome = _concluded(folder, config, table, results, entrants, scorer, trained)
-    curve = stored_learning_curve(result.folder)
-    write_report(load_result(run), result.folder / "report.html", learning_curve=curve)
+    write_report(load_result(run), result.folder / "report.html")
     return outcome
 
 

@@ -35,11 +35,7 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 def compare_runs(results: Sequence[SearchResult]) -> str:
     """Return a page that shows runs side by side: answers, figures, and how their settings differ.
 
-    Args:
-        results: Two or more; see `load_result`.
-
-    Raises:
-        ReportError: Fewer than two.
+    A `ReportError` is raised for fewer than two results of `load_result`.
     """
     if len(results) < 2:
         raise ReportError(f"a comparison needs two runs or more, got {len(results)}")
@@ -148,17 +144,10 @@ def plot_compared_progress(
     column = next(iter(measured), next(iter(infos.values())).name)
     kept = {name: info for name, info in infos.items() if info.name == column}
     left_out = [name for name in run_names(results) if name not in kept]
-    traces = [
-        go.Scatter(
-            x=info.x[info.steps],
-            y=info.best[info.steps],
-            mode="lines",
-            name=name,
-            line={**style.line(place), "width": 2.5, "shape": "hv"},
-            hovertemplate="%{y:.2f}<extra></extra>",
-        )
-        for place, (name, info) in enumerate(kept.items())
-    ]
+    traces = []
+    for place, (name, info) in enumerate(kept.items()):
+        x, y, look = info.x[info.steps], info.best[info.steps], style.line(place) | {"shape": "hv"}
+        traces.append(style.steps(name, x, y, look, "%{y:.2f}"))
     ends = [f"{n} {info.best[-1]:.4g} after {info.x[-1]:.4g}" for n, info in kept.items()]
     axis, label = AGAINST[against][0], style.label(column)
     return style.figure(

@@ -35,6 +35,7 @@ from zc_search.report.answer import (
 )
 from zc_search.report.figures.accuracy import (
     MANY,
+    plot_confusion,
     plot_kendall_tau,
     plot_learning_curve,
     plot_predicted_against_true,
@@ -43,7 +44,6 @@ from zc_search.report.figures.accuracy import (
     plot_residuals,
     plot_weights,
 )
-from zc_search.report.figures.confusion import plot_confusion
 from zc_search.report.figures.front import (
     default_axes,
     plot_parallel_coordinates,
@@ -121,8 +121,12 @@ class Drawing:
 def run_drawings(
     result: SearchResult, held_out: pd.DataFrame | None, curve: pd.DataFrame | None = None
 ) -> dict[str, Drawing]:
-    """Return the figures of a run by id, in the report's order; that of `curve` if there is one."""
+    """Return the figures of a run by id, in the report's order.
+
+    That of a learning curve is drawn of `curve`, or else of one in the run's folder.
+    """
     trials, optimum = as_trials(result), result.optimum
+    curve = stored_learning_curve(result.folder) if curve is None else curve
     accuracies = trials.metric is not None and not trials.distinct.empty
     proxies = trials.proxies if accuracies else ()
     beside: Layout = "half" if len(trials.proxies) < MANY else "wide"
@@ -223,7 +227,7 @@ def write_outputs(result: SearchResult, folder: RunFolder) -> SearchResult:
     folder.write_json("manifest.json", make_manifest(result))
     page = folder.path / "report.html"
     if result.config.output.report:
-        write_report(result, page, learning_curve=stored_learning_curve(folder.path))
+        write_report(result, page)
     else:
         page.unlink(missing_ok=True)  # of an earlier, shorter search
     return result
@@ -260,7 +264,8 @@ def render_report(result: SearchResult, *, learning_curve: pd.DataFrame | None =
 
     Args:
         result: Of the search; ensemble, benchmark and feasible trials may be missing.
-        learning_curve: From `zc_search.ensemble.learning_curve`, to be shown with the ensemble.
+        learning_curve: From `zc_search.ensemble.learning_curve`, to be shown with the ensemble;
+            by default the one in the run's folder, if there is one.
     """
     trials, held_out = as_trials(result), held_out_or_none(result)
     found = answer(result, held_out)

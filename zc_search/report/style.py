@@ -198,6 +198,28 @@ def line(place: int) -> dict[str, str]:
     return {"color": PALETTE[place % len(PALETTE)], "dash": dashes[place % len(dashes)]}
 
 
+def steps(name: str, x: Any, y: Any, look: Mapping[str, Any], hover: str = "") -> go.Scatter:
+    """Return a line, such as `line` looks; without a text for a point nothing is hovered over."""
+    shown = {"hovertemplate": f"{hover}<extra></extra>"} if hover else {"hoverinfo": "skip"}
+    return go.Scatter(x=x, y=y, mode="lines", name=name, line={"width": 2.5, **look}, **shown)
+
+
+def heatmap(names: Sequence[str], z: ArrayLike, text: Any, scale: Any, **more: Any) -> go.Heatmap:
+    """Return a square of values of every name by every other, each with its text."""
+    look = {"xgap": 2, "ygap": 2, "texttemplate": "%{text}"}
+    return go.Heatmap(x=names, y=names, z=z, text=text, colorscale=scale, **(look | more))
+
+
+def square(names: Sequence[str], side: int, above: int, **axes: Any) -> dict[str, Any]:
+    """Return the layout of a `heatmap`, the first name at the top; a row is `side` pixels high."""
+    x, y = ({"showgrid": False, **axes.get(key, {})} for key in ("xaxis", "yaxis"))
+    return {
+        "height": above + side * len(names),
+        "xaxis": {"tickangle": -40, **x},
+        "yaxis": {"autorange": "reversed", **y},
+    }
+
+
 def points(
     x: ArrayLike, y: ArrayLike, rows: pd.Index, names: Sequence[str], hover: str, **more: Any
 ) -> go.Scatter:

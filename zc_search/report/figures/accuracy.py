@@ -1,4 +1,4 @@
-"""What proxies and the ensemble are worth: against the true accuracy, and beside one another."""
+"""What proxies, the ensemble and what was trained are worth, and beside one another."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from zc_search.ensemble import Ensemble
 from zc_search.errors import ReportError
 from zc_search.evaluation import BASELINES, bootstrap_interval, kendall_tau, spearman
 from zc_search.report import style
+from zc_search.report.answer import trained_confusion
 from zc_search.report.run import Floats, Source, Trials, as_trials, held_out_predictions
 from zc_search.spaces import compact
-from zc_search.study.record import SearchResult
+from zc_search.study.record import SearchResult, class_accuracies, confusion_matrix
 
 LEVEL = 0.9
 
 MANY = 11
 """Columns beyond which a heat map is cramped in half a page."""
+
+_MANY_CLASSES = 20
+"""Classes beyond which no number fits into a square."""
 
 _MARKS = {"cross-validated": (style.BLUE, "circle"), "not fitted to": (style.ORANGE, "diamond")}
 
@@ -118,18 +122,14 @@ def plot_rank_correlations(source: Source, columns: Sequence[str] | None = None)
     many = len(names) > MANY
     texts = [["" if np.isnan(value) else f"{value:.2f}" for value in row] for row in matrix]
     texts = [[text.replace("0.", ".", 1) for text in row] for row in texts] if many else texts
-    trace = go.Heatmap(
-        x=names,
-        y=names,
-        z=matrix,
+    trace = style.heatmap(
+        names,
+        matrix,
+        texts,
+        style.CORRELATION_SCALE,
         zmin=-1,
         zmax=1,
-        colorscale=style.CORRELATION_SCALE,
-        text=texts,
-        texttemplate="%{text}",
         textfont={"size": 9 if many else 11},
-        xgap=2,
-        ygap=2,
         colorbar=style.colorbar("Spearman"),
         hovertemplate="%{y} and %{x}: %{z:.3f}<extra></extra>",
     )
@@ -142,10 +142,8 @@ def plot_rank_correlations(source: Source, columns: Sequence[str] | None = None)
         f"{names[first]} and {names[second]}, {matrix[first, second]:+.2f}.",
         caption="Spearman's rank correlation over distinct functions. Columns are clustered: "
         "neighbours say the same and add little to each other in an ensemble.",
-        height=140 + 34 * len(names),
         min_width=180 + 30 * len(names),
-        xaxis={"tickangle": -40, "showgrid": False},
-        yaxis={"autorange": "reversed", "showgrid": False},
+        **style.square(names, 34, 140),
     )
 
 
@@ -231,21 +229,14 @@ def _get_weights(source: Ensemble | pd.DataFrame | None) -> pd.DataFrame:
 def plot_predicted_against_true(source: SearchResult | pd.DataFrame | None) -> go.Figure:
     """Plot predicted against true accuracy of architectures that no fit had seen.
 
-    Args:
-        source: A result, or a table with ``predicted``, ``true`` and ``how`` it was held out;
-            None where nothing was.
+    Of a result, or a table with ``predicted``, ``true`` and ``how``; None where nothing was held
+    out.
     """
     table = _get_held_out(source)
     both = np.concatenate([table["true"], table["predicted"]])
     ends = [float(both.min()), float(both.max())]
-    diagonal = go.Scatter(
-        x=ends,
-        y=ends,
-        mode="lines",
-        line={"color": style.GREY, "dash": "dot", "width": 1.5},
-        name="predicted = true",
-        hoverinfo="skip",
-    )
+    look = {"color": style.GREY, "dash": "dot", "width": 1.5}
+    diagonal = style.steps("predicted = true", ends, ends, look)
     judged = "; ".join(
         f"{how}: {counted(len(rows), 'architecture')}, Kendall's tau "
         f"{kendall_tau(rows['predicted'], rows['true']):+.2f}, Spearman "
@@ -311,11 +302,7 @@ def _get_held_out(source: SearchResult | pd.DataFrame | None) -> pd.DataFrame:
 
 
 def plot_learning_curve(curve: pd.DataFrame) -> go.Figure:
-    """Plot Kendall's tau on unseen architectures against the accuracies seen.
-
-    Args:
-        curve: From `zc_search.ensemble.learning_curve`.
-    """
+    """Plot `zc_search.ensemble.learning_curve`: Kendall's tau on what no fit has seen."""
     info = _get_learning_curve(curve)
     traces = []
     for place, (name, part) in enumerate(info.groupby("name", sort=False)):
@@ -360,3 +347,52 @@ def _get_learning_curve(curve: pd.DataFrame) -> pd.DataFrame:
     named = named.sort_values("baseline", kind="stable")
     grouped = named.groupby(["name", "size", "baseline"], sort=False)["kendall_tau"]
     return grouped.agg(mean="mean", spread="std").fillna({"spread": 0}).reset_index()
+
+
+# Classes -----------------------------------------------------------------------------------------
+
+
+def plot_confusion(result: SearchResult, split: str = "validation") -> go.Figure:
+    """Draw a heat map of the images of each class by what the best trained takes them for.
+
+    ``split`` is ``validation`` or ``test``. Colours are shares of a class, numbers are images,
+    summed over the trainings of that architecture.
+    """
+    table = trained_confusion(result)
+    table = table[table["split"] == split] if len(table) else table
+    if not len(table):
+        raise ReportError(f"nothing was trained and judged by {split} images")
+    names, matrix = confusion_matrix(table)
+    shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    worst, trainings = class_accuracies(table), table["seed"].nunique()
+    many, side = len(names) > _MANY_CLASSES, max(14, 34 - len(names) // 2)
+    texts = [[str(count or "") for count in row] for row in matrix]
+    trace = style.heatmap(
+        names,
+        shares,
+        texts,
+        style.CORRELATION_SCALE[2:],
+        zmin=0,
+        zmax=100,
+        colorbar=style.colorbar("% of the class"),
+        hovertemplate="%{y} taken for %{x}: %{z:.1f} %, %{text} images<extra></extra>",
+        **({"texttemplate": None, "xgap": 0, "ygap": 0} if many else {}),
+    )
+    first, trained = worst.iloc[0], compact(table["architecture"].iloc[0])
+    summed = f", summed over {trainings} trainings" if trainings > 1 else ""
+    return style.figure(
+        [trace],
+        title="Which class is taken for which",
+        alt=f"Heat map of {counted(int(matrix.sum()), f'{split} image')} by true and predicted "
+        f"class. The worst class is {worst.index[0]}, {first['accuracy']:.1f} % of it recognised.",
+        caption=f"{split.capitalize()} images of {trained}{summed}: rows are true "
+        "classes, columns what they are taken for; off the diagonal are the mistakes.",
+        min_width=200 + side * len(names),
+        **style.square(
+            names,
+            side,
+            150,
+            xaxis={"type": "category", "title": "taken for"},
+            yaxis={"type": "category"},
+        ),
+    )

@@ -30,13 +30,9 @@ _ARROWS = {"maximize": "more is better", "minimize": "less is better"}
 def plot_pareto(
     source: Source, x: str | None = None, y: str | None = None, z: str | None = None
 ) -> go.Figure:
-    """Plot two or three columns against each other, dominated architectures faint.
+    """Plot two or three columns of a result or table, dominated architectures faint.
 
-    Args:
-        source: A result or a table of trials.
-        x: Column of the horizontal axis; the first objective unless named.
-        y: Column of the vertical axis; the next objective, or else another column.
-        z: Column of a third axis, if wanted.
+    By default `x` is the first objective and `y` the next one, or else another column.
     """
     trials = as_trials(source)
     rows, axes = trials.scored, _axes(trials, x, y, z)
@@ -58,9 +54,8 @@ def plot_pareto(
     colour = "Colour is the true accuracy." if known else "There are no accuracies to colour by."
     return style.figure(
         [
-            _part(trials, rows, axes, values, "dominated", ~front & ~study),
-            _part(trials, rows, axes, values, "on the study's front", study & ~front),
-            _part(trials, rows, axes, values, "front of the axes shown", front),
+            _part(trials, rows, axes, values, name, mask)
+            for name, mask in zip(_MARKS, (~front & ~study, study & ~front, front), strict=True)
         ],
         title=title,
         alt=f"Scatter plot of {title} for {len(rows):,} distinct functions; {int(front.sum())} of "
@@ -75,12 +70,7 @@ def plot_pareto(
 
 
 def _part(
-    trials: Trials,
-    rows: pd.DataFrame,
-    axes: tuple[str, ...],
-    values: Floats,
-    name: str,
-    mask: NDArray[np.bool_],
+    trials: Trials, rows: pd.DataFrame, axes: tuple[str, ...], values: Floats, name: str, mask: Any
 ) -> go.Scatter | go.Scatter3d:
     """Return the trace of some of the rows, whose `values` stand at the axes."""
     order = np.flatnonzero(mask)
@@ -165,11 +155,8 @@ def nondominated(costs: Floats) -> NDArray[np.bool_]:
 def plot_parallel_coordinates(source: Source, columns: Sequence[str] | None = None) -> go.Figure:
     """Plot all proxies side by side, one line an architecture, coloured by accuracy.
 
-    Drag along an axis to see only the architectures within; drag a name to move its axis.
-
-    Args:
-        source: A result or a table of trials.
-        columns: What to show; all objectives and proxies and the accuracy unless named.
+    Of a result or a table of trials all objectives, proxies and the accuracy are shown, or these
+    `columns`. Drag along an axis to see only the architectures within, a name to move its axis.
     """
     trials = as_trials(source)
     rows = trials.scored

@@ -37,6 +37,8 @@ EXACT_UP_TO = 4
 SAMPLES = 2**15
 """Points beyond, so that the standard error is less than 0.003 of the box."""
 
+_BLUE = style.line(0)
+
 # Progress -----------------------------------------------------------------------------------------
 
 
@@ -71,11 +73,9 @@ def plot_progress(
 ) -> go.Figure:
     """Plot the best feasible accuracy so far; without accuracies, the first objective.
 
-    Args:
-        source: A result or a table of trials.
-        against: ``trials``; ``accuracies``, distinct ones looked at; ``simulated_seconds``, what
-            training each distinct architecture once would have taken; ``seconds``, of the trials.
-        optimum: The best accuracy that the benchmark holds, drawn as a line.
+    `against` is ``trials``; ``accuracies``, distinct ones looked at; ``simulated_seconds``, what
+    training each distinct architecture once would have taken; or ``seconds``, of the trials.
+    `optimum` is the best accuracy that the benchmark holds, drawn as a line.
     """
     trials = as_trials(source)
     info = get_progress_info(trials, against)
@@ -89,13 +89,15 @@ def plot_progress(
         name="each trial",
         marker={"size": 5, "color": style.GREY, "opacity": 0.5},
     )
-    traces = [points, _line("best so far", info.x[steps], info.best[steps], shape="hv")]
+    best = style.steps("best so far", info.x[steps], info.best[steps], _BLUE | {"shape": "hv"})
+    traces = [points, best]
     # The worst cells are at 10 %, and what matters happens in the last percent.
     low, high = np.quantile(info.value, [0.1, 1] if info.maximize else [0, 0.9]).tolist()
     if optimum is not None and of_accuracy:
         high = max(high, optimum)
         title, ends = f"best of the benchmark, {optimum:.2f}", [optimum, optimum]
-        traces.append(_line(title, info.x[[0, -1]], ends, style.VERMILION, "dot", 1.5, shape="hv"))
+        look = {"color": style.VERMILION, "dash": "dot", "width": 1.5, "shape": "hv"}
+        traces.append(style.steps(title, info.x[[0, -1]], ends, look))
     pad = 0.06 * (high - low) or 1.0
     caption = f"There are no accuracies: {name} is the first objective."
     if of_accuracy:
@@ -172,7 +174,7 @@ def plot_hypervolume(source: Source) -> go.Figure:
             f"for exact values (standard error at the end {np.sqrt(end * (1 - end) / SAMPLES):.4f})"
         )
     return style.figure(
-        [_line("dominated share", info.numbers, info.share, hover=hover, shape="hv")],
+        [style.steps("dominated share", info.numbers, info.share, _BLUE | {"shape": "hv"}, hover)],
         title="Hypervolume",
         alt=f"Hypervolume of {', '.join(info.objectives)} against trials: {end:.4f} of "
         f"the box at the end, {'exact' if info.exact else 'sampled'}.",
@@ -266,10 +268,10 @@ def plot_distinct(source: Source) -> go.Figure:
     if not counts or table.empty:
         raise ReportError("no trial names an architecture")
     x = np.arange(1, len(table) + 1)
-    looks = ((style.BLUE, "solid"), (style.ORANGE, "dash"))
-    traces = [_line("every trial new", x[[0, -1]], x[[0, -1]], style.GREY, "dot", 1.5)]
-    for (name, count), look in zip(counts.items(), looks, strict=False):
-        traces.append(_line(name, x, count, *look, hover="%{y} after %{x} trials"))
+    grey = {"color": style.GREY, "dash": "dot", "width": 1.5}
+    traces = [style.steps("every trial new", x[[0, -1]], x[[0, -1]], grey)]
+    for place, (name, count) in enumerate(counts.items()):
+        traces.append(style.steps(name, x, count, style.line(place), "%{y} after %{x} trials"))
     counted = " and ".join(f"{count[-1]:,} {name}" for name, count in counts.items())
     return style.figure(
         traces,
@@ -317,19 +319,3 @@ def plot_time(source: Source) -> go.Figure:
         yaxis={"ticksuffix": " "},
         bargap=0.35,
     )
-
-
-def _line(
-    name: str,
-    x: Any,
-    y: Any,
-    color: str = style.BLUE,
-    dash: str = "solid",
-    width: float = 2.5,
-    *,
-    hover: str = "",
-    shape: str = "linear",
-) -> go.Scatter:
-    line = {"color": color, "dash": dash, "width": width, "shape": shape}
-    shown = {"hovertemplate": f"{hover}<extra></extra>"} if hover else {"hoverinfo": "skip"}
-    return go.Scatter(x=x, y=y, mode="lines", name=name, line=line, **shown)
