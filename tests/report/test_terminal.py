@@ -103,7 +103,8 @@ def test_all_that_the_benchmark_knows_is_shown_if_asked_for(width: int) -> None:
     names = [f"{split}_{end}" for split in splits for end in ends]  # MASE's twelve
     result = made_up_run(60)
     front = pd.concat([result.pareto] * 8, ignore_index=True)
-    front = front.assign(**{n: 10.5 + place for place, n in enumerate(names)})
+    figures = {n: 10.5 + place for place, n in enumerate(names)}
+    front = front.assign(number=range(len(front)), **figures)
     front["test_loss"] = [np.nan, *[18.5] * (len(front) - 1)]
     result = replace(result, pareto=front)
     assert not [line for line in printed(result, width) if line.startswith("test_loss")]
