@@ -174,7 +174,8 @@ def test_the_answer_is_what_was_trained(run: Path) -> None:
 
 def test_the_same_search_again_keeps_the_answer(trained: Path) -> None:
     folder = trained / "runs" / "own"
-    again = run_search(load_config(folder / "config.toml"))  # which has all its trials
+    config = load_config(folder / "config.toml", ["output.report=true"])
+    again = run_search(config)  # which has all its trials
     heading = answer(again, None).heading
     assert heading == answer(load_result(folder), None).heading
     assert heading in (folder / "report.html").read_text()
