@@ -25,7 +25,7 @@ from zc_search.report.answer import bounds
 SMALL = """
 [study]
 name = "small"
-n_trials = 16
+n_trials = 12
 sampler = "random"
 
 [space]
@@ -99,12 +99,12 @@ def test_it_opens_its_benchmark_and_fits_the_held_out_folds_once(
 def test_everything_is_in_files(result: zc_search.SearchResult) -> None:
     assert {path.name for path in result.folder.iterdir()} >= FILES
     trials = pd.read_csv(result.folder / "trials.csv")
-    assert len(trials) == 16
+    assert len(trials) == 12
     pd.testing.assert_series_equal(
         trials["snip"], result.trials["snip"], check_exact=False, rtol=1e-12
     )
     manifest = json.loads((result.folder / "manifest.json").read_text())
-    assert manifest["trials"] == 16
+    assert manifest["trials"] == 12
     assert set(manifest["versions"]) >= {"zc-search", "torch", "optuna", "python"}
     assert manifest["accuracies_looked_at"] == trials["architecture"].nunique()
     resolved = tomlkit.parse((result.folder / "config.toml").read_text())

@@ -164,6 +164,7 @@ def test_a_search_with_accuracies(
         [
             f"output.folder='{tmp_path}'",
             "output.report=false",
+            "study.n_trials=5",
             "ensemble.folds=2",
             "ensemble.repeats=1",
         ],

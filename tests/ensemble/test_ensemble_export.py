@@ -57,7 +57,7 @@ def resealed(document: dict[str, Any]) -> dict[str, Any]:
     [
         ("linear", "standard"),
         ("ridge", "rank+interactions"),
-        ("gap", "rank+structure+aggregate+interactions"),
+        ("gap", "rank+aggregate+interactions"),
     ],
 )
 def test_predictions_are_the_same_to_the_last_bit(
