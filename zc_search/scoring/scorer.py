@@ -1,6 +1,5 @@
 """The zero-cost runner: architecture -> scores, one initialisation, one batch, shared passes."""
 
-import copy
 import logging
 import math
 import re
@@ -123,7 +122,7 @@ class Scorer:
         space = make_space(config.space, task)
         return cls(proxies, batch, dataset=task, space=space, **sizes, **how, cache=cache)
 
-    def __getstate__(self) -> dict[str, Any]:  # for another process, or `fresh`
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": {}, "batch": self.batch.to("cpu")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -132,8 +131,8 @@ class Scorer:
 
     def fresh(self, proxies: Iterable[Proxy]) -> Self:
         """Return a scorer of the same settings, for some of the proxies, that knows nothing yet."""
-        other = copy.copy(self)
-        other.proxies = tuple(proxies)
+        other = object.__new__(type(self))  # copying would move the batch to the CPU and back
+        other.__dict__.update(self.__dict__, _known={}, proxies=tuple(proxies))
         return other
 
     def build(self, architecture: AnyArchitecture, seed: int) -> nn.Module:

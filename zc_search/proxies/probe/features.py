@@ -238,14 +238,12 @@ def _correlations(maps: Tensor) -> Tensor:
     return torch.nan_to_num(matrix, nan=0.0)
 
 
-class ActivationRanks(Shared[Tensor]):
+class ActivationRanks(Shared[Tensor], cost=0.5):
     """Effective ranks of the outputs of each layer with a weight and each activation, float64.
 
     Of a square part: as many positions as there are channels, those of the first image first, down
     its first column, then the next; of outputs without maps the first images.
     """
-
-    cost = 0.5
 
     def install(self, run: SharedPass) -> None:
         self._ranks: list[Tensor] = []
