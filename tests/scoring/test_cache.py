@@ -31,6 +31,7 @@ NAMES = ("snip", "jacov", "params", "l2_norm")
 ODD = Architecture.from_index(4321)
 UNREACHABLE = Architecture.from_index(0)
 BATCH = load_batch("noise", batch_size=4)
+OTHERS = [{"seed": 1}, {"repeats": 2}, {"channels": 3}, {"cells": 2}, {"dataset": "cifar100"}]
 
 
 def scorer(folder: Path | None, *names: str, **how: object) -> Scorer:
@@ -74,11 +75,7 @@ def test_what_is_kept_is_not_computed_again(
     assert len(computed) == 1  # for grad_norm alone
 
 
-@pytest.mark.parametrize(
-    "other",
-    [{"seed": 1}, {"repeats": 2}, {"channels": 3}, {"cells": 2}, {"dataset": "cifar100"}],
-    ids=str,
-)
+@pytest.mark.parametrize("other", OTHERS, ids=str)
 def test_whatever_changes_a_value_changes_its_address(
     tmp_path: Path, computed: list[str], other: dict[str, object]
 ) -> None:
@@ -314,11 +311,7 @@ def test_what_the_package_has_is_not_computed(
     assert made.cache.taken(made.conditions, trials, definitions) == (2, 3)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [{"seed": 1}, {"repeats": 2}, {"channels": 3}, {"cells": 2}, {"dataset": "cifar100"}],
-    ids=str,
-)
+@pytest.mark.parametrize("other", OTHERS, ids=str)
 def test_scores_of_other_conditions_are_not_taken(
     other: dict[str, object], package: Path, computed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
