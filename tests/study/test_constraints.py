@@ -125,7 +125,7 @@ def test_how_far_beyond_is_a_share_of_the_limit(tmp_path: Path) -> None:
 # In a search ------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["nsgaii", "tpe"])
+@pytest.fixture(scope="module", params=["nsgaii", thorough("tpe")])
 def constrained(request: pytest.FixtureRequest, tmp_path_factory) -> SearchResult:
     folder = tmp_path_factory.mktemp("runs")
     sampler = {} if request.param == "tpe" else SEARCH["study"]["sampler_options"]
@@ -470,7 +470,7 @@ def test_a_search_that_stagnates_stops_and_goes_on_with_more_patience(tmp_path: 
 
 def test_the_default_aggregate_where_its_proxies_are_there(tmp_path: Path) -> None:
     config = configured(
-        tmp_path, "study.n_trials=10", proxies={"compute": list(RECOMMENDED_PROXIES)}
+        tmp_path, "study.n_trials=6", proxies={"compute": list(RECOMMENDED_PROXIES)}
     )
     result = run_search(config)
     trials = result.trials[result.trials["feasible"]].drop_duplicates("architecture")
@@ -513,7 +513,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_ensemble_of_another_data_set_is_said_to_be_a_transfer(
     tmp_path: Path, exported: Path
 ) -> None:
-    config = configured(tmp_path, "study.n_trials=8", ensemble={"from": str(exported)})
+    config = configured(tmp_path, "study.n_trials=5", ensemble={"from": str(exported)})
     result = run_search(config)
     assert result.ensemble is None
     assert result.best is None  # a percentage of CIFAR-10 is no prediction here

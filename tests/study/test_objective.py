@@ -40,6 +40,7 @@ def new_study(objective: Objective, **options: object) -> optuna.Study:
     return optuna.create_study(directions=objective.directions, **options)
 
 
+@pytest.mark.thorough
 def test_the_listing_of_the_readme_runs_from_an_empty_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -303,6 +303,7 @@ def test_budgets_that_count_what_is_looked_up_need_a_benchmark() -> None:
             parse_config({**BASE, "study": limit, "benchmark": {"name": "none"}})
 
 
+@pytest.mark.thorough
 def test_a_search_guided_by_a_predictor_finds_much_with_little(run: Run) -> None:
     study = run(
         parse_config(
@@ -378,8 +379,9 @@ def test_it_is_an_objective_for_any_study_too(run: Run, benchmark_table: Benchma
     )
     study.set_metric_names(objective.metric_names)
     study.optimize(objective, n_trials=14)
-    assert essence(study) == essence(run(config))
-    assert [t.constraints for t in study.trials] == [t.constraints for t in run(config).trials]
+    searched = run(config)
+    assert essence(study) == essence(searched)
+    assert [t.constraints for t in study.trials] == [t.constraints for t in searched.trials]
 
 
 @pytest.mark.filterwarnings("error")

@@ -59,11 +59,7 @@ _AS_THEY_ARE = (TPESampler, QMCSampler, GridSampler, BruteForceSampler)
 
 
 def find_sampler(name: str, key: str = "study.sampler") -> Callable[..., BaseSampler]:
-    """Return a sampler's class, or for one of this project's what makes it for a space and a seed.
-
-    `name` is a key of `SAMPLERS`, or ``module:Class`` of any importable Optuna sampler; `key` is
-    the setting, for the ConfigError where there is no such sampler.
-    """
+    """Return a sampler's class by its name, or what makes one of this project's for a space."""
     if name not in SAMPLERS and not is_plugin(name):
         raise ConfigError.unknown("sampler", name, (*SAMPLERS, "module:Class"), key=key)
     kind: Callable[..., BaseSampler] = load_plugin(SAMPLERS.get(name, name), key, ConfigError)
@@ -90,8 +86,7 @@ def make_sampler(
     """Return a sampler by name.
 
     Args:
-        name: See `find_sampler`. A class without a ``seed`` argument is used as it is, and resumes
-            with a fresh random state.
+        name: See `find_sampler`. A class without a ``seed`` resumes with a fresh random state.
         options: Keyword arguments of the class.
         seed: Seed of the study.
         space: The search space; by default all cells.
@@ -262,10 +257,8 @@ def advice(name: str, objectives: int) -> str | None:
 class ResumableSampler(BaseSampler):
     """Draws each trial with a sampler seeded by the study's seed and the trial's number.
 
-    Optuna's samplers keep nothing between trials but their random state. Tying that to the trial's
-    number makes a trial depend on the study before it alone: nothing has to be saved, and a study
-    that was cut off goes on as if it had not been. Parameters that are sampled one by one have a
-    seed each, so that it does not matter either which of them had been stored before the cut.
+    So a trial depends on the study before it alone: nothing has to be saved, and a study that was
+    cut off goes on as if it had not been. Parameters that are sampled one by one have a seed each.
 
     `make` returns a sampler for a seed. Where `one_space` allows it, one of them infers the search
     space for all; a new one would read all trials for each trial.
@@ -331,11 +324,10 @@ class ResumableSampler(BaseSampler):
 
 
 class NumberedQMCSampler(QMCSampler):
-    """Gives each trial the point of its number in a quasi-random sequence.
+    """Gives each trial the point of its number in a scrambled quasi-random sequence.
 
     Optuna's counts in the study how many points it gave, so that one is lost with a process that is
-    killed, and two workers may be given the same; and its first trial is at random. By default the
-    sequence is scrambled, as else all seeds begin with the first choice of every parameter.
+    killed, and two workers may be given the same; and its first trial is at random.
     """
 
     def __init__(self, space: Mapping[str, BaseDistribution], **options: Any) -> None:

@@ -91,10 +91,7 @@ _CANDIDATES = 500
 def _of_parameters(
     space: AnySpace, scores: str | None, proxies: tuple[str, ...], among: tuple[str, ...]
 ) -> Knowledge:
-    """Gather what is known of other networks than cells: parameters, and proxies in a file.
-
-    Without a file the candidates are drawn at random, all of a space that can be listed.
-    """
+    """Gather parameters, and proxies in a file; without one of architectures drawn at random."""
     table, known = read_scores(scores) if scores else (pd.DataFrame(), {})
     if scores:
         candidates = [a for text in table.index if (a := space.read(text)) in space]

@@ -307,10 +307,9 @@ class ProductSpace(SearchSpace[P]):
 
 
 def path_features(paths: Sequence[Sequence[str]], operations: Sequence[str]) -> dict[str, float]:
-    """Describe the paths from a cell's input to its output, each the operations on it.
+    """Count paths from a cell's input to its output, and the fewest and most operations on one.
 
-    How many there are, the fewest and most operations on one, and the same of each kind; without a
-    path all are 0.
+    The latter in all and of each kind; without a path all are 0.
     """
     found = {"paths": float(len(paths))}
     for name, counts in {
@@ -362,11 +361,7 @@ def space_named(name: object) -> type[AnySpace] | None:
 
 
 def make_space(section: Any, task: Task | None = None) -> AnySpace:
-    """Return the search space that a section ``[space]`` describes.
-
-    It has ``name`` and the keys in that space's `SearchSpace.settings` as attributes. Without a
-    task it is for the networks of ``dataset``.
-    """
+    """Return the space of a section ``[space]``, for networks of a task or of its ``dataset``."""
     kind = space_named(section.name)
     if kind is None:
         raise ConfigError.unknown("name", section.name, SPACES, key="space.name")

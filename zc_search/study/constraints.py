@@ -20,10 +20,7 @@ UNITS = {"max_params": "M parameters", "max_flops": "M multiply-adds", "max_late
 
 
 def violations(constraints: Constraints, proxies: Mapping[str, float]) -> dict[str, float]:
-    """Return by constraint how far an architecture is beyond it, as a share of the limit.
-
-    At or below 0 it is kept; where the cost is not known it is 1. NSGA-II adds such shares up.
-    """
+    """Return by constraint the share of its limit that is beyond it; 1 where that is not known."""
     beyond = {
         name: proxies.get(proxy, math.nan) / limit - 1
         for proxy, (name, limit) in constraints.limits.items()
@@ -49,8 +46,7 @@ def broken(
 def check_constraints(config: Config, scorer: Scorer) -> None:
     """Raise a ConfigError if not even the cheapest cell keeps a limit of parameters or FLOPs.
 
-    Only in the space of NAS-Bench-201 cells is it known which cell that is: on each edge what has
-    no weights, if that is allowed. Elsewhere, and for latency, the search itself will tell.
+    Only of NAS-Bench-201 cells is it known which that is; elsewhere the search itself will tell.
     """
     limits = config.constraints.limits
     if not {"params", "flops"} & limits.keys() or config.space.name != "nasbench201":
@@ -85,8 +81,8 @@ class Limits:
     """What a search allows, asked of an architecture before it is scored.
 
     That it has a network, its parameters and FLOPs, and the user's own ``constraints.constraint``:
-    a function that is called with the architecture, and gives a number above 0, or true, for one
-    that is beyond it. One that raises, or gives no number, refuses the architecture, too.
+    a function of the architecture that gives a number above 0 for one that is beyond it. One that
+    raises, or gives no number, refuses the architecture, too.
     """
 
     def __init__(self, config: Config, space: AnySpace, task: Task, scorer: Scorer) -> None:
@@ -124,10 +120,9 @@ class Limits:
     def timed_again(
         self, architecture: AnyArchitecture, values: Mapping[str, float]
     ) -> tuple[Mapping[str, float], Mapping[str, float]]:
-        """Return values whose latency, if it is beyond its limit, was measured again, and how.
+        """Return values whose latency, if beyond its limit, is the least of three, and how.
 
-        The least of all measurements counts. How: ``measurements``, the largest, ``most``, in
-        milliseconds, and ``load``, see `Timing`. Nothing where none was necessary.
+        How: ``measurements``, the largest, ``most``, in milliseconds, and ``load``, see `Timing`.
         """
         limit, cost = self._constraints.max_latency_ms, values.get(LATENCY, math.nan)
         if limit is None or self._constraints.latency is not None or not cost > limit:

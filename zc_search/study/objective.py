@@ -297,8 +297,7 @@ class Objective:
     def values(self, record: TrialRecord) -> list[float]:
         """Return the values of the active objectives, or their weighted sum; maybe not finite.
 
-        The sum is of ``sign * scale * value`` with sign -1 for what is to be minimised, and is
-        itself to be maximised.
+        The sum is of ``sign * scale * value``, with sign -1 for what is to be minimised.
         """
         known: Mapping[str, float] = {**record.benchmark, **record.proxies}
         objectives = self.config.active_objectives
@@ -314,10 +313,10 @@ class Objective:
         *,
         attributes: bool = False,
     ) -> tuple[TrialRecord, list[float] | None]:
-        """Store a record and its constraints with a trial that is to be told; return both.
+        """Store a record and its constraints with a trial that is to be told.
 
-        The record says why it is infeasible. Values are None where they are not finite, and for
-        what was refused before it was scored; how far it is beyond a constraint is stored.
+        Returns the record with the reason if it is infeasible, and its values: None where they are
+        not finite, and for what was refused before it was scored.
         """
         values, constraints = self.values(record), self.config.constraints
         check = self.limits.check(architecture)
@@ -471,10 +470,7 @@ class PredictionWarning(UserWarning):
 
 
 def load_ensembles(config: Config, proxies: Sequence[Proxy]) -> dict[str, Ensemble]:
-    """Load the ensembles whose predictions are objectives, by the objective's name.
-
-    An EnsembleError is raised for one that does not go with the proxies or the search space.
-    """
+    """Load the ensembles whose predictions are objectives; an EnsembleError if one does not fit."""
     files = {o.name: file for o in config.objectives if (file := ensemble_file(o.name))}
     ensembles = {name: Ensemble.load(file) for name, file in files.items()}
     definitions = {p.name: p.definition for p in proxies}

@@ -33,9 +33,8 @@ class Presence:
     """Shows a study that this process works on it; a context manager.
 
     Optuna deletes no attribute, so who leaves or is dead leaves its key, empty, to the next one.
-    Who can be there once only, such as the process that has locked a folder, has a `name`, and
-    comes in place of what it was before a kill. Beats come `every` so many seconds; after `grace`
-    seconds without one a process counts as dead, and for so long a trial may be in nobody's hand.
+    Who can be there once only has a `name`, and comes in place of what it was before a kill. Beats
+    come `every` so many seconds; after `grace` seconds without one a process counts as dead.
     """
 
     def __init__(
@@ -121,8 +120,7 @@ class Presence:
     def abandoned(self) -> list[FrozenTrial]:
         """Return the trials that were begun and that no living process has in hand.
 
-        Where another process is alive, a trial that none of them names counts only after a
-        while, since those of the last seconds are not written down yet.
+        Where others are alive that takes a while: their last seconds are not written down yet.
         """
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         loose = [trial for trial in running if trial.number not in self._held]

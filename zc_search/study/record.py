@@ -104,9 +104,8 @@ def frozen(study: Study, number: int) -> FrozenTrial:
 class Clock:
     """Counts what looking at accuracies would have cost.
 
-    An architecture that is looked at again costs nothing: its accuracy is known. An isomorph was
-    trained on its own and costs its own time, by the benchmark, of one training seed; where
-    accuracies are measured `per_function`, it costs nothing either.
+    An architecture that is looked at again costs nothing. An isomorph was trained on its own, and
+    costs its own time of one training seed, unless accuracies are measured `per_function`.
     """
 
     def __init__(self, per_function: bool = False) -> None:
@@ -125,10 +124,7 @@ class Clock:
             self.simulated_seconds += record.benchmark.get("train_seconds", 0.0)
 
     def left(self, config: Config, most: int) -> int:
-        """Return how many trials, at most `most`, may be going on beside those counted.
-
-        Real seconds count from this clock's making: a resumed search has its time again.
-        """
+        """Return how many of `most` trials may be going on beside those counted, by the budgets."""
         study, spent = config.study, time.monotonic() - self._begun
         limits = (study.timeout, spent), (study.max_simulated_seconds, self.simulated_seconds)
         if any(limit and seconds >= limit for limit, seconds in limits):
@@ -316,10 +312,7 @@ those recognised, so that each class has a row."""
 
 
 def confusion_rows(matrix: NDArray[np.int64], names: tuple[str, ...], **about: Any) -> pd.DataFrame:
-    """Return a row a pair of classes, true and predicted, of a matrix of counts (true, predicted).
-
-    `about` are the first three of `CONFUSION_COLUMNS`.
-    """
+    """Return `CONFUSION_COLUMNS` of a matrix of counts (true, predicted), a row a pair."""
     true, predicted = np.nonzero((matrix > 0) | np.eye(len(names), dtype=bool))
     called = np.array(names, dtype=object)
     pairs = {"true": called[true], "predicted": called[predicted]}
@@ -366,8 +359,7 @@ def test_accuracies(table: pd.DataFrame) -> pd.DataFrame:
 def class_accuracies(table: pd.DataFrame) -> pd.DataFrame:
     """Return ``images``, ``accuracy`` in percent and ``taken_for`` by class, the worst first.
 
-    ``taken_for`` is the class that its images are most often mistaken for; empty if they never are.
-    A class without images is left out.
+    ``taken_for`` is the class that its images are most often mistaken for, if they ever are.
     """
     names, matrix = confusion_matrix(table)
     images, wrong = matrix.sum(1), matrix - np.diag(np.diag(matrix))

@@ -71,11 +71,7 @@ def scoring(
 
 
 class Queue:
-    """The trials in hand: as many as keep the workers busy, told in order of their numbers.
-
-    That is one for one worker and twice as many for several, since architectures take different
-    times.
-    """
+    """The trials in hand, one, or twice as many as workers, told in order of their numbers."""
 
     def __init__(
         self, study: Study, objective: Objective, presence: Presence, submit: Submit, told: OnTrial
@@ -101,8 +97,7 @@ class Queue:
     def fill(self) -> bool:
         """Begin the trials that may be scored now: those that were cut off, then new ones.
 
-        Return whether there is a trial to finish. If not, the study has its trials and none of
-        them is running any more, or one of its budgets is spent.
+        Return whether there is a trial to finish; if not, the study or one of its budgets ends.
         """
         while True:
             others = self._see_others()
@@ -235,8 +230,7 @@ def taken_up(
 ) -> Iterator[Trial]:
     """Yield trials that were cut off, ready to be asked for parameters and told.
 
-    A trial whose stored parameters `is_complete` keeps them; the sampler is not asked again, since
-    some samplers count how often they were.
+    A trial whose stored parameters `is_complete` keeps them; the sampler is not asked again.
     """
     sampler = study.sampler
     for trial in trials:
@@ -249,10 +243,7 @@ def taken_up(
 
 
 def _asked(states: list[TrialState]) -> int:
-    """Return how many trials count towards the study's number of trials.
-
-    Those that a user enqueued count when they are asked for.
-    """
+    """Return how many trials count towards the number of trials; those enqueued when asked for."""
     return len(states) - states.count(TrialState.FAIL) - states.count(TrialState.WAITING)
 
 

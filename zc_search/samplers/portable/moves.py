@@ -60,10 +60,7 @@ def fixed_in(space: Space, trial: FrozenTrial) -> Params:
 
 
 def point_of(space: Space, params: Mapping[str, Any]) -> Params | None:
-    """Return the point that a trial's parameters are; None for those of another space.
-
-    A parameter that a trial was not asked for, as it hangs on others, has its lowest value.
-    """
+    """Return a trial's point, None of another space; what it was not asked for is the lowest."""
     if not params or not (space.keys() <= params.keys() or params.keys() <= space.keys()):
         return None
     point = {name: params.get(name, _value(kind, 0)) for name, kind in space.items()}

@@ -50,10 +50,10 @@ class Front:
 
 
 def standing(outcomes: Sequence[Outcome]) -> NDArray[np.int64]:
-    """Return the place of each outcome: 0 is best, no two share a place.
+    """Return the place of each outcome, 0 the best, no two alike.
 
-    Ordered by constrained Pareto rank, within a rank by crowding distance (the lonelier the
-    better), and where that is equal by age (the later the better).
+    By constrained Pareto rank, then crowding distance (the lonelier the better), then age (the
+    later the better).
     """
     violations = np.array([outcome.violation for outcome in outcomes])
     losses = np.array([outcome.losses for outcome in outcomes])
