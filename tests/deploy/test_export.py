@@ -104,14 +104,13 @@ def test_flops_are_those_of_the_edges_that_are_there(tmp_path: Path) -> None:
     assert multiply_adds(theirs, task) == ours.multiply_adds(9, 7)
 
 
-def test_the_card_counts_what_is_exported(tmp_path: Path) -> None:
+def test_dead_edges_are_neither_exported_nor_counted(tmp_path: Path) -> None:
     cell = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
-    chosen = subject_of_cell(cell, parse_config(SETTINGS))
-    export_network(chosen, tmp_path / "out", onnx=False)
+    task = Task("any", 4, 1, 8, 8)
+    _, theirs, _ = exported_module(tmp_path, Architecture.from_string(cell), task)
     lean = Architecture.from_string(cell.replace("nor_conv_3x3", "none"))
-    network = build_network(lean, chosen.task, channels=2, cells=1)
-    said = f"| FLOPs | {network.multiply_adds(8, 8) / 1e6:.4g} million"
-    assert said in (tmp_path / "out" / "README.md").read_text()
+    network = build_network(lean, task, channels=2, cells=1)
+    assert multiply_adds(theirs, task) == network.multiply_adds(8, 8)
 
 
 def test_weights_of_other_images_are_refused(tmp_path: Path) -> None:
@@ -162,7 +161,9 @@ def test_the_card_loads_the_network_as_it_says(
     exec(lines, names)  # noqa: S102
     monkeypatch.delitem(sys.modules, "network")
     assert names["model"](torch.zeros(2, 1, 8, 8)).shape == (2, 10)
-    for said in (CELL, "1,797 images of digits", "**The weights are random**", "cell.svg"):
+    flops = Metadata.read(folder).costs["flops"]
+    counted = f"| FLOPs | {flops:.4g} million multiply-adds an image |"
+    for said in (CELL, counted, "1,797 images of digits", "**The weights are random**", "cell.svg"):
         assert said in card
     assert (folder / "cell.svg").read_text().startswith("<svg")
 

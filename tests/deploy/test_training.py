@@ -126,9 +126,9 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(digits, tmp_path: Path
 @pytest.mark.parametrize(
     "more",
     [
-        {"steps": 9, "batch_size": 300},
+        pytest.param({"steps": 9, "batch_size": 300}, marks=pytest.mark.thorough),
         {"ema": 0.9, "mixup": 0.4, "label_smoothing": 0.1},
-        {"patience": 1, "ema": 0.5},
+        pytest.param({"patience": 1, "ema": 0.5}, marks=pytest.mark.thorough),
     ],
     ids=["steps", "ema and mixup", "patience"],
 )
@@ -431,6 +431,7 @@ def test_the_card_names_the_images_that_the_weights_were_trained_on(
     assert subject.known["Data"] == read_digits().described()
 
 
+@pytest.mark.thorough
 def test_a_training_killed_before_its_result_was_written_is_not_repeated(
     trained, tmp_path: Path
 ) -> None:

@@ -95,7 +95,7 @@ def test_a_run_that_goes_on_has_no_report_yet(runs: Path) -> None:
 
 
 def test_settings_show_no_password(runs: Path) -> None:
-    result = made_up_run(20, storage="postgresql://ada:lovelace@host/db")
+    result = made_up_run(20, ensemble=False, storage="postgresql://ada:lovelace@host/db")
     page = write_report(result, runs / "page.html").read_text(encoding="utf-8")
     assert "postgresql://ada:***@host/db" in page
     assert "lovelace" not in page

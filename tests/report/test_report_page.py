@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_runs import PROXIES, made_up_run
 
@@ -188,11 +188,11 @@ def test_settings_and_versions_are_folded_away(plain_page: Page) -> None:
     assert "zc-search" in shown.text
 
 
-def test_a_learning_curve_is_shown_where_there_is_one() -> None:
+def test_a_learning_curve_is_shown_where_there_is_one(plain_page: Page) -> None:
     result = made_up_run()
-    curve = learning_curve(result.trials, PROXIES, [10], n_draws=1)
+    curve = learning_curve(result.trials, PROXIES[:2], [10], n_draws=1)
     assert "learning" in Page(render_report(result, learning_curve=curve)).ids()
-    assert "learning" not in page(result).ids()
+    assert "learning" not in plain_page.ids()
 
 
 # What may be missing ------------------------------------------------------------------------------
@@ -202,14 +202,12 @@ def test_a_learning_curve_is_shown_where_there_is_one() -> None:
     ("options", "said"),
     [
         ({"ensemble": False}, "There is no ensemble, so nothing is predicted."),
-        ({"benchmark": False}, "no benchmark"),
+        ({"benchmark": False}, "Best architecture by naswot_relu"),
         ({"feasible": False}, "None of the 60 trials was feasible."),
-        ({"objectives": 1}, "1 objective: naswot_relu"),
-        ({"objectives": 7}, "Sampled with 32,768 points"),
-        ({"rows": 1, "ensemble": False}, "trials"),
-        ({"rows": 6}, "trials"),
+        ({"rows": 30, "objectives": 7, "ensemble": False}, "Sampled with 32,768 points"),
+        ({"rows": 1, "objectives": 1, "ensemble": False}, "1 objective: naswot_relu"),
     ],
-    ids=["no ensemble", "no benchmark", "none feasible", "one", "seven", "one row", "six rows"],
+    ids=["no ensemble", "no benchmark", "none feasible", "seven", "one row"],
 )
 def test_it_copes_with_what_is_missing(options: dict[str, object], said: str) -> None:
     shown = page(made_up_run(**options))  # type: ignore[arg-type]
@@ -226,13 +224,9 @@ def test_a_run_without_trials_has_a_page_too() -> None:
     assert "form" in [tag for tag, _ in shown.elements]
 
 
-def test_without_a_benchmark_the_first_objective_decides() -> None:
-    assert "Best architecture by naswot_relu" in page(made_up_run(benchmark=False)).text
-
-
 def test_a_user_proxy_is_a_name_like_any_other() -> None:
     names = ("jacov", "my.module:proxy", "snip")
-    shown = page(made_up_run(proxies=names, objectives=2))
+    shown = page(made_up_run(20, 2, proxies=names, ensemble=False))
     assert "my.module:proxy: tau" in shown.text
 
 
@@ -263,6 +257,7 @@ def test_text_from_outside_stays_text() -> None:
     assert hostile.data()["name"] == ATTACK
 
 
+@settings(max_examples=30)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -332,6 +327,7 @@ def test_durations_are_for_people(seconds: float, said: str) -> None:
 # Files --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_thousand_trials_stay_under_eight_megabytes(tmp_path: Path) -> None:
     path = write_report(made_up_run(1000), tmp_path / "report.html")
     assert path.stat().st_size < 8e6
@@ -340,11 +336,11 @@ def test_a_thousand_trials_stay_under_eight_megabytes(tmp_path: Path) -> None:
 def test_it_replaces_an_older_one(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
-    assert write_report(made_up_run(20), str(path)) == path
+    assert write_report(made_up_run(1, 1, ensemble=False), str(path)) == path
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_where_it_cannot_be_written_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"nowhere.*cannot be written"):
-        write_report(made_up_run(20), tmp_path / "nowhere" / "r.html")
+        write_report(made_up_run(1, 1, ensemble=False), tmp_path / "nowhere" / "r.html")

@@ -9,6 +9,7 @@ import typer
 from typer import Argument, Option
 
 from zc_search.cli.printing import names_in, plain_console, records, save
+from zc_search.errors import ScoresError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,10 +56,15 @@ def evaluate(
     """
     import pandas as pd
 
-    from zc_search.report.paper import paper_table, writer_of
     from zc_search.scoring.scores_file import of_dataset
 
-    write_table = writer_of(table_file) if table_file else str  # a wrong name is said at once
+    if table_file and table_file.suffix not in _WRITERS:
+        raise UsageError(
+            f"--table={table_file.suffix!r}: a table for a paper ends in {', '.join(_WRITERS)}",
+            key="--table",
+            given=table_file.suffix,
+            allowed=tuple(_WRITERS),
+        )
     console, found = plain_console(), list[_Judged]()
     for name in names_in(dataset) or (None,):
         with console.status("judging") as status:
@@ -85,7 +91,7 @@ def evaluate(
     files: dict[Path | None, Callable[[], str]] = {
         csv_file: lambda: every.drop(columns=["dataset"] * one).to_csv(index=False),
         json_file: lambda: json.dumps(document, indent=2) + "\n",
-        table_file: lambda: write_table(paper_table(every)),
+        table_file: lambda: _WRITERS[table_file.suffix](_paper_table(every)) if table_file else "",
     }
     for path, content in files.items():
         if path is not None:
@@ -155,7 +161,6 @@ def _judge(
     import pandas as pd
 
     from zc_search.ensemble import aggregate
-    from zc_search.errors import ScoresError
     from zc_search.evaluation import BASELINES, choose_proxies
     from zc_search.evaluation import evaluate as evaluate_table
     from zc_search.proxies.catalogue import VKDNW_AGGREGATE, default_direction, split_names
@@ -196,7 +201,6 @@ def _table_of(
     """Return the accuracies to judge by, which metric of them, and the data set of the scores."""
     from zc_search.benchmarks.catalogue import open_table
     from zc_search.config import parse_config, with_benchmark
-    from zc_search.errors import ScoresError
 
     config = parse_config(settings, source="the scores file's configuration")
     config = with_benchmark(config, source) if source else config
@@ -253,3 +257,50 @@ def _choice_table(chosen: "pd.DataFrame", dataset: str) -> "Group":
         f"bias: Spearman with the parameters, the accuracy's {bias}. The baselines cannot be "
         "chosen. Chosen on these accuracies: judge them on others.",
     )
+
+
+# A table for a paper ------------------------------------------------------------------------------
+
+
+def _paper_table(judged: "pd.DataFrame") -> "pd.DataFrame":
+    """Return texts such as ``.574 ±.021``: a row a proxy, columns of data set and statistic.
+
+    The best on average come first. Behind tau stands half the width of its bootstrap interval.
+    """
+    import pandas as pd
+
+    from zc_search.report.text import decimal
+
+    rows = judged[judged["subset"] == "all"]
+    reach = (rows["kendall_tau_high"] - rows["kendall_tau_low"]) / 2
+    statistics = {"kendall_tau": "tau", "spearman": "Spearman", "ndcg": "nDCG"}
+    texts = pd.DataFrame({name: rows[key].map(decimal) for key, name in statistics.items()})
+    texts["tau"] += [f" ±{decimal(r)}" if pd.notna(r) else "" for r in reach]
+    keys = rows["dataset"].to_numpy()
+    by_dataset = texts.set_index(rows["proxy"]).groupby(keys, sort=False)
+    columns = {(str(key), name): part[name] for key, part in by_dataset for name in texts}
+    means = rows.groupby("proxy")["kendall_tau"].mean()
+    order = means.sort_values(ascending=False, kind="stable").index
+    return pd.DataFrame(columns, index=order).fillna("-")
+
+
+def _csv(table: "pd.DataFrame") -> str:
+    return str(table.set_axis([" ".join(pair) for pair in table.columns], axis=1).to_csv())
+
+
+def _markdown(table: "pd.DataFrame") -> str:
+    headings = [" ".join(pair) for pair in table.columns]
+    lines = [["proxy", *headings], ["---", *["---:"] * len(headings)]]
+    lines += [[str(name), *row] for name, row in zip(table.index, table.to_numpy(), strict=True)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _latex(table: "pd.DataFrame") -> str:
+    """Return LaTeX for the package booktabs."""
+    styled = table.rename_axis(index=None).style
+    for axis in (0, 1):
+        styled = styled.format_index(escape="latex", axis=axis)
+    return str(styled.to_latex(hrules=True, multicol_align="c")).replace("±", r"$\pm$")
+
+
+_WRITERS = {".csv": _csv, ".md": _markdown, ".tex": _latex}

@@ -1,10 +1,16 @@
 """A user's own images: a search file for them, the best few trained on them, and taken along."""
 
+from functools import cache
 from typing import Any
 
 
 def filled(template: str, **values: Any) -> str:
     """Return a template of this room with its values; ``cell`` writes into a Markdown table."""
+    return str(_environment().get_template(template).render(**values))
+
+
+@cache
+def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(  # noqa: S701  none of it is HTML
@@ -15,7 +21,7 @@ def filled(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"repr": repr, "cell": _cell}
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def _cell(text: str) -> str:
