@@ -66,7 +66,6 @@ def test_every_proxy_has_a_page_with_what_it_measures() -> None:
     assert all("## What it measures" in t for n, t in made.items() if "index" not in n)
 
 
-@pytest.mark.thorough
 def test_every_public_name_is_documented_once() -> None:
     text = "\n".join(pages.python_pages().values())
     documented = re.findall(r"^::: (.*)$", text, re.MULTILINE)

@@ -155,6 +155,7 @@ params = "minimize"
 """
 
 
+@pytest.mark.thorough
 def test_a_search_with_accuracies(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

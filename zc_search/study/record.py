@@ -27,8 +27,10 @@ RECORD = "zc_search"
 """The key of the user attribute that holds a trial's record."""
 
 # The keys of the study's user attributes that hold
-DATA = "zc_search_data"  # the fingerprint of the batch
-DEFINITIONS = "zc_search_definitions"  # of each proxy what it means, `Proxy.definition`
+DATA = "zc_search_data"
+"""Attribute of a study: the fingerprint of its batch."""
+DEFINITIONS = "zc_search_definitions"
+"""Attribute of a study: of each proxy what it means, `Proxy.definition`."""
 ENSEMBLES = "zc_search_ensembles"  # the checksum of each ensemble that is an objective
 ACCURACIES = "zc_search_accuracies"  # where they come from, with their fingerprint
 NETWORKS = "zc_search_networks"  # what builds networks of somebody's own
