@@ -709,7 +709,7 @@ def test_an_ensemble_of_cells_is_refused_in_another_space_before_the_first_trial
         "proxies": {"compute": list(CHEAP)},
         "benchmark": {"name": "none"},
     }
-    refused = "proxies.compute: space.name = 'nats_sss', but the ensemble has features of the cell"
+    refused = "proxies.compute: space.name = 'nats_sss', but the ensemble has features"
     objective = "ensemble:flow.toml"
     with pytest.raises(EnsembleError, match=f"objective '{objective}': {refused}"):
         run_search(parse_config({**given, "objectives": {objective: "maximize"}}))

@@ -2,6 +2,7 @@
 
 import json
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from scipy import stats
 from sklearn.linear_model import LinearRegression
 
+from zc_search.ensemble import Ensemble, fit_ensemble
 from zc_search.ensemble.features import (
     FeatureMap,
     Features,
@@ -22,6 +24,14 @@ from zc_search.ensemble.features import (
 )
 from zc_search.ensemble.tables import FeatureSet, parse_feature_set
 from zc_search.errors import EnsembleError
+from zc_search.spaces import (
+    Architecture,
+    MicroSpace,
+    MobileNetSpace,
+    ModelSpecSpace,
+    SearchSpace,
+    SizeSpace,
+)
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
 
 SCALES: list[Any] = [ValueScale, RankScale]
@@ -259,3 +269,36 @@ def test_any_finite_proxy_is_standardised_or_left_out(values: list[float], name:
     assert np.isfinite(columns.to_numpy()).all()
     kept, left_out = "wild" in columns, "wild" in [*features.constant_, *features.duplicates_]
     assert kept != left_out
+
+
+@pytest.mark.parametrize(
+    ("space", "feature"),
+    [
+        (SizeSpace(), "sum of squares"),
+        (ModelSpecSpace(), "edges"),
+        (MicroSpace(), "live nor_conv_3x3"),
+        (MobileNetSpace(), "blocks"),
+    ],
+)
+def test_structure_is_that_of_the_architectures_space(
+    space: SearchSpace[Any], feature: str, tmp_path: Path
+) -> None:
+    """A target that only the structure tells is learnt, in a file too, and of this space alone."""
+    drawn = np.random.default_rng(0)
+    found = (space.sample(drawn) for _ in range(400))
+    architectures = [a for a in found if a.infeasible is None][:120]
+    truth = np.array([space.structure(a)[feature] for a in architectures])
+    table = pd.DataFrame(
+        {
+            "architecture": [str(a) for a in architectures],
+            "alpha": np.random.default_rng(0).normal(size=len(truth)),
+            "val_accuracy": 50 + 10 * truth / truth.max(),
+        }
+    )
+    ensemble = fit_ensemble(table[:80], proxies=["alpha"], feature_set="standard+structure")
+    ensemble.save(tmp_path / "ensemble.toml")
+    read = Ensemble.load(tmp_path / "ensemble.toml")
+    predicted = read.predict(table)
+    assert stats.kendalltau(predicted[80:], truth[80:]).statistic > 0.8
+    with pytest.raises(EnsembleError, match="of another space than those fitted to"):
+        read.predict(table[:1].assign(architecture=str(Architecture.from_index(5))))

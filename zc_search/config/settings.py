@@ -259,8 +259,8 @@ def _contradictions(
             reason = "is a metric of a benchmark, but benchmark.name = 'none'"
             yield _refused(f"objectives.{name}", name, reason, "proxies")
     parts = ensemble.features.split("+") if ensemble else []
-    if ensemble and space and space.name != "nasbench201" and "structure" in parts:
-        reason = f"has features of cells, but space.name = {space.name!r}"
+    if ensemble and space and is_plugin(space.name) and "structure" in parts:
+        reason = f"has features that a space ships with, but space.name = {space.name!r}"
         yield _refused("ensemble.features", ensemble.features, reason, "without +structure")
     if ensemble and ensemble.proxies and proxies and constraints and objectives:
         known = {**METRIC_DIRECTIONS, **(benchmark.directions if benchmark else {})}

@@ -5,6 +5,7 @@ Every scale is a frozen record of the constants it was fitted with and plain ari
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import combinations_with_replacement
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -16,7 +17,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from zc_search.ensemble.tables import Floats, finite, numbers, parse_feature_set, require
 from zc_search.errors import EnsembleError
 from zc_search.proxies.catalogue import Direction
-from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
+from zc_search.spaces import SPACES, FunctionSpace, read_architecture
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 RECORD = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -139,9 +141,19 @@ class FeatureMap(BaseModel):
         """Return the standardised columns: rows x columns, NaN where a proxy is not finite."""
         proxies = [scale.proxy for scale in self.proxies]
         require(table, [*proxies, *["architecture"] * self.structure])
-        raw = _plain(self.proxies, table, structure=not set(FLOW_FEATURES).isdisjoint(self.names))
+        if table.empty:
+            return np.empty((0, len(self.columns)))
+        plain = [name for name in self.names if " * " not in name]
+        structure = not {*proxies, AGGREGATE}.issuperset(plain)
+        raw = _plain(self.proxies, table, structure=structure)
         if self.aggregate:
             raw[AGGREGATE] = _mean_log_rank(self.proxies, table, dict(self.aggregate))
+        if missing := [name for name in plain if name not in raw]:
+            raise EnsembleError(
+                f"the architectures are of another space than those fitted to: they have no "
+                f"{', '.join(missing)}",
+                given=missing[0],
+            )
         standard: dict[str, Floats] = {}
         for column in self.columns:  # interactions come last, and need what stands before them
             if column.name not in raw:
@@ -195,7 +207,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         pairs = [
             (a, b)
             for a, b in combinations_with_replacement(single, 2)
-            if chosen.interactions and (a != b or a in FLOW_FEATURES)
+            if chosen.interactions and (a != b or a not in self.proxies)
         ]
         kept = self._kept(kept, _products(pairs, single))
         if not kept:
@@ -243,9 +255,24 @@ def _plain(scales: Iterable[Scale], table: pd.DataFrame, *, structure: bool) -> 
     columns = {scale.proxy: scale.column(numbers(table, scale.proxy)) for scale in scales}
     if structure:
         require(table, ["architecture"])
-        described = flow_features(table["architecture"])
-        columns |= {name: described[name].to_numpy() for name in FLOW_FEATURES}
+        described = pd.DataFrame([*map(_structure, table["architecture"])], dtype=float)
+        if again := columns.keys() & set(described):
+            raise EnsembleError(f"{min(again)!r} is a feature's name, and no proxy can have it")
+        columns |= {str(name): values.to_numpy() for name, values in described.items()}
     return columns
+
+
+@lru_cache(maxsize=20_000)  # all of a cell space: a curve of many fits asks for each again
+def _structure(text: str) -> Mapping[str, float]:
+    """Return what its space says of an architecture's structure."""
+    architecture = read_architecture(text)
+    space = SPACES[architecture.space]
+    found = None if space is FunctionSpace else space().structure(architecture)
+    if found is None:
+        raise EnsembleError(
+            f"{text!r} is of a space without features of structure; Allowed: without +structure"
+        )
+    return found
 
 
 def _mean_log_rank(

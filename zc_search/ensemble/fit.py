@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from zc_search._utils.text import counted
 from zc_search.ensemble.ensemble import Ensemble
-from zc_search.ensemble.features import Features
+from zc_search.ensemble.features import AGGREGATE, Features
 from zc_search.ensemble.models import FittedRegressor, LinearPredictor, fit_pipeline
 from zc_search.ensemble.tables import (
     EnsembleSpec,
@@ -37,7 +37,6 @@ from zc_search.ensemble.validation import (
 )
 from zc_search.errors import ArchitectureError, EnsembleError
 from zc_search.spaces import Architecture
-from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 QUANTILES = 101
 """Residual quantiles on record, from the least to the largest."""
@@ -322,7 +321,8 @@ def _dropped(features: Features, rows: int) -> Iterator[str]:
         ({name: name for name in features.constant_}, constant, constant),
         (as_others, "Left out, as the same values stand in another column", repeated),
     ):
-        proxies = [t for n, t in columns.items() if not set(n.split(" * ")) <= set(FLOW_FEATURES)]
+        own = {*features.proxies, AGGREGATE}
+        proxies = [t for n, t in columns.items() if not own.isdisjoint(n.split(" * "))]
         if proxies:
             yield f"{of_proxies}: {_listed(proxies)}."
         if count := len(columns) - len(proxies):

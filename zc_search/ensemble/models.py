@@ -47,7 +47,8 @@ def make_model(name: str, seed: int = 0) -> Any:
     try:
         seeded = {"random_state": seed} if "random_state" in signature(regressor).parameters else {}
         model = regressor(**seeded)
-        why = "" if is_regressor(model) else "it is no scikit-learn regressor"
+        fits = hasattr(model, "fit") and is_regressor(model)
+        why = "" if fits else "it is no scikit-learn regressor"
     except Exception as error:  # it is anybody's code
         why = str(error)
     if why:

@@ -290,16 +290,18 @@ def check_applicable(
     `where` names what has the scores. Returns a sentence for each difference; see
     `Provenance.differences`.
     """
-    if ensemble.features.structure and space != CellSpace.name:
-        has = f"but the ensemble has features of the cell's structure ({ensemble.feature_set})"
-        allowed = f"space.name = {CellSpace.name!r}, or an ensemble without +structure"
+    known = provenance_of(ensemble)
+    own = known.settings.get("space.name", space)
+    if ensemble.features.structure and space != own:
+        has = f"but the ensemble has features of the structure of {own} ({ensemble.feature_set})"
+        allowed = f"space.name = {own!r}, or an ensemble without +structure"
         message = f"{where}: space.name = {space!r}, {has}; Allowed: {allowed}"
-        raise EnsembleError(message, key="space.name", given=space, allowed=(CellSpace.name,))
+        raise EnsembleError(message, key="space.name", given=space, allowed=(own,))
     if missing := [proxy for proxy in ensemble.proxies if proxy not in proxies]:
         what = f"{where} lacks {', '.join(missing)}, which the ensemble was fitted to"
         hint, message = nearest(missing[0], proxies), f"{what}; it has: {', '.join(proxies)}"
         raise EnsembleError(message, given=missing[0], allowed=proxies, hint=hint)
-    return provenance_of(ensemble).differences(scores, ensemble.proxies)
+    return known.differences(scores, ensemble.proxies)
 
 
 class Applied(NamedTuple):
