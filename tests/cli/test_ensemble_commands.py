@@ -463,6 +463,7 @@ def test_another_data_set_is_a_transfer_judged_by_its_own_accuracies(
     assert "space.dataset 'cifar100' (fitted with 'cifar10')" in said
 
 
+@pytest.mark.thorough
 def test_scores_and_accuracies_of_two_data_sets_are_applied_as_they_were_fitted(
     scores: Path, tmp_path: Path
 ) -> None:
@@ -1020,6 +1021,7 @@ def test_a_wrong_option_of_curve_is_named(
         invoke("curve", scores, *common, *arguments)
 
 
+@pytest.mark.thorough
 def test_files_that_cannot_be_written_are_named(scores: Path, fitted: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"cannot be written \(Not a directory\)"):

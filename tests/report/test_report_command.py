@@ -63,6 +63,7 @@ def test_several_runs_are_compared(runs: Path) -> None:
     assert "made-up · two" in text
 
 
+@pytest.mark.thorough
 def test_a_learning_curve_is_shown_where_the_folder_has_one(runs: Path) -> None:
     assert 'id="learning"' not in (runs / "runs/one/report.html").read_text(encoding="utf-8")
     result = load_result("runs/one")
