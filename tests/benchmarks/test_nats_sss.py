@@ -187,10 +187,6 @@ def test_a_search_with_accuracies(
             "benchmark.name: 'nasbench201' ",
         ),
         (
-            "ensemble.features=rank+structure",
-            r"ensemble.features: 'rank\+structure' ",
-        ),
-        (
             "space.channels=16",
             "space.channels: has no meaning for name = 'nats_sss', only for 'nas",
         ),
