@@ -58,13 +58,7 @@ def evaluate(
 
     from zc_search.scoring.scores_file import of_dataset
 
-    if table_file and table_file.suffix not in _WRITERS:
-        raise UsageError(
-            f"--table={table_file.suffix!r}: a table for a paper ends in {', '.join(_WRITERS)}",
-            key="--table",
-            given=table_file.suffix,
-            allowed=tuple(_WRITERS),
-        )
+    write_table = _writer_of(table_file) if table_file else str  # a wrong name is said at once
     console, found = plain_console(), list[_Judged]()
     for name in names_in(dataset) or (None,):
         with console.status("judging") as status:
@@ -91,7 +85,7 @@ def evaluate(
     files: dict[Path | None, Callable[[], str]] = {
         csv_file: lambda: every.drop(columns=["dataset"] * one).to_csv(index=False),
         json_file: lambda: json.dumps(document, indent=2) + "\n",
-        table_file: lambda: _WRITERS[table_file.suffix](_paper_table(every)) if table_file else "",
+        table_file: lambda: write_table(_paper_table(every)),
     }
     for path, content in files.items():
         if path is not None:
@@ -304,3 +298,15 @@ def _latex(table: "pd.DataFrame") -> str:
 
 
 _WRITERS = {".csv": _csv, ".md": _markdown, ".tex": _latex}
+
+
+def _writer_of(path: Path) -> Callable[["pd.DataFrame"], str]:
+    """Return what writes a paper's table as the name of its file says, or refuse the name."""
+    if path.suffix in _WRITERS:
+        return _WRITERS[path.suffix]
+    raise UsageError(
+        f"--table={path.suffix!r}: a table for a paper ends in {', '.join(_WRITERS)}",
+        key="--table",
+        given=path.suffix,
+        allowed=tuple(_WRITERS),
+    )
