@@ -256,7 +256,7 @@ def test_one_trial_is_explained_not_fatal(tmp_path: Path) -> None:
 
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
-    from zc_search.study.run_folder import RunFolder
+    from zc_search.study.storage import RunFolder
 
     config = configured(tmp_path, "study.n_trials=1")
     with (

@@ -5,7 +5,8 @@ from .errors import ZcSearchError
 from .evaluation import evaluate
 from .images.datasets import Task
 from .proxies import Probe, Proxy, proxy
-from .scoring.scorer import score_architectures, score_network
+from .scoring.architectures import score_architectures
+from .scoring.scorer import score_network
 from .scoring.scores_file import load_scores, packaged_scores
 from .scoring.sweep import score_space
 from .search import run_search

@@ -35,7 +35,7 @@ from zc_search.errors import (
     ZcSearchError,
 )
 from zc_search.proxies.catalogue import CATALOGUE
-from zc_search.scoring.request import sample_space
+from zc_search.scoring.architectures import sample_space
 from zc_search.scoring.scorer import Scores
 from zc_search.scoring.scores_file import ScoresTable
 from zc_search.scoring.store import Store, about

@@ -16,7 +16,7 @@ from zc_search.cli.app import app as commands
 from zc_search.cli.evaluate import evaluate as evaluate_command
 from zc_search.config import parse_config
 from zc_search.errors import BenchmarkError, ScoresError, UsageError, ZcSearchError
-from zc_search.scoring.request import sample_space
+from zc_search.scoring.architectures import sample_space
 from zc_search.scoring.scorer import Scores
 from zc_search.scoring.scores_file import load_scores
 from zc_search.scoring.store import Store, about

@@ -13,7 +13,7 @@ from zc_search.config import load_config, parse_config
 from zc_search.config.settings import tables
 from zc_search.deploy.proposal import search_file_for
 from zc_search.errors import DataError, UsageError
-from zc_search.scoring.request import open_images
+from zc_search.scoring.scorer import open_images
 from zc_search.search import run_search
 
 CASES = {

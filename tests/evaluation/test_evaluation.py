@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import pairwise, permutations
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -380,7 +381,7 @@ def test_processes_find_the_same(scores: pd.DataFrame, monkeypatch: pytest.Monke
     truth = scores.pop("truth")
     here = evaluate(scores, truth, n_bootstrap=20)
     monkeypatch.setattr(statistics, "_WORTH_PROCESSES", 0)
-    monkeypatch.setattr(statistics, "available_cores", lambda: 2)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
     seen: list[tuple[int, int]] = []
     there = evaluate(
         scores, truth, n_bootstrap=20, n_jobs=None, on_proxy=lambda *now: seen.append(now)

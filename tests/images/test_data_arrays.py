@@ -29,8 +29,8 @@ from zc_search.config import load_config, parse_config
 from zc_search.errors import ConfigError, DataError
 from zc_search.images import image_set, load_batch, official
 from zc_search.images.readers import read_dataset, read_digits, read_npz, read_saved
-from zc_search.scoring.request import batch_and_task, open_images
-from zc_search.scoring.scorer import score_architectures
+from zc_search.scoring.architectures import score_architectures
+from zc_search.scoring.scorer import batch_and_task, open_images
 from zc_search.scoring.sweep import score_space
 
 CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_1x1~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"

@@ -15,7 +15,7 @@ from zc_search.errors import DataError
 from zc_search.images.image_set import ImageSet
 from zc_search.images.pictures import as_array
 from zc_search.images.readers import read_folder
-from zc_search.scoring.request import batch_and_task, open_images
+from zc_search.scoring.scorer import batch_and_task, open_images
 
 
 def save(path: Path, value: int = 128, size=(40, 30), mode: str = "RGB") -> Path:

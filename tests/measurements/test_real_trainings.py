@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from zc_search.config import Config, parse_config
-from zc_search.scoring.request import open_images
+from zc_search.scoring.scorer import open_images
 from zc_search.search import run_search
 from zc_search.study.training import Trainer
 

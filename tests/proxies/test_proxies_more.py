@@ -23,7 +23,8 @@ from zc_search.proxies import PROXIES, Probe, proxy, resolve_proxy
 from zc_search.proxies.probe import data_free
 from zc_search.proxies.probe.features import UnitPatterns, primary_blocks
 from zc_search.proxies.probe.probe import MEASUREMENTS, cost_class
-from zc_search.scoring.scorer import evaluate_proxies, score_architectures
+from zc_search.scoring.architectures import score_architectures
+from zc_search.scoring.scorer import evaluate_proxies
 from zc_search.spaces import OPERATIONS, Architecture
 from zc_search.spaces.network import build_network
 

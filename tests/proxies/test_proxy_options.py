@@ -21,7 +21,8 @@ from zc_search.config import parse_config
 from zc_search.errors import ConfigError, ProxyError
 from zc_search.proxies import PROXIES, Probe, resolve_proxy
 from zc_search.proxies.catalogue import CATALOGUE, Declaration, split_names, split_options
-from zc_search.scoring.scorer import score_architectures, score_network
+from zc_search.scoring.architectures import score_architectures
+from zc_search.scoring.scorer import score_network
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from zc_search.errors import ProxyError
 from zc_search.proxies import Probe
-from zc_search.scoring.scorer import score_architectures, score_network
+from zc_search.scoring.architectures import score_architectures
+from zc_search.scoring.scorer import score_network
 
 CELLS = (
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|",

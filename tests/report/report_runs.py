@@ -14,7 +14,7 @@ from zc_search.report.figures.front import nondominated
 from zc_search.report.page import write_outputs
 from zc_search.spaces import Architecture
 from zc_search.study.record import Best, SearchResult
-from zc_search.study.run_folder import RunFolder
+from zc_search.study.storage import RunFolder
 
 PROXIES = ("naswot_relu", "jacov", "synflow", "grad_norm", "snip", "params", "flops")
 

@@ -35,7 +35,7 @@ from zc_search.report.dashboard import (
 )
 from zc_search.study import RECORD, TrialRecord, open_storage
 from zc_search.study.record import SearchResult
-from zc_search.study.run_folder import RunFolder
+from zc_search.study.storage import RunFolder
 
 optuna_dashboard = pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")
 

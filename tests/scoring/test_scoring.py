@@ -16,13 +16,8 @@ from torch import Tensor, nn
 from zc_search.errors import ArchitectureError, DataError, ProxyError
 from zc_search.images import Batch, load_batch
 from zc_search.proxies import PROXIES, Probe, Proxy, Scalar, proxy, resolve_proxies, resolve_proxy
-from zc_search.scoring.scorer import (
-    Scorer,
-    Scores,
-    evaluate_proxies,
-    score_architectures,
-    score_network,
-)
+from zc_search.scoring.architectures import score_architectures
+from zc_search.scoring.scorer import Scorer, Scores, evaluate_proxies, score_network
 from zc_search.spaces import Architecture
 from zc_search.spaces.network import build_network
 

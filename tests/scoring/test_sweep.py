@@ -26,9 +26,14 @@ from zc_search.cli.score import _executor, score
 from zc_search.config import Config, parse_config
 from zc_search.errors import ArchitectureError, ConfigError, ScoresError, UsageError, ZcSearchError
 from zc_search.proxies import Probe
+from zc_search.scoring.architectures import (
+    read_architectures,
+    sample_space,
+    score_architectures,
+    with_proxies,
+)
 from zc_search.scoring.parallel import WORKER_DIED, score_group, too_long
-from zc_search.scoring.request import read_architectures, sample_space, with_proxies
-from zc_search.scoring.scorer import Scorer, Scores, score_architectures
+from zc_search.scoring.scorer import Scorer, Scores
 from zc_search.scoring.scores_file import load_scores, parts_of
 from zc_search.scoring.store import ScoresWarning, Store, about, scores_of
 from zc_search.scoring.sweep import (

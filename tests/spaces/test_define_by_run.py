@@ -27,8 +27,7 @@ from zc_search.images import Task
 from zc_search.report import load_result, write_report
 from zc_search.samplers import key_of
 from zc_search.samplers.knowledge import gather
-from zc_search.scoring.request import sample_space, whole_space
-from zc_search.scoring.scorer import score_architectures
+from zc_search.scoring.architectures import sample_space, score_architectures, whole_space
 from zc_search.search import run_search
 from zc_search.spaces import FunctionSpace, Parameters, compact, make_space, read_architecture
 from zc_search.study import Objective, conclude

@@ -17,8 +17,7 @@ from zc_search.errors import ArchitectureError, ConfigError
 from zc_search.images import Task
 from zc_search.proxies import PROXIES
 from zc_search.samplers.knowledge import gather
-from zc_search.scoring.request import sample_space, whole_space
-from zc_search.scoring.scorer import score_architectures
+from zc_search.scoring.architectures import sample_space, score_architectures, whole_space
 from zc_search.search import run_search
 from zc_search.spaces import MobileNet, MobileNetSpace, read_architecture
 from zc_search.spaces.mobilenet.network import InvertedResidual, MobileNetwork

@@ -15,7 +15,7 @@ from torch import nn
 from zc_search.errors import ArchitectureError, DataError
 from zc_search.images.datasets import Task
 from zc_search.proxies import PROXIES, Probe
-from zc_search.scoring.scorer import score_architectures
+from zc_search.scoring.architectures import score_architectures
 from zc_search.spaces import ModelSpec, ModelSpecSpace, read_architecture
 from zc_search.spaces.nasbench101.architecture import VERTEX_OPERATIONS
 from zc_search.spaces.nasbench101.network import SpecCell, SpecNetwork, vertex_channels

@@ -10,7 +10,7 @@ from torch import nn
 from zc_search.errors import ArchitectureError, DataError
 from zc_search.images.datasets import DATASETS, Task
 from zc_search.proxies import PROXIES, Probe
-from zc_search.scoring.scorer import score_architectures
+from zc_search.scoring.architectures import score_architectures
 from zc_search.spaces import Architecture, SizeArchitecture, SizeSpace, read_architecture
 from zc_search.spaces.nats_sss.architecture import CHANNELS, STAGES
 from zc_search.spaces.nats_sss.network import SizeNetwork

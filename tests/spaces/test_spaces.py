@@ -8,7 +8,7 @@ from zc_search.benchmarks import open_benchmark
 from zc_search.config import SPACE_KEYS, Config, config_to_toml, parse_config
 from zc_search.errors import ArchitectureError, ScoresError
 from zc_search.samplers import key_of, make_sampler
-from zc_search.scoring.request import sample_space, whole_space
+from zc_search.scoring.architectures import sample_space, whole_space
 from zc_search.spaces import (
     AnySpace,
     Architecture,

@@ -31,8 +31,7 @@ from zc_search.proxies import Probe
 from zc_search.spaces import Architecture
 from zc_search.study import open_storage
 from zc_search.study import storage as storages
-from zc_search.study.run_folder import RunFolder
-from zc_search.study.storage import PatientStorage, journal_path
+from zc_search.study.storage import PatientStorage, RunFolder, journal_path
 
 
 def slow(probe: Probe) -> float:

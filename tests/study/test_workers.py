@@ -27,12 +27,10 @@ from zc_search.config import Config, parse_config
 from zc_search.errors import StudyError, UsageError
 from zc_search.proxies import Probe
 from zc_search.samplers import sampler_of
-from zc_search.study import Objective, TrialRecord, open_storage, open_study, presence, trials
-from zc_search.study.presence import WORKER, Presence, has_ended, this_process
+from zc_search.study import Objective, TrialRecord, open_storage, open_study, trials
 from zc_search.study.record import ACCURACIES
-from zc_search.study.run_folder import RunFolder
-from zc_search.study.storage import CONFIG, VERSIONS
-from zc_search.study.trials import Queue
+from zc_search.study.storage import CONFIG, VERSIONS, RunFolder
+from zc_search.study.trials import WORKER, Presence, Queue, has_ended, this_process
 from zc_search.study.worker import custom_code
 from zc_search.study.worker import join_study as join
 
@@ -72,7 +70,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(presence.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(trials.time, "monotonic", lambda: self.now)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The command ``zc-search``: which subcommands there are, and how it ends."""
 
+import os
 import signal
 import sys
 import warnings
@@ -12,7 +13,6 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from zc_search._utils.cores import let_threads_sleep
 from zc_search._utils.text import without_passwords
 from zc_search.cli.benchmark import benchmark_app, query
 from zc_search.cli.compare import compare
@@ -112,7 +112,7 @@ for _name, _group in (_groups | {"cache": cache_app}).items():
 
 def main() -> None:
     """Run the command; a user's mistake ends in a sentence and exit code 2."""
-    let_threads_sleep()
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # torch reads it once, when loaded
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, TextIOWrapper):
         # What a terminal has no letter for is a question mark there, and no reason to end.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from zc_search._utils.cores import available_cores
 from zc_search._utils.text import counted
 from zc_search.cli.printing import Config, Settings, names_in, plain_console, records, save
 from zc_search.errors import EnsembleError, ZcSearchError
@@ -189,7 +188,7 @@ def curve(
             sizes=_sizes(accuracies),
             n_draws=draws,
             seed=seed,
-            n_jobs=workers or available_cores(),
+            n_jobs=workers or -1,
             on_progress=lambda done, total: status.update(f"judged {done} of {total} draws"),
         )
     summary = summarise(judged)
@@ -238,7 +237,7 @@ def protocol(
             sizes=_sizes(accuracies),
             n_draws=draws,
             seed=seed,
-            n_jobs=workers or available_cores(),
+            n_jobs=workers or -1,
             on_progress=lambda done, total: status.update(f"judged {done} of {total} draws"),
         )
     _say(console, text.protocol(summary), notes)

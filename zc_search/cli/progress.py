@@ -11,7 +11,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Column
 
 from zc_search.report.text import listed
-from zc_search.study.trials import Progress
+from zc_search.search import Progress
 
 _NARROW = 64
 """Columns of a terminal below which a bar and its numbers leave no room to say more."""

@@ -46,7 +46,7 @@ def score(
         raise UsageError(message, allowed=("--all", "--sample", "--file"))
 
     from zc_search.proxies.catalogue import split_names
-    from zc_search.scoring.request import with_proxies
+    from zc_search.scoring.architectures import with_proxies
     from zc_search.scoring.sweep import score_space
 
     chosen = config_or_starter(config, settings)
@@ -86,14 +86,14 @@ def config_or_starter(file: Path | None, settings: list[str] | None) -> "Loaded"
 def _architectures(
     config: "Loaded", file: Path | None, sample: int | None, seed: int
 ) -> "list[AnyArchitecture]":
-    from zc_search.scoring import request
+    from zc_search.scoring import architectures
 
-    space = request.open_space(config)
+    space = architectures.open_space(config)
     if file is not None:
-        return request.read_architectures(file)
+        return architectures.read_architectures(file)
     if sample is not None:
-        return request.sample_space(space, sample, seed)
-    if (everything := request.whole_space(space)) is not None:
+        return architectures.sample_space(space, sample, seed)
+    if (everything := architectures.whole_space(space)) is not None:
         return everything
     raise UsageError(
         f"--all: the space {space.name!r} cannot be listed; Allowed: --sample N, --file"

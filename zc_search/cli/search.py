@@ -112,7 +112,7 @@ def worker(
 
 def help_run(config: "Loaded") -> None:
     """Work on the study of a run that is going on, of which these are the settings."""
-    from zc_search.study.run_folder import run_path, storage_url
+    from zc_search.study.storage import run_path, storage_url
     from zc_search.study.worker import Local
 
     folder = run_path(config)

@@ -118,7 +118,7 @@ def show(config: Config = None, settings: Settings = None) -> None:
     """Read the images that a search file names: classes, sizes, what cannot be read."""
     from zc_search.config import load_config
     from zc_search.report.text import table
-    from zc_search.scoring.request import open_images
+    from zc_search.scoring.scorer import open_images
 
     if config is None:
         message = "name a search file: zc-search data show --config search.toml"

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+from joblib import cpu_count
 from numpy.typing import NDArray
 from optuna.samplers import BaseSampler
 
-from zc_search._utils.cores import available_cores
 from zc_search._utils.files import write_atomically, writing
 from zc_search._utils.text import versions
 from zc_search.benchmarks import Benchmark, open_benchmark
@@ -216,7 +216,7 @@ def run_searches(
             unit.path.parent.mkdir(parents=True, exist_ok=True)
             conditions = _conditions(unit.algorithm, race, unit.dataset)
             write_atomically(unit.path.parent / "what.json", conditions + "\n")
-    workers = min(race.workers or available_cores(), len(missing))
+    workers = min(race.workers or cpu_count(), len(missing))
     for unit, outcome in _run_all(missing, race, workers):
         found[unit.path], done = outcome, done + 1
         on_progress(done, len(units))

@@ -15,7 +15,7 @@ from zc_search.errors import EnsembleError
 from zc_search.scoring.scorer import Scorer
 from zc_search.scoring.scores_file import ScoresTable
 from zc_search.study.constraints import broken
-from zc_search.study.run_folder import run_path
+from zc_search.study.storage import run_path
 
 CHOSEN = "chosen"
 RANDOM = "random"

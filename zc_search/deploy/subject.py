@@ -18,7 +18,7 @@ from zc_search.errors import DataError, StudyError
 from zc_search.images.datasets import DATASETS, Task, task_of
 from zc_search.images.image_set import ImageSet, Learnt
 from zc_search.report.run import load_result, read_table
-from zc_search.scoring.request import open_images
+from zc_search.scoring.scorer import open_images
 from zc_search.spaces import (
     PLUGIN,
     AnyArchitecture,

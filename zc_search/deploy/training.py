@@ -25,12 +25,11 @@ from zc_search.errors import ConfigError, StudyError
 from zc_search.proxies import resolve_proxies
 from zc_search.report import write_report
 from zc_search.report.run import load_result, read_manifest, read_table
-from zc_search.scoring.request import batch_and_task, open_images
-from zc_search.scoring.scorer import Scorer
+from zc_search.scoring.scorer import Scorer, batch_and_task, open_images
 from zc_search.spaces import AnySpace
 from zc_search.study.constraints import Limits, broken
 from zc_search.study.record import SearchResult, read_confusion, test_accuracies
-from zc_search.study.run_folder import RunFolder
+from zc_search.study.storage import RunFolder
 from zc_search.study.training import FOLDER, Epoch, Trainer, read_results
 
 _DRAWS_EACH = 200

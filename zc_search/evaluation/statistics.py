@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from zc_search._utils.cores import available_cores
 from zc_search.errors import EvaluationError
 
 if TYPE_CHECKING:  # a benchmark looks up its figures without pandas
@@ -481,7 +480,7 @@ def evaluate(
             common, no numbers, an unknown column or direction, or a setting out of range.
     """
     import pandas as pd  # slow to import, as the other one, and not everyone judges
-    from joblib import Parallel, delayed
+    from joblib import Parallel, cpu_count, delayed
 
     truth = _by_index(accuracy, scores.index)
     listed = {"scores has the column": scores.columns, "scores lists": scores.index}
@@ -503,7 +502,7 @@ def evaluate(
 
     if n_jobs is None:
         worth = len(scores) * n_bootstrap * len(columns) >= _WORTH_PROCESSES
-        n_jobs = max(1, min(len(columns), available_cores())) if worth else 1
+        n_jobs = max(1, min(len(columns), cpu_count())) if worth else 1
     jobs = (delayed(_rows)(*job, true, n_bootstrap, level, seed) for job in columns.items())
     rows: list[dict[str, Any]] = []
     on_proxy(0, len(columns))

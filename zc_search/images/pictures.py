@@ -10,10 +10,10 @@ from statistics import median
 from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
+from joblib import cpu_count
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from zc_search._utils.cores import available_cores
 from zc_search.errors import DataError
 
 Fit = Literal["crop", "pad", "stretch"]
@@ -129,7 +129,7 @@ def _each(
         except Exception as error:  # Pillow's decoders raise nearly anything
             return error
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(available_cores()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(cpu_count()) as pool:
         warnings.simplefilter("ignore")  # of odd metadata
         results = list(pool.map(attempt, range(len(names))))
     pairs = zip(names, results, strict=True)

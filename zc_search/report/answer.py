@@ -18,7 +18,7 @@ from zc_search.report.run import Trials, as_trials
 from zc_search.samplers import advice, population
 from zc_search.spaces import compact
 from zc_search.study.record import Best, SearchResult, class_accuracies
-from zc_search.study.run_folder import storage_url
+from zc_search.study.storage import storage_url
 
 if TYPE_CHECKING:
     from zc_search.study import Objective

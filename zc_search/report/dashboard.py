@@ -32,8 +32,7 @@ from zc_search.report.page import run_drawings
 from zc_search.report.run import Trials, as_trials, held_out_or_none, load_result, no_run
 from zc_search.spaces import compact
 from zc_search.study.record import RECORD, SearchResult, TrialRecord
-from zc_search.study.run_folder import RunFolder, storage_url
-from zc_search.study.storage import StorageProxy, journal_path, open_storage
+from zc_search.study.storage import RunFolder, StorageProxy, journal_path, open_storage, storage_url
 
 logger = logging.getLogger("zc_search")
 

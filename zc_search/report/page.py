@@ -71,7 +71,7 @@ from zc_search.report.run import (
 from zc_search.spaces import Architecture, compact, legend
 from zc_search.spaces.nasbench201.architecture import NAMES, dead_edges, drawing_or_none
 from zc_search.study.record import SearchResult, read_confusion
-from zc_search.study.run_folder import RunFolder
+from zc_search.study.storage import RunFolder
 
 Draw = Callable[[], go.Figure]
 Layout = Literal["wide", "half", "small"]

@@ -1,4 +1,4 @@
-"""Scoring in this process, or in several that share the cores, may hang, and may die."""
+"""Scoring in processes that share the cores, may hang, and may die."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -10,18 +10,12 @@ from typing import Any
 
 import torch
 
-from zc_search._utils.cores import threads_each
 from zc_search.proxies import Probe, Proxy, Scalar
-from zc_search.scoring.scorer import Scorer, Scores
+from zc_search.scoring.scorer import Group, Scorer, Scores, Submit
 from zc_search.scoring.workers import Crew, TaskTimeoutError, WorkerDiedError, note
 from zc_search.spaces import AnyArchitecture
 
 WORKER_DIED = "the worker process died with it, twice"
-Group = tuple[AnyArchitecture, ...]
-"""Architectures of one function, whose passes are shared."""
-
-Submit = Callable[[Group, Scores | None], Future[list[Scores]]]
-"""Called with a group, and the scores of another one of its function if they are known."""
 
 
 def too_long(seconds: float) -> str:
@@ -46,23 +40,6 @@ def scoring_processes(
     """Yield what scores a group in one of several processes, without proxies that hang or kill."""
     with Crew(workers, _prepare, scorer, threads) as crew:
         yield lambda group, known: Attempt(crew, scorer, group, known, timeout).begin()
-
-
-@contextmanager
-def scoring_here(scorer: Scorer) -> Iterator[Submit]:
-    """Yield what scores a group in the call, with no more threads than there are idle cores."""
-
-    def score_now(group: Group, known: Scores | None) -> Future[list[Scores]]:
-        future: Future[list[Scores]] = Future()
-        future.set_result([scorer.score(architecture) for architecture in group])
-        return future
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(before, threads_each()) if before > 1 else 1)
-    try:
-        yield score_now
-    finally:
-        torch.set_num_threads(before)
 
 
 def without_values(scorer: Scorer, architecture: AnyArchitecture, reason: str) -> Scores:

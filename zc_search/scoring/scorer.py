@@ -5,20 +5,23 @@ import math
 import re
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, Self
 
-import pandas as pd
+import psutil
 import torch
+from joblib import cpu_count
 from torch import Tensor, nn
 
 from zc_search._utils.torch_defaults import usual_defaults
-from zc_search.config import Config
+from zc_search.config import Config, Data
 from zc_search.errors import ArchitectureError, DataError, ProxyError
-from zc_search.images import Batch, load_batch
+from zc_search.images import Batch, ImageSet, load_batch, read_images
 from zc_search.images.datasets import DatasetName, Task, task_of
 from zc_search.proxies import Probe, Proxy, resolve_proxies
 from zc_search.proxies.probe import VERSION as PROBE_VERSION
@@ -31,8 +34,6 @@ from zc_search.spaces import (
     CellSpace,
     FunctionSpace,
     make_space,
-    own_space,
-    read_architecture,
 )
 from zc_search.spaces.network import VERSION as NETWORKS_VERSION
 from zc_search.spaces.network import build_network
@@ -51,6 +52,13 @@ class Scores:
     values: Mapping[str, float]
     failures: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+
+
+Group = tuple[AnyArchitecture, ...]
+"""Architectures of one function, whose passes are shared."""
+
+Submit = Callable[[Group, Scores | None], Future[list[Scores]]]
+"""Called with a group, and the scores of another one of its function if they are known."""
 
 
 class Scorer:
@@ -216,6 +224,28 @@ class Scorer:
         return Scores(architecture, values, failures)
 
 
+def open_images(data: Data) -> ImageSet:
+    """Read all images that a section ``data`` names."""
+    how = data.model_dump(include={"max_unreadable", "resolution", "color", "fit"})
+    return read_images(data.source, data.path, **how)
+
+
+def batch_and_task(
+    config: Config, images: ImageSet | None = None
+) -> tuple[Batch, Task, tuple[str, ...]]:
+    """Return the batch that a search scores on, what networks are built for, and notes.
+
+    `images` are those of the search, if they have been read already.
+    """
+    data, task = config.data, task_of(config.space.dataset)
+    if config.data_decides:
+        images = images or open_images(data)
+        batch = images.batch(data.batch_size, data.seed, data.validation)
+        return batch, images.task, (images.described() + ".", *images.notes)
+    batch = load_batch(data.source, task.name, data.batch_size, data.seed, data.path)
+    return batch, task, ()
+
+
 def torch_device(name: str) -> torch.device:
     """Return the device of a name, ``auto`` being a GPU where there is one."""
     if name == "auto":
@@ -357,67 +387,37 @@ def score_network(
     return values
 
 
-def score_architectures(
-    archs: Iterable[AnyArchitecture | str],
-    proxies: Sequence[str],
-    data: str | tuple[Tensor, Tensor] = "patches",
-    batch_size: int = 64,
-    seed: int = 0,
-    dataset: DatasetName | Task = "cifar10",
-    *,
-    channels: int | None = None,
-    cells: int | None = None,
-    repeats: int = 1,
-    device: str = "cpu",
-    path: str | None = None,
-    space: AnySpace | str | None = None,
-) -> pd.DataFrame:
-    """Score architectures.
+# In this process, with a share of its cores ------------------------------------------------------
 
-    Args:
-        archs: Architectures or their strings.
-        proxies: Names of proxies, or ``module:function``.
-        data: A source's name, or normalised images (N x C x H x W) with labels (N).
-        batch_size: Images, where a source is named.
-        seed: Seed of the batch and of the weights.
-        dataset: Resolution and classes; for images of one's own their `Task`.
-        channels: Width of the first stage; by default the benchmark's.
-        cells: Cells a stage; by default the benchmark's.
-        repeats: Initialisations to average over.
-        device: Where to compute.
-        path: Folder of a source that reads files.
-        space: Where networks of your own come from: ``module:function``, or its space; what is
-            shipped is known by the text.
 
-    Returns:
-        A row an architecture, indexed by its string, a column a proxy. Why a value is not
-        finite stands in ``attrs["failures"]``, by architecture and proxy.
+@contextmanager
+def scoring_here(scorer: Scorer) -> Iterator[Submit]:
+    """Yield what scores a group in the call, with no more threads than there are idle cores."""
 
-    Raises:
-        ZcSearchError: An unknown architecture, proxy, source or data set, or unusable images.
-    """
-    chosen = resolve_proxies(proxies)
-    task = task_of(dataset)
-    space = own_space(space, task) if isinstance(space, str) else space and space.for_task(task)
-    read = read_architecture if space is None else space.read
-    architectures = [read(a) if isinstance(a, str) else a for a in archs]
-    own = next((a for a in architectures if a.space == PLUGIN), None)
-    if own is not None and not isinstance(space, FunctionSpace):
-        message = f"space: {own} is of a space of somebody's own; Allowed: such as 'my_nets:build'"
-        raise ArchitectureError(message, key="space", given=space)
-    if isinstance(data, str):
-        name = dataset.name if isinstance(dataset, Task) else dataset
-        batch = load_batch(data, dataset=name, batch_size=batch_size, seed=seed, path=path)
-    else:
-        batch = Batch.from_tensors(*data)
-    network: dict[str, Any] = {"space": space, "channels": channels, "cells": cells}
-    how: dict[str, Any] = {"repeats": repeats, "seed": seed, "device": device}
-    scorer = Scorer(chosen, batch, dataset=task, **network, **how)
-    scores = [*map(scorer.score, architectures)]
-    index = pd.Index([str(a) for a in architectures], name="architecture", dtype="str")
-    names = [p.name for p in chosen]
-    table = pd.DataFrame([s.values for s in scores], index=index, columns=names, dtype="float64")
-    if failures := {str(s.architecture): dict(s.failures) for s in scores if s.failures}:
-        table.attrs["failures"] = failures
-        logger.warning("%d architectures lack a value; see table.attrs['failures']", len(failures))
-    return table
+    def score_now(group: Group, known: Scores | None) -> Future[list[Scores]]:
+        future: Future[list[Scores]] = Future()
+        future.set_result([scorer.score(architecture) for architecture in group])
+        return future
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, threads_each()) if before > 1 else 1)
+    try:
+        yield score_now
+    finally:
+        torch.set_num_threads(before)
+
+
+def idle_cores(seconds: float = 0.2) -> int:
+    """Return how many of them others leave idle now, at least 1; all where that is not known."""
+    if (cores := int(cpu_count())) == 1:
+        return cores
+    busy = psutil.cpu_percent(seconds, percpu=True)
+    ask = getattr(psutil.Process(), "cpu_affinity", None)  # not everywhere
+    mine = {*ask()} if ask else {*range(len(busy))}
+    idle = [1 - share / 100 for core, share in enumerate(busy) if core in mine]
+    return max(1, min(cores, round(sum(idle)))) if idle else cores
+
+
+def threads_each(processes: int = 1) -> int:
+    """Return the threads of each of so many processes that compute."""
+    return max(1, idle_cores() // processes) if processes < int(cpu_count()) else 1

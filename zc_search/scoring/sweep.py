@@ -13,24 +13,28 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from joblib import cpu_count
 
-from zc_search._utils.cores import available_cores
 from zc_search.config import Config
 from zc_search.errors import ScoresError, ZcSearchError
 from zc_search.evaluation import BASELINES
 from zc_search.proxies import resolve_proxies
 from zc_search.scoring.cache import open_cache
 from zc_search.scoring.parallel import (
-    Group,
-    Submit,
     score_group,
     scoring_processes,
     without_values,
     worker_died,
     worth_another_try,
 )
-from zc_search.scoring.request import batch_and_task
-from zc_search.scoring.scorer import Scorer, Scores, torch_device
+from zc_search.scoring.scorer import (
+    Group,
+    Scorer,
+    Scores,
+    Submit,
+    batch_and_task,
+    torch_device,
+)
 from zc_search.scoring.store import Store, about, scores_of
 from zc_search.spaces import AnyArchitecture, read_architecture
 
@@ -241,7 +245,7 @@ def _workers(
         yield submit, 2 * (workers or _WINDOW)
         return
     on_gpu = torch_device(config.proxies.device).type == "cuda"
-    workers = workers or (1 if on_gpu else available_cores())
+    workers = workers or (1 if on_gpu else cpu_count())
     with scoring_processes(scorer, workers, 1, config.proxies.timeout) as submit:
         yield submit, 2 * workers
 

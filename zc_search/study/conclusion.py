@@ -42,7 +42,7 @@ from zc_search.study.record import (
     pareto_table,
     trials_table,
 )
-from zc_search.study.run_folder import run_path
+from zc_search.study.storage import run_path
 
 _UNSEEN = 10  # architectures that are named where the whole space is ranked
 

@@ -33,8 +33,7 @@ from zc_search.images.datasets import BENCHMARKED, GENERATED, Task
 from zc_search.proxies import Proxy, resolve_proxies
 from zc_search.proxies.catalogue import Direction
 from zc_search.scoring.cache import open_cache
-from zc_search.scoring.request import batch_and_task, open_images
-from zc_search.scoring.scorer import Scorer, Scores, raised
+from zc_search.scoring.scorer import Scorer, Scores, batch_and_task, open_images, raised
 from zc_search.scoring.scores_file import Provenance
 from zc_search.spaces import AnyArchitecture, AnySpace, FunctionSpace, make_space
 from zc_search.study.constraints import Limits, broken, check_constraints, violations

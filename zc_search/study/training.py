@@ -20,8 +20,7 @@ from zc_search.benchmarks.measured import Measured
 from zc_search.config import Config, Training
 from zc_search.errors import StudyError
 from zc_search.images.image_set import ImageSet, Learnt
-from zc_search.scoring.request import open_images
-from zc_search.scoring.scorer import torch_device
+from zc_search.scoring.scorer import open_images, torch_device
 from zc_search.scoring.store import changes
 from zc_search.spaces import AnyArchitecture, make_space
 from zc_search.study.recipe import Examples, confusion, seconds_of, train_network

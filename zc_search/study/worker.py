@@ -15,8 +15,7 @@ from zc_search.config.settings import tables
 from zc_search.errors import StudyError
 from zc_search.study.objective import Objective
 from zc_search.study.record import OnTrial
-from zc_search.study.run_folder import run_path
-from zc_search.study.storage import CONFIG, VERSIONS, begun_with, open_storage, open_study
+from zc_search.study.storage import CONFIG, VERSIONS, begun_with, open_storage, open_study, run_path
 from zc_search.study.trials import run_trials
 
 logger = logging.getLogger("zc_search")

@@ -1,47 +1,37 @@
-"""What is to be scored: on which images, which architectures, and with which proxies."""
+"""Architectures to score, of a whole space, a sample or a file; and their scores as a table."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from zc_search._utils.plugins import is_plugin
-from zc_search.config import Config, Data, parse_config
+from zc_search.config import Config, parse_config
 from zc_search.config.settings import tables
 from zc_search.errors import ArchitectureError, ConfigError, ScoresError
-from zc_search.images import ImageSet, load_batch, read_images
-from zc_search.images.datasets import Task, task_of
-from zc_search.spaces import AnyArchitecture, AnySpace, Architecture, make_space, read_architecture
+from zc_search.images import Batch, load_batch
+from zc_search.images.datasets import DatasetName, Task, task_of
+from zc_search.proxies import resolve_proxies
+from zc_search.scoring.scorer import Scorer, batch_and_task
+from zc_search.spaces import (
+    PLUGIN,
+    AnyArchitecture,
+    AnySpace,
+    Architecture,
+    FunctionSpace,
+    make_space,
+    own_space,
+    read_architecture,
+)
 
-if TYPE_CHECKING:
-    from zc_search.images import Batch
+logger = logging.getLogger("zc_search")
 
 _DRAWS = 50  # for each architecture wanted
 _LISTED = 10**6  # architectures that a space may have to be listed
-
-
-def open_images(data: Data) -> ImageSet:
-    """Read all images that a section ``data`` names."""
-    how = data.model_dump(include={"max_unreadable", "resolution", "color", "fit"})
-    return read_images(data.source, data.path, **how)
-
-
-def batch_and_task(
-    config: Config, images: ImageSet | None = None
-) -> "tuple[Batch, Task, tuple[str, ...]]":
-    """Return the batch that a search scores on, what networks are built for, and notes.
-
-    `images` are those of the search, if they have been read already.
-    """
-    data, task = config.data, task_of(config.space.dataset)
-    if config.data_decides:
-        images = images or open_images(data)
-        batch = images.batch(data.batch_size, data.seed, data.validation)
-        return batch, images.task, (images.described() + ".", *images.notes)
-    batch = load_batch(data.source, task.name, data.batch_size, data.seed, data.path)
-    return batch, task, ()
 
 
 def open_space(config: Config) -> AnySpace:
@@ -115,3 +105,69 @@ def read_architectures(path: Path) -> list[AnyArchitecture]:
         such = f"one a line, such as {Architecture.from_index(0)}"
         raise ArchitectureError(f"{path} names no architecture; {such}")
     return architectures
+
+
+def score_architectures(
+    archs: Iterable[AnyArchitecture | str],
+    proxies: Sequence[str],
+    data: str | tuple[Tensor, Tensor] = "patches",
+    batch_size: int = 64,
+    seed: int = 0,
+    dataset: DatasetName | Task = "cifar10",
+    *,
+    channels: int | None = None,
+    cells: int | None = None,
+    repeats: int = 1,
+    device: str = "cpu",
+    path: str | None = None,
+    space: AnySpace | str | None = None,
+) -> pd.DataFrame:
+    """Score architectures.
+
+    Args:
+        archs: Architectures or their strings.
+        proxies: Names of proxies, or ``module:function``.
+        data: A source's name, or normalised images (N x C x H x W) with labels (N).
+        batch_size: Images, where a source is named.
+        seed: Seed of the batch and of the weights.
+        dataset: Resolution and classes; for images of one's own their `Task`.
+        channels: Width of the first stage; by default the benchmark's.
+        cells: Cells a stage; by default the benchmark's.
+        repeats: Initialisations to average over.
+        device: Where to compute.
+        path: Folder of a source that reads files.
+        space: Where networks of your own come from: ``module:function``, or its space; what is
+            shipped is known by the text.
+
+    Returns:
+        A row an architecture, indexed by its string, a column a proxy. Why a value is not
+        finite stands in ``attrs["failures"]``, by architecture and proxy.
+
+    Raises:
+        ZcSearchError: An unknown architecture, proxy, source or data set, or unusable images.
+    """
+    chosen = resolve_proxies(proxies)
+    task = task_of(dataset)
+    space = own_space(space, task) if isinstance(space, str) else space and space.for_task(task)
+    read = read_architecture if space is None else space.read
+    architectures = [read(a) if isinstance(a, str) else a for a in archs]
+    own = next((a for a in architectures if a.space == PLUGIN), None)
+    if own is not None and not isinstance(space, FunctionSpace):
+        message = f"space: {own} is of a space of somebody's own; Allowed: such as 'my_nets:build'"
+        raise ArchitectureError(message, key="space", given=space)
+    if isinstance(data, str):
+        name = dataset.name if isinstance(dataset, Task) else dataset
+        batch = load_batch(data, dataset=name, batch_size=batch_size, seed=seed, path=path)
+    else:
+        batch = Batch.from_tensors(*data)
+    network: dict[str, Any] = {"space": space, "channels": channels, "cells": cells}
+    how: dict[str, Any] = {"repeats": repeats, "seed": seed, "device": device}
+    scorer = Scorer(chosen, batch, dataset=task, **network, **how)
+    scores = [*map(scorer.score, architectures)]
+    index = pd.Index([str(a) for a in architectures], name="architecture", dtype="str")
+    names = [p.name for p in chosen]
+    table = pd.DataFrame([s.values for s in scores], index=index, columns=names, dtype="float64")
+    if failures := {str(s.architecture): dict(s.failures) for s in scores if s.failures}:
+        table.attrs["failures"] = failures
+        logger.warning("%d architectures lack a value; see table.attrs['failures']", len(failures))
+    return table
