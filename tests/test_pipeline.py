@@ -92,7 +92,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> zc_search.SearchResult:
 def test_it_opens_its_benchmark_and_fits_the_held_out_folds_once(
     result: zc_search.SearchResult,
 ) -> None:
-    # The second fit is to the Pareto front; the report fits nothing.
+    # The second fit is to the Pareto front, of enough trials; the report fits nothing.
     assert {**CALLS} == {"open_benchmark": 1, "cross_validate": 2, "fit_trials": 2}
 
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from zc_search._utils.pickles import NUMPY_ARRAYS, load_restricted
+from zc_search._utils.files import NUMPY_ARRAYS, load_restricted
 from zc_search.config import ConfigWarning, config_to_toml, parse_config, starter
 from zc_search.ensemble import Ensemble, fit_ensemble
 from zc_search.errors import ScoresError, ZcSearchError
@@ -182,7 +182,7 @@ def _pickle(data: bytes) -> bool:
 def _assert_plain(value: object, depth: int = 0) -> None:
     # The stand-ins for NumPy's types hold data and do nothing.
     kind = value if isinstance(value, type) else type(value)
-    ours = kind.__module__ == "zc_search._utils.pickles" or kind is object
+    ours = kind.__module__ == "zc_search._utils.files" or kind is object
     assert isinstance(value, _PLAIN) or ours, type(value)
     if depth < 50:
         for inner in (

@@ -70,7 +70,7 @@ def test_the_same_request_gives_the_same_batch(source):
 @pytest.mark.thorough
 def test_another_process_gives_the_same_batch_and_loads_torch_for_it_alone():
     program = (
-        "import sys, zc_search._utils.pickles, zc_search.images.sources\n"
+        "import sys, zc_search._utils.files, zc_search.images.sources\n"
         "assert not {'torch', 'sklearn'} & set(sys.modules)\n"
         "from zc_search.images import load_batch\n"
         "print(*(load_batch(s, 'cifar100', 9, 7).fingerprint for s in ('patches', 'noise')))"

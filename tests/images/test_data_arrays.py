@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 from zc_search.cli.app import app
 from zc_search.config import load_config, parse_config
 from zc_search.errors import ConfigError, DataError
-from zc_search.images import image_set, load_batch, official
+from zc_search.images import batch_of, image_set, load_batch, official
 from zc_search.images.readers import read_dataset, read_digits, read_npz, read_saved
 from zc_search.scoring.architectures import score_architectures
 from zc_search.scoring.scorer import batch_and_task, open_images
@@ -522,7 +522,7 @@ def test_all_that_has_no_meaning_is_named_at_once() -> None:
 
 def test_scores_of_own_images_by_hand_and_by_command(tmp_path: Path) -> None:
     images = read_digits()
-    batch = images.batch(12, 0, 0.2)
+    batch = batch_of(images, 12, 0, 0.2)
     table = score_architectures(
         [CELL],
         ["params", "naswot_relu"],

@@ -12,6 +12,7 @@ from PIL import Image
 
 from zc_search.config import parse_config
 from zc_search.errors import DataError
+from zc_search.images import batch_of
 from zc_search.images.image_set import ImageSet
 from zc_search.images.pictures import as_array
 from zc_search.images.readers import read_folder
@@ -74,7 +75,7 @@ def test_the_batch_holds_no_image_that_is_judged_by(pets: Path) -> None:
     mean, spread = images.statistics(training)
     np.testing.assert_allclose(mean, images.pixels[training].mean((0, 2, 3)), rtol=1e-5)
     np.testing.assert_allclose(spread, images.pixels[training].std((0, 2, 3)), rtol=1e-4)
-    batch = images.batch(39, 0, 0.2)
+    batch = batch_of(images, 39, 0, 0.2)
     known = (images.pixels[training] - mean[:, None, None]) / spread[:, None, None]
     rows = {row.tobytes() for row in known.astype(np.float32)}
     assert {row.numpy().tobytes() for row in batch.images} <= rows
@@ -194,7 +195,7 @@ def test_splits_of_ones_own_are_the_ones_used(tmp_path: Path) -> None:
     assert sorted(grey[held_out]) == sorted([80, 81, 82] * 2)
     assert sorted(grey[images.places("test")]) == sorted([*range(160, 165)] * 2)
     assert images.described().endswith("16 to train on, 6 to validate, 10 to test")
-    assert images.batch(16, 0, 0.2).images.shape[0] == 16
+    assert batch_of(images, 16, 0, 0.2).images.shape[0] == 16
     assert images.statistics(training)[0] == np.mean(range(8))
     plain = ImageSet("x", images.pixels, images.labels, images.class_names)
     assert plain.fingerprint != images.fingerprint

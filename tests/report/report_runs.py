@@ -10,8 +10,8 @@ import pandas as pd
 
 from zc_search.config import config_to_toml, parse_config
 from zc_search.ensemble import fit_ensemble, ranking
-from zc_search.report.figures.front import nondominated
 from zc_search.report.page import write_outputs
+from zc_search.report.run import nondominated
 from zc_search.spaces import Architecture
 from zc_search.study.record import Best, SearchResult
 from zc_search.study.storage import RunFolder

@@ -13,7 +13,7 @@ from browsers import Watched, browser
 from report_runs import made_up_run
 
 from zc_search.report import compare_runs, plot_pareto, render_report
-from zc_search.report.figures.front import nondominated
+from zc_search.report.run import nondominated
 
 __all__ = ["browser"]  # a fixture
 

@@ -11,13 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from zc_search.errors import ReportError
 from zc_search.report import plot_hypervolume
-from zc_search.report.figures.front import nondominated
-from zc_search.report.figures.search import (
-    exact_shares,
-    hypervolume,
-    sampled_shares,
-)
-from zc_search.report.run import as_trials
+from zc_search.report.figures.search import exact_shares, hypervolume, sampled_shares
+from zc_search.report.run import as_trials, nondominated
 
 
 def inclusion_exclusion(points: np.ndarray) -> float:

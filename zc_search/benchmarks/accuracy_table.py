@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zc_search.benchmarks.base import Benchmark
-from zc_search.config.metrics import METRICS, canonical, guessed_direction
+from zc_search.config.metrics import ALIASES, METRICS, guessed_direction
 from zc_search.errors import ArchitectureError, BenchmarkError, nearest
 from zc_search.proxies.catalogue import Direction, default_direction
 from zc_search.spaces import AnyArchitecture, AnySpace, FunctionSpace, read_architecture
@@ -211,7 +211,7 @@ class AccuracyTable(Benchmark):
         """Return the column of each metric; say what was guessed, and what is none."""
         columns, guessed, others = dict[str, str](), list[str](), list[str]()
         for column in map(str, self._table.columns.drop(_COLUMN)):
-            metric = canonical(column)
+            metric = ALIASES.get(column, column)
             way = given.get(column) or guessed_direction(metric)
             if default_direction(column) or way is None:
                 others.append(column)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from zc_search.config.metrics import METRICS, canonical, unit_of
+from zc_search.config.metrics import ALIASES, METRICS, unit_of
 from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.evaluation import Ceiling
 from zc_search.proxies.catalogue import Direction
@@ -393,7 +393,7 @@ class Benchmark(ABC):
 
     def _metric(self, name: str) -> str:
         """Return one of `_known` in its own spelling."""
-        metric = canonical(name)
+        metric = ALIASES.get(name, name)
         if metric in self._known:
             return metric
         if metric in METRICS:

@@ -15,7 +15,7 @@ from typing import Any
 from zc_search._utils.files import lock_beside, write_atomically, writing
 from zc_search._utils.plugins import load_plugin
 from zc_search.benchmarks.accuracy_table import KEY
-from zc_search.config.metrics import canonical
+from zc_search.config.metrics import ALIASES
 from zc_search.errors import ArchitectureError, BenchmarkError, ZcSearchError
 from zc_search.images.datasets import Task
 from zc_search.spaces import AnyArchitecture, AnySpace
@@ -129,8 +129,8 @@ class Measured:
             if not isinstance(name, str) or isinstance(value, bool) or not number:
                 shown = f"{type(value).__name__} {value!r}"[:80]
                 raise BenchmarkError(f"{name} is {shown}; Allowed: a number", given=value)
-            figures[canonical(name)] = figure = float(value)
-            percent = name == self.metric or canonical(name).endswith("accuracy")
+            figures[ALIASES.get(name, name)] = figure = float(value)
+            percent = name == self.metric or ALIASES.get(name, name).endswith("accuracy")
             if not isfinite(figure) or (percent and not 0 <= figure <= 100):
                 allowed = "0 to 100, in percent" if percent else "a finite number"
                 raise BenchmarkError(f"{name} is {figure:g}; Allowed: {allowed}", given=figure)

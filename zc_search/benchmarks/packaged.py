@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zc_search._utils.pickles import load_restricted
+from zc_search._utils.files import load_restricted
 from zc_search._utils.text import install_hint
 from zc_search.benchmarks.base import Benchmark
 from zc_search.config.metrics import DRIFTS, RETAINED

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from zc_search.config.metrics import METRIC_DIRECTIONS, canonical
+from zc_search.config.metrics import ALIASES, METRIC_DIRECTIONS
 from zc_search.config.sections import wrong
 from zc_search.errors import ConfigError, Location, dotted, unknown_key
 from zc_search.images.datasets import DATASETS
@@ -205,7 +205,7 @@ def _metrics(result: _Translation, table: Mapping[str, Any], setup: Mapping[str,
                 result.ignore((*origin, "direction"), f"the sum is to {common}")
             objective["direction"] = common
         if isinstance(scale, int | float) and scale < 0:
-            usual = default_direction(name) or METRIC_DIRECTIONS.get(canonical(name))
+            usual = default_direction(name) or METRIC_DIRECTIONS.get(ALIASES.get(name, name))
             given = objective.get("direction", "default")
             upwards = (usual if given == "default" else given) == "maximize"
             objective |= {"scale": -scale, "direction": "minimize" if upwards else "maximize"}

@@ -100,14 +100,5 @@ def guessed_direction(name: str) -> Direction | None:
 
 def unit_of(name: str) -> str:
     """Return a metric's unit; of one that is the user's own "", or %, if it is an accuracy."""
-    metric = METRICS.get(canonical(name))
+    metric = METRICS.get(ALIASES.get(name, name))
     return metric.unit if metric else "%" if name.endswith("accuracy") else ""
-
-
-def canonical(name: str) -> str:
-    """Return a metric's name, whichever spelling is given; others as they are.
-
-    >>> canonical("valid-accuracy"), canonical("val_accuracy"), canonical("snip")
-    ('val_accuracy', 'val_accuracy', 'snip')
-    """
-    return ALIASES.get(name, name)

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from zc_search._utils.plugins import is_plugin
-from zc_search.config.metrics import METRIC_DIRECTIONS, METRICS, TABLE_FILES, canonical
+from zc_search.config.metrics import ALIASES, METRIC_DIRECTIONS, METRICS, TABLE_FILES
 from zc_search.errors import ConfigError
 from zc_search.images.datasets import GENERATED, SOURCES, DatasetName
 from zc_search.proxies.catalogue import (
@@ -86,8 +86,8 @@ def proxy_name(value: Any) -> str:
 
 def objective_name(value: Any) -> str:
     """Accept what `proxy_name` accepts, and the benchmark's metrics."""
-    if isinstance(value, str) and canonical(value) in METRIC_DIRECTIONS:
-        return canonical(value)
+    if isinstance(value, str) and ALIASES.get(value, value) in METRIC_DIRECTIONS:
+        return ALIASES.get(value, value)
     return _scored("objective", value, METRIC_DIRECTIONS)
 
 
@@ -130,8 +130,8 @@ def _accuracy(value: Any, info: ValidationInfo) -> str:
     own = info.data.get("directions") or {}
     known = {**METRIC_DIRECTIONS, **own}
     accuracies = [name for name, way in known.items() if way == "maximize"]
-    if isinstance(value, str) and canonical(value) in accuracies:
-        return canonical(value)
+    if isinstance(value, str) and ALIASES.get(value, value) in accuracies:
+        return ALIASES.get(value, value)
     raise ConfigError.unknown("metric", value, accuracies)
 
 

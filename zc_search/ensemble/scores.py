@@ -73,8 +73,8 @@ def fit_trials(
 ) -> tuple[Ensemble | None, list[str]]:
     """Fit the ensemble of a search to its trials, whose accuracies are in the table.
 
-    With `pareto` the `ORDINARY` one instead, judged on the trials beside the front too. None where
-    the trials do not allow one; and what there is to know of it.
+    With `pareto` the `ORDINARY` one of the front instead, judged on the trials beside it too. None
+    where the trials do not allow one; and what there is to know of it.
     """
     config, table = trials.config, trials.table
     proxies, notes = with_values(config.ensemble.proxies or trials.proxies, table, "ensemble")
@@ -83,6 +83,8 @@ def fit_trials(
     try:
         spec = spec_from(config, proxies, **(ORDINARY if pareto else {}))
         rows, fit_on, _ = tables.select_rows(table, spec)
+        if pareto and fit_on != "pareto":  # too few are on it
+            return None, notes
         others = tables.distinct(table) if fit_on == "pareto" else None
         about, name = about_accuracies(benchmark, rows), f"{trials.path.name}, beside its front"
         ensemble = fit_scores(trials, spec, about, others, name)

@@ -1,6 +1,6 @@
 from .datasets import DATASETS, SOURCES, Task, task_of
-from .image_set import Batch, ImageSet, image_set
-from .sources import load_batch, read_images
+from .image_set import ImageSet, image_set
+from .sources import Batch, batch_of, load_batch, read_images
 
 __all__ = [
     "DATASETS",
@@ -8,6 +8,7 @@ __all__ = [
     "Batch",
     "ImageSet",
     "Task",
+    "batch_of",
     "image_set",
     "load_batch",
     "read_images",

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from zc_search._utils.pickles import NUMPY_ARRAYS, load_restricted
+from zc_search._utils.files import NUMPY_ARRAYS, load_restricted
 from zc_search.errors import DataError
 from zc_search.images.datasets import DATASETS, SOURCES, Layout
 from zc_search.images.image_set import ImageSet, image_set

@@ -1,10 +1,12 @@
-"""Every source of images by name: read whole, or as one class-balanced, normalised batch."""
+"""The batch that is scored, and every source of images by name: read whole, or as a batch."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from hashlib import sha256
 from numbers import Integral
 from pathlib import Path
-from typing import Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +14,14 @@ from PIL import Image
 
 from zc_search.errors import DataError
 from zc_search.images.datasets import DATASETS, SOURCES, DatasetInfo, DatasetName
-from zc_search.images.image_set import Batch, ImageSet
+from zc_search.images.image_set import ImageSet
 from zc_search.images.official import LAYOUTS, read_official
 from zc_search.images.pictures import Format, wrong
 from zc_search.images.readers import read_dataset, read_digits, read_folder, read_npz, read_saved
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _MOST_BYTES = 8 * 2**30
 
@@ -34,6 +40,77 @@ _READERS: dict[str, Callable[..., ImageSet]] = {
     "folder": read_folder,
     "huggingface": read_saved,
 }
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Normalised images with their labels; equal to another batch if the fingerprints agree."""
+
+    images: "Tensor" = field(compare=False, repr=False)  # float32, (N, C, H, W), normalised
+    labels: "Tensor" = field(compare=False, repr=False)  # int64, (N,), each in [0, classes)
+    classes: int  # of the data set, not only of those in the batch
+    source: str
+    fingerprint: str  # SHA-256 of the above, the same in every process and on every device
+
+    @classmethod
+    def from_tensors(
+        cls, images: "Tensor", labels: "Tensor", classes: int | None = None, source: str = "user"
+    ) -> Self:
+        """Check and copy a user's own tensors into a batch.
+
+        Args:
+            images: Normalised images, any floating type, (N, C, H, W) with N at least 2.
+            labels: Integer labels, (N,).
+            classes: Number of classes; one more than the largest label if None.
+            source: A name for where the images come from.
+
+        Raises:
+            DataError: A shape, type or value does not fit.
+        """
+        import torch
+
+        fits = isinstance(images, torch.Tensor) and images.ndim == 4 and images.is_floating_point()
+        if not fits or 0 in images.shape or len(images) < 2:
+            raise _refused("images", images, "a floating tensor (N, channels, height, width)")
+        fits = isinstance(labels, torch.Tensor) and labels.dtype in (
+            *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8),
+        )
+        if not fits or labels.shape != images.shape[:1]:
+            raise _refused("labels", labels, f"an integer tensor ({len(images)},)")
+        # Copied, so that a later change of the user's tensors cannot belie the fingerprint.
+        images = images.detach().to(torch.float32, copy=True).contiguous()
+        labels = labels.detach().to(torch.int64, copy=True).contiguous()
+        if not torch.isfinite(images).all():
+            raise DataError("images hold NaN or infinite values", key="images")
+        low, high = int(labels.min()), int(labels.max())
+        count = high + 1 if classes is None else classes
+        if low < 0 or high >= count:
+            message = f"labels must lie in [0, classes) with classes={count}, given {low} to {high}"
+            raise DataError(message, key="labels")
+        return cls(images, labels, count, source, _fingerprint(images, labels, count))
+
+    def to(self, device: "torch.device | str") -> Self:
+        """Return the batch on another device; the fingerprint stays."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+def _refused(name: str, value: Any, wanted: str) -> DataError:
+    given = type(value).__name__
+    if hasattr(value, "numel"):
+        given = f"{value.dtype} {tuple(value.shape)}"
+    message = f"{name} must be {wanted}, of at least 2 images and no empty dimension; given {given}"
+    return DataError(message, key=name, given=given, allowed=(wanted,))
+
+
+def _fingerprint(images: "Tensor", labels: "Tensor", classes: int) -> str:
+    """Hash shapes, types, little-endian bytes and the number of classes."""
+    digest = sha256(f"classes={classes}".encode())
+    for tensor in (images, labels):
+        array = tensor.cpu().numpy()
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f";{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def read_images(source: str, path: str | Path | None = None, **how: Unpack[Format]) -> ImageSet:
@@ -65,6 +142,32 @@ def read_images(source: str, path: str | Path | None = None, **how: Unpack[Forma
     if known.path and where is None:
         raise DataError(f"data.source = {source!r} needs data.path: {known.path}", key="data.path")
     return _READERS[source](where, **how)
+
+
+def batch_of(images: ImageSet, size: int, seed: int, validation: float) -> Batch:
+    """Return the batch to score on: images to train on, classes as even as they allow."""
+    import torch
+
+    training, _ = images.split(validation, seed)
+    if len(training) < size:
+        there = f"{len(images.labels)} images, {len(training)} of them to train on"
+        message = f"{images.name} has {there}: fewer than data.batch_size = {size}; add images, "
+        raise wrong("data.batch_size", size, f"{message}or set a smaller batch_size")
+    rng = np.random.default_rng([seed, 2])
+    # Each class's images in random order; then first ones before second ones, and so on.
+    shuffled = rng.permutation(training)
+    labels = images.labels[shuffled]
+    turn = np.empty(len(shuffled), np.int64)
+    for label in range(len(images.class_names)):
+        mine = np.flatnonzero(labels == label)
+        turn[mine] = np.arange(len(mine))
+    tie = rng.permutation(len(images.class_names))[labels]
+    chosen = rng.permutation(shuffled[np.lexsort((tie, turn))[:size]])
+    mean, spread = images.statistics(training)
+    centred = images.pixels[chosen].astype(np.float32) - mean[:, None, None]
+    values = torch.from_numpy(centred / spread[:, None, None])
+    labels = torch.from_numpy(images.labels[chosen])
+    return Batch.from_tensors(values, labels, len(images.class_names), images.name)
 
 
 def load_batch(

@@ -8,8 +8,14 @@ from .figures.accuracy import (
     plot_residuals,
     plot_weights,
 )
-from .figures.front import plot_parallel_coordinates, plot_pareto
-from .figures.search import plot_distinct, plot_hypervolume, plot_progress, plot_time
+from .figures.search import (
+    plot_distinct,
+    plot_hypervolume,
+    plot_parallel_coordinates,
+    plot_pareto,
+    plot_progress,
+    plot_time,
+)
 from .page import render_report, write_report
 from .run import held_out_predictions, load_result
 

@@ -44,16 +44,13 @@ from zc_search.report.figures.accuracy import (
     plot_residuals,
     plot_weights,
 )
-from zc_search.report.figures.front import (
-    default_axes,
-    plot_parallel_coordinates,
-    plot_pareto,
-    study_front,
-)
 from zc_search.report.figures.search import (
     choices,
+    default_axes,
     plot_distinct,
     plot_hypervolume,
+    plot_parallel_coordinates,
+    plot_pareto,
     plot_progress,
     plot_time,
 )
@@ -409,7 +406,7 @@ def page_data(trials: Trials, name: str) -> dict[str, Any]:
         "metric": trials.metric,
         "objectives": list(trials.optimised),
         "distinct": distinct.index.tolist(),
-        "front": distinct.index[study_front(trials, distinct)].tolist(),
+        "front": distinct.index[trials.on_front(distinct)].tolist(),
         "axes": {
             axis: {
                 "label": style.label(axis),

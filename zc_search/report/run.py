@@ -358,6 +358,13 @@ class Trials:
         """Return the true accuracies of rows, in percent; NaN where there are none."""
         return self.numbers(self.metric, rows) if self.metric else np.full(len(rows), np.nan)
 
+    def on_front(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return which rows are on the study's front: as recorded, else of the objectives."""
+        if "pareto" in rows:
+            return flags(rows, "pareto", default=False)
+        names = self.optimised
+        return nondominated(self.costs(names, rows)) if names else np.zeros(len(rows), dtype=bool)
+
     def names(self, rows: pd.DataFrame) -> list[str]:
         """Return a line for each row to point at: its trial and cell."""
         numbers, cells = rows.get("number", rows.index), rows.get("architecture", [""] * len(rows))
@@ -396,6 +403,19 @@ def as_trials(source: Source, *, objectives: Mapping[str, Direction] | None = No
 def finite_rows(values: Floats) -> NDArray[np.bool_]:
     """Return which rows of a matrix are finite throughout."""
     return np.asarray(np.isfinite(values).all(axis=1), dtype=np.bool_)
+
+
+def nondominated(costs: Floats) -> NDArray[np.bool_]:
+    """Return which rows no other row dominates, all columns to be minimised.
+
+    Equal rows stand or fall together; a row with a value that is not finite falls.
+    """
+    front = finite_rows(costs)
+    for place in np.flatnonzero(front):
+        if front[place]:
+            row = costs[place]
+            front &= (costs < row).any(axis=1) | (costs == row).all(axis=1)
+    return front
 
 
 def plain(value: Any) -> Any:

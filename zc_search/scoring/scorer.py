@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from zc_search._utils.torch_defaults import usual_defaults
 from zc_search.config import Config, Data
 from zc_search.errors import ArchitectureError, DataError, ProxyError
-from zc_search.images import Batch, ImageSet, load_batch, read_images
+from zc_search.images import Batch, ImageSet, batch_of, load_batch, read_images
 from zc_search.images.datasets import DatasetName, Task, task_of
 from zc_search.proxies import Probe, Proxy, resolve_proxies
 from zc_search.proxies.probe import VERSION as PROBE_VERSION
@@ -240,7 +240,7 @@ def batch_and_task(
     data, task = config.data, task_of(config.space.dataset)
     if config.data_decides:
         images = images or open_images(data)
-        batch = images.batch(data.batch_size, data.seed, data.validation)
+        batch = batch_of(images, data.batch_size, data.seed, data.validation)
         return batch, images.task, (images.described() + ".", *images.notes)
     batch = load_batch(data.source, task.name, data.batch_size, data.seed, data.path)
     return batch, task, ()

@@ -110,9 +110,7 @@ def _answered(
     else:
         ensemble, notes = fit_trials(scores, benchmark)
         if any(getattr(config.ensemble, key) != value for key, value in ORDINARY.items()):
-            on_pareto, _ = fit_trials(scores, benchmark, pareto=True)
-            if on_pareto is not None and on_pareto.fit_on == "pareto":  # else too few are on it
-                found["pareto_ensemble"] = on_pareto
+            found["pareto_ensemble"], _ = fit_trials(scores, benchmark, pareto=True)
     if ensemble is None:
         feasible = trials[trials["feasible"]] if len(trials) else trials
         found["best_seen"] = _best_seen(feasible, config.benchmark.metric, benchmark)

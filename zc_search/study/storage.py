@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import optuna
@@ -31,10 +31,8 @@ from zc_search._utils.files import write_atomically
 from zc_search._utils.text import install_hint, versions, without_passwords
 from zc_search.config import Config, config_differences, config_to_toml, parse_config
 from zc_search.errors import ConfigError, StudyError
+from zc_search.proxies.catalogue import Direction
 from zc_search.study.record import ACCURACIES, DATA, DEFINITIONS, ENSEMBLES, NETWORKS
-
-if TYPE_CHECKING:  # what reads a storage needs no torch
-    from zc_search.study.objective import Objective
 
 # The keys of the study's user attributes that hold
 CONFIG = "zc_search_config"  # the settings
@@ -145,8 +143,21 @@ class _RunLog(logging.FileHandler):
 # The study ----------------------------------------------------------------------------------------
 
 
+class Asked(Protocol):
+    """What tells one `Objective` from another, of which a study is."""
+
+    config: Config
+
+    @property
+    def directions(self) -> list[Direction]: ...  # noqa: D102  all as of `Objective`
+    @property
+    def metric_names(self) -> list[str]: ...  # noqa: D102
+    @property
+    def conditions(self) -> dict[str, str | dict[str, str]]: ...  # noqa: D102
+
+
 def open_study(
-    objective: "Objective",
+    objective: Asked,
     storage: str | BaseStorage,
     sampler: BaseSampler | None = None,
     config: Config | None = None,
@@ -184,7 +195,7 @@ def open_study(
     return study
 
 
-def adopt(study: Study, objective: "Objective") -> None:
+def adopt(study: Study, objective: Asked) -> None:
     """Let a study that a user made know its objective, so that `open_study` can go on with it.
 
     A StudyError is raised if it has other directions or names of values, or another objective's
@@ -210,7 +221,7 @@ def adopt(study: Study, objective: "Objective") -> None:
     _refuse_others(summed, study, objective)
 
 
-def _describe(study: Study, objective: "Objective", config: Config) -> None:
+def _describe(study: Study, objective: Asked, config: Config) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names(objective.metric_names)
@@ -247,7 +258,7 @@ def begun_with(name: str, attributes: Mapping[str, Any]) -> Config:
         raise StudyError(f"study {name!r} was begun by another version: {error}") from error
 
 
-def _refuse_others(config: Config, study: Study, objective: "Objective") -> None:
+def _refuse_others(config: Config, study: Study, objective: Asked) -> None:
     """Refuse settings, images, proxies and so on that are not those of a study."""
     name = study.study_name
     before = begun_with(name, study.user_attrs)

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from zc_search._utils.pickles import NUMPY_ARRAYS, Dtype, RefusedError, allowed_object
+from zc_search._utils.files import NUMPY_ARRAYS, Dtype, RefusedError, allowed_object
 from zc_search.errors import BenchmarkError
 
 _CHUNK = 4 * 2**20

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from zc_search._utils.pickles import NUMPY_ARRAYS, load_restricted
+from zc_search._utils.files import NUMPY_ARRAYS, load_restricted
 from zc_search.errors import DataError
 from zc_search.images.official import read_official
 
