@@ -131,6 +131,9 @@ def test_names_of_feature_sets() -> None:
     assert parse_feature_set("rank+structure+aggregate") == FeatureSet(
         "rank", structure=True, aggregate=True
     )
+    assert parse_feature_set("structure+aggregate") == FeatureSet(
+        "structure", structure=True, aggregate=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,6 +142,7 @@ def test_names_of_feature_sets() -> None:
         ("rang", "rank"),
         ("rank+structures", "rank+structure"),
         ("standard+aggregate", "rank+aggregate"),
+        ("structure+structure", "standard+structure"),
     ],
 )
 def test_an_unknown_feature_set_is_refused(name: str, hint: str) -> None:
@@ -155,6 +159,7 @@ def test_an_unknown_feature_set_is_refused(name: str, hint: str) -> None:
         "rank",
         "standard+structure+interactions",
         "rank+structure+aggregate+interactions",
+        "structure+aggregate+interactions",
     ],
 )
 def test_training_columns_are_standardised_and_new_ones_by_the_same_constants(name: str) -> None:
@@ -228,6 +233,17 @@ def test_the_aggregate_is_the_mean_of_log_ranks_in_the_proxies_directions() -> N
     beyond = features.transform(table.assign(alpha=99.0, beta=-99.0))["aggregate"]
     assert beyond.nunique() == 1
     assert beyond.iloc[0] >= columns["aggregate"].max()
+
+
+def test_structure_alone_sees_the_proxies_in_the_aggregate_or_not_at_all() -> None:
+    table = linear_table(50)
+    whole = Features(["alpha", "beta"], "rank+structure+aggregate").fit(table).transform(table)
+    features = Features(["alpha", "beta"], "structure+aggregate").fit(table)
+    columns = whole.drop(columns=["alpha", "beta"])
+    pd.testing.assert_frame_equal(features.transform(table), columns)
+    without = Features(["alpha", "beta"], "structure").fit(table)
+    flow = without.transform(table.assign(alpha=np.nan, beta=np.nan))
+    pd.testing.assert_frame_equal(flow, columns.drop(columns="aggregate"))
 
 
 @pytest.mark.parametrize("name", ["aggregate", "live 3x3", "flow depth"])

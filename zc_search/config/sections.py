@@ -54,8 +54,16 @@ SAMPLERS: Mapping[str, str] = {
 MODELS = ("linear", "ridge", "gap", "gp")
 RETIRED_MODELS = {"nonnegative": "ridge", "rank": "gap"}
 """Models of earlier versions, with what replaces them."""
-FEATURE_SETS = ("standard", "rank")
-FEATURE_EXTRAS = ("structure", "aggregate", "interactions")
+FEATURE_SETS = {
+    "standard": ("structure", "interactions"),
+    "rank": ("structure", "aggregate", "interactions"),
+    "structure": ("aggregate", "interactions"),
+}
+"""Feature sets, with what may stand behind each."""
+FEATURE_SET_NAMES = (
+    *FEATURE_SETS,
+    *(f"{base}+{extra}" for base, extras in FEATURE_SETS.items() for extra in extras),
+)
 RETIRED_FEATURES = {"raw": "standard", "spline": "rank", "cell": "structure", "flow": "structure"}
 """Parts of feature sets of earlier versions, with what replaces them."""
 
@@ -157,12 +165,12 @@ def _model(value: Any) -> str:
 
 def _feature_set(value: Any) -> str:
     base, *extras = value.split("+") if isinstance(value, str) else ("",)
-    allowed = (*FEATURE_SETS, *(f"+{extra} behind it" for extra in FEATURE_EXTRAS))
-    _refuse_retired("feature set", value, (base, *extras), RETIRED_FEATURES, allowed)
-    known = base in FEATURE_SETS and set(extras) <= set(FEATURE_EXTRAS)
+    parts = (base, *extras)
+    _refuse_retired("feature set", value, parts, RETIRED_FEATURES, FEATURE_SET_NAMES)
+    known = base in FEATURE_SETS and set(extras) <= set(FEATURE_SETS[base])
     if known and len(set(extras)) == len(extras):
         return str(value)
-    raise ConfigError.unknown("feature set", value, allowed)
+    raise ConfigError.unknown("feature set", value, FEATURE_SET_NAMES)
 
 
 def _refuse_retired(

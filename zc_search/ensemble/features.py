@@ -145,7 +145,8 @@ class FeatureMap(BaseModel):
             return np.empty((0, len(self.columns)))
         plain = [name for name in self.names if " * " not in name]
         structure = not {*proxies, AGGREGATE}.issuperset(plain)
-        raw = _plain(self.proxies, table, structure=structure)
+        raw = _proxy_columns(self.proxies, table)
+        raw |= _structure_columns(self.proxies, table) if structure else {}
         if self.aggregate:
             raw[AGGREGATE] = _mean_log_rank(self.proxies, table, dict(self.aggregate))
         if missing := [name for name in plain if name not in raw]:
@@ -192,12 +193,16 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         for proxy in self.proxies:
             if proxy in (*FLOW_FEATURES, AGGREGATE):
                 raise EnsembleError(f"{proxy!r} is a feature's name, and no proxy can have it")
-        scale = RankScale if chosen.scale == "rank" else ValueScale
+        scale = ValueScale if chosen.scale == "standard" else RankScale
         scales = tuple(scale.fit(proxy, numbers(table, proxy)) for proxy in self.proxies)
         self.constant_, self.duplicates_ = [], {}
-        kept = self._kept({}, _plain(scales, table, structure=chosen.structure))
-        single = {name: z for name, (_, z) in kept.items()}
+        kept = self._kept({}, _proxy_columns(scales, table))
         scales = tuple(s for s in scales if s.proxy in kept)
+        if chosen.scale == "structure":
+            kept, scales = {}, scales if chosen.aggregate else ()
+        if chosen.structure:
+            kept = self._kept(kept, _structure_columns(scales, table))
+        single = {name: z for name, (_, z) in kept.items()}
         ranked: dict[str, Direction] = {}
         if chosen.aggregate and scales:
             for proxy in (scale.proxy for scale in scales):
@@ -250,16 +255,18 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return kept
 
 
-def _plain(scales: Iterable[Scale], table: pd.DataFrame, *, structure: bool) -> dict[str, Floats]:
-    """Return the columns that a row of the table has by itself, not yet standardised."""
-    columns = {scale.proxy: scale.column(numbers(table, scale.proxy)) for scale in scales}
-    if structure:
-        require(table, ["architecture"])
-        described = pd.DataFrame([*map(_structure, table["architecture"])], dtype=float)
-        if again := columns.keys() & set(described):
-            raise EnsembleError(f"{min(again)!r} is a feature's name, and no proxy can have it")
-        columns |= {str(name): values.to_numpy() for name, values in described.items()}
-    return columns
+def _proxy_columns(scales: Iterable[Scale], table: pd.DataFrame) -> dict[str, Floats]:
+    """Return each proxy on its scale, not yet standardised."""
+    return {scale.proxy: scale.column(numbers(table, scale.proxy)) for scale in scales}
+
+
+def _structure_columns(scales: Iterable[Scale], table: pd.DataFrame) -> dict[str, Floats]:
+    """Return what the architectures' space says of them, under other names than the proxies'."""
+    require(table, ["architecture"])
+    described = pd.DataFrame([*map(_structure, table["architecture"])], dtype=float)
+    if again := {scale.proxy for scale in scales} & set(described):
+        raise EnsembleError(f"{min(again)!r} is a feature's name, and no proxy can have it")
+    return {str(name): values.to_numpy() for name, values in described.items()}
 
 
 @lru_cache(maxsize=20_000)  # all of a cell space: a curve of many fits asks for each again

@@ -70,7 +70,8 @@ AS_PUBLISHED = "as published"
 UNSEEN = "functions not fitted to"
 HALVES = ("their first half", "their second half")
 TOP = "their best 10 %"
-FEATURES = "rank+structure+aggregate+interactions"
+FEATURES = {"gap": "rank+structure+aggregate+interactions", "gp": "structure+aggregate"}
+"""What a model is judged with if nothing is asked; others as ``gap``."""
 
 
 def in_first_half(keys: Iterable[str]) -> Flags:
@@ -112,7 +113,7 @@ def run_protocol(
     128 and 1,024 of the cells without dead operations (9,444), the others judged. Cells whose
     output is always zero take no part in either; published figures have them, or one of them. The
     same draws serve all models and data sets, whose accuracies are `datasets`, by default that of
-    the scores. What else is None is the protocol's or ``gap`` with `FEATURES`.
+    the scores. What else is None is the protocol's, or models and sets of `FEATURES`.
 
     Returns:
         A row a draw, with the columns of `learning_curve` and ``dataset``, ``judged_on``; the same
@@ -130,7 +131,11 @@ def run_protocol(
     check_at_least(1, "draws", n_draws)
     chosen = chosen_proxies(scores, proxies or config.ensemble.proxies)
     spec = replace(spec_from(config, chosen, seed=seed), directions=scores.directions)
-    specs = specs_of(spec, models or ("gap",), feature_sets or (FEATURES,))
+    specs = [
+        one
+        for model in models or FEATURES
+        for one in specs_of(spec, [model], feature_sets or [FEATURES.get(model, FEATURES["gap"])])
+    ]
     jobs: list[Any] = []
     ceilings: dict[tuple[str, str], float] = {}
     notes: list[str] = []

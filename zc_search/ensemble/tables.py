@@ -10,7 +10,7 @@ import pandas as pd
 
 from zc_search._utils.plugins import is_plugin
 from zc_search.config.sections import (
-    FEATURE_EXTRAS,
+    FEATURE_SET_NAMES,
     FEATURE_SETS,
     MODELS,
     RETIRED_FEATURES,
@@ -33,8 +33,8 @@ class EnsembleSpec:
         target: Column with the accuracy, in percent.
         model: ``linear``, ``ridge``, ``gap``, ``gp``, or ``module:Class`` of a scikit-learn
             regressor that needs no argument.
-        feature_set: ``standard`` or ``rank``, each with any of ``+structure`` and
-            ``+interactions``, ``rank`` also with ``+aggregate``.
+        feature_set: ``standard``, ``rank`` or ``structure`` (no proxies), the first two with
+            ``+structure``, the last two with ``+aggregate``, all with ``+interactions``.
         fit_on: ``pareto``, for the Pareto front if it has three distinct rows for each proxy, or
             ``all`` distinct feasible rows.
         folds: Folds of the cross-validation, 2 or more.
@@ -104,7 +104,10 @@ def check_model(name: str) -> None:
 
 
 class FeatureSet(NamedTuple):
-    """What the name of a feature set stands for: the proxies' scale, and what is added."""
+    """What the name of a feature set stands for: the proxies' scale, and what is added.
+
+    The scale ``structure`` leaves the proxies out, but for their part in the aggregate.
+    """
 
     scale: str
     structure: bool = False
@@ -113,15 +116,14 @@ class FeatureSet(NamedTuple):
 
 
 def parse_feature_set(name: str) -> FeatureSet:
-    """Read a name such as ``standard``, ``rank+aggregate`` or ``rank+structure+interactions``."""
+    """Read a name such as ``rank``, ``rank+structure+interactions`` or ``structure+aggregate``."""
     scale, *extras = name.split("+")
-    allowed = (*FEATURE_SETS, *(f"rank+{extra}" for extra in FEATURE_EXTRAS))
     for part in (scale, *extras):
-        _check_retired("feature set", name, RETIRED_FEATURES.get(part), allowed, part)
-    unranked = "aggregate" in extras and scale != "rank"
-    if unranked or scale not in FEATURE_SETS or not set(extras) <= set(FEATURE_EXTRAS):
-        raise EnsembleError.unknown("feature set", name, allowed, key="features")
-    return FeatureSet(scale, **dict.fromkeys(extras, True))
+        _check_retired("feature set", name, RETIRED_FEATURES.get(part), FEATURE_SET_NAMES, part)
+    if scale not in FEATURE_SETS or not set(extras) <= set(FEATURE_SETS[scale]):
+        raise EnsembleError.unknown("feature set", name, FEATURE_SET_NAMES, key="features")
+    named = FeatureSet(scale, **dict.fromkeys(extras, True))
+    return named._replace(structure=named.structure or scale == "structure")
 
 
 def _check_retired(
