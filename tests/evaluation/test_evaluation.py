@@ -390,6 +390,15 @@ def test_processes_find_the_same(scores: pd.DataFrame, monkeypatch: pytest.Monke
     assert seen == [(done, 3) for done in range(4)]
 
 
+def test_evaluate_bounds_what_is_asked_for(scores: pd.DataFrame) -> None:
+    truth = scores.pop("truth")
+    whole = evaluate(scores, truth, n_bootstrap=20)
+    some = evaluate(scores, truth, n_bootstrap=20, intervals=["kendall_tau"])
+    left_out = [c for c in whole if c[-4:] in ("_low", "high") and "kendall_tau" not in c]
+    pd.testing.assert_frame_equal(some.drop(columns=left_out), whole.drop(columns=left_out))
+    assert some[left_out].isna().all(axis=None)
+
+
 def test_evaluate_counts_what_it_drops(scores: pd.DataFrame) -> None:
     truth = scores.pop("truth")
     scores.iloc[0, 0], scores.iloc[1, 0] = nan, inf
@@ -440,6 +449,8 @@ def test_evaluate_says_what_does_not_fit(scores: pd.DataFrame) -> None:
         evaluate(scores.assign(state="COMPLETE"), truth)
     with pytest.raises(EvaluationError, match="level=95"):
         evaluate(scores, truth, level=95)
+    with pytest.raises(EvaluationError, match=r"'kendal_tau'.*kendall_tau"):
+        evaluate(scores, truth, intervals=["kendal_tau"])
 
 
 # Trajectories ---------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ def evaluate(
                 (proxies or "", metric, name, benchmark),
                 choose,
                 n_bootstrap=bootstrap,
+                intervals=None if json_file or csv_file else ["kendall_tau"],  # as printed
                 on_proxy=lambda n, of, status=status: status.update(f"judged {n} of {of} proxies"),
             )
         for table in judged.tables():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -452,6 +452,7 @@ def evaluate(
     n_bootstrap: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    intervals: Collection[str] | None = None,
     n_jobs: int | None = 1,
     on_proxy: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
@@ -472,12 +473,15 @@ def evaluate(
         n_bootstrap: Resamples an interval is made of; with 0 the intervals are NaN.
         level: Coverage that the intervals aim at.
         seed: Of the resampling.
+        intervals: Statistics that get one, the others' being NaN; None for all, at five times the
+            time of ``kendall_tau`` alone.
         n_jobs: Processes; None for one a core where that saves time.
         on_proxy: Called with how many proxies are judged, and of how many.
 
     Raises:
         EvaluationError: A sequence of another length, a repeated architecture or column, none in
-            common, no numbers, an unknown column or direction, or a setting out of range.
+            common, no numbers, an unknown column, direction or statistic, or a setting out of
+            range.
     """
     import pandas as pd  # slow to import, as the other one, and not everyone judges
     from joblib import Parallel, cpu_count, delayed
@@ -500,10 +504,15 @@ def evaluate(
             raise EvaluationError.unknown("direction", direction, _SIGNS, key=name)
         columns[name] = columns[name] * (1 if name in BASELINES else _SIGNS[direction])
 
+    for name in intervals or ():
+        if name not in _STATISTICS:
+            raise EvaluationError.unknown("statistic", name, _STATISTICS, key="intervals")
     if n_jobs is None:
         worth = len(scores) * n_bootstrap * len(columns) >= _WORTH_PROCESSES
         n_jobs = max(1, min(len(columns), cpu_count())) if worth else 1
-    jobs = (delayed(_rows)(*job, true, n_bootstrap, level, seed) for job in columns.items())
+    bounded = {n: k for n, k in _STATISTICS.items() if intervals is None or n in intervals}
+    settings = (true, bounded, n_bootstrap, level, seed)
+    jobs = (delayed(_rows)(*job, *settings) for job in columns.items())
     rows: list[dict[str, Any]] = []
     on_proxy(0, len(columns))
     for done, of_one in enumerate(Parallel(n_jobs, return_as="generator")(jobs), start=1):
@@ -543,7 +552,13 @@ def _numbers(column: pd.Series[Any], name: str) -> Array:
 
 
 def _rows(
-    proxy: str, values: Array, truth: Array, n: int, level: float, seed: int
+    proxy: str,
+    values: Array,
+    truth: Array,
+    bounded: Mapping[str, Kernel],
+    n: int,
+    level: float,
+    seed: int,
 ) -> list[dict[str, Any]]:
     """Return the row of each subset."""
     rows = []
@@ -557,9 +572,9 @@ def _rows(
         whole = np.ones((1, x.size), dtype=np.int64)
         row: dict[str, Any] = {"proxy": proxy, "subset": subset, "baseline": proxy in BASELINES}
         row |= {"n": x.size, "dropped": dropped}
-        bounds = _intervals(_STATISTICS, x, y, n, level, seed)
+        bounds = _intervals(bounded, x, y, n, level, seed)
         for name, kernel in _STATISTICS.items():
             row[name] = np.nan if x.size < FEWEST else float(kernel(x, y, whole)[0])
-            row[f"{name}_low"], row[f"{name}_high"] = bounds[name]
+            row[f"{name}_low"], row[f"{name}_high"] = bounds.get(name, (np.nan, np.nan))
         rows.append(row)
     return rows
