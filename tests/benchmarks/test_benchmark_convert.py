@@ -1,7 +1,6 @@
 """Converting a benchmark's file: what is refused, and that nothing half-written is left."""
 
 import bz2
-import json
 import math
 import os
 import pickle
@@ -418,24 +417,6 @@ def test_a_table_of_another_schema_says_to_convert_again(file, tmp_path, monkeyp
         BenchmarkError, match="whose tables differ; convert it again: zc-search benchmark conv"
     ):
         open_benchmark(path=table)
-
-
-def test_a_table_of_an_older_version_opens(file, tmp_path):
-    new = convert(file, tmp_path / "NAS-Bench-201-v1_1.arrow").table
-    old = tmp_path / "NAS-Bench-201-v1_1-old.arrow"
-    with pa.memory_map(str(new)) as source:
-        reader = pa.ipc.open_file(source)
-        batch, metadata = reader.get_batch(0), dict(reader.schema.metadata)
-        about = json.loads(metadata[b"zc_search"])
-        kept = {name: about[name] for name in ("title", "source", "md5", "curves", "zc_search")}
-        metadata[b"zc_search"] = json.dumps({"schema": 1, **kept}).encode()
-        schema = reader.schema.with_metadata(metadata)
-        with pa.ipc.new_file(str(old), schema) as writer:
-            writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
-    one, other = open_benchmark(path=old), open_benchmark(path=new)
-    assert one.table().equals(other.table())
-    assert one.curve(one.architecture(0)).tolist() == other.curve(one.architecture(0)).tolist()
-    assert one.fingerprint.startswith(file.name)
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(file, tmp_path):

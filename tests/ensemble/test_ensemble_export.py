@@ -160,38 +160,6 @@ def test_a_dictionary_is_plain_and_comes_back() -> None:
     assert Ensemble.from_dict(json.loads(json.dumps(ensemble.to_dict()))) == ensemble
 
 
-def test_a_file_of_version_1_is_read_as_it_was() -> None:
-    document = fitted().to_dict()
-    for key in ("unseen", "bounds", "best_proxy", "fitted_to", "spec"):
-        document.pop(key, None)
-    for record in document["held_out"]:
-        for key in [key for key in record if key.startswith("top_k")]:
-            del record[key]
-    old = Ensemble.from_dict(resealed({**document, "schema_version": 1}))
-    assert old.bounds is None
-    assert old.fitted_to is None
-    new = linear_table(50, seed=4)
-    assert old.predict(new).tolist() == fitted().score(new).tolist()
-
-
-def of_version_2(model: str, feature_set: str) -> dict[str, Any]:
-    document = fitted(model, feature_set).to_dict()
-    document["features"]["cell"] = document["features"].pop("structure")
-    document["feature_set"] = feature_set.replace("structure", "flow")
-    del document["spec"]
-    return resealed({**document, "schema_version": 2})
-
-
-def test_a_file_of_version_2_is_read_by_its_new_names() -> None:
-    old = Ensemble.from_dict(of_version_2("gap", "rank+structure+aggregate"))
-    assert old.feature_set == "rank+structure+aggregate"
-    assert old.features == fitted("gap", "rank+structure+aggregate").features
-    new = linear_table(50, seed=4)
-    expected = fitted("gap", "rank+structure+aggregate").predict(new)
-    pd.testing.assert_series_equal(old.predict(new), expected, check_exact=True)
-    assert Ensemble.from_dict(old.to_dict()) == old
-
-
 @pytest.mark.parametrize(
     ("retired", "hint"),
     [
@@ -204,7 +172,7 @@ def test_a_file_of_version_2_is_read_by_its_new_names() -> None:
 def test_a_file_of_what_is_retired_says_what_replaces_it(
     retired: dict[str, str], hint: str
 ) -> None:
-    document = resealed({**of_version_2("gap", "rank+structure"), **retired})
+    document = resealed({**fitted("gap", "rank+structure").to_dict(), **retired})
     with pytest.raises(EnsembleError, match=r"old.toml: .* is retired") as refused:
         Ensemble.from_dict(document, source="old.toml")
     assert (refused.value.given, refused.value.hint) == (*retired.values(), hint)
@@ -231,9 +199,14 @@ def test_an_imported_regressor_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 4}, r"schema_version 4, written by a later zc-search; .* up to 3"),
-        ({"schema_version": "1"}, r"schema_version is '1', not a whole number"),
-        ({"schema_version": True}, r"schema_version is True, not a whole number"),
+        (
+            {"schema_version": 2},
+            r"e has schema_version 2; .* reads 3: zc-search ensemble fit",
+        ),
+        (
+            {"schema_version": 4},
+            r"e has schema_version 4; .* reads 3: zc-search ensemble fit",
+        ),
         ({"kind": "recipe"}, r"e is no ensemble: its kind is 'recipe'"),
         ({"rows": 10_000}, r"e was changed after it was written"),
         ({"checksum": "0"}, r"e was changed after it was written"),

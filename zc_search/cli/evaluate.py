@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -56,14 +57,16 @@ def evaluate(
     """
     import pandas as pd
 
-    from zc_search.scoring.scores_file import of_dataset
+    from zc_search.scoring.scores_file import load_scores, of_dataset
 
+    read = cache(load_scores)  # a file may be judged on several data sets
     write_table = _writer_of(table_file) if table_file else str  # a wrong name is said at once
     console, found = plain_console(), list[_Judged]()
     for name in names_in(dataset) or (None,):
         with console.status("judging") as status:
             judged = _judge(
                 of_dataset(scores, name),
+                read,
                 (proxies or "", metric, name, benchmark),
                 choose,
                 n_bootstrap=bootstrap,
@@ -148,6 +151,7 @@ class _Judged(NamedTuple):
 
 def _judge(
     path: str,
+    read: "Callable[[str], tuple[pd.DataFrame, dict[str, Any]]]",
     asked_for: tuple[str, str | None, str | None, str | None],
     choose: int,
     **options: Any,
@@ -159,10 +163,9 @@ def _judge(
     from zc_search.evaluation import BASELINES, choose_proxies
     from zc_search.evaluation import evaluate as evaluate_table
     from zc_search.proxies.catalogue import VKDNW_AGGREGATE, default_direction, split_names
-    from zc_search.scoring.scores_file import load_scores
 
     proxies, metric, dataset, source = asked_for
-    scores, said = load_scores(path)
+    scores, said = read(path)
     known = said["proxies"]
     for name in (asked := split_names(proxies)):
         if name not in known:

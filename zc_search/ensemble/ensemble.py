@@ -58,10 +58,10 @@ class Ensemble(BaseModel):
             percent; of held-out rows where there were enough (`residuals_held_out`).
         held_out: What `quality` shows, and ``unseen`` what `unseen_quality` does.
         bounds: What predictions are clipped to, in percent; None where accuracies are no percent.
-        best_proxy: The best single proxy of the rows fitted to; None in files of version 1.
+        best_proxy: The best single proxy of the rows fitted to.
         fitted_to: `Architecture.index` of the rows fitted to, or function keys where they are no
-            cells of NAS-Bench-201; None where it is not known.
-        spec: What was asked for; None in files of version 1 and 2.
+            cells of NAS-Bench-201.
+        spec: What was asked for.
         cross_validated: By function key the prediction, in percent, of a fit that had not seen
             it; in no file, and None where there were too few rows. See `held_out_predictions`.
         notes: A sentence for each thing a user should know before trusting it.
@@ -84,9 +84,9 @@ class Ensemble(BaseModel):
     held_out: tuple[HeldOut, ...]
     unseen: tuple[HeldOut, ...] = ()
     bounds: Bounds | None = None
-    best_proxy: SingleProxy | None = None
-    fitted_to: tuple[_Index, ...] | tuple[str, ...] | None = None
-    spec: EnsembleSpec | None = None
+    best_proxy: SingleProxy
+    fitted_to: tuple[_Index, ...] | tuple[str, ...]
+    spec: EnsembleSpec
     cross_validated: dict[str, float] | None = Field(default=None, exclude=True, repr=False)
 
     @property
@@ -177,13 +177,8 @@ class Ensemble(BaseModel):
         low, high = np.interp([(1 - level) / 2, (1 + level) / 2], steps, self.residuals)
         return float(low), float(high)
 
-    def in_sample(self, table: pd.DataFrame) -> npt.NDArray[np.bool_] | None:
-        """Return which rows are, or compute the function of, an architecture fitted to.
-
-        None where it is not known which those were.
-        """
-        if self.fitted_to is None:
-            return None
+    def in_sample(self, table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Return which rows are, or compute the function of, an architecture fitted to."""
         cells = [Architecture.from_index(key) for key in self.fitted_to if isinstance(key, int)]
         functions = [cell.function_key for cell in cells] or [*map(str, self.fitted_to)]
         known: npt.NDArray[np.bool_] = np.isin(function_keys(table), functions)
@@ -204,17 +199,14 @@ class Ensemble(BaseModel):
         """Return the ensemble that `to_dict` described; errors call the document `source`.
 
         Raises:
-            EnsembleError: It is no ensemble, of a later version, changed, inconsistent, or of a
+            EnsembleError: It is no ensemble, of another version, changed, inconsistent, or of a
                 model or feature set that is retired.
         """
         content = _unsealed(document, source)
         try:
             if ":" not in (model := str(content.get("model", ":"))):
                 check_model(model)
-            if "feature_set" in content:
-                names = str(content["feature_set"]).split("+")
-                content["feature_set"] = "+".join("structure" if n == "flow" else n for n in names)
-                parse_feature_set(content["feature_set"])
+            parse_feature_set(str(content.get("feature_set", "rank")))
         except EnsembleError as error:
             raise error.at(source) from None
         try:
@@ -276,14 +268,10 @@ def _unsealed(document: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return the content of a document whose kind, version and checksum are right."""
     if (kind := document.get("kind")) != _KIND:
         raise EnsembleError(f"{source} is no ensemble: its kind is {kind!r}, not {_KIND!r}")
-    found = document.get("schema_version")
-    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise EnsembleError(f"{source}: schema_version is {found!r}, not a whole number above 0")
-    if found > SCHEMA_VERSION:
-        raise EnsembleError(
-            f"{source} has schema_version {found}, written by a later zc-search; this one reads "
-            f"versions up to {SCHEMA_VERSION}: upgrade it"
-        )
+    if (found := document.get("schema_version")) != SCHEMA_VERSION:
+        hint = "zc-search ensemble fit makes one anew"
+        message = f"{source} has schema_version {found!r}; this zc-search reads {SCHEMA_VERSION}"
+        raise EnsembleError(f"{message}: {hint}", given=found, hint=hint)
     content = dict(document)
     if content.pop("checksum", None) != _checksum(content):
         raise EnsembleError(
@@ -306,8 +294,7 @@ def ranking(ensemble: Ensemble, table: pd.DataFrame, level: float = 0.9) -> pd.D
     ``architecture`` where known; ``prediction``, ``low``, ``high`` as of
     `Ensemble.predict_interval`; the target where known, in percent; ``predicted_rank`` and, with a
     target, ``true_rank`` among these rows, 1 the best, tied ones sharing the smaller number,
-    missing where there is nothing to rank by; and ``in_sample``, where it is known what was fitted
-    to.
+    missing where there is nothing to rank by; and ``in_sample``.
     """
     table = feasible_architectures(table)
     known, true = table.filter(["architecture"]), table.filter([ensemble.target])
@@ -315,6 +302,6 @@ def ranking(ensemble: Ensemble, table: pd.DataFrame, level: float = 0.9) -> pd.D
     ranked["predicted_rank"] = ranks(ensemble.score(table))
     if ensemble.target in table:
         ranked["true_rank"] = ranks(ranked[ensemble.target])
-    if "architecture" in table and (seen := ensemble.in_sample(table)) is not None:
-        ranked["in_sample"] = seen
+    if "architecture" in table:
+        ranked["in_sample"] = ensemble.in_sample(table)
     return ranked.sort_values("predicted_rank", kind="stable", na_position="last")

@@ -263,14 +263,14 @@ def _proxy_columns(scales: Iterable[Scale], table: pd.DataFrame) -> dict[str, Fl
 def _structure_columns(scales: Iterable[Scale], table: pd.DataFrame) -> dict[str, Floats]:
     """Return what the architectures' space says of them, under other names than the proxies'."""
     require(table, ["architecture"])
-    described = pd.DataFrame([*map(_structure, table["architecture"])], dtype=float)
+    described = pd.DataFrame([*map(structure_of, table["architecture"])], dtype=float)
     if again := {scale.proxy for scale in scales} & set(described):
         raise EnsembleError(f"{min(again)!r} is a feature's name, and no proxy can have it")
     return {str(name): values.to_numpy() for name, values in described.items()}
 
 
 @lru_cache(maxsize=20_000)  # all of a cell space: a curve of many fits asks for each again
-def _structure(text: str) -> Mapping[str, float]:
+def structure_of(text: str) -> Mapping[str, float]:
     """Return what its space says of an architecture's structure."""
     architecture = read_architecture(text)
     space = SPACES[architecture.space]

@@ -128,16 +128,12 @@ def judge_unseen(
     The aggregate is that of `proxies`; `functions` are further keys of those fitted to.
     """
     table = feasible_architectures(table[finite(table, proxies)]).reset_index(drop=True)
-    if (seen := ensemble.in_sample(table)) is None:
-        why = "The ensemble does not say which architectures it was fitted to"
-        return (), [f"{why}, so there is no figure of how well it ranks others."]
-    seen |= np.isin(function_keys(table), functions)
+    seen = ensemble.in_sample(table) | np.isin(function_keys(table), functions)
     rest = table[~seen & finite(table, [ensemble.target])]
     if len(rest) < 3:  # no rank correlation
         few = f"{len(rest)} of the architectures with an accuracy were not fitted to"
         return (), [f"{few}, too few to judge the ranking by."]
-    single = ensemble.best_proxy
-    single = single if single is not None and single.proxy in rest else None
+    single = ensemble.best_proxy if ensemble.best_proxy.proxy in rest else None
     scores = {"ensemble": ensemble.score(rest).to_numpy()}
     scores |= baselines(rest, table, single, proxies, directions)
     judged = f"not fitted to: {counted(len(rest), 'architecture')}{where}"
@@ -155,9 +151,7 @@ def held_out_predictions(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFram
     predicted, low, high`` in percent, the last two a 90% interval, and ``how``: ``cross-validated``
     or ``not fitted to``. Raises `EnsembleError` if nothing could be held out.
     """
-    spec = ensemble.spec or EnsembleSpec(
-        ensemble.proxies, ensemble.target, ensemble.model, ensemble.feature_set
-    )
+    spec = ensemble.spec
     rows, _, _ = select_rows(table, replace(spec, fit_on=ensemble.fit_on))
     known = ensemble.cross_validated or {}
     if not known and ensemble.residuals_held_out:
@@ -239,7 +233,7 @@ def _notes(
         yield f"{few}: cross-validated in {folds} folds, not {spec.folds}."
     if judged and not ensemble.unseen:
         yield "No architectures are left beside those fitted to, to judge on."
-    best = ensemble.best_proxy.proxy if ensemble.best_proxy else ""
+    best = ensemble.best_proxy.proxy
     for figures, where, instead in (
         (ensemble.held_out, "Held out", f"{best} on all rows): rank by that proxy instead."),
         (ensemble.unseen, "On architectures not fitted to", f"{best})."),

@@ -275,11 +275,11 @@ def cautions(scores: ScoresTable, benchmark: Benchmark) -> list[str]:
 def provenance_of(ensemble: Ensemble) -> Provenance:
     """Return what an ensemble recorded of the scores that it was fitted to.
 
-    Files from before ``space.name`` was recorded have it where it can be told.
+    One that was fitted to a bare table has ``space.name`` where it can be told.
     """
     kept = (ensemble.metadata.get(key) for key in ("scores", "definitions"))
     settings, definitions = (found if isinstance(found, dict) else {} for found in kept)
-    of_cells = ensemble.features.structure or isinstance((ensemble.fitted_to or ("",))[0], int)
+    of_cells = ensemble.features.structure or isinstance(ensemble.fitted_to[0], int)
     assumed = {"space.name": CellSpace.name} if of_cells else {}
     return Provenance("ensemble", assumed | settings, {k: str(v) for k, v in definitions.items()})
 

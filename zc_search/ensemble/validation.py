@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from scipy.stats import t as student
 from sklearn.model_selection import RepeatedKFold
 
-from zc_search.ensemble.features import RECORD
+from zc_search.ensemble.features import RECORD, structure_of
 from zc_search.ensemble.models import ROWS_IN_A_FOLD, fit_pipeline
 from zc_search.ensemble.tables import (
     EnsembleSpec,
@@ -33,7 +33,7 @@ from zc_search.evaluation import (
     top_k_regret,
 )
 from zc_search.proxies.catalogue import Direction
-from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 LEVEL = 0.9
 """Share of cases that an interval of a figure is to hold."""
@@ -81,7 +81,10 @@ def aggregate(
     for proxy in proxies:
         if proxy in FLOW_FEATURES and proxy not in table:
             require(table, ["architecture"])
-            values = flow_features(table["architecture"])[proxy].to_numpy()
+            described = map(structure_of, table["architecture"])
+            values = np.array([found.get(proxy, np.nan) for found in described])
+            if np.isnan(values).any():
+                raise EnsembleError(f"{proxy!r} is known of cells of NAS-Bench-201 alone")
         else:
             values = numbers(table, proxy)
         ranks = np.ones(len(table))

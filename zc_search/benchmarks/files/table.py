@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 ABOUT = b"zc_search"
 SCHEMA = 2
-READABLE = (1, 2)  # tables of 1 have no digest
-
 
 OnProgress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -82,9 +80,7 @@ class ConvertedTable:
     @property
     def fingerprint(self) -> str:
         """Short text that differs for tables of other figures."""
-        made_of = [self.about.source, self.about.md5, self.path.stat().st_size]
-        digest = self.about.digest or hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
-        return f"{self.about.source} {digest[:12]}"
+        return f"{self.about.source} {self.about.digest[:12]}"
 
     @property
     def names(self) -> list[str]:
@@ -112,12 +108,12 @@ class ConvertedTable:
             message = "is no table that `zc-search benchmark convert` wrote"
             raise BenchmarkError(f"{self.path} {message}")
         about = json.loads(self.metadata[ABOUT])
-        if about.pop("schema") not in READABLE:
+        if about.pop("schema") != SCHEMA:
             raise BenchmarkError(
                 f"{self.path} was converted by zc-search {about['zc_search']}, whose tables "
                 f"differ; convert it again: zc-search benchmark convert {about['source']}"
             )
-        return About(**{**about, "budgets": tuple(about.get("budgets", ()))})
+        return About(**about | {"budgets": tuple(about["budgets"])})
 
 
 def source_name(table: Path) -> str | None:

@@ -11,7 +11,6 @@ poolings the rest has passed, which a count of operations cannot say.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +62,6 @@ def flow_features(architectures: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame(np.reshape(rows, (-1, len(FLOW_FEATURES))), columns=list(FLOW_FEATURES))
 
 
-@lru_cache(maxsize=20_000)  # all cells of the space: a curve of many fits asks for each again
 def features(text: str) -> Mapping[str, float]:
     """Return the row of `flow_features` of one cell."""
     cell = Architecture.from_string(text)
