@@ -20,8 +20,12 @@ lint: $(BIN)/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# Bytecode is kept even where the environment says not to: each worker, and each command that a test
+# starts, would else compile the same files anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
+
 tests: $(BIN)/.ready
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(PYTEST) -n 2 --dist worksteal
 
 # The linters work beside the tests, and say what they have to say after them.
 test: $(BIN)/.ready
@@ -34,7 +38,7 @@ test: $(BIN)/.ready
 
 # What `test` leaves out: notebooks, browsers, databases, kills, and properties with more examples.
 thorough: $(BIN)/.ready
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n 2 --dist worksteal -m "(thorough or hypothesis) and not slow"
+	HYPOTHESIS_PROFILE=thorough $(PYTEST) -n 2 --dist worksteal -m "(thorough or hypothesis) and not slow"
 
 test-all: test thorough
 

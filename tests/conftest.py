@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import optuna
 import pytest
+import sqlalchemy
 import torch
 
 if TYPE_CHECKING:
@@ -22,6 +24,14 @@ os.environ["ZC_SEARCH_SCORES"] = "off"
 
 # Two threads on a core that another test has wait for each other longer than they compute.
 torch.set_num_threads(1)
+
+
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
+def _wait_for_no_disk(connection: object, record: object) -> None:
+    """Leave it to the system when a study is on disk: a search of 12 trials commits 200 times."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
+
 
 # The same cases in every run, and no limit that a busy machine could exceed.
 for name, examples in (("ordinary", 25), ("thorough", 100)):

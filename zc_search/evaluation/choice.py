@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from zc_search.errors import EvaluationError
 from zc_search.evaluation.statistics import spearman
@@ -62,7 +62,7 @@ def choose_proxies(
     gains = {best: np.nan}
     while len(chosen) < k and len(chosen) < len(near):
         left = [name for name in near if name not in chosen]
-        together = np.mean([rankdata(columns[name]) for name in chosen], axis=0)
+        together = np.mean([scipy.stats.rankdata(columns[name]) for name in chosen], axis=0)
         gain = {name: information_gain(y, together, columns[name]) for name in left}
         by_gain = len(chosen) % 2 == 1
         cost = gain if by_gain else {name: abs(of_accuracy - bias[name]) for name in left}
@@ -88,7 +88,7 @@ def information_gain(y: ArrayLike, given: ArrayLike, z: ArrayLike) -> float:
 
 
 def _binned(values: ArrayLike) -> NDArray[np.int64]:
-    ranks = rankdata(values, method="average") - 0.5
+    ranks = scipy.stats.rankdata(values, method="average") - 0.5
     bins: NDArray[np.int64] = np.minimum(ranks * _BINS // len(ranks), _BINS - 1).astype(np.int64)
     return bins
 

@@ -9,8 +9,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+import scipy  # which loads its `stats` when they are asked for
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from zc_search.errors import EvaluationError
 
@@ -52,17 +52,17 @@ def kendall_tau(x: ArrayLike, y: ArrayLike) -> float:
     Raises:
         EvaluationError: Not two flat sequences of one length.
     """
-    return _correlation(stats.kendalltau, x, y)
+    return _correlation(scipy.stats.kendalltau, x, y)
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
     """Return Spearman's rank correlation, ties sharing their mean rank; else as `kendall_tau`."""
-    return _correlation(stats.spearmanr, x, y)
+    return _correlation(scipy.stats.spearmanr, x, y)
 
 
 def pearson(x: ArrayLike, y: ArrayLike) -> float:
     """Return Pearson's linear correlation; else as `kendall_tau`."""
-    return _correlation(stats.pearsonr, x, y)
+    return _correlation(scipy.stats.pearsonr, x, y)
 
 
 def _correlation(function: Callable[..., Any], x: ArrayLike, y: ArrayLike) -> float:
@@ -70,7 +70,7 @@ def _correlation(function: Callable[..., Any], x: ArrayLike, y: ArrayLike) -> fl
     if x.size < FEWEST or x.min() == x.max() or y.min() == y.max():
         return float("nan")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
+        warnings.simplefilter("ignore", scipy.stats.NearConstantInputWarning)
         return float(function(x, y).statistic)
 
 
@@ -563,7 +563,7 @@ def _rows(
     """Return the row of each subset."""
     rows = []
     known = int(np.isfinite(truth).sum())
-    places = stats.rankdata(
+    places = scipy.stats.rankdata(
         np.where(np.isfinite(truth), -truth, np.nan), method="min", nan_policy="omit"
     )
     for subset, share in SUBSETS.items():

@@ -3,10 +3,11 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zc_search._utils.torch_defaults import usual_defaults
 from zc_search.errors import ArchitectureError
@@ -60,12 +61,22 @@ def build_network(
     return network
 
 
+class _Undrawn(TorchFunctionMode):
+    """Leaves weights as they lie in memory where PyTorch would draw them."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return None
+        return function(*args, **(kwargs or {}))
+
+
 def initialised(make: Callable[[], N], seed: int, parts: Mapping[str, str] | None = None) -> N:
     """Return a network with weights drawn by `initialise` alone, PyTorch's own not drawn at all."""
     with usual_defaults():
-        with torch.device("meta"):
+        with _Undrawn():
             network = make()
-        network.to_empty(device="cpu")
         initialise(network, seed, parts or {})
     return network
 
