@@ -72,6 +72,7 @@ class AccuracyTable(Benchmark):
         self.kind = space.kind if space else type(self._architectures[0])
         self._order = np.arange(len(self._architectures))
         self._ways, remarks = dict[str, Direction](), list[str]()
+        self._values: dict[str, NDArray[np.float64]] = {}
         self._columns = self._metrics_of(directions or {}, remarks)
         self._known = tuple(self._columns)
         digest = sha256(table.to_csv(index=False).encode()).hexdigest()[:12]
@@ -276,7 +277,3 @@ class AccuracyTable(Benchmark):
             column = pd.to_numeric(self._table[self._columns[metric]], errors="coerce")
             self._values[metric] = column.to_numpy(dtype=float, na_value=nan)
         return self._values[metric]
-
-    @cached_property
-    def _values(self) -> dict[str, NDArray[np.float64]]:
-        return {}

@@ -134,26 +134,15 @@ def plot_ends(looks: pd.DataFrame, dataset: str) -> go.Figure:
 def plot_ranks(ranks: pd.DataFrame, dataset: str) -> go.Figure:
     """Plot the mean rank of each algorithm with its interval, the best at the top."""
     own = _of(ranks, dataset).sort_values("rank")
-    error = own["high"] - own["rank"]
-    trace = go.Scatter(
-        x=own["rank"],
-        y=own["algorithm"],
-        mode="markers",
-        marker={"color": style.BLUE, "size": 9},
-        error_x={"array": error, "thickness": 1.4, "width": 4, "color": style.BLUE},
-        hovertemplate="%{y}: %{x:.2f}<extra></extra>",
-        showlegend=False,
-    )
     said = [f"{name} {rank:.1f}" for name, rank in zip(own["algorithm"], own["rank"], strict=True)]
+    bars = "one seed gives no interval" if own["high"].isna().any() else "bars are 95 % intervals"
     return style.figure(
-        [trace],
+        style.interval_marks({"mean rank": (own, style.BLUE, "circle")}, "rank", "algorithm"),
         title=f"Mean rank, {dataset}",
         alt=f"Mean rank over the seeds, {dataset}: {'; '.join(said)}.",
-        caption="In each seed the best is 1, and equals share a rank; "
-        f"{'one seed gives no interval' if error.isna().any() else 'bars are 95 % intervals'}.",
+        caption=f"In each seed the best is 1, and equals share a rank; {bars}.",
         height=110 + 34 * len(own),
-        xaxis={"title": {"text": "Mean rank (1 is best)"}},
-        yaxis={"autorange": "reversed", "ticksuffix": " "},
+        **style.rows("Mean rank (1 is best)", own["algorithm"][::-1]),
     )
 
 

@@ -34,18 +34,8 @@ from zc_search.study.record import Best, SearchResult, read_confusion
 Floats = NDArray[np.float64]
 
 BOOKKEEPING = (
-    "number",
-    "state",
-    "architecture",
-    "function_key",
-    "feasible",
-    "reason",
-    "repeat_of",
-    "pareto",
-    "accuracies",
-    "simulated_seconds",
-    "seconds_proxies",
-    "seconds_benchmark",
+    *("number", "state", "architecture", "function_key", "feasible", "reason", "repeat_of"),
+    *("pareto", "accuracies", "simulated_seconds", "seconds_proxies", "seconds_benchmark"),
     "duration",
 )
 """Columns of a trials table that are neither proxies nor metrics."""

@@ -175,9 +175,8 @@ def plot_parallel_coordinates(source: Source, columns: Sequence[str] | None = No
     colors = trials.true(rows[finite])
     known = bool(np.isfinite(colors).any())
     colors = colors if known else values[:, 0]
-    dimensions = [
-        {"label": n} | _dimension(column) for n, column in zip(names, values.T, strict=True)
-    ]
+    pairs = zip(names, values.T, strict=True)
+    dimensions = [{"label": name} | _dimension(column) for name, column in pairs]
     line = style.accuracy_scale(colors, style.accuracy_range(colors))
     bar = style.colorbar("accuracy %" if known else names[0])
     trace = go.Parcoords(
@@ -310,9 +309,8 @@ def get_progress_info(trials: Trials, against: str = "trials") -> ProgressInfo:
     has = known & flags(table, "feasible", default=True)
     if not has.any():
         raise ReportError(f"no feasible trial has a finite {name}")
-    first = np.ones(len(table), dtype=bool)
-    if "architecture" in table:
-        first = ~table["architecture"].duplicated().to_numpy()
+    named = table["architecture"] if "architecture" in table else table.index.to_series()
+    first = ~named.duplicated().to_numpy()
     if against == "trials":
         spent: Any = np.ones(len(table))
     elif against == "accuracies":
