@@ -1,9 +1,12 @@
 """Tables of scores with known truth, for the tests of the ensemble."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
 from zc_search.spaces import Architecture
+from zc_search.spaces.nasbench201.structure import features
 
 WEIGHTS = {"alpha": 3.0, "beta": -1.0, "gamma": 0.0}
 """What one unit of each proxy adds to the accuracy of `linear_table`."""
@@ -24,3 +27,8 @@ def linear_table(rows: int, noise: float = 1.0, seed: int = 0) -> pd.DataFrame:
     table["pareto"] = np.arange(rows) % 3 == 0
     table["params"] = random.uniform(0.1, 1.5, size=rows)
     return table
+
+
+def flow_features(cells: Iterable[str]) -> pd.DataFrame:
+    """The features of the flow of cells, a row each."""
+    return pd.DataFrame([features(Architecture.from_string(cell)) for cell in cells])

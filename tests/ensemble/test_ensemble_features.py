@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from ensemble_tables import linear_table
+from ensemble_tables import flow_features, linear_table
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -32,7 +32,7 @@ from zc_search.spaces import (
     SearchSpace,
     SizeSpace,
 )
-from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 SCALES: list[Any] = [ValueScale, RankScale]
 

@@ -5,18 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import pytest
+from ensemble_tables import flow_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from zc_search.ensemble.validation import RECOMMENDED_PROXIES, aggregate
-from zc_search.errors import ArchitectureError, EnsembleError
+from zc_search.errors import EnsembleError
 from zc_search.spaces import EDGES, OPERATIONS, Architecture, all_architectures
 from zc_search.spaces.nasbench201.structure import (
-    FLOW_FEATURES,
     POOLING_AMPLITUDE,
     Signal,
-    flow_features,
     mix,
     spread,
 )
@@ -154,12 +153,6 @@ def test_cells_of_one_function_have_one_flow() -> None:
     keys = [cell.function_key for cell in cells]
     assert len(set(keys)) < len(keys)
     assert (flow.groupby(keys).nunique() == 1).all(axis=None)
-
-
-def test_no_cell_and_no_architecture() -> None:
-    assert flow_features([]).shape == (0, len(FLOW_FEATURES))
-    with pytest.raises(ArchitectureError, match="not an architecture string: 'conv'"):
-        flow_features(["conv"])
 
 
 def test_the_default_aggregate_takes_its_structure_from_the_architecture() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from ensemble_tables import flow_features
 from scipy.spatial.distance import pdist
 from scipy.stats import rankdata
 
@@ -24,7 +25,7 @@ from zc_search.samplers.guided import local_search, predictor_guided, regularize
 from zc_search.samplers.knowledge import columns_to_aggregate, read_scores
 from zc_search.scoring.sweep import score_space
 from zc_search.spaces import PARAMETERS, Architecture, CellSpace
-from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 WHOLE = CellSpace()
 FEW = CellSpace(dict.fromkeys(PARAMETERS, ("none", "skip_connect", "nor_conv_3x3")))

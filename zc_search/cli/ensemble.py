@@ -90,8 +90,7 @@ def fit(
 
 @ensemble_app.command()
 def show(
-    file: File,
-    as_json: Annotated[bool, Option("--json", help="Print it as JSON.")] = False,
+    file: File, as_json: Annotated[bool, Option("--json", help="Print it as JSON.")] = False
 ) -> None:
     """Show everything in an ensemble: what it was fitted to, weights, constants, quality."""
     from zc_search.ensemble import Ensemble

@@ -108,8 +108,7 @@ def train(
         int | None, Option(min=1, help="How many of the first; as many at random. [default: 5]")
     ] = None,
     architecture: Annotated[
-        list[str] | None,
-        Option(help="Train this one, without others to compare; may be repeated."),
+        list[str] | None, Option(help="Train this one, without others to compare; may be repeated.")
     ] = None,
     epochs: Annotated[int | None, Option(min=1, help="By default the run's.")] = None,
     seeds: Annotated[int, Option(min=1, help="Trainings of each.")] = 1,

@@ -39,10 +39,7 @@ def load_config(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Con
 
 
 def parse_config(
-    text: str | Mapping[str, Any],
-    overrides: Sequence[str] = (),
-    *,
-    source: str = "configuration",
+    text: str | Mapping[str, Any], overrides: Sequence[str] = (), *, source: str = "configuration"
 ) -> Config:
     """Read a configuration given as TOML text or as nested mappings, as `load_config` does."""
     return _build(text, overrides, source)

@@ -28,13 +28,7 @@ from zc_search.spaces import (
     read_architecture,
 )
 from zc_search.study.constraints import UNITS
-from zc_search.study.training import (
-    FOLDER,
-    LEARNT,
-    differing_images,
-    read_results,
-    weights_file,
-)
+from zc_search.study.training import FOLDER, LEARNT, differing_images, read_results, weights_file
 
 
 @dataclass(frozen=True)

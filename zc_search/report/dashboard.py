@@ -142,10 +142,7 @@ class _ReadableStorage(StorageProxy):
         return self._shown(self.storage.get_trial(trial_id))
 
     def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """See `BaseStorage`."""
         return [self._shown(t) for t in self.storage.get_all_trials(study_id, deepcopy, states)]

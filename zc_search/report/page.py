@@ -27,12 +27,7 @@ from zc_search.config.settings import tables
 from zc_search.ensemble import Ensemble
 from zc_search.errors import ArchitectureError, EnsembleError, ReportError, StudyError
 from zc_search.report import style
-from zc_search.report.answer import (
-    answer,
-    difference_of_ensembles,
-    trained_confusion,
-    trained_rows,
-)
+from zc_search.report.answer import answer, difference_of_ensembles, trained_confusion, trained_rows
 from zc_search.report.figures.accuracy import (
     MANY,
     plot_confusion,

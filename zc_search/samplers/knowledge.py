@@ -11,12 +11,13 @@ from scipy.stats import rankdata
 
 from zc_search.ensemble import DEFAULT_AGGREGATE
 from zc_search.ensemble import aggregate as aggregate_columns
+from zc_search.ensemble.features import structure_of
 from zc_search.errors import ScoresError, ZcSearchError, unknown_name
 from zc_search.proxies.catalogue import Direction
 from zc_search.samplers.portable.memory import at_least
 from zc_search.scoring.scores_file import accuracy_directions, load_scores, located
 from zc_search.spaces import SPACES, AnyArchitecture, AnySpace, Architecture, CellSpace
-from zc_search.spaces.nasbench201.structure import FLOW_FEATURES, flow_features
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 Floats = NDArray[np.float64]
 
@@ -64,7 +65,7 @@ def gather(
         among: What the prior is aggregated from: columns, or features of the flow; by default
             `FLOW_AGGREGATE` without a file, with one what there is of `DEFAULT_AGGREGATE`, or all
             of a file that has none of its proxies.
-        cell: Whether features of the cell's flow (`flow_features`) are features too.
+        cell: Whether features of the cell's flow (`FLOW_FEATURES`) are features too.
 
     Raises:
         ZcSearchError: Another space, a file that cannot be read or has none of these cells or
@@ -152,7 +153,7 @@ def _of_cells(
     else:
         table = _live_parameters([*table.index])
     if cell:
-        groups.append(flow_features(table.index).to_numpy())
+        groups.append(pd.DataFrame([*map(structure_of, table.index)]).to_numpy())
     among = columns_to_aggregate(among, known or table.columns, scores)
     prior = _worth(table, among, known).to_numpy()
     source = f"{source} aggregate of {', '.join(among)}"
@@ -222,7 +223,7 @@ def _check_columns(names: Sequence[str], known: Collection[str], path: str | Non
 
 def _live_parameters(cells: Sequence[str]) -> pd.DataFrame:
     """Return a table of unscored cells: the size of their live convolutions as ``params``."""
-    flow = flow_features(cells)
+    flow = pd.DataFrame([*map(structure_of, cells)])
     live = 9 * flow["live 3x3"] + flow["live 1x1"]
     return pd.DataFrame({"params": live.to_numpy()}, index=pd.Index(cells, name="architecture"))
 

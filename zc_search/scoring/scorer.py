@@ -27,14 +27,7 @@ from zc_search.proxies import Probe, Proxy, resolve_proxies
 from zc_search.proxies.probe import VERSION as PROBE_VERSION
 from zc_search.proxies.probe.data_free import Timing, timing
 from zc_search.scoring.cache import ScoreCache
-from zc_search.spaces import (
-    PLUGIN,
-    AnyArchitecture,
-    AnySpace,
-    CellSpace,
-    FunctionSpace,
-    make_space,
-)
+from zc_search.spaces import PLUGIN, AnyArchitecture, AnySpace, CellSpace, FunctionSpace, make_space
 from zc_search.spaces.network import VERSION as NETWORKS_VERSION
 from zc_search.spaces.network import build_network
 

@@ -27,14 +27,7 @@ from zc_search.scoring.parallel import (
     worker_died,
     worth_another_try,
 )
-from zc_search.scoring.scorer import (
-    Group,
-    Scorer,
-    Scores,
-    Submit,
-    batch_and_task,
-    torch_device,
-)
+from zc_search.scoring.scorer import Group, Scorer, Scores, Submit, batch_and_task, torch_device
 from zc_search.scoring.store import Store, about, scores_of
 from zc_search.spaces import AnyArchitecture, read_architecture
 

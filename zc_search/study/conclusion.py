@@ -24,13 +24,7 @@ from zc_search.ensemble.scores import (
 from zc_search.ensemble.tables import distinct
 from zc_search.errors import ArchitectureError, BenchmarkError, EnsembleError, ScoresError
 from zc_search.scoring.cache import PackagedCache, differing
-from zc_search.scoring.scores_file import (
-    PACKAGED,
-    ScoresTable,
-    available,
-    load_scores,
-    of_dataset,
-)
+from zc_search.scoring.scores_file import PACKAGED, ScoresTable, available, load_scores, of_dataset
 from zc_search.spaces import CellSpace
 from zc_search.study.objective import Objective
 from zc_search.study.record import (

@@ -229,9 +229,7 @@ class Queue:
 
 
 def taken_up(
-    study: Study,
-    trials: Iterable[FrozenTrial],
-    is_complete: Callable[[Mapping[str, Any]], bool],
+    study: Study, trials: Iterable[FrozenTrial], is_complete: Callable[[Mapping[str, Any]], bool]
 ) -> Iterator[Trial]:
     """Yield trials that were cut off, ready to be asked for parameters and told.
 

@@ -376,8 +376,9 @@ class CellSpace(ProductSpace[Architecture]):
         return found
 
     def structure(self, architecture: Architecture) -> dict[str, float]:
-        """Return how a signal flows through a cell; see `structure.flow_features`."""
-        return dict(self._part("structure").features(architecture.to_string()))
+        """Return how a signal flows through a cell; see `structure.features`."""
+        found: dict[str, float] = self._part("structure").features(architecture)
+        return found
 
     def draw(self, architecture: Architecture) -> str:
         """Return the cell as an SVG graph, dead edges faint."""

@@ -75,8 +75,7 @@ class ResidualBlock(nn.Module):
         self.conv_a = ReLUConvBN(inputs, outputs, 3, stride=2)
         self.conv_b = ReLUConvBN(outputs, outputs, 3)
         self.downsample = nn.Sequential(
-            nn.AvgPool2d(2, stride=2, ceil_mode=True),
-            nn.Conv2d(inputs, outputs, 1, bias=False),
+            nn.AvgPool2d(2, stride=2, ceil_mode=True), nn.Conv2d(inputs, outputs, 1, bias=False)
         )
 
     def forward(self, x: Tensor) -> Tensor:

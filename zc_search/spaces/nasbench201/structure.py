@@ -10,11 +10,10 @@ poolings the rest has passed, which a count of operations cannot say.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from zc_search.spaces.nasbench201.architecture import EDGES, Architecture, live_edges, live_paths
 
@@ -40,11 +39,11 @@ class Signal(NamedTuple):
     pools: float = 0.0  # poolings passed
 
 
-def flow_features(architectures: Iterable[str]) -> pd.DataFrame:
-    """Describe each cell by what its output is made of.
+def features(cell: Architecture) -> dict[str, float]:
+    """Describe a cell by what its output is made of, in numbers by name, see `FLOW_FEATURES`.
 
     Signals of two convolutions are taken as uncorrelated: their energies add; copies of one signal
-    that meet add their amplitudes. Columns, all zero for a cell without a live path:
+    that meet add their amplitudes. All are zero for a cell without a live path.
 
     - ``flow depth``, ``flow 3x3 depth``, ``flow deepest``: convolutions that the output has passed
       and 3x3 convolutions among them, weighted by energy; the former for its deepest summand.
@@ -58,13 +57,6 @@ def flow_features(architectures: Iterable[str]) -> pd.DataFrame:
     - ``fewest convolutions``, ``fewest pools``, ``most 3x3``: on a live path.
     - ``live 1x1``, ``live 3x3``: convolutions on live paths.
     """
-    rows = [tuple(features(text).values()) for text in architectures]
-    return pd.DataFrame(np.reshape(rows, (-1, len(FLOW_FEATURES))), columns=list(FLOW_FEATURES))
-
-
-def features(text: str) -> Mapping[str, float]:
-    """Return the row of `flow_features` of one cell."""
-    cell = Architecture.from_string(text)
     found = _flow(cell.ops) if cell.reaches_output else dict.fromkeys(FLOW_FEATURES, 0.0)
     return {name: float(value) for name, value in found.items()}
 
@@ -147,7 +139,7 @@ def _flow(ops: tuple[str, ...]) -> dict[str, float]:
 
 
 FLOW_FEATURES = tuple(_flow(("skip_connect",) * len(EDGES)))
-"""The columns of `flow_features`, in order.
+"""The names of `features`, in order.
 
 Chosen among 57 such quantities for how well models of them rank half of the space's functions by
 their accuracy on CIFAR-10; the other half and the other data sets had no say.
