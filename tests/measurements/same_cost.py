@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from zc_search.scoring.request import batch_and_task, open_images
 
 from zc_search.config import load_config
 from zc_search.images.datasets import Task
 from zc_search.report import load_result
+from zc_search.scoring.scorer import batch_and_task, open_images
 from zc_search.spaces import AnyArchitecture, AnySpace, make_space
 from zc_search.study.training import Trainer
 
