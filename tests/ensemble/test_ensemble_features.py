@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression
 
 from zc_search.ensemble import Ensemble, fit_ensemble
 from zc_search.ensemble.features import (
+    DEFAULT_AGGREGATE,
     FeatureMap,
     Features,
     RankScale,
@@ -244,6 +245,30 @@ def test_structure_alone_sees_the_proxies_in_the_aggregate_or_not_at_all() -> No
     without = Features(["alpha", "beta"], "structure").fit(table)
     flow = without.transform(table.assign(alpha=np.nan, beta=np.nan))
     pd.testing.assert_frame_equal(flow, columns.drop(columns="aggregate"))
+
+
+def test_of_cells_the_aggregate_is_the_default_one_as_far_as_it_is_there() -> None:
+    table = linear_table(50).assign(meco=lambda rows: -rows["alpha"])
+    flow = flow_features(table["architecture"])
+
+    def expected(columns: list[pd.Series]) -> np.ndarray:
+        ranks = [np.log((stats.rankdata(column) - 0.5) / len(table)) for column in columns]
+        mean = np.mean(ranks, axis=0)
+        return (mean - mean.mean()) / mean.std()
+
+    ways = {name: way for name, way in DEFAULT_AGGREGATE.items() if name != "meco"}
+    known = [flow[name] if way == "maximize" else -flow[name] for name, way in ways.items()]
+    for proxies, directions, columns in (
+        (["beta", "meco"], {}, [*known, table["meco"]]),
+        (["beta", "meco"], {"meco": "minimize", "beta": "minimize"}, [*known, -table["meco"]]),
+        (["beta"], {}, known),
+    ):
+        features = Features(proxies, "rank+structure+aggregate", directions).fit(table)
+        found = features.transform(table)["aggregate"]
+        np.testing.assert_allclose(found, expected(columns), atol=1e-12)
+        again = FeatureMap.model_validate_json(features.map_.model_dump_json())
+        np.testing.assert_array_equal(again.matrix(table), features.transform(table))
+    assert features.map_.ranks[0].proxy == "flow depth"
 
 
 @pytest.mark.parametrize("name", ["aggregate", "live 3x3", "flow depth"])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from zc_search.ensemble.validation import RECOMMENDED_PROXIES, aggregate
+from zc_search.ensemble.validation import aggregate
 from zc_search.errors import EnsembleError
 from zc_search.spaces import EDGES, OPERATIONS, Architecture, all_architectures
 from zc_search.spaces.nasbench201.structure import (
@@ -158,10 +158,10 @@ def test_cells_of_one_function_have_one_flow() -> None:
 def test_the_default_aggregate_takes_its_structure_from_the_architecture() -> None:
     random = np.random.default_rng(0)
     cells = [Architecture.from_index(index).to_string() for index in range(0, 5**6, 311)]
-    table = pd.DataFrame(random.normal(size=(len(cells), 8)), columns=RECOMMENDED_PROXIES)
-    table["architecture"] = cells
-    columns = [table[proxy] for proxy in RECOMMENDED_PROXIES]
-    columns.append(-flow_features(cells)["stage pools"])
+    table = pd.DataFrame({"architecture": cells, "meco": random.normal(size=len(cells))})
+    flow, more = flow_features(cells), ["flow depth", "most 3x3"]
+    less = ["fewest convolutions", "fewest pools", "paths without convolution", "stage pools"]
+    columns = [table["meco"], *(flow[name] for name in more), *(-flow[name] for name in less)]
     expected = np.mean([np.log(stats.rankdata(c) / len(cells)) for c in columns], axis=0)
     np.testing.assert_allclose(aggregate(table), expected)
     # A column of that name goes before what the string says, and a direction before the default.
@@ -171,8 +171,8 @@ def test_the_default_aggregate_takes_its_structure_from_the_architecture() -> No
     np.testing.assert_allclose(scores, expected)
     with pytest.raises(EnsembleError, match="unknown column 'architecture'"):
         aggregate(table.drop(columns="architecture"))
-    with pytest.raises(EnsembleError, match="unknown column 'layers'"):
-        aggregate(table.drop(columns="layers"))
+    with pytest.raises(EnsembleError, match="unknown column 'meco'"):
+        aggregate(table.drop(columns="meco"))
 
 
 def test_az_nas_is_the_sum_of_four_log_ranks() -> None:

@@ -13,8 +13,16 @@ from typer.testing import CliRunner
 
 from zc_search.benchmarks import open_benchmark
 from zc_search.cli.app import app
-from zc_search.ensemble import fit_pipeline
-from zc_search.ensemble.protocol import HALVES, TOP, UNSEEN, in_first_half, is_valid, run_protocol
+from zc_search.ensemble import aggregate, fit_pipeline
+from zc_search.ensemble.protocol import (
+    AS_PUBLISHED,
+    HALVES,
+    TOP,
+    UNSEEN,
+    in_first_half,
+    is_valid,
+    run_protocol,
+)
 from zc_search.ensemble.scores import settings_for
 from zc_search.errors import EnsembleError
 from zc_search.scoring.scores_file import ScoresTable
@@ -68,10 +76,30 @@ def test_a_draw_is_judged_as_published_and_on_functions_not_fitted_to(
     assert last["kendall_tau"].tolist() == pytest.approx(taus)
     ceiling = open_benchmark().ceilings["val_accuracy"]
     expected = [ceiling["all"].tau] * 4 + [ceiling["top 10 %"].tau]
+    summary = summary[summary["size"] == 64]
     assert summary["judged_on"].tolist() == ["as published", UNSEEN, *HALVES, TOP]
     assert summary["ceiling"].tolist() == pytest.approx(expected)
     assert summary["of_ceiling"].tolist() == pytest.approx(summary["kendall_tau"] / expected)
     assert summary["published"].isna().all()
+
+
+def test_without_an_accuracy_the_default_aggregate_is_judged(scores: ScoresTable) -> None:
+    drawn = {"sizes": [32], "n_draws": 1}
+    judged = run_protocol(scores, settings_for(scores), "graf", **QUICK, **drawn)[0]
+    table = scores.table[scores.table["feasible"] & np.isfinite(scores.table["jacov"])]
+    table = table[is_valid(table["architecture"])]
+    true = open_benchmark().of(table["architecture"], "val_accuracy")
+    unfitted = judged[judged["size"] == 0].set_index("judged_on")
+    expected = stats.kendalltau(aggregate(table), true).statistic
+    assert unfitted.loc[[AS_PUBLISHED, UNSEEN], "kendall_tau"].tolist() == pytest.approx(
+        [expected] * 2
+    )
+    assert unfitted.loc[list(HALVES), "judged"].sum() == len(table)
+    assert unfitted.loc[HALVES[1], "kendall_tau"] > 0.75
+    without = run_protocol(
+        scores, settings_for(scores), "graf", **QUICK | {"proxies": ("jacov",)}, **drawn
+    )
+    assert without[0]["size"].min() == 32
 
 
 @pytest.mark.thorough

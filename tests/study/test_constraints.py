@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zc_search.config import Config, config_to_toml, parse_config
-from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble, aggregate, fit_ensemble
+from zc_search.ensemble import (
+    DEFAULT_AGGREGATE,
+    RECOMMENDED_PROXIES,
+    Ensemble,
+    aggregate,
+    fit_ensemble,
+)
 from zc_search.errors import ConfigError, EnsembleError
 from zc_search.images.datasets import Task
 from zc_search.proxies import resolve_proxies
@@ -468,13 +475,27 @@ def test_a_search_that_stagnates_stops_and_goes_on_with_more_patience(tmp_path: 
 # Ranked without accuracies ----------------------------------------------------------------------
 
 
-def test_the_default_aggregate_where_its_proxies_are_there(tmp_path: Path) -> None:
-    config = configured(
-        tmp_path, "study.n_trials=6", proxies={"compute": list(RECOMMENDED_PROXIES)}
-    )
-    result = run_search(config)
+FLOW = [name for name in DEFAULT_AGGREGATE if name != "meco"]
+
+
+@pytest.mark.parametrize(
+    ("source", "computed", "columns"),
+    [
+        ("noise", ["jacov", "meco"], ["meco", *FLOW]),
+        ("noise", ["jacov"], FLOW),
+        ("digits", RECOMMENDED_PROXIES, [*RECOMMENDED_PROXIES, "stage pools"]),
+    ],
+)
+def test_the_default_aggregate_as_far_as_its_columns_are_there(
+    tmp_path: Path, source: str, computed: Sequence[str], columns: list[str]
+) -> None:
+    sections = {
+        "data": {"source": source, "batch_size": 10},
+        "proxies": {"compute": list(computed)},
+    }
+    result = run_search(configured(tmp_path, "study.n_trials=6", **sections))
     trials = result.trials[result.trials["feasible"]].drop_duplicates("architecture")
-    expected = aggregate(trials).sort_values(ascending=False, kind="stable")
+    expected = aggregate(trials, columns).sort_values(ascending=False, kind="stable")
     assert result.ranking["aggregate"].tolist() == pytest.approx(expected.tolist())
     assert result.ranking["architecture"].iloc[0] == trials.loc[expected.index[0], "architecture"]
 

@@ -6,11 +6,11 @@ it, `held_out_predictions` says what it thinks of what it has not seen, `ranking
 
 from zc_search.ensemble.curve import learning_curve
 from zc_search.ensemble.ensemble import Ensemble, ranking
+from zc_search.ensemble.features import DEFAULT_AGGREGATE
 from zc_search.ensemble.fit import fit_ensemble, held_out_predictions
 from zc_search.ensemble.models import fit_pipeline
 from zc_search.ensemble.tables import EnsembleSpec
 from zc_search.ensemble.validation import (
-    DEFAULT_AGGREGATE,
     RECOMMENDED_PROXIES,
     HeldOut,
     aggregate,

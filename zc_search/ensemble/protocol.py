@@ -12,6 +12,7 @@ from sklearn.utils.parallel import delayed
 
 from zc_search.config import Config
 from zc_search.ensemble.curve import METRICS, OnProgress, in_parallel, specs_of, summarise
+from zc_search.ensemble.features import DEFAULT_AGGREGATE
 from zc_search.ensemble.models import fit_pipeline
 from zc_search.ensemble.scores import (
     cautions,
@@ -23,16 +24,19 @@ from zc_search.ensemble.scores import (
 from zc_search.ensemble.tables import (
     EnsembleSpec,
     Flags,
+    Floats,
     check_at_least,
     function_keys,
     numbers,
     usable_rows,
 )
+from zc_search.ensemble.validation import aggregate
 from zc_search.errors import EnsembleError
 from zc_search.evaluation import SUBSETS
 from zc_search.scoring.scores_file import ScoresTable
 from zc_search.spaces import Architecture, CellSpace
 from zc_search.spaces.nasbench201.architecture import live_edges
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 
 class Protocol(NamedTuple):
@@ -116,7 +120,8 @@ def run_protocol(
     the scores. What else is None is the protocol's, or models and sets of `FEATURES`.
 
     Returns:
-        A row a draw, with the columns of `learning_curve` and ``dataset``, ``judged_on``; the same
+        A row a draw, with the columns of `learning_curve` and ``dataset``, ``judged_on``, those of
+        size 0 being of `DEFAULT_AGGREGATE` where its proxy is among the chosen; the same
         summarised, beside ``ceiling`` (what seed noise allows), ``of_ceiling``, ``published`` and
         ``by``; and what there is to know.
 
@@ -137,6 +142,7 @@ def run_protocol(
         for one in specs_of(spec, [model], feature_sets or [FEATURES.get(model, FEATURES["gap"])])
     ]
     jobs: list[Any] = []
+    found: list[pd.DataFrame] = []
     ceilings: dict[tuple[str, str], float] = {}
     notes: list[str] = []
     for dataset in datasets or (scores.dataset,):
@@ -148,6 +154,8 @@ def run_protocol(
         of = benchmark.ceilings.get(spec.target, {})
         ceilings |= {(dataset, k): of[subset].tau for k, subset in _SUBSETS.items() if of}
         notes += [note for note in cautions(scores, benchmark) if note not in notes]
+        if set(DEFAULT_AGGREGATE) <= {*chosen, *FLOW_FEATURES}:
+            found.append(_judge_unfitted(table, spec.target, dataset))
         asked = sizes or protocol.sizes
         _check_sizes(asked, len(table))
         jobs += [
@@ -155,7 +163,7 @@ def run_protocol(
             for size in asked
             for draw in range(n_draws)
         ]
-    judged = pd.concat([*in_parallel(jobs, n_jobs, on_progress)], ignore_index=True)
+    judged = pd.concat([*found, *in_parallel(jobs, n_jobs, on_progress)], ignore_index=True)
     return judged, _beside_published(summarise(judged), protocol, ceilings), notes
 
 
@@ -196,20 +204,38 @@ def _judge(
 ) -> pd.DataFrame:
     """Fit to one draw and judge on each part of the table."""
     drawn = np.random.default_rng(seed).permutation(len(table))[:size]
-    true, rows = numbers(table, specs[0].target), []
+    true = numbers(table, specs[0].target)
     parts = _parts(table, drawn, true, refit=protocol.refit_judges)
+    judged = []
     for spec in specs:
         predicted = np.asarray(fit_pipeline(table.iloc[drawn], spec).predict(table))
-        for on, part in parts.items():
-            figures = {k: metric(predicted[part], true[part]) for k, metric in METRICS.items()}
-            of = {"model": spec.model, "feature_set": spec.feature_set, "size": size}
-            counts = {"draw": seed[1], "fitted": size, "judged": int(part.sum())}
-            rows.append({**of, "judged_on": on, **counts, **figures, "dataset": dataset})
+        of = {"model": spec.model, "feature_set": spec.feature_set, "size": size}
+        judged.append(_figures(predicted, true, parts, **of, dataset=dataset, draw=seed[1]))
+    return pd.concat(judged)
+
+
+def _judge_unfitted(table: pd.DataFrame, target: str, dataset: str) -> pd.DataFrame:
+    """Judge `DEFAULT_AGGREGATE`, which has seen no accuracy of the table."""
+    true, nothing = numbers(table, target), np.empty(0, dtype=np.intp)
+    parts = _parts(table, nothing, true, refit=True)
+    of = {"model": "aggregate", "feature_set": "no accuracy", "size": 0}
+    return _figures(aggregate(table).to_numpy(), true, parts, **of, dataset=dataset, draw=0)
+
+
+def _figures(
+    predicted: Floats, true: Floats, parts: Mapping[str, Flags], **of: Any
+) -> pd.DataFrame:
+    """Return a row for each part of the table, with the figures of its rows."""
+    rows = []
+    for on, part in parts.items():
+        figures = {name: metric(predicted[part], true[part]) for name, metric in METRICS.items()}
+        counts = {"fitted": of["size"], "judged": int(part.sum())}
+        rows.append({**of, "judged_on": on, **counts, **figures})
     return pd.DataFrame(rows)
 
 
 def _parts(
-    table: pd.DataFrame, drawn: npt.NDArray[np.intp], true: npt.NDArray[np.float64], *, refit: bool
+    table: pd.DataFrame, drawn: npt.NDArray[np.intp], true: Floats, *, refit: bool
 ) -> dict[str, Flags]:
     """Return which rows judge, by what they are called."""
     keys = function_keys(table)

@@ -17,10 +17,10 @@ from zc_search.benchmarks.catalogue import open_table
 from zc_search.config import Config, config_to_toml, load_config, parse_config, with_benchmark
 from zc_search.ensemble import tables
 from zc_search.ensemble.ensemble import Ensemble, ranking
+from zc_search.ensemble.features import DEFAULT_AGGREGATE
 from zc_search.ensemble.fit import fit_ensemble, judge_unseen
 from zc_search.ensemble.tables import EnsembleSpec, function_keys
 from zc_search.ensemble.validation import (
-    DEFAULT_AGGREGATE,
     RECOMMENDED_PROXIES,
     HeldOut,
     aggregate_ranking,
@@ -38,6 +38,7 @@ from zc_search.scoring.scores_file import (
     settings_of,
 )
 from zc_search.spaces import CellSpace
+from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 ORDINARY = {"model": "linear", "features": "rank", "fit_on": "pareto"}
 """What is fitted in every search beside what its settings ask for: see `fit_trials`."""
@@ -433,13 +434,18 @@ def rank_without_accuracies(scores: ScoresTable) -> tuple[pd.DataFrame, list[str
 def aggregated(config: Config, computed: Sequence[str]) -> tuple[str, ...]:
     """Return what the aggregate of a search is made of.
 
-    That is ``ensemble.proxies``, by default `DEFAULT_AGGREGATE` where all of it is computed, else
-    all proxies but latencies, which are no promise of accuracy.
+    That is ``ensemble.proxies``. By default of cells of NAS-Bench-201 what there is of
+    `DEFAULT_AGGREGATE`, or on one's own images `RECOMMENDED_PROXIES` with ``stage pools`` where all
+    of them are computed; else all proxies but latencies, which are no promise of accuracy.
     """
     if config.ensemble.proxies is not None:
         return config.ensemble.proxies
-    if set(RECOMMENDED_PROXIES) <= set(computed) and config.space.name == CellSpace.name:
-        return tuple(DEFAULT_AGGREGATE)
+    if config.space.name == CellSpace.name:
+        if not config.data_decides:
+            known = {*computed, *FLOW_FEATURES}
+            return tuple(name for name in DEFAULT_AGGREGATE if name in known)
+        if set(RECOMMENDED_PROXIES) <= set(computed):
+            return (*RECOMMENDED_PROXIES, "stage pools")
     return tuple(name for name in computed if split_options(name)[0] != "latency")
 
 

@@ -194,7 +194,8 @@ def protocol(summary: pd.DataFrame) -> Group:
             taus = [around(row, "kendall_tau") for row in (published, unseen)]
             halves = (decimal(row["kendall_tau"]) for row in others)
             cells.append([*key, taus[0], *beside, taus[1], *halves])
-        title = f"Kendall's tau, {', '.join(map(str, kind))}; {_mean_of(summary)}"
+        title = f"Kendall's tau, {', '.join(map(str, kind))}"
+        title += f"; {_mean_of(found)}" if found["size"].any() else ""
         blocks.append(table(title, headings, cells))
     below = (
         f"others': {summary['by'].iloc[0]}, judged as published. of ceiling: ours, of what the "
