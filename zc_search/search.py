@@ -115,11 +115,7 @@ class Progress:
 
 
 class Watch:
-    """Counts the trials of a search while it runs, and says so.
-
-    A search ends when so many trials failed by a proxy's error, and none had values, that the next
-    would too.
-    """
+    """Counts a search's trials and says so; ends one in which a proxy always fails."""
 
     def __init__(
         self, study: Study, objective: Objective, on_progress: Callable[[Progress], None]

@@ -20,11 +20,7 @@ from zc_search.errors import DataError, ZcSearchError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`, which becomes `path` when the block ends well.
-
-    Raises:
-        OSError: The folder cannot be written to; nothing is left behind.
-    """
+    """Yield a temporary name beside `path`, which becomes `path` when the block ends well."""
     temporary = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
         yield temporary

@@ -34,10 +34,7 @@ def is_enqueued(trial: FrozenTrial) -> bool:
 
 
 def forget_drawn(study: Study, trial: FrozenTrial) -> None:
-    """Blank what a sampler noted of this very trial before it was cut off.
-
-    Optuna's GP sampler takes every running trial with such a note for another one's.
-    """
+    """Blank what was noted of a trial that was cut off; Optuna's GP takes it for another's."""
     for key in study._storage.get_trial_system_attrs(trial._trial_id):
         if "relative_params" in key:
             study._storage.set_trial_system_attr(trial._trial_id, key, "")

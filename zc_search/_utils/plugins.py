@@ -19,11 +19,7 @@ def is_plugin(name: object) -> bool:
 
 
 def load_plugin(name: str, key: str, error: type[ZcSearchError]) -> Any:
-    """Import what ``module:attribute`` names, for a setting `key`; either part may have dots.
-
-    Raises:
-        ZcSearchError: `error`, as it is not of that form, not there, or raised while imported.
-    """
+    """Import what ``module:attribute`` names, for a setting `key`, or raise `error`."""
     if not is_plugin(name):
         form = "module:attribute"
         message = f"{key}: {name!r} is not of the form {form!r}"

@@ -128,10 +128,7 @@ class Benchmark(ABC):
     def _figures(
         self, row: int, metrics: Sequence[str], seed: int | None, epochs: int, after: int | None
     ) -> list[float]:
-        """Return metrics of one training, or of their mean, at its end or earlier; NaN if unknown.
-
-        `seed` is a training seed's name; `metrics` are of `_known`; `after` is None without curves.
-        """
+        """Return `_known` metrics of a seed's training, or of the mean; NaN if unknown."""
 
     @abstractmethod
     def _column(self, metric: str, epochs: int) -> NDArray[np.float64]:

@@ -216,10 +216,7 @@ class TrialBenchmark(Benchmark):
         return self._of_trainings(metric, epochs)[:, -1]
 
     def _of_trainings(self, metric: str, epochs: int) -> NDArray[np.float64]:
-        """Return a metric of every training, (architectures, seeds + 1); their means stand last.
-
-        The trainings may be on another data set than this one's; those of the same name agree.
-        """
+        """Return a metric of every training, (architectures, seeds + 1); their means stand last."""
         if (known := self._trainings.get((metric, epochs))) is not None:
             return known
         origin = self._origins[metric]

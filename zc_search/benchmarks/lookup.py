@@ -41,11 +41,7 @@ class Answer:
 def find_architecture(
     benchmark: Benchmark, text: str, notation: str = "benchmark"
 ) -> AnyArchitecture:
-    """Read an architecture: any space's string, a number in the benchmark's order, or six codes.
-
-    These are the operations of a cell in the order of its string, such as ``3,3,4,1,3,1``, numbered
-    as in `notation`.
-    """
+    """Read any space's string, a number in the benchmark's order, or six codes of a `notation`."""
     text = text.strip()
     if len(text) > _LONGEST:
         raise ArchitectureError(f"{len(text):,} characters are no architecture's")
@@ -136,11 +132,7 @@ def _row(result: Result) -> dict[str, str]:
 
 
 def list_all() -> list[dict[str, Any]]:
-    """Return every benchmark, the packaged one first: what it is, knows, and how to have or use it.
-
-    ``file`` is its converted table; ``use`` is None while it is not here, then there is a
-    ``next_step``.
-    """
+    """Return every benchmark: what it is and knows, where it is, how to have and use it."""
 
     def row(of: Any, use: str | None, next_step: str, file: Path | None = None) -> dict[str, Any]:
         return {

@@ -205,10 +205,7 @@ def _by_algorithm(looks: pd.DataFrame) -> Iterator[tuple[tuple[str, str], list[p
 
 
 def _best_at(searches: Sequence[pd.DataFrame], clock: str, grid: ArrayLike) -> Floats:
-    """Return the best so far, searches x grid; NaN before a search's first look and after its end.
-
-    What looked at nothing knows its choice from the start.
-    """
+    """Return the best so far, searches x grid; NaN before a search's first look, after its end."""
     grid = np.asarray(grid, dtype=np.float64)
     result = np.full((len(searches), len(grid)), np.nan)
     for row, search in zip(result, searches, strict=True):

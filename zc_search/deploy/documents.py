@@ -38,10 +38,7 @@ def model_card(subject: Subject, about: Metadata, differences: Mapping[str, floa
 
 
 def network_source(subject: Subject) -> str:
-    """Return a module with a class ``Network``, of a cell, that imports nothing but torch.
-
-    Its parameters are those of `exported_weights`. Names of classes go in as Python literals.
-    """
+    """Return a module with a class ``Network``, of a cell, that imports nothing but torch."""
     layers, sums = _cell(cast("Architecture", subject.architecture))
     # Parts that are there in every network are taken over word by word.
     parts = (inspect.getsource(part) for part in (ReLUConvBN, ResidualBlock, make_stem))

@@ -94,11 +94,7 @@ def refit(
 
 
 def unconvincing(quality: pd.DataFrame) -> str | None:
-    """Say why nothing is recommended from an ensemble that orders no better than chance does.
-
-    That is one whose Kendall's tau with what was held out is at or below 0, or has an interval
-    that reaches there. None for a better one, and for one that was not judged.
-    """
+    """Say why nothing is recommended from an ensemble that orders no better than chance does."""
     rows = quality[quality["predictor"] == "ensemble"] if len(quality) else quality
     for row in rows.to_dict("records"):
         known = (row[f"kendall_tau{end}"] for end in ("", "_low", "_high"))

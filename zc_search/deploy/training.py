@@ -207,10 +207,7 @@ def _concluded(
 def _entrants(
     result: SearchResult, costs: Scorer, limits: Limits, top: int, seed: int
 ) -> list[Entrant]:
-    """Return the first of a run's ranking, as many at random, and the one with most parameters.
-
-    A smaller draw of one seed is the beginning of a larger one, and has each function once.
-    """
+    """Return the first of a run's ranking, as many at random, and the one with most parameters."""
     if result.ranking.empty:
         raise StudyError(
             f"the run in {str(result.folder)!r} ranks no architecture, so there is none to train"

@@ -361,10 +361,7 @@ def _groups(values: Array) -> tuple[Positions, Positions]:
 
 
 def _first(values: Array, times: Times, k: int) -> tuple[Positions, Positions, Times, Times]:
-    """Return the `_groups` that hold the k largest of every sample, as far as they are needed.
-
-    With each sample's number in each group, and in those before it.
-    """
+    """Return the `_groups` that hold each sample's k largest, its number in each, and before it."""
     order, starts = _groups(values)
     held, last = 2 * k + 64, 0
     while last < len(starts):

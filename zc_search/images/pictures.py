@@ -170,10 +170,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def as_array(image: Image.Image, resolution: int, fit: Fit, color: Color) -> NDArray[np.uint8]:
-    """Return an image of any mode and size as uint8, (channels, resolution, resolution).
-
-    What is transparent is put on white; 16-bit greys keep their upper 8 bits.
-    """
+    """Return an image, on white, as uint8, (channels, side, side); of 16 bits the upper."""
     if _is_wide(image):
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype("u1"))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:

@@ -84,11 +84,7 @@ def dress_study(study: optuna.Study, result: SearchResult) -> None:
 
 
 def _slim(figure: go.Figure, trials: Trials) -> go.Figure:
-    """Let points say their trial's number instead of its cell: a text a point is most of a figure.
-
-    A study's attributes are stored in pieces of two kilobytes, and the dashboard asks for all of
-    them every few seconds.
-    """
+    """Let points say their trial's number instead of its cell, which is most of a stored figure."""
     numbers = trials.table["number"].to_numpy()
     for trace in figure.data:
         if trace.customdata is not None:

@@ -113,10 +113,7 @@ class Drawing:
 def run_drawings(
     result: SearchResult, held_out: pd.DataFrame | None, curve: pd.DataFrame | None = None
 ) -> dict[str, Drawing]:
-    """Return the figures of a run by id, in the report's order.
-
-    That of a learning curve is drawn of `curve`, or else of one in the run's folder.
-    """
+    """Return the figures of a run by id, in order; `curve` is by default the run's own."""
     trials, optimum = as_trials(result), result.optimum
     curve = stored_learning_curve(result.folder) if curve is None else curve
     accuracies = trials.metric is not None and not trials.distinct.empty
@@ -157,10 +154,7 @@ def run_drawings(
 
 
 def write_pictures(drawings: Iterable[Drawing], folder: str | Path) -> list[Path]:
-    """Write every figure that can be drawn as PNG, by Kaleido and an installed Chromium.
-
-    A figure that there are several of to choose from gives a file each.
-    """
+    """Write every figure that can be drawn as PNG, by Kaleido and an installed Chromium."""
     try:
         import kaleido
         from choreographer.errors import BrowserFailedError, ChromeNotFoundError
@@ -367,10 +361,7 @@ def figure_json(made: go.Figure) -> dict[str, Any]:
 
 
 def embed(value: Any) -> Markup:
-    """Return JSON that may stand in a script element, whatever text is in it.
-
-    Floats must be finite; see `plain`.
-    """
+    """Return JSON, all its floats finite, that may stand in a script element, whatever is in it."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, escaped in _UNSAFE.items():
         text = text.replace(character, escaped)

@@ -159,11 +159,7 @@ OUTSIDE = "Where a few values would stretch an axis they lie outside; double-cli
 
 
 def accuracy_range(accuracies: ArrayLike) -> tuple[float, float]:
-    """Return what a colour scale of accuracies spans.
-
-    The worst tenth shares one colour: a few untrainable cells near 10 % would otherwise leave one
-    colour for all the others.
-    """
+    """Return what a colour scale spans; the worst tenth, such as of 10 %, shares a colour."""
     known = np.asarray(accuracies, dtype=float)
     known = known[np.isfinite(known)]
     if not known.size:
@@ -238,10 +234,7 @@ def points(
 def interval_marks(
     parts: Mapping[str, tuple[pd.DataFrame, str, str]], x: str, y: str
 ) -> list[go.Scatter]:
-    """Return a mark a row of each part at column `x`, with a bar from ``low`` to ``high``.
-
-    A part is a table, its colour and its symbol.
-    """
+    """Return a mark a row of each part (table, colour, symbol), with a bar of its interval."""
     return [
         go.Scatter(
             x=table[x],

@@ -76,10 +76,7 @@ def sample_space(space: AnySpace, count: int, seed: int) -> list[AnyArchitecture
 
 
 def read_architectures(path: Path) -> list[AnyArchitecture]:
-    """Read architecture strings: one a line, or the column ``architecture`` of a ``.csv`` file.
-
-    Empty lines and those that begin with ``#`` are passed over.
-    """
+    """Read strings, one a line but for ``#``, or the column ``architecture`` of a ``.csv`` file."""
     first = 1
     try:
         if path.suffix == ".csv":

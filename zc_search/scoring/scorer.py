@@ -226,10 +226,7 @@ def open_images(data: Data) -> ImageSet:
 def batch_and_task(
     config: Config, images: ImageSet | None = None
 ) -> tuple[Batch, Task, tuple[str, ...]]:
-    """Return the batch that a search scores on, what networks are built for, and notes.
-
-    `images` are those of the search, if they have been read already.
-    """
+    """Return the batch that a search scores on, what networks are built for, and notes."""
     data, task = config.data, task_of(config.space.dataset)
     if config.data_decides:
         images = images or open_images(data)

@@ -186,10 +186,7 @@ COMPARED = (
 
 
 def accuracy_directions(announced: Mapping[str, str]) -> dict[str, str]:
-    """Return which way proxies point at accuracy, by those they have as objectives, "" if unknown.
-
-    Costs, whatever their options, have none: what costs more is not for that reason worse.
-    """
+    """Return which way proxies point at accuracy, as announced if unknown; costs point nowhere."""
     costs = (*BASELINES, "latency")  # minimised, although more of them promises accuracy
     known = {name: default_direction(name) or said for name, said in announced.items()}
     return {n: said for n, said in known.items() if said and split_options(n)[0] not in costs}

@@ -307,10 +307,7 @@ class ProductSpace(SearchSpace[P]):
 
 
 def path_features(paths: Sequence[Sequence[str]], operations: Sequence[str]) -> dict[str, float]:
-    """Count paths from a cell's input to its output, and the fewest and most operations on one.
-
-    The latter in all and of each kind; without a path all are 0.
-    """
+    """Count paths through a cell, and the fewest and most operations on one, in all and by kind."""
     found = {"paths": float(len(paths))}
     for name, counts in {
         "operations": [len(path) for path in paths],

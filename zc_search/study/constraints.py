@@ -44,10 +44,7 @@ def broken(
 
 
 def check_constraints(config: Config, scorer: Scorer) -> None:
-    """Raise a ConfigError if not even the cheapest cell keeps a limit of parameters or FLOPs.
-
-    Only of NAS-Bench-201 cells is it known which that is; elsewhere the search itself will tell.
-    """
+    """Refuse limits that not even the cheapest cell of NAS-Bench-201 keeps."""
     limits = config.constraints.limits
     if not {"params", "flops"} & limits.keys() or config.space.name != "nasbench201":
         return

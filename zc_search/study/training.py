@@ -122,10 +122,7 @@ class Trainer:
         return images, training, judging, test
 
     def train(self, text: str, seed: int) -> dict[str, Any]:
-        """Return a row of `COLUMNS`, trained unless the folder has it; `on_epoch` is called.
-
-        Of several processes on one folder one trains, and the others wait for what it gives.
-        """
+        """Return a row of `COLUMNS`, trained unless the folder, or another process, has it."""
         file = weights_file(self.folder, text, seed) if self.folder else None
         with lock_beside(file) if file else nullcontext():
             return self._train(text, seed, file)

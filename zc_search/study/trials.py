@@ -100,10 +100,7 @@ class Queue:
         self._stagnation = Stagnation(settings.stagnation) if settings.stagnation else None
 
     def fill(self) -> bool:
-        """Begin the trials that may be scored now: those that were cut off, then new ones.
-
-        Return whether there is a trial to finish; if not, the study or one of its budgets ends.
-        """
+        """Begin the trials that may be scored now; say whether there is one to finish."""
         while True:
             others = self._see_others()
             if not self._in_hand or (others and self._is_time()):
@@ -231,10 +228,7 @@ class Queue:
 def taken_up(
     study: Study, trials: Iterable[FrozenTrial], is_complete: Callable[[Mapping[str, Any]], bool]
 ) -> Iterator[Trial]:
-    """Yield trials that were cut off, ready to be asked for parameters and told.
-
-    A trial whose stored parameters `is_complete` keeps them; the sampler is not asked again.
-    """
+    """Yield trials that were cut off; one whose parameters are complete keeps what was drawn."""
     sampler = study.sampler
     for trial in trials:
         if is_complete(trial.params):
@@ -382,10 +376,7 @@ class Presence:
         return False
 
     def abandoned(self) -> list[FrozenTrial]:
-        """Return the trials that were begun and that no living process has in hand.
-
-        Where others are alive that takes a while: their last seconds are not written down yet.
-        """
+        """Return the trials begun that, as far as is written down, no process has in hand."""
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         loose = [trial for trial in running if trial.number not in self._held]
         others, now = self.others(within=0.0) if loose else [], time.monotonic()

@@ -197,10 +197,7 @@ class Trial(NamedTuple):
 
 
 def trials_of(budget: int, state: Mapping[str, Any], text: object) -> Iterator[Trial]:
-    """Yield the trainings in what ``ArchResults.state_dict()`` gives, all of `budget` epochs.
-
-    Of what is no such dict, or of another architecture than `text`, it raises whatever comes up.
-    """
+    """Yield the trainings in an ``ArchResults.state_dict()``; of another it raises anything."""
     if state["arch_str"] != text:
         raise BenchmarkError(f"its results are of {state['arch_str']!s:.120}")
     for dataset, seeds in state["dataset_seed"].items():

@@ -150,10 +150,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def convert_records(title: str, file: Path, table: Path, on_progress: OnProgress) -> Conversion:
-    """Write the table of a file.
-
-    Every record's checksum is checked; that of the whole file says whether it is the published one.
-    """
+    """Write the table of a file, all of whose records' checksums are checked."""
     import pandas as pd
     import pyarrow as pa
 

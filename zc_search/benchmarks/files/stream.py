@@ -139,10 +139,7 @@ class PickleStream(pickle._Unpickler):
         return self.rest
 
     def entries(self, key: object) -> Iterator[tuple[Any, Any]]:
-        """Yield the items of the dict that the next pickle, itself a dict, has at `key`.
-
-        What else it holds is in `rest` afterwards; what came before this dict, from the start.
-        """
+        """Yield the items of the dict that the next pickle has at `key`; `rest` is all else."""
         try:
             yield from self._run(key)
         except ForgottenError:

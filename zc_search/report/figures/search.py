@@ -228,10 +228,7 @@ def choices(workers: int) -> dict[Against, str]:
 
 
 class ProgressInfo(NamedTuple):
-    """What was reached by when: a value of column `name` for each feasible trial that has one.
-
-    `x` is trials, accuracies, hours or seconds, after each of them.
-    """
+    """What was reached by when, of column `name`: a value of each feasible trial that has one."""
 
     rows: pd.DataFrame
     x: Floats

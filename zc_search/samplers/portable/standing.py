@@ -50,11 +50,7 @@ class Front:
 
 
 def standing(outcomes: Sequence[Outcome]) -> NDArray[np.int64]:
-    """Return the place of each outcome, 0 the best, no two alike.
-
-    By constrained Pareto rank, then crowding distance (the lonelier the better), then age (the
-    later the better).
-    """
+    """Return each outcome's place, 0 the best: by rank, then crowding, then the later."""
     violations = np.array([outcome.violation for outcome in outcomes])
     losses = np.array([outcome.losses for outcome in outcomes])
     youngest_first = -np.arange(len(outcomes))

@@ -110,10 +110,7 @@ def next_to(kind: BaseDistribution, value: Any) -> list[Any]:
 def explored(
     ask: Callable[[PointTrial], str | None],
 ) -> tuple[dict[str, BaseDistribution], str | None]:
-    """Return every parameter found, and a fault if there is one whatever is asked.
-
-    Values of each are tried where it was met first: every category, up to eight of a range.
-    """
+    """Return every parameter found, trying some values of each; and a fault of all tries."""
     space: dict[str, BaseDistribution] = {}
     tried: set[tuple[str, Any]] = set()
     points: deque[dict[str, Any]] = deque({} for _ in range(_RANDOM))

@@ -108,10 +108,7 @@ class CellNetwork(ConvNetwork):
         super().__init__(stem, layers, widths[-1], task.classes)
 
     def with_dead_edges(self) -> "CellNetwork":
-        """Return a network of the same weights that runs dead edges too, as the benchmark's does.
-
-        They add nothing to the output, but what looks into the network sees them.
-        """
+        """Return a network of the same weights that runs dead edges as the benchmark's does."""
         tensors = (*self.parameters(), *self.buffers())
         network = copy.deepcopy(self, {id(tensor): tensor for tensor in tensors})
         for cell in network.cells:
