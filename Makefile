@@ -22,7 +22,7 @@ lint: $(BIN)/.ready
 
 # Bytecode is kept even where the environment says not to: each worker, and each command that a test
 # starts, would else compile the same files anew.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -p no:nbmake
 
 tests: $(BIN)/.ready
 	$(PYTEST) -n 2 --dist worksteal

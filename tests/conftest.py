@@ -5,15 +5,12 @@ import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
-import optuna
 import pytest
-import sqlalchemy
-import torch
 
 if TYPE_CHECKING:
     from zc_search import SearchResult
@@ -21,17 +18,6 @@ if TYPE_CHECKING:
 
 # A user's own scores are no business of the tests, nor of the commands that they start.
 os.environ["ZC_SEARCH_SCORES"] = "off"
-
-# Two threads on a core that another test has wait for each other longer than they compute.
-torch.set_num_threads(1)
-
-
-@sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
-def _wait_for_no_disk(connection: object, record: object) -> None:
-    """Leave it to the system when a study is on disk: a search of 12 trials commits 200 times."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous = OFF")
-
 
 # The same cases in every run, and no limit that a busy machine could exceed.
 for name, examples in (("ordinary", 25), ("thorough", 100)):
@@ -86,8 +72,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _undisturbed() -> None:
+    """Spare the tests what takes time and tests nothing; no import of it delays the workers."""
+    import alembic.util
+    import sqlalchemy
+    import torch
+
+    # Two threads on a core that another test has wait for each other longer than they compute.
+    torch.set_num_threads(1)
+
+    # A search of twelve trials commits two hundred times, and waits each time for the disk.
+    @sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
+    def wait_for_no_disk(connection: object, record: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    # Optuna reads its migrations anew for each database that it opens.
+    read = alembic.util.load_python_file
+    once = cache(read)
+    alembic.util.load_python_file = lambda folder, name: (
+        read(folder, name) if name == "env.py" else once(folder, name)
+    )
+
+
 @pytest.fixture(autouse=True)
 def _quiet_optuna() -> None:
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 

@@ -64,8 +64,8 @@ TORCH_FREE = [
     ["query", CELL],
     ["benchmark", "list"],
     ["init", "here.toml"],
-    ["evaluate", "scores.csv", "--bootstrap", "20"],
-    ["ensemble", "fit", "scores.csv"],
+    ["evaluate", "scores.csv", "--bootstrap", "5"],
+    ["ensemble", "fit", "scores.csv", "--set=ensemble.folds=2", "--set=ensemble.repeats=1"],
     ["ensemble", "apply", "ensemble.toml", "scores.csv"],
     ["compare", "--config", "compare.toml"],
 ]

@@ -636,7 +636,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "search.toml").write_text(SEARCH)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        overrides = ["proxies.compute=['l2_norm', 'flops']", "study.n_trials=14", "study.name=a"]
+        overrides = ["proxies.compute=['l2_norm', 'flops']", "study.n_trials=9", "study.name=a"]
         run_search(load_config("search.toml", overrides))
         refit(Path("runs/a"), **{name: f"{name}, version 1" for name in CHEAP})
     return folder

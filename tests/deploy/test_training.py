@@ -250,6 +250,8 @@ def test_augmentation_crops_flips_and_repeats() -> None:
 
 # A run ---------------------------------------------------------------------------------------
 
+RECIPE = {"epochs": 1, "augment": ["crop"], "batch_size": 480}
+
 
 def searched(folder: Path, **sections):
     return run_search(
@@ -261,7 +263,8 @@ def searched(folder: Path, **sections):
                 "proxies": {"compute": [*RECOMMENDED_PROXIES, "params"]},
                 "benchmark": {"name": "none"},
                 "objectives": {"meco": "maximize"},
-                "training": {"epochs": 1, "augment": ["crop"]},
+                "training": RECIPE,
+                "ensemble": {"folds": 2, "repeats": 1},
                 "output": {"folder": str(folder), "report": False},
             }
             | sections
@@ -451,7 +454,7 @@ def test_other_recipes_and_other_images_are_not_mixed(trained) -> None:
     with pytest.raises(
         StudyError, match=r"of another recipe .epochs: 1 before, 2 now.: go on with"
     ):
-        train_run(result.folder, recipe=Training(epochs=2, augment=("crop",)))
+        train_run(result.folder, recipe=Training(**RECIPE | {"epochs": 2}))
     manifest = json.loads((result.folder / "manifest.json").read_text())
     changed = manifest | {"fingerprints": {"batch": "0" * 64}}
     (result.folder / "manifest.json").write_text(json.dumps(changed))
@@ -563,7 +566,7 @@ def test_killed_between_trainings_it_goes_on(trained, tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = pd.read_csv(results)
-    after = train_run(run, top=1, recipe=Training(epochs=4, augment=("crop",))).results
+    after = train_run(run, top=1, recipe=Training(**RECIPE | {"epochs": 4})).results
     assert len(before) < len(after)
     pd.testing.assert_frame_equal(after.head(len(before)), before)
     assert not list((run / "training" / "weights").glob("*.part"))

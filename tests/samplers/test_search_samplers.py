@@ -38,11 +38,11 @@ def a_study(sampler: BaseSampler) -> optuna.Study:
     return optuna.create_study(sampler=sampler, directions=["maximize", "minimize"])
 
 
-POPULATION = {"population_size": 10}
+POPULATION = {"population_size": 5}
 OPTIONS: dict[str, dict[str, object]] = {
     "nsgaii": POPULATION,
     "nsgaiii": POPULATION,
-    "regularized_evolution": {**POPULATION, "warmup": 30, "moves": 3},
+    "regularized_evolution": {**POPULATION, "tournament_size": 3, "warmup": 30, "moves": 3},
     "predictor_guided": {"model": "linear", "refit_every": 3},
 }
 
@@ -67,20 +67,21 @@ def run(name: str, parts: list[int], *, seed: int = 3, distinct: bool = False) -
 @pytest.mark.parametrize("distinct", [False, True])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_study_goes_on_as_if_it_had_not_been_cut_off(name: str, distinct: bool) -> None:
-    first, last = (11, 3) if name == "gp" else (17, 18)  # its ten first trials are random
+    # The ten first trials of two of them are random.
+    first, last = (11, 3) if name in ("gp", "tpe") else (8, 9)
     whole, halves = (run(name, p, distinct=distinct) for p in ([first + last], [first, last]))
     assert [t.params for t in whole.trials] == [t.params for t in halves.trials]
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_seeds_give_different_studies(name: str) -> None:
-    first, second = (run(name, [12], seed=seed) for seed in (0, 1))
+    first, second = (run(name, [11], seed=seed) for seed in (0, 1))
     assert [t.params for t in first.trials] != [t.params for t in second.trials]
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_distinct_study_repeats_no_function(name: str) -> None:
-    n_trials = {"gp": 13, "tpe": 25}.get(name, 60)
+    n_trials = {"gp": 12, "tpe": 16}.get(name, 40)
     study = run(name, [n_trials], distinct=True)
     assert len({function_key(t.params) for t in study.trials}) == n_trials
 
@@ -160,7 +161,7 @@ for _write in WRITES:
     setattr(Killing, _write, _dying(_write))
 
 
-_QUICKLY_KILLED = {("random", True), ("qmc", False), ("brute_force", False)}
+_QUICKLY_KILLED = {("random", True), ("qmc", False)}
 
 
 def go_on(

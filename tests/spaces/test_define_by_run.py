@@ -216,13 +216,13 @@ def test_a_builders_faults_are_named_with_the_parameters(fault: str, said: str) 
 
 
 def test_a_fault_costs_its_trial_and_nothing_else(tmp_path: Path) -> None:
-    config = configured(tmp_path, "faulty", sampler="random", n_trials=40)
+    config = configured(tmp_path, "faulty", sampler="random", n_trials=20)
     trials = run_search(config).trials
-    assert len(trials) == 40
+    assert len(trials) == 20
     by_fault = {
         json.loads(a)["fault"]: row for a, row in trials.set_index("architecture").iterrows()
     }
-    assert len(by_fault) > 10
+    assert len(by_fault) > 8
     for fault, row in by_fault.items():
         assert row["feasible"] == (fault in ("none", "seeds itself"))
         assert row["feasible"] or "builder" in row["reason"]

@@ -185,7 +185,9 @@ report = {report}
 """
 
 
-@pytest.mark.parametrize("sampler", ["nsgaii", "regularized_evolution"])
+@pytest.mark.parametrize(
+    "sampler", ["nsgaii", pytest.param("regularized_evolution", marks=pytest.mark.thorough)]
+)
 def test_a_search_keeps_its_limits_and_draws_what_it_finds(tmp_path: Path, sampler: str) -> None:
     report = str(sampler == "nsgaii").lower()
     text = CONFIG.format(sampler=sampler, folder=tmp_path.as_posix(), report=report)

@@ -237,7 +237,7 @@ def trained(folder: Path, **changes):
     sections = {
         "study": {"n_trials": 20, "max_accuracies": 3, "name": "trained"},
         "data": {"source": "digits", "batch_size": 16},
-        "training": {"epochs": 2, "batch_size": 256},
+        "training": {"epochs": 2, "batch_size": 720},
         "proxies": {"cache": "off"},
         "constraints": {"max_params": "5k"},
         "ensemble": {"model": "linear", "features": "rank", "fit_on": "pareto", "repeats": 1},

@@ -241,31 +241,31 @@ def test_another_study_is_refused(objective: Objective) -> None:
 
 
 def test_a_search_goes_on_by_hand_and_back(tmp_path: Path) -> None:
-    config = config_in(tmp_path, "study.n_trials=4")
+    config = config_in(tmp_path, "study.n_trials=3")
     first = zc.run_search(config).trials
     storage = f"sqlite:///{tmp_path / 'small' / 'study.db'}"
     study = optuna.load_study(study_name="small", storage=storage)
     assert study.metric_names == ["naswot_relu", "params"]
     study.optimize(Objective.from_config(tmp_path / "small" / "config.toml"), n_trials=2)
     by_hand = zc.conclude(study, Objective.from_config(config))
-    assert by_hand.trials["number"].tolist() == [*range(6)]
-    result = zc.run_search(config_in(tmp_path, "study.n_trials=8"))
-    assert result.trials["number"].tolist() == [*range(8)]
+    assert by_hand.trials["number"].tolist() == [*range(5)]
+    result = zc.run_search(config_in(tmp_path, "study.n_trials=6"))
+    assert result.trials["number"].tolist() == [*range(6)]
     same = [c for c in first if not c.startswith(("seconds", "duration", "pareto"))]
-    assert result.trials[same].head(4).equals(first[same])
-    uninterrupted = zc.run_search(config_in(tmp_path / "other", "study.n_trials=8")).trials
+    assert result.trials[same].head(3).equals(first[same])
+    uninterrupted = zc.run_search(config_in(tmp_path / "other", "study.n_trials=6")).trials
     # Each trial of a search is drawn by its number, whoever drew those before.
-    assert result.trials["architecture"][6:].tolist() == uninterrupted["architecture"][6:].tolist()
+    assert result.trials["architecture"][5:].tolist() == uninterrupted["architecture"][5:].tolist()
 
 
 def test_a_study_by_hand_goes_on_as_a_search(tmp_path: Path) -> None:
-    config = config_in(tmp_path, "study.n_trials=8")
+    config = config_in(tmp_path, "study.n_trials=4")
     objective = Objective.from_config(config)
     folder = tmp_path / "small"
     folder.mkdir()
     study = new_study(objective, study_name="small", storage=f"sqlite:///{folder / 'study.db'}")
-    study.optimize(objective, n_trials=3)
-    assert len(zc.run_search(config).trials) == 8
+    study.optimize(objective, n_trials=2)
+    assert len(zc.run_search(config).trials) == 4
 
 
 def test_attributes_of_a_search_are_asked_for(tmp_path: Path) -> None:
@@ -277,9 +277,10 @@ def test_attributes_of_a_search_are_asked_for(tmp_path: Path) -> None:
         assert ("params" in study.trials[0].user_attrs) is wanted
 
 
-def test_what_is_saved_is_a_run(objective: Objective, tmp_path: Path) -> None:
+def test_what_is_saved_is_a_run(tmp_path: Path) -> None:
+    objective = small(ensemble={"folds": 2, "repeats": 1})
     study = new_study(objective, sampler=optuna.samplers.RandomSampler(seed=2))
-    study.optimize(objective, n_trials=14)
+    study.optimize(objective, n_trials=12)
     result = zc.conclude(study, objective)
     assert result.ensemble is not None
     assert math.isfinite(result.best.predicted)

@@ -5,16 +5,17 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
-import optunahub
 import pytest
 from optuna.study import StudyDirection
-from optunahub.benchmarks import BaseProblem
 
 from zc_search.errors import ArchitectureError
 from zc_search.study import Objective
-from zc_search.study.problem import Problem
+
+if TYPE_CHECKING:  # what is loaded here, all workers load
+    from zc_search.study.problem import Problem
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"name": "nasbench201", "channels": 2, "cells": 1}
@@ -26,11 +27,15 @@ LARGEST = dict.fromkeys(EDGES, "nor_conv_3x3")
 
 
 @pytest.fixture(scope="module")
-def problem() -> Problem:
+def problem() -> "Problem":
+    from zc_search.study.problem import Problem
+
     return Problem(SMALL, OBJECTIVES, constraints={"max_params": 3000}, **SETTINGS)
 
 
-def test_a_study_has_what_evaluate_gives(problem: Problem) -> None:
+def test_a_study_has_what_evaluate_gives(problem: "Problem") -> None:
+    from optunahub.benchmarks import BaseProblem
+
     assert isinstance(problem, BaseProblem)
     assert problem.directions == [StudyDirection[d.upper()] for d in OBJECTIVES.values()]
     assert problem.metric_names == [*OBJECTIVES]
@@ -50,7 +55,7 @@ def test_a_study_has_what_evaluate_gives(problem: Problem) -> None:
         assert (beyond["max_params"] > 0) == (trial.values[2] * 1e6 > 3000)
 
 
-def test_what_has_no_network_or_is_beyond_a_limit_has_no_values(problem: Problem) -> None:
+def test_what_has_no_network_or_is_beyond_a_limit_has_no_values(problem: "Problem") -> None:
     dead = dict.fromkeys(EDGES, "none")
     assert problem.evaluate_constraints(dead) == {"feasible": 1.0, "max_params": 1.0}
     assert problem.evaluate_constraints(LARGEST)["max_params"] > 0
@@ -61,6 +66,8 @@ def test_what_has_no_network_or_is_beyond_a_limit_has_no_values(problem: Problem
 
 
 def test_an_objective_becomes_a_problem() -> None:
+    from zc_search.study.problem import Problem
+
     objective = Objective(SMALL, {"params": "minimize"}, **SETTINGS)
     problem = Problem(objective)
     assert problem.objective is objective
@@ -96,6 +103,8 @@ def test_the_registry_can_load_a_package(
     names: set[str],
     files: int,
 ) -> None:
+    import optunahub
+
     module = optunahub.load_local_module(package, registry_root=str(registry))
     assert set(module.__all__) == names
     assert all(hasattr(module, name) for name in names)
@@ -118,6 +127,8 @@ def test_the_registry_can_load_a_package(
 
 
 def test_the_example_of_the_problem_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    import optunahub
+
     folder = ROOT / "docs" / "optunahub" / "zero_cost_nas"
     source = (
         (folder / "example.py").read_text(encoding="utf-8").replace("n_trials=100", "n_trials=5")

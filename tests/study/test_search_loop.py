@@ -35,7 +35,7 @@ from zc_search.study import (
 from zc_search.study.record import ACCURACIES, ENSEMBLES
 
 BASE = {
-    "study": {"name": "t", "n_trials": 14, "sampler": "nsgaii", "seed": 5},
+    "study": {"name": "t", "n_trials": 10, "sampler": "nsgaii", "seed": 5},
     "space": {"channels": 2, "cells": 1},
     "data": {"source": "noise", "batch_size": 4},
     "proxies": {"cache": "off"},
@@ -82,7 +82,7 @@ def essence(study: optuna.Study) -> list[object]:
 
 def test_a_trial_records_everything_once(run: Run, benchmark_table: Benchmark) -> None:
     study = run(configured())
-    assert [t.number for t in study.trials] == list(range(14))
+    assert [t.number for t in study.trials] == list(range(10))
     assert study.metric_names == ["snip", "params"]
     for trial in study.trials:
         record = TrialRecord.from_json(trial.user_attrs[RECORD])
@@ -168,7 +168,7 @@ def test_an_interrupted_study_equals_an_uninterrupted_one(
 
 def test_more_trials_go_on_where_fewer_ended(run: Run) -> None:
     whole = essence(run(configured(), "whole.db"))
-    run(configured(study__n_trials=6), "two.db")
+    run(configured(study__n_trials=5), "two.db")
     assert essence(run(configured(), "two.db")) == whole
 
 
@@ -378,7 +378,7 @@ def test_it_is_an_objective_for_any_study_too(run: Run, benchmark_table: Benchma
         directions=objective.directions, sampler=sampler_of(config, objective.space)
     )
     study.set_metric_names(objective.metric_names)
-    study.optimize(objective, n_trials=14)
+    study.optimize(objective, n_trials=10)
     searched = run(config)
     assert essence(study) == essence(searched)
     assert [t.constraints for t in study.trials] == [t.constraints for t in searched.trials]

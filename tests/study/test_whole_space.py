@@ -107,7 +107,7 @@ def test_limits_and_choices_hold_for_the_whole_space(
         ensemble={"scores": str(scores), "model": "linear", "features": "rank"},
         space={"op_1_0": ["nor_conv_3x3", "skip_connect"]},
         constraints={"max_params": 2500},
-        study={"n_trials": 20},
+        study={"n_trials": 12},
     )
     objective = Objective(made)
     study = open_study(objective, "sqlite:///:memory:")
