@@ -208,6 +208,7 @@ def test_a_fit_says_what_it_rests_on(scores: Path, fitted: Path) -> None:
     kept = metadata["scores"]
     assert (kept["name"], kept["data.batch_size"]) == ("scores.parquet", 4)
     assert len(kept["data.fingerprint"]) == 64
+    assert kept["space.name"] == "nasbench201"
 
 
 def test_a_fit_prints_weights_and_quality_beside_baselines(scores: Path, tmp_path: Path) -> None:
@@ -266,6 +267,7 @@ def test_other_scores_may_judge(run: Path, scores: Path, tmp_path: Path) -> None
     rest = table[~table["function_key"].isin(trials["function_key"])]
     assert ensemble.unseen[0].rows == len(rest) < len(table)
     assert ensemble.unseen[0].judged.endswith("architectures of scores.parquet")
+    assert ensemble.metadata["scores"]["space.name"] == "nasbench201"
 
 
 def test_a_regressor_of_scikit_learns_is_judged_but_not_written(
@@ -296,12 +298,6 @@ def test_scores_of_another_data_set_that_judge_are_named(scores: Path, tmp_path:
     arguments = ("--dataset=cifar100", "--judge-on", other, "--out", tmp_path / "e.toml")
     said = flat(invoke("fit", scores, *arguments))
     assert "space.dataset 'cifar100' (fitted with 'cifar10')" in said
-
-
-def test_a_search_space_is_recorded(fitted: Path, run: Path, tmp_path: Path) -> None:
-    invoke("fit", run, "--fit-on=all", "--out", tmp_path / "e.toml")
-    for file in (fitted, tmp_path / "e.toml"):
-        assert Ensemble.load(file).metadata["scores"]["space.name"] == "nasbench201"
 
 
 @pytest.mark.thorough

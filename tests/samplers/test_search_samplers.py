@@ -64,8 +64,15 @@ def run(name: str, parts: list[int], *, seed: int = 3, distinct: bool = False) -
     return study
 
 
-@pytest.mark.parametrize("distinct", [False, True])
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize(
+    ("name", "distinct"),
+    [
+        pytest.param(name, distinct, marks=[pytest.mark.thorough] if dear and distinct else [])
+        for name in SAMPLERS
+        for dear in [name in ("gp", "tpe")]
+        for distinct in (False, True)
+    ],
+)
 def test_a_study_goes_on_as_if_it_had_not_been_cut_off(name: str, distinct: bool) -> None:
     # The ten first trials of two of them are random.
     first, last = (11, 3) if name in ("gp", "tpe") else (8, 9)

@@ -265,7 +265,7 @@ def test_settings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
 # Searches -----------------------------------------------------------------------------------------
 
 
-_QUICK = {("nsgaii", "vit"), ("local_search", "functional")}
+_QUICK = {("nsgaii", "vit")}
 
 
 @pytest.mark.parametrize(

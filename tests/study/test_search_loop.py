@@ -140,7 +140,10 @@ class StopError(Exception):
     """Stands for whatever ends a process."""
 
 
-@pytest.mark.parametrize(("sampler", "at"), [("nsgaii", 9), ("tpe", 0), ("distinct", 5)])
+@pytest.mark.parametrize(
+    ("sampler", "at"),
+    [("nsgaii", 9), pytest.param("tpe", 0, marks=pytest.mark.thorough), ("distinct", 5)],
+)
 def test_an_interrupted_study_equals_an_uninterrupted_one(
     run: Run, monkeypatch: pytest.MonkeyPatch, sampler: str, at: int
 ) -> None:
