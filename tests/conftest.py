@@ -54,12 +54,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="benchmarks: published proxy values, columns arch, snip, jacov, ...",
     )
     parser.addoption(
-        "--scores",
-        metavar="FILE",
-        action="append",
-        help="benchmarks: what zc-search score wrote; one a data set",
-    )
-    parser.addoption(
         "--repetitions",
         type=int,
         default=10,

@@ -1,20 +1,19 @@
 """How well the weights of an ensemble transfer between data sets.
 
-    zc-search score --sample 500 --proxies ... --set space.dataset=cifar100 --out cifar100.parquet
-    pytest -m slow tests/measurements/test_transfer.py -s --scores a.parquet --scores b.parquet ...
+    pytest -m slow -n 0 -s tests/measurements/test_transfer.py
 
 Fitted to accuracies of some architectures on one data set, judged by Kendall's tau on other
-architectures, with proxies and accuracies of another. The draws are those of architectures.
+functions, with proxies and accuracies of another; all from the scores that the package has.
 """
 
-from pathlib import Path
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from zc_search.benchmarks import open_benchmark
-from zc_search.ensemble import RECOMMENDED_PROXIES, aggregate, fit_pipeline
+from zc_search.ensemble import aggregate, fit_pipeline
 from zc_search.ensemble.scores import with_accuracies
 from zc_search.ensemble.tables import finite
 from zc_search.evaluation import kendall_tau
@@ -24,13 +23,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 
 MODEL, FEATURES = "gap", "rank+structure+aggregate+interactions"
 TARGET = "val_accuracy"
-PROXIES = list(RECOMMENDED_PROXIES)
+DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
 
 def usable(source: ScoresTable) -> pd.DataFrame:
-    """Scores with accuracies, those of the source's own data set."""
+    """A function a row, with accuracies on the source's own data set."""
     table = with_accuracies(source.table, open_benchmark(dataset=source.dataset), TARGET)
-    table = table[table["feasible"] & finite(table, [TARGET, *PROXIES])]
+    table = table[table["feasible"] & finite(table, [TARGET, *source.proxies])]
     return table.drop_duplicates("function_key").set_index("function_key", drop=False)
 
 
@@ -54,7 +53,7 @@ def transfers(sources: list[ScoresTable], accuracies: int, draws: int) -> pd.Dat
         for fitted, source in zip(ordered, sources, strict=True):
             pipeline = fit_pipeline(
                 ordered[fitted][:accuracies].reset_index(drop=True),
-                PROXIES,
+                source.proxies,
                 target=TARGET,
                 model=MODEL,
                 feature_set=FEATURES,
@@ -66,16 +65,12 @@ def transfers(sources: list[ScoresTable], accuracies: int, draws: int) -> pd.Dat
     return pd.DataFrame(rows, columns=["draw", "fitted", "judged", "tau"])
 
 
-def test_a_transfer_beats_ranking_without_accuracies(request: pytest.FixtureRequest) -> None:
-    files = request.config.getoption("--scores")
-    if not files:
-        pytest.skip("needs --scores FILE, at least twice")
-    sources = [ScoresTable.read(Path(file)) for file in files]
+def test_a_transfer_of_a_hundred_beats_ranking_without_accuracies() -> None:
+    sources = [ScoresTable.read("packaged", dataset) for dataset in DATASETS]
     for accuracies in (25, 100):
         found = transfers(sources, accuracies, draws=20)
         summary = found.groupby(["fitted", "judged"])["tau"].agg(["mean", "sem"]).unstack("judged")
         print(f"\n{accuracies} accuracies, mean and standard error of 20 draws\n{summary.round(3)}")
     means = found.groupby(["fitted", "judged"])["tau"].mean()
-    for fitted in {source.dataset for source in sources}:
-        for judged in {source.dataset for source in sources} - {fitted}:
-            assert means[fitted, judged] > means["aggregate", judged]
+    for fitted, judged in permutations(DATASETS, 2):
+        assert means[fitted, judged] > means["aggregate", judged]
