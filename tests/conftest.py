@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 os.environ["ZC_SEARCH_SCORES"] = "off"
 
 # The same cases in every run, and no limit that a busy machine could exceed.
-for name, examples in (("ordinary", 25), ("thorough", 100)):
+for name, examples in (("ordinary", 15), ("thorough", 100)):
     hypothesis.settings.register_profile(
         name, deadline=None, derandomize=True, max_examples=examples
     )
@@ -72,6 +72,7 @@ def _undisturbed() -> None:
     import alembic.util
     import sqlalchemy
     import torch
+    import typer.testing
 
     # Two threads on a core that another test has wait for each other longer than they compute.
     torch.set_num_threads(1)
@@ -88,6 +89,9 @@ def _undisturbed() -> None:
     alembic.util.load_python_file = lambda folder, name: (
         read(folder, name) if name == "env.py" else once(folder, name)
     )
+
+    # Typer makes its commands anew each time that a test asks for one.
+    typer.testing._get_command = cache(typer.testing._get_command)
 
 
 @pytest.fixture(autouse=True)

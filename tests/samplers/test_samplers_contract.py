@@ -54,7 +54,7 @@ class TestDistinct(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjective
 
 
 class TestPredictorGuided(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
-    @pytest.fixture(params=["ucb", "thompson"])
+    @pytest.fixture(params=["ucb", thorough("thompson")])
     def sampler(self, request: pytest.FixtureRequest) -> Make:
         candidates = [{"x": x, "y": y} for x in (0, 1, 10) for y in (1, -10)]
         features = [[point["x"], point["y"]] for point in candidates]

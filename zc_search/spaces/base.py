@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import product
 from math import prod
@@ -80,17 +80,17 @@ class ProductArchitecture(AnyArchitecture):
                 f"({', '.join(everything)}), got {given!r}",
                 given=given,
             )
+        plain = []
         for value, (name, allowed) in zip(values, everything.items(), strict=True):
             if value not in allowed:
                 raise ArchitectureError.unknown(self.value, value, map(str, allowed), key=name)
-        pairs = zip(values, everything.values(), strict=True)
-        plain = tuple(allowed[allowed.index(value)] for value, allowed in pairs)
-        object.__setattr__(self, fields(self)[0].name, plain)
+            plain.append(allowed[allowed.index(value)])
+        object.__setattr__(self, self.__match_args__[0], tuple(plain))  # type: ignore[misc]
 
     @property
     def values(self) -> tuple[Any, ...]:
         """The tuple that it was made of, its one field."""
-        values: tuple[Any, ...] = getattr(self, fields(self)[0].name)
+        values: tuple[Any, ...] = getattr(self, self.__match_args__[0])  # type: ignore[misc]
         return values
 
     @property
