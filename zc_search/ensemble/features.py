@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from zc_search.ensemble.tables import Floats, finite, numbers, parse_feature_set, require
@@ -143,7 +143,7 @@ class FeatureMap(BaseModel):
     model_config = RECORD
 
     proxies: tuple[Annotated[Scale, Field(discriminator="kind")], ...]
-    structure: Annotated[bool, Field(validation_alias=AliasChoices("structure", "cell"))]
+    structure: bool
     interactions: tuple[tuple[str, str], ...]
     columns: tuple[Column, ...]
     aggregate: tuple[tuple[str, Direction], ...] = ()
