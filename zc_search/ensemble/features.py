@@ -137,7 +137,7 @@ class FeatureMap(BaseModel):
     """Everything that turns a table of scores into the columns of the model, in their order.
 
     An interaction is a product, named ``a * b``; ``aggregate`` is the mean of log ranks, those of
-    structure being on the scales of `ranks`. Files of version 2 call ``structure`` ``cell``.
+    structure being on the scales of `ranks`.
     """
 
     model_config = RECORD
