@@ -23,7 +23,13 @@ from zc_search.benchmarks import open_benchmark
 from zc_search.cli.app import app
 from zc_search.cli.ensemble import _write_search_file
 from zc_search.config import Config, config_to_toml, load_config, parse_config
-from zc_search.ensemble import Ensemble, fit_ensemble, learning_curve
+from zc_search.ensemble import (
+    DEFAULT_AGGREGATE,
+    Ensemble,
+    aggregate,
+    fit_ensemble,
+    learning_curve,
+)
 from zc_search.ensemble.scores import apply_ensemble, hide_all_but, with_accuracies
 from zc_search.errors import (
     BenchmarkError,
@@ -877,8 +883,8 @@ def test_a_search_without_accuracies_ranks_by_the_aggregate() -> None:
     rows = result.trials[result.trials["feasible"]].drop_duplicates("architecture")
     assert list(ranked) == ["architecture", "aggregate", "predicted_rank"]
     assert len(ranked) == len(rows)
-    logs = np.log(rows[["synflow", "params", "flops"]].rank() / len(rows)).mean(axis=1)
-    best = rows["architecture"][logs.idxmax()]
+    flow = [name for name in DEFAULT_AGGREGATE if name not in CATALOGUE]
+    best = rows["architecture"][aggregate(rows, flow).idxmax()]
     assert ranked["architecture"][0] == best
     assert any(f"no percentage. First is {best}." in note for note in result.notes)
     with pytest.raises(

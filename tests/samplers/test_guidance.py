@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 
 from zc_search.benchmarks import open_benchmark
 from zc_search.config import parse_config
+from zc_search.ensemble import DEFAULT_AGGREGATE
 from zc_search.errors import ZcSearchError
 from zc_search.samplers import (
     FLOW_AGGREGATE,
@@ -29,7 +30,7 @@ from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 WHOLE = CellSpace()
 FEW = CellSpace(dict.fromkeys(PARAMETERS, ("none", "skip_connect", "nor_conv_3x3")))
-PROXIES = ("synflow", "snip", "layers", "params", "flops")
+PROXIES = ("synflow", "snip", "meco", "params", "flops")
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_scored_cells_are_the_candidates(scores: str) -> None:
     assert all(cell in FEW for cell in inside.architectures)
     assert len(inside.architectures) < len(known.architectures)
     assert "some.parquet" in known.source
-    assert "by the aggregate of layers, stage pools" in known.source
+    assert f"by the aggregate of {', '.join(DEFAULT_AGGREGATE)}" in known.source
 
 
 def test_the_prior_is_the_mean_log_rank(scores: str) -> None:
@@ -160,7 +161,7 @@ def test_a_file_without_cells_of_the_space_is_refused(scores: str) -> None:
 
 def test_a_file_without_proxies_of_the_default_aggregate_is_aggregated_whole(scores: str) -> None:
     known = read_scores(scores)[1]
-    assert columns_to_aggregate(None, known, scores) == ("layers", "stage pools")
+    assert columns_to_aggregate(None, known, scores) == tuple(DEFAULT_AGGREGATE)
     assert columns_to_aggregate(None, ("snip", "flops"), scores) == ("snip", "flops")
     assert columns_to_aggregate(["flow depth"], ("snip",), scores) == ("flow depth",)
 
