@@ -886,7 +886,12 @@ def test_a_search_without_accuracies_ranks_by_the_aggregate() -> None:
     flow = [name for name in DEFAULT_AGGREGATE if name not in CATALOGUE]
     best = rows["architecture"][aggregate(rows, flow).idxmax()]
     assert ranked["architecture"][0] == best
-    assert any(f"no percentage. First is {best}." in note for note in result.notes)
+    assert any(f"First is {best}." in note for note in result.notes)
+    chosen = ["synflow", "params"]
+    others = ["study.name=others", "benchmark.name=none", f"ensemble.proxies={chosen}"]
+    result = run_search(load_config("search.toml", others))
+    logs = np.log(rows[chosen].rank() / len(rows)).mean(axis=1)
+    assert result.ranking["architecture"].iloc[0] == rows["architecture"][logs.idxmax()]
     with pytest.raises(
         EnsembleError,
         match=r"runs/mine has no accuracies: benchmark.name = 'none'.*; --set benchmark.name=nasb",

@@ -425,8 +425,8 @@ def rank_without_accuracies(scores: ScoresTable) -> tuple[pd.DataFrame, list[str
     ranked = aggregate_ranking(trials, proxies, scores.directions)
     notes.append(
         "ranking.csv is by the accuracy-free aggregate, the mean of the logarithms of the "
-        f"ranks in {', '.join(proxies)}; it is no percentage. First is "
-        f"{ranked['architecture'].iloc[0]}."
+        f"ranks in {', '.join(proxies)} (ensemble.proxies names others); it is no percentage. "
+        f"First is {ranked['architecture'].iloc[0]}."
     )
     return ranked, notes
 

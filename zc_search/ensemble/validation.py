@@ -32,6 +32,8 @@ from zc_search.evaluation import (
     spearman,
     top_k_regret,
 )
+from zc_search.spaces import CellSpace
+from zc_search.spaces.base import space_written
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 LEVEL = 0.9
@@ -138,8 +140,14 @@ def baselines(
 ) -> dict[str, Floats]:
     """Return the scores of rows to be judged by what stands beside an ensemble.
 
-    The aggregate ranks among the population, which holds those to be judged, on a unique index.
+    The aggregate, of the same columns as an ensemble's ``+structure+aggregate``, ranks among the
+    population, which holds those to be judged, on a unique index.
     """
+    if (
+        "architecture" in population
+        and space_written(population["architecture"].iloc[0]) is CellSpace
+    ):
+        proxies = [name for name in DEFAULT_AGGREGATE if name in {*proxies, *FLOW_FEATURES}]
     scores = {"best single proxy": single.sign * numbers(judged, single.proxy)} if single else {}
     scores["aggregate"] = aggregate(population, proxies, directions).loc[judged.index].to_numpy()
     return scores | {cost: numbers(judged, cost) for cost in BASELINES if cost in population}
