@@ -39,7 +39,7 @@ DEFAULT_AGGREGATE: dict[str, Direction] = {
 """What to aggregate of cells of NAS-Bench-201: a proxy, and how signals flow.
 
 Chosen for how it orders one half of the space's functions by their accuracy on CIFAR-10, by
-exchange, each column worth .003 of Kendall's tau (``tests/measurements/choose_aggregate.py``). The
+exchange, each column worth .003 of Kendall's tau (``choose_aggregate.py`` of the repository). The
 other half (`zc_search.ensemble.protocol.HALVES`) and other data sets had no say.
 """
 
