@@ -1,12 +1,12 @@
 """Choose the columns of `zc_search.ensemble.DEFAULT_AGGREGATE`: proxies and features of the flow.
 
-    python tests/measurements/choose_aggregate.py            # of packaged proxies and the flow
-    python tests/measurements/choose_aggregate.py --flow     # of the flow alone
+    python tests/measurements/choose_aggregate.py
 
-From a few random columns on, the aggregate takes, leaves or exchanges one column at a time for as
-long as Kendall's tau with CIFAR-10's accuracies rises, a column costing `--worth`. Only functions
-of the first half (`in_first_half`) are looked at; printed is what the choice reaches on the second
-half, and on other data sets. Takes minutes.
+First of the flow alone, from a few random columns on, then with the packaged proxies from there on,
+the aggregate takes, leaves or exchanges one column at a time for as long as Kendall's tau with
+CIFAR-10's accuracies rises, a column costing `--worth`. Only functions of the first half
+(`in_first_half`) are looked at; printed is what the choice reaches on the second half, and on other
+data sets. Takes a minute.
 """
 
 import argparse
@@ -26,13 +26,12 @@ DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 Chosen = frozenset[tuple[str, int]]
 
 
-def columns(*, flow_alone: bool) -> tuple[pd.DataFrame, pd.Series]:
+def columns() -> tuple[pd.DataFrame, pd.Series]:
     """Return log ranks, cells x (name, sign), and each cell's function."""
     table, about = packaged_scores("cifar10")
-    names = [] if flow_alone else [*about["proxies"]]
     table = table[np.isfinite(table[[*about["proxies"]]]).all(axis=1)]
     flow = pd.DataFrame([*map(structure_of, table.index)])
-    values = {name: table[name].to_numpy() for name in names}
+    values = {name: table[name].to_numpy() for name in about["proxies"]}
     values |= {name: flow[name].to_numpy() for name in FLOW_FEATURES}
     ranked = {
         (name, sign): np.log(rankdata(sign * column) / len(table))
@@ -69,22 +68,23 @@ def climb(logs: pd.DataFrame, true: np.ndarray, worth: float, start: Chosen) -> 
 def main() -> None:
     """Choose, and say what the choice is worth where it was not made."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--flow", action="store_true", help="no proxies")
     parser.add_argument("--worth", type=float, default=0.003, help="what a column has to gain")
     parser.add_argument("--starts", type=int, default=5)
     asked = parser.parse_args()
-    logs, keys = columns(flow_alone=asked.flow)
-    every, first, rng = list(logs), in_first_half(keys), np.random.default_rng(1)
+    logs, keys = columns()
+    first, rng = in_first_half(keys), np.random.default_rng(1)
     true = {name: open_benchmark(dataset=name).of(logs.index, "val_accuracy") for name in DATASETS}
-    known, looked_at, found = logs[first], true["cifar10"][first], {}
+    known, looked_at = logs[first], true["cifar10"][first]
+    flow, found = known[[*FLOW_FEATURES]], {}
     for _ in range(asked.starts):
-        start = frozenset(every[i] for i in rng.choice(len(every), 3, replace=False))
-        chosen = climb(known, looked_at, asked.worth, start)
-        found[chosen] = kendall_tau(known[sorted(chosen)].sum(axis=1), looked_at)
-        print(f"{found[chosen]:.4f} on the first half: {sorted(chosen)}", flush=True)
-    best = logs[sorted(max(found, key=found.__getitem__))].sum(axis=1)
+        drawn = rng.choice(flow.shape[1], 3, replace=False)
+        chosen = climb(flow, looked_at, asked.worth, frozenset(list(flow)[i] for i in drawn))
+        found[chosen] = kendall_tau(flow[sorted(chosen)].sum(axis=1), looked_at)
+    chosen = climb(known, looked_at, asked.worth, max(found, key=found.__getitem__))
+    print(*(f"{sign:+d} {name}" for name, sign in sorted(chosen)), sep="\n")
+    together = logs[sorted(chosen)].sum(axis=1)
     for name, accuracies in true.items():
-        halves = [kendall_tau(best[part], accuracies[part]) for part in (first, ~first)]
+        halves = [kendall_tau(together[part], accuracies[part]) for part in (first, ~first)]
         print(f"{name}: {halves[0]:.3f} first half, {halves[1]:.3f} second half")
 
 
