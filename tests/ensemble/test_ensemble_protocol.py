@@ -138,7 +138,7 @@ def test_it_is_printed_and_written(tmp_path: Path) -> None:
     lines = result.output.splitlines()
     assert max(len(line) for line in lines if not line.startswith("wrote ")) <= 80
     assert ".804" in result.output
-    assert len(pd.read_csv(table)) == 2 * 2 * 5
+    assert len(pd.read_csv(table)) == 5 + 2 * 2 * 5  # the aggregate, two models' two draws
     found = json.loads(document.read_text())
-    assert (found["protocol"], found["scored"], len(found["rows"])) == ("nnformer", "cifar10", 10)
+    assert (found["protocol"], found["scored"], len(found["rows"])) == ("nnformer", "cifar10", 15)
     assert found["rows"][0]["of_ceiling"] < 1

@@ -247,21 +247,26 @@ BACKGROUND = "() => getComputedStyle(document.body).backgroundColor"
 PLOT = "() => document.querySelector('#pareto .canvas')._fullLayout.paper_bgcolor"
 
 
+def becomes(page: Any, colour: str, expected: str) -> None:
+    """Wait for what a page does a moment after it is asked to."""
+    page.wait_for_function(f"({colour})() === {expected!r}")
+
+
 def test_dark_follows_the_system_and_the_button(open_page: Open) -> None:
     light, dark = "rgb(245, 246, 248)", "rgb(14, 18, 22)"
     page = open_page()
     page.locator("#pareto .main-svg").first.wait_for()
-    assert page.evaluate(BACKGROUND) == light
+    becomes(page, BACKGROUND, light)
     page.emulate_media(color_scheme="dark")
-    assert page.evaluate(BACKGROUND) == dark
-    assert page.evaluate(PLOT) == "#161b21"
+    becomes(page, BACKGROUND, dark)
+    becomes(page, PLOT, "#161b21")
     page.click("#theme")
     assert page.get_attribute("#theme", "aria-pressed") == "false"
-    assert page.evaluate(BACKGROUND) == light
-    assert page.evaluate(PLOT) == "#ffffff"
+    becomes(page, BACKGROUND, light)
+    becomes(page, PLOT, "#ffffff")
     page.reload()
     page.locator("#pareto .main-svg").first.wait_for()
-    assert page.evaluate(BACKGROUND) == light  # remembered
+    becomes(page, BACKGROUND, light)  # remembered
 
 
 def test_colours_that_are_too_dark_are_brighter_on_dark(open_page: Open) -> None:
@@ -293,7 +298,7 @@ def test_printing_draws_everything_on_white_and_leaves_the_screen_as_it_was(
     page.pdf()
     assert page.locator("#time .main-svg").count() > 0
     assert page.evaluate("zc.printing") is False
-    assert page.evaluate(PLOT) == "#161b21"
+    becomes(page, PLOT, "#161b21")
 
 
 def test_on_paper_nothing_is_wider_than_the_paper(open_page: Open) -> None:
