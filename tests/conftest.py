@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 os.environ["ZC_SEARCH_SCORES"] = "off"
 
 # The same cases in every run, and no limit that a busy machine could exceed.
-for name, examples in (("ordinary", 15), ("thorough", 100)):
+for name, examples in (("ordinary", 25), ("thorough", 300)):
     hypothesis.settings.register_profile(
         name, deadline=None, derandomize=True, max_examples=examples
     )
