@@ -15,6 +15,7 @@ from ensemble_tables import WEIGHTS, linear_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from zc_search.config.sections import FEATURE_SET_NAMES
 from zc_search.ensemble import Ensemble, fit_ensemble
 from zc_search.ensemble.ensemble import _checksum
 from zc_search.errors import EnsembleError
@@ -75,6 +76,21 @@ def test_predictions_are_the_same_to_the_last_bit(
     )
     pd.testing.assert_frame_equal(loaded.weights, ensemble.weights, check_exact=True)
     pd.testing.assert_frame_equal(loaded.quality, ensemble.quality, check_exact=True)
+
+
+@pytest.mark.parametrize("feature_set", FEATURE_SET_NAMES)
+@pytest.mark.parametrize("proxies", [("alpha", "beta"), ("alpha", "meco")])
+def test_every_feature_set_is_fitted_and_kept(feature_set: str, proxies: tuple[str, ...]) -> None:
+    table = linear_table(40).assign(meco=lambda rows: rows["alpha"] - rows["gamma"])
+    options = {"model": "gap", "feature_set": feature_set, "folds": 2, "repeats": 1}
+    ensemble = fit_ensemble(table, proxies, **options, judge_on=table[30:], fit_on="all")
+    new = linear_table(30, seed=9).assign(meco=0.0)
+    loaded = Ensemble.from_dict(ensemble.to_dict())
+    np.testing.assert_array_equal(loaded.predict(new), ensemble.predict(new))
+    assert np.isfinite(ensemble.predict(new)).all()
+    sees = {"structure": [], "structure+interactions": []}
+    sees["structure+aggregate"] = [name for name in proxies if name == "meco"]
+    assert list(ensemble.proxies) == sees.get(feature_set, list(proxies))
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])

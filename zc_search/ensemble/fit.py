@@ -223,7 +223,7 @@ def _notes(
         yield f"{few} for {count} features and an intercept: {settled}"
     elif len(rows) < 3 * count:
         yield f"{few} for {count} features, fewer than three for each."
-    yield from _collinear(features.transform(rows)[list(ensemble.proxies)])
+    yield from _collinear(features.transform(rows).filter(items=ensemble.proxies))
     if not ensemble.residuals_held_out:
         yield (
             f"{few} are too few to hold any out: there is no figure of quality, and the intervals "
