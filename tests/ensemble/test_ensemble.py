@@ -12,8 +12,10 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import RepeatedKFold
 
 from zc_search.ensemble import (
+    DEFAULT_AGGREGATE,
     Ensemble,
     EnsembleSpec,
+    aggregate,
     fit_ensemble,
     fit_pipeline,
     held_out_predictions,
@@ -468,6 +470,17 @@ def test_a_fit_worse_than_its_best_proxy_says_so() -> None:
     table["val_accuracy"] = np.exp(table["alpha"] * 3)
     sentence = note(fit(table, ["alpha", *names]), "below that of the best single proxy")
     assert sentence.endswith("1.000 (alpha on all rows): rank by that proxy instead.")
+
+
+def test_a_fit_worse_than_what_saw_no_accuracy_says_so() -> None:
+    table = linear_table(40, noise=0.0).drop(columns=["params", "flops"], errors="ignore")
+    known = aggregate(table, [name for name in DEFAULT_AGGREGATE if name != "meco"])
+    random = np.random.default_rng(0)
+    table = table.assign(val_accuracy=80 + 5 * known, gamma=random.normal(size=40))
+    ensemble = fit(table, ["gamma"])
+    assert "orders better, 1.000 against" in note(ensemble, "the aggregate, which saw no accuracy")
+    agreeing = table.assign(gamma=known)
+    assert not any("saw no accuracy" in text for text in fit(agreeing, ["gamma"]).notes)
 
 
 def test_few_rows_are_said_to_be_few() -> None:

@@ -244,6 +244,10 @@ def _notes(
             own = "undefined" if tau is None else f"{tau:.3f}"
             below = f"is below that of the best single proxy, {single:.3f}"
             yield f"{where}, the ensemble's Kendall's tau, {own}, {below} ({instead}"
+        together = taus.get("aggregate")
+        if tau is not None and together is not None and tau < together:
+            better = f"orders better, {together:.3f} against {tau:.3f}"
+            yield f"{where}, the aggregate, which saw no accuracy, {better}: more accuracies help."
     if isinstance(ensemble.predictor, LinearPredictor):
         yield from _contradicted(ensemble, ensemble.predictor, spec, rows)
 
