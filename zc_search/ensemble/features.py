@@ -44,6 +44,12 @@ other half (`zc_search.ensemble.protocol.HALVES`) and other data sets had no say
 """
 
 
+def default_aggregate(proxies: Iterable[str]) -> dict[str, Direction]:
+    """Return what there is of `DEFAULT_AGGREGATE` for cells with these proxies."""
+    known = {*proxies, *FLOW_FEATURES}
+    return {name: way for name, way in DEFAULT_AGGREGATE.items() if name in known}
+
+
 class ValueScale(BaseModel):
     """A proxy's own value, or ``sign(v) · log((|v| + unit) / unit)`` where it spans decades.
 
@@ -259,7 +265,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return what is aggregated, with directions."""
         chosen: dict[str, Direction] = dict.fromkeys(proxies, "maximize")
         if set(FLOW_FEATURES) <= set(structure):
-            chosen = {n: w for n, w in DEFAULT_AGGREGATE.items() if n in {*proxies, *structure}}
+            chosen = default_aggregate(proxies)
         less = {name for name, way in (self.directions or {}).items() if way == "minimize"}
         return {name: "minimize" if name in less else way for name, way in chosen.items()}
 

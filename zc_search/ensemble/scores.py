@@ -17,7 +17,7 @@ from zc_search.benchmarks.catalogue import open_table
 from zc_search.config import Config, config_to_toml, load_config, parse_config, with_benchmark
 from zc_search.ensemble import tables
 from zc_search.ensemble.ensemble import Ensemble, ranking
-from zc_search.ensemble.features import DEFAULT_AGGREGATE
+from zc_search.ensemble.features import default_aggregate
 from zc_search.ensemble.fit import fit_ensemble, judge_unseen
 from zc_search.ensemble.tables import EnsembleSpec, function_keys
 from zc_search.ensemble.validation import (
@@ -38,7 +38,6 @@ from zc_search.scoring.scores_file import (
     settings_of,
 )
 from zc_search.spaces import CellSpace
-from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 ORDINARY = {"model": "linear", "features": "rank", "fit_on": "pareto"}
 """What is fitted in every search beside what its settings ask for: see `fit_trials`."""
@@ -442,8 +441,7 @@ def aggregated(config: Config, computed: Sequence[str]) -> tuple[str, ...]:
         return config.ensemble.proxies
     if config.space.name == CellSpace.name:
         if not config.data_decides:
-            known = {*computed, *FLOW_FEATURES}
-            return tuple(name for name in DEFAULT_AGGREGATE if name in known)
+            return tuple(default_aggregate(computed))
         if set(RECOMMENDED_PROXIES) <= set(computed):
             return (*RECOMMENDED_PROXIES, "stage pools")
     return tuple(name for name in computed if split_options(name)[0] != "latency")

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from scipy.stats import t as student
 from sklearn.model_selection import RepeatedKFold
 
-from zc_search.ensemble.features import DEFAULT_AGGREGATE, RECORD, structure_of
+from zc_search.ensemble.features import DEFAULT_AGGREGATE, RECORD, default_aggregate, structure_of
 from zc_search.ensemble.models import ROWS_IN_A_FOLD, fit_pipeline
 from zc_search.ensemble.tables import (
     EnsembleSpec,
@@ -147,7 +147,7 @@ def baselines(
         "architecture" in population
         and space_written(population["architecture"].iloc[0]) is CellSpace
     ):
-        proxies = [name for name in DEFAULT_AGGREGATE if name in {*proxies, *FLOW_FEATURES}]
+        proxies = [*default_aggregate(proxies)]
     scores = {"best single proxy": single.sign * numbers(judged, single.proxy)} if single else {}
     scores["aggregate"] = aggregate(population, proxies, directions).loc[judged.index].to_numpy()
     return scores | {cost: numbers(judged, cost) for cost in BASELINES if cost in population}

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 
 from zc_search.ensemble import DEFAULT_AGGREGATE
 from zc_search.ensemble import aggregate as aggregate_columns
-from zc_search.ensemble.features import structure_of
+from zc_search.ensemble.features import default_aggregate, structure_of
 from zc_search.errors import ScoresError, ZcSearchError, unknown_name
 from zc_search.proxies.catalogue import Direction
 from zc_search.samplers.portable.memory import at_least
@@ -211,7 +211,7 @@ def columns_to_aggregate(
         return tuple(FLOW_AGGREGATE)
     if not any(name in known for name in DEFAULT_AGGREGATE):
         return tuple(known)
-    return tuple(name for name in DEFAULT_AGGREGATE if name in known or name in FLOW_FEATURES)
+    return tuple(default_aggregate(known))
 
 
 def _check_columns(names: Sequence[str], known: Collection[str], path: str | None) -> None:
