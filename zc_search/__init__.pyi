@@ -5,6 +5,7 @@ from .errors import ZcSearchError
 from .evaluation import evaluate
 from .images.datasets import Task
 from .proxies import Probe, Proxy, proxy
+from .report.page import save_result
 from .scoring.architectures import score_architectures
 from .scoring.scorer import score_network
 from .scoring.scores_file import load_scores, packaged_scores
@@ -38,6 +39,7 @@ __all__ = [
     "proxy",
     "read_architecture",
     "run_search",
+    "save_result",
     "score_architectures",
     "score_network",
     "score_space",

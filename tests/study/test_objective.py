@@ -284,7 +284,7 @@ def test_what_is_saved_is_a_run(tmp_path: Path) -> None:
     result = zc.conclude(study, objective)
     assert result.ensemble is not None
     assert math.isfinite(result.best.predicted)
-    saved = result.save(tmp_path / "mine")
+    saved = zc.save_result(result, tmp_path / "mine")
     found = load_result(tmp_path / "mine")
     assert found.config == saved.config
     assert found.config.study.name == "mine"
@@ -292,4 +292,4 @@ def test_what_is_saved_is_a_run(tmp_path: Path) -> None:
     assert found.best == result.best
     assert found.ensemble.weights.equals(result.ensemble.weights)
     with pytest.raises(ConfigError, match=r"study\.name"):
-        result.save(tmp_path / "no name")
+        zc.save_result(result, tmp_path / "no name")

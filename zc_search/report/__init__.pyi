@@ -16,7 +16,7 @@ from .figures.search import (
     plot_progress,
     plot_time,
 )
-from .page import render_report, write_report
+from .page import render_report, save_result, write_report
 from .run import held_out_predictions, load_result
 
 __all__ = [
@@ -37,5 +37,6 @@ __all__ = [
     "plot_time",
     "plot_weights",
     "render_report",
+    "save_result",
     "write_report",
 ]

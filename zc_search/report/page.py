@@ -188,16 +188,28 @@ def write_pictures(drawings: Iterable[Drawing], folder: str | Path) -> list[Path
 # The page and the tables --------------------------------------------------------------------------
 
 
-def write_run(result: SearchResult, path: Path) -> SearchResult:
-    """Write a result, from whichever study, as a run to the folder of this path; return it."""
+def save_result(result: SearchResult, folder: str | Path) -> SearchResult:
+    """Write what a search in any study found as a run, which all commands that take one read.
+
+    Tables, ensembles, settings, manifest and report are written; the study stays where it is.
+    `load_result` reads them back.
+
+    Returns:
+        The result as it stands in that folder: `config` and `folder` are the run's.
+
+    Raises:
+        ConfigError: The folder has a name that no study may have.
+        StudyError: It cannot be written to.
+    """
+    path = Path(folder)
     settings = tables(result.config)
     settings["study"] |= {"name": path.resolve().name, "n_trials": max(1, len(result.trials))}
     settings["output"]["folder"] = str(path.parent)
     config = parse_config(settings, source=str(path))
-    folder = RunFolder(path)
-    with folder.locked(), writing(str(path), StudyError):
-        folder.write_text("config.toml", config_to_toml(public(config)))
-        return write_outputs(replace(result, config=config, folder=path), folder)
+    run = RunFolder(path)
+    with run.locked(), writing(str(path), StudyError):
+        run.write_text("config.toml", config_to_toml(public(config)))
+        return write_outputs(replace(result, config=config, folder=path), run)
 
 
 def write_outputs(result: SearchResult, folder: RunFolder) -> SearchResult:

@@ -292,16 +292,6 @@ class SearchResult:
         """The one of the front that ``output.pick`` asks for; None where it asks for none."""
         return picked(self.pareto, self.config)
 
-    def save(self, folder: str | Path) -> "SearchResult":
-        """Write tables, ensembles, settings, manifest and report, as a run's; return that run's.
-
-        All commands that take a run read it. The study itself stays where it is. A ConfigError is
-        raised for a folder whose name no study may have, a StudyError where it cannot be written.
-        """
-        from zc_search.report.page import write_run
-
-        return write_run(self, Path(folder))
-
 
 # Which class is taken for which ------------------------------------------------------------------
 
