@@ -247,7 +247,7 @@ def test_the_process_is_that_of_scikit_learn() -> None:
     X, y = columns(40)
     process = GapProcess().fit(X, 60 + y)
     ceiling, gaps = gaps_to_ceiling(60 + y)
-    kernel = ConstantKernel() * Matern(10, nu=1.5) + WhiteKernel(0.1)
+    kernel = ConstantKernel() * Matern(8, "fixed", nu=1.5) + WhiteKernel(0.1, (0.01, 1))
     own = GaussianProcessRegressor(kernel, normalize_y=True).fit(X.to_numpy(), gaps)
     found = process.process_.log_marginal_likelihood_value_
     assert found == pytest.approx(own.log_marginal_likelihood_value_, abs=0.01)
@@ -265,7 +265,7 @@ def test_a_process_of_many_rows_takes_its_parameters_from_some(
     process = GapProcess().fit(table, 60 + y).process_
     gaps = gaps_to_ceiling(60 + y)[1]
     some = [round(row) for row in np.linspace(0, 39, 20)]
-    kernel = ConstantKernel() * Matern(10, nu=1.5) + WhiteKernel(0.1)
+    kernel = ConstantKernel() * Matern(8, "fixed", nu=1.5) + WhiteKernel(0.1, (0.01, 1))
     tuned = GaussianProcessRegressor(kernel, normalize_y=True).fit(X[some], gaps[some])
     own = GaussianProcessRegressor(tuned.kernel_, optimizer=None, normalize_y=True).fit(X, gaps)
     new = columns(40, seed=1)[0].to_numpy()

@@ -54,6 +54,7 @@ def transfers(sources: list[ScoresTable], accuracies: int, draws: int) -> pd.Dat
             pipeline = fit_pipeline(
                 ordered[fitted][:accuracies].reset_index(drop=True),
                 source.proxies,
+                population=ordered[fitted],
                 target=TARGET,
                 model=MODEL,
                 feature_set=FEATURES,

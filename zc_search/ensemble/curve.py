@@ -160,7 +160,7 @@ def judge_split(
     beside = baselines(rest, population, single, first.proxies, first.directions)
     scores: list[tuple[Any, ...]] = [(None, None, *row) for row in beside.items()]
     for spec in specs:
-        predicted = np.asarray(fit_pipeline(rows, spec).predict(rest))
+        predicted = np.asarray(fit_pipeline(rows, spec, population=population).predict(rest))
         scores.append((spec.model, spec.feature_set, "ensemble", predicted))
     names = ("model", "feature_set", "predictor", "fitted", "judged", *METRICS)
     judged = [

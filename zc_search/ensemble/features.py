@@ -4,7 +4,7 @@ A proxy is put on a scale first: its own value or logarithm with outliers clippe
 Every scale is a frozen record of the constants it was fitted with and plain arithmetic on them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations_with_replacement
 from typing import Annotated, ClassVar, Literal, Self
@@ -142,8 +142,8 @@ class Column(BaseModel):
 class FeatureMap(BaseModel):
     """Everything that turns a table of scores into the columns of the model, in their order.
 
-    An interaction is a product, named ``a * b``; ``aggregate`` is the mean of log ranks, those of
-    structure being on the scales of `ranks`.
+    An interaction is a product, named ``a * b``; ``aggregate`` is the mean of the logarithms of
+    `ranks`.
     """
 
     model_config = RECORD
@@ -167,7 +167,8 @@ class FeatureMap(BaseModel):
         if table.empty:
             return np.empty((0, len(self.columns)))
         plain = [name for name in self.names if " * " not in name]
-        structure = bool(self.ranks) or not {*proxies, AGGREGATE}.issuperset(plain)
+        ranked = {scale.proxy for scale in self.ranks}
+        structure = not {*proxies, AGGREGATE}.issuperset({*plain, *ranked})
         raw = _proxy_columns(self.proxies, table)
         raw |= _structure_columns(self.proxies, table) if structure else {}
         needed = [*(name for name, _ in self.aggregate), *plain]
@@ -178,7 +179,7 @@ class FeatureMap(BaseModel):
                 given=missing[0],
             )
         if self.aggregate:
-            raw[AGGREGATE] = _mean_log_rank(raw, self.ranks, dict(self.aggregate))
+            raw[AGGREGATE] = _mean_log_rank(table, raw, self.ranks, dict(self.aggregate))
         standard: dict[str, Floats] = {}
         for column in self.columns:  # interactions come last, and need what stands before them
             if column.name not in raw:
@@ -212,8 +213,14 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.proxies, self.feature_set, self.directions = proxies, feature_set, directions
 
-    def fit(self, table: pd.DataFrame, y: object = None) -> Self:
-        """Take every constant from the rows of `table`."""
+    def fit(
+        self, table: pd.DataFrame, y: object = None, population: pd.DataFrame | None = None
+    ) -> Self:
+        """Take every constant from the rows of `table`.
+
+        The aggregate's ranks, which no accuracy enters, are among all rows of `population`, such as
+        a whole space, which need not have accuracies.
+        """
         chosen = parse_feature_set(self.feature_set)
         for proxy in self.proxies:
             if proxy in (*FLOW_FEATURES, AGGREGATE):
@@ -229,9 +236,10 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         kept = self._kept({} if chosen.scale == "structure" else kept, described)
         single = {name: z for name, (_, z) in kept.items()}
         ranked = self._to_aggregate(raw, described) if chosen.aggregate else {}
-        ranks = tuple(RankScale.fit(n, described[n]) for n in ranked if n in described)
+        ranks = _ranks_among(table if population is None else population, ranked, described)
         if ranked:
-            kept = self._kept(kept, {AGGREGATE: _mean_log_rank(raw | described, ranks, ranked)})
+            together = _mean_log_rank(table, raw | described, ranks, ranked)
+            kept = self._kept(kept, {AGGREGATE: together})
         if chosen.scale == "structure":
             scales = tuple(scale for scale in scales if scale.proxy in ranked)
         pairs = [
@@ -305,6 +313,20 @@ def _structure_columns(scales: Iterable[Scale], table: pd.DataFrame) -> dict[str
     return {str(name): values.to_numpy() for name, values in described.items()}
 
 
+def _ranks_among(
+    population: pd.DataFrame, names: Iterable[str], structure: Container[str]
+) -> tuple[RankScale, ...]:
+    """Rank columns, some of them of `structure`, among the rows whose proxies are finite."""
+    rows = population[finite(population, [name for name in names if name not in structure])]
+
+    def values(name: str) -> Floats:
+        if name not in structure:
+            return numbers(rows, name)
+        return np.array([structure_of(text)[name] for text in rows["architecture"]])
+
+    return tuple(RankScale.fit(name, values(name)) for name in names)
+
+
 @lru_cache(maxsize=20_000)  # all of a cell space: a curve of many fits asks for each again
 def structure_of(text: str) -> Mapping[str, float]:
     """Return what its space says of an architecture's structure."""
@@ -319,10 +341,16 @@ def structure_of(text: str) -> Mapping[str, float]:
 
 
 def _mean_log_rank(
-    raw: Mapping[str, Floats], ranks: Iterable[RankScale], directions: Mapping[str, Direction]
+    table: pd.DataFrame,
+    raw: Mapping[str, Floats],
+    ranks: Iterable[RankScale],
+    directions: Mapping[str, Direction],
 ) -> Floats:
-    """Return the mean over columns of the logarithm of the rank, as a share of training rows."""
-    levels = dict(raw) | {scale.proxy: scale.column(raw[scale.proxy]) for scale in ranks}
+    """Return the mean over columns of the logarithm of the rank, as a share of the ranked rows."""
+    levels = dict(raw)  # of an earlier release's proxies the ranks themselves
+    for scale in ranks:
+        own = numbers(table, scale.proxy) if scale.proxy in table else raw[scale.proxy]
+        levels[scale.proxy] = scale.column(own)
     logs = [
         np.log(1 - levels[n] if way == "minimize" else levels[n]) for n, way in directions.items()
     ]

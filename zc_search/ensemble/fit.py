@@ -73,8 +73,8 @@ def fit_ensemble(
     recorded = _plain(metadata or {})
     table = table.reset_index(drop=True)
     rows, fitted_on, notes = select_rows(table, spec)
-    pipeline = fit_pipeline(rows, spec)
-    population = pd.concat([rows, distinct(_beside(table, rows))])
+    population = _population(table, rows)
+    pipeline = fit_pipeline(rows, spec, population=population)
     held_out, residuals, cross_validated = cross_validate(rows, population, spec)
     has_weights = ":" not in spec.model and spec.model != "gp"
     predictor: Any = (LinearPredictor if has_weights else FittedRegressor).of(pipeline, rows, spec)
@@ -155,7 +155,7 @@ def held_out_predictions(ensemble: Ensemble, table: pd.DataFrame) -> pd.DataFram
     rows, _, _ = select_rows(table, replace(spec, fit_on=ensemble.fit_on))
     known = ensemble.cross_validated or {}
     if not known and ensemble.residuals_held_out:
-        _, _, known = cross_validate(rows, rows, replace(spec, repeats=1))
+        _, _, known = cross_validate(rows, _population(table, rows), replace(spec, repeats=1))
     others = _beside(table, rows)
     others = distinct(others[finite(others, [spec.target, *ensemble.proxies])])
     seen = rows[np.isin(function_keys(rows), list(known))]
@@ -183,6 +183,11 @@ def _beside(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the feasible rows of a table whose function none of `rows` computes."""
     table = feasible(table)
     return table[~np.isin(function_keys(table), function_keys(rows))]
+
+
+def _population(table: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a function: of the table, and first those to be fitted to."""
+    return pd.concat([rows, distinct(_beside(table, rows))])
 
 
 def _fitted_to(rows: pd.DataFrame) -> tuple[int, ...] | tuple[str, ...]:

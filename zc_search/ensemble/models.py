@@ -29,11 +29,17 @@ from zc_search.evaluation import kendall_tau
 PRODUCT_SCALE = 1 / 3
 """Weight expected of a product, as a share of that of a column that is none."""
 
-AGGREGATE_WORTH = 30
-"""Accuracies that the order without any accuracy is worth."""
+AGGREGATE_WORTH = 60
+"""Accuracies that the order without any accuracy is worth to a ridge."""
+
+PROCESS_WORTH = 45
+"""The same for a Gaussian process, whose error falls faster as they become more."""
 
 TUNED_ON = 500
 """Rows that settle a Gaussian process' parameters, at a cost of their cube."""
+
+PORTION = 500
+"""Rows that a Gaussian process predicts at once."""
 
 ROWS_IN_A_FOLD = 3
 """With fewer held-out rows a rank correlation takes two values only."""
@@ -60,16 +66,23 @@ def make_model(name: str, seed: int = 0) -> Any:
     return model
 
 
-def fit_pipeline(rows: pd.DataFrame, proxies: Sequence[str] | EnsembleSpec, **settings: Any) -> Any:
+def fit_pipeline(
+    rows: pd.DataFrame,
+    proxies: Sequence[str] | EnsembleSpec,
+    *,
+    population: pd.DataFrame | None = None,
+    **settings: Any,
+) -> Any:
     """Fit features and model to scores with accuracies; all rows finite, all distinct.
 
-    Takes columns to predict from and settings of `EnsembleSpec`, or a whole one. Returns a
-    scikit-learn pipeline from a table of scores to percent accuracy.
+    Takes columns to predict from and settings of `EnsembleSpec`, or a whole one; and scores among
+    which the aggregate ranks, by default the rows. Returns a scikit-learn pipeline from a table of
+    scores to percent accuracy.
     """
     spec = spec_of(proxies, settings)
     features = Features(spec.proxies, spec.feature_set, spec.directions)
     steps = [("features", features), ("model", make_model(spec.model, spec.seed))]
-    return Pipeline(steps).fit(rows, numbers(rows, spec.target))
+    return Pipeline(steps).fit(rows, numbers(rows, spec.target), features__population=population)
 
 
 class Link(BaseModel):
@@ -128,19 +141,21 @@ class GapProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A Gaussian process with the target of `GapRegression`; for ``structure+aggregate``.
 
     One Matérn kernel of smoothness 3/2 over all columns but ``aggregate``, which counts as in
-    `fit_ridge`, at its likeliest parameters (Rasmussen and Williams 2006, section 5.4.1), those of
-    `TUNED_ON` evenly chosen rows where there are more.
+    `fit_ridge`. Its variance and the noise are the likeliest (Rasmussen and Williams 2006, section
+    5.4.1), for `TUNED_ON` evenly chosen rows where there are more; its length is four times the
+    root of the number of columns, which few rows do not tell.
     """
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
         """Fit to named columns and percent accuracies."""
         ceiling, gaps = gaps_to_ceiling(np.asarray(y, dtype=np.float64))
-        self._beside = _aggregate_line(X, gaps) if AGGREGATE in X.columns else None
+        self._line = _aggregate_line(X, gaps) if AGGREGATE in X.columns else None
+        self._share = PROCESS_WORTH**2 / (PROCESS_WORTH**2 + len(gaps) ** 2)
         columns = self._columns(X)
         # Standardised columns lie sqrt(2 · columns) apart on average.
-        apart = np.sqrt(columns.shape[1])
-        kernel = ConstantKernel(10.0) * Matern(5 * apart, (0.3 * apart, 30 * apart), nu=1.5)
-        kernel += WhiteKernel(0.02, (1e-4, 1.0))
+        length = 4 * np.sqrt(columns.shape[1])
+        kernel = ConstantKernel(10.0) * Matern(length, "fixed", nu=1.5)
+        kernel += WhiteKernel(0.1, (1e-2, 1.0))
         some = np.linspace(0, len(gaps) - 1, min(len(gaps), TUNED_ON)).round().astype(int)
         self.process_ = GaussianProcessRegressor(kernel, normalize_y=True)
         with warnings.catch_warnings():  # a bound that is reached is an answer, not a failure
@@ -154,10 +169,13 @@ class GapProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: pd.DataFrame) -> Floats:
         """Return percent accuracy."""
-        scores = self.process_.predict(self._columns(X))
-        if self._beside is not None:
-            share, line = self._beside
-            scores = (1 - share) * scores + share * line.predict(X[[AGGREGATE]].to_numpy())
+        columns = self._columns(X)
+        # In portions, as a whole space beside all rows fitted to takes long to write and to read.
+        portions = np.array_split(columns, 1 + len(columns) // PORTION)
+        scores = np.concatenate([self.process_.predict(portion) for portion in portions])
+        if self._line is not None:
+            beside = self._line.predict(X[[AGGREGATE]].to_numpy())
+            scores = (1 - self._share) * scores + self._share * beside
         return self.link_(scores)
 
     @staticmethod
@@ -191,7 +209,7 @@ def fit_ridge(
     weights: Floats = ridge.coef_ * expected * spread
     intercept = float(ridge.intercept_ * spread)
     if AGGREGATE in X.columns:
-        share, line = _aggregate_line(X, y)
+        share, line = _share(y), _aggregate_line(X, y)
         weights, intercept = weights * (1 - share), intercept * (1 - share)
         weights[X.columns == AGGREGATE] += share * line.coef_[0]
         intercept += share * float(line.intercept_)
@@ -222,7 +240,7 @@ def ridge_covariance(X: pd.DataFrame, y: Floats, alpha: float) -> Floats:
     covariance = ridge_posterior(X.to_numpy(dtype=np.float64) * expected[1:], y, alpha)
     covariance = covariance * np.outer(expected, expected)
     if AGGREGATE in X.columns:
-        share, line = _aggregate_line(X, y)
+        share, line = _share(y), _aggregate_line(X, y)
         alone = X[[AGGREGATE]].to_numpy(dtype=np.float64)
         residuals = y - line.predict(alone)
         variance = float(residuals @ residuals) / max(len(y) - 2, 1)
@@ -238,10 +256,13 @@ def _expected(X: pd.DataFrame) -> Floats:
     return np.array([PRODUCT_SCALE if " * " in str(name) else 1.0 for name in X])
 
 
-def _aggregate_line(X: pd.DataFrame, y: Floats) -> tuple[float, LinearRegression]:
-    """Return how much the order without any accuracy should count, and its line, not falling."""
-    line = LinearRegression(positive=True).fit(X[[AGGREGATE]].to_numpy(), y)
-    return AGGREGATE_WORTH / (AGGREGATE_WORTH + len(y)), line
+def _share(y: Floats) -> float:
+    return AGGREGATE_WORTH / (AGGREGATE_WORTH + len(y))
+
+
+def _aggregate_line(X: pd.DataFrame, y: Floats) -> LinearRegression:
+    """Return the line through the order without any accuracy alone, not falling."""
+    return LinearRegression(positive=True).fit(X[[AGGREGATE]].to_numpy(), y)
 
 
 def _with_intercept(inner: Floats, centre: Floats, of_mean: float) -> Floats:

@@ -208,7 +208,9 @@ def _judge(
     parts = _parts(table, drawn, true, refit=protocol.refit_judges)
     judged = []
     for spec in specs:
-        predicted = np.asarray(fit_pipeline(table.iloc[drawn], spec).predict(table))
+        predicted = np.asarray(
+            fit_pipeline(table.iloc[drawn], spec, population=table).predict(table)
+        )
         of = {"model": spec.model, "feature_set": spec.feature_set, "size": size}
         judged.append(_figures(predicted, true, parts, **of, dataset=dataset, draw=seed[1]))
     return pd.concat(judged)

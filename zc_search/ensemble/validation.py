@@ -247,7 +247,7 @@ def cross_validate(
         train, test = rows.iloc[training], rows.iloc[held_out]
         true = numbers(test, spec.target)
         try:
-            score = np.asarray(fit_pipeline(train, spec).predict(test))
+            score = np.asarray(fit_pipeline(train, spec, population=population).predict(test))
         except EnsembleError:
             score = np.full(len(test), numbers(train, spec.target).mean())
         predicted = clipped(score, bounds)

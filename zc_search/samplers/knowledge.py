@@ -29,6 +29,7 @@ FLOW_AGGREGATE: dict[str, Direction] = {
 }
 """What to aggregate where no proxy is known: features of the flow, from the cell's string alone.
 
+`DEFAULT_AGGREGATE` orders a whole space better, these its best cells, which a search begins with.
 They were chosen with accuracies on CIFAR-10 (see `FLOW_FEATURES`): figures of NAS-Bench-201 are
 optimistic for them.
 """
