@@ -37,10 +37,9 @@ test: $(BIN)/.ready
 	[ $$tests = 0 ] && [ $$linters = 0 ]
 
 # What `test` leaves out: notebooks, browsers, databases, kills, and properties with more examples.
-# PART=2/3 is each third of these tests, from the second on.
-PART ?= 1/1
+# Three at a time, on two cores, since many wait for a process or a page.
 thorough: $(BIN)/.ready
-	HYPOTHESIS_PROFILE=thorough $(PYTEST) -n 2 --dist worksteal -m "(thorough or hypothesis) and not slow" --part $(PART)
+	HYPOTHESIS_PROFILE=thorough $(PYTEST) -n 3 --dist worksteal -m "(thorough or hypothesis) and not slow"
 
 test-all: test thorough
 

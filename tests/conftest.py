@@ -32,12 +32,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--part",
-        metavar="K/N",
-        default="1/1",
-        help="only the K-th of N parts of the tests: each N-th, from the K-th on",
-    )
-    parser.addoption(
         "--kills",
         type=int,
         default=3,
@@ -70,13 +64,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FOLDER",
         help="benchmarks: the folder cifar-10-batches-py, to compare with published values too",
     )
-
-
-@pytest.hookimpl(trylast=True)  # of what -m and -k have left
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    place, parts = map(int, config.getoption("--part").split("/"))
-    config.hook.pytest_deselected(items=[i for n, i in enumerate(items, 1) if (n - place) % parts])
-    items[:] = items[place - 1 :: parts]
 
 
 @pytest.fixture(scope="session", autouse=True)
