@@ -15,7 +15,6 @@ from sklearn.base import BaseEstimator, RegressorMixin, is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-from sklearn.inspection import permutation_importance
 from sklearn.linear_model import BayesianRidge, LinearRegression, Ridge, RidgeCV
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
@@ -381,6 +380,8 @@ class FittedRegressor:
     @classmethod
     def of(cls, pipeline: Pipeline, rows: pd.DataFrame, spec: EnsembleSpec) -> Self:
         """Measure by shuffling what a regressor draws on, held out in three folds if there can."""
+        from sklearn.inspection import permutation_importance  # which loads half of scikit-learn
+
         features: FeatureMap = pipeline["features"].map_
         inputs = [scale.proxy for scale in features.proxies] + ["architecture"] * features.structure
         splits = [(rows, rows)]
