@@ -298,7 +298,12 @@ def test_a_sampler_that_is_not_there_is_said_with_its_key(name: str) -> None:
         ("local_search", {"restarts": 2}, ".restarts", "unknown option of 'local_search'"),
         ("predictor_guided", {"model": "linaer"}, "", r"did you mean 'linear'\?"),
         ("predictor_guided", {"model": "numpy:ndarray"}, "", "scikit-learn regressor|cannot be"),
-        ("predictor_guided", {"model": NEIGHBOURS}, "", "to the first 4 accuracies: Expected n_"),
+        (
+            "predictor_guided",
+            {"model": NEIGHBOURS, "startup": 4},
+            "",
+            "to the first 4 accuracies: Expected n_",
+        ),
         ("predictor_guided", {"kappa": -1.0}, "", r"kappa=-1\.0: Allowed: at least 0"),
         ("predictor_guided", {"acquisition": "ubc"}, "", "'ubc': Allowed: ucb, thompson"),
         ("predictor_guided", {"startup": "many"}, ".startup", "a whole number"),
