@@ -277,6 +277,21 @@ def test_attributes_of_a_search_are_asked_for(tmp_path: Path) -> None:
         assert ("params" in study.trials[0].user_attrs) is wanted
 
 
+def test_a_study_of_any_name_is_gone_on_with(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'own.db'}"
+    for done in (2, 4):
+        study = new_study(small(), study_name="my study / [2]", storage=url, load_if_exists=True)
+        study.optimize(small(), n_trials=2)
+        states = [trial.state.name for trial in study.trials]
+        assert len(states) == done
+        assert set(states) <= {"COMPLETE", "PRUNED"}
+
+
+def test_a_trial_without_a_study_is_refused_in_words() -> None:
+    with pytest.raises(StudyError, match=r"enqueue_trial\(parameters\)"):
+        small()(optuna.trial.FixedTrial({}))
+
+
 def test_what_is_saved_is_a_run(tmp_path: Path) -> None:
     objective = small(ensemble={"folds": 2, "repeats": 1})
     study = new_study(objective, sampler=optuna.samplers.RandomSampler(seed=2))
@@ -291,5 +306,17 @@ def test_what_is_saved_is_a_run(tmp_path: Path) -> None:
     assert found.trials.equals(saved.trials)
     assert found.best == result.best
     assert found.ensemble.weights.equals(result.ensemble.weights)
+    assert found.config.study.sampler == "random"
+    # Its study is there too, and the command goes on with it.
+    more = zc.run_search(zc.load_config(tmp_path / "mine" / "config.toml", ["study.n_trials=14"]))
+    assert more.trials["architecture"].tolist()[:12] == result.trials["architecture"].tolist()
+    assert len(more.trials) == 14
+    # Nothing that is there already is lost.
+    with pytest.raises(StudyError, match=r"holds something already; .*fresh=True"):
+        zc.save_result(result, tmp_path / "mine")
+    zc.save_result(result, tmp_path / "mine", fresh=True)
+    assert len(load_result(tmp_path / "mine.old-1").trials) == 14
+    assert len(load_result(tmp_path / "mine").trials) == 12
+    assert repr(result).startswith("<SearchResult 'search': 12 trials, ")
     with pytest.raises(ConfigError, match=r"study\.name"):
         zc.save_result(result, tmp_path / "no name")

@@ -89,6 +89,12 @@ class Ensemble(BaseModel):
     spec: EnsembleSpec
     cross_validated: dict[str, float] | None = Field(default=None, exclude=True, repr=False)
 
+    def __repr__(self) -> str:
+        of = f"{self.feature_set} of {', '.join(self.proxies)}"
+        return f"<Ensemble: {self.model} on {of}, fitted to {self.rows} architectures>"
+
+    __str__ = __repr__
+
     @property
     def proxies(self) -> tuple[str, ...]:
         """Columns that a table must have for `predict`."""

@@ -63,7 +63,7 @@ from zc_search.report.run import (
 from zc_search.spaces import Architecture, compact, legend
 from zc_search.spaces.nasbench201.architecture import NAMES, dead_edges, drawing_or_none
 from zc_search.study.record import SearchResult, read_confusion
-from zc_search.study.storage import RunFolder
+from zc_search.study.storage import RunFolder, copy_study, sampler_of_optuna, storage_url
 
 Draw = Callable[[], go.Figure]
 Layout = Literal["wide", "half", "small"]
@@ -188,27 +188,41 @@ def write_pictures(drawings: Iterable[Drawing], folder: str | Path) -> list[Path
 # The page and the tables --------------------------------------------------------------------------
 
 
-def save_result(result: SearchResult, folder: str | Path) -> SearchResult:
+def save_result(result: SearchResult, folder: str | Path, *, fresh: bool = False) -> SearchResult:
     """Write what a search in any study found as a run, which all commands that take one read.
 
-    Tables, ensembles, settings, manifest and report are written; the study stays where it is.
-    `load_result` reads them back.
+    Tables, ensembles, settings, manifest and report are written, and the study's finished trials
+    are copied to ``study.db`` there. `load_result` reads all but the study back.
+
+    Args:
+        result: Of `zc_search.conclude`, for one.
+        folder: Where to; empty, or not there yet.
+        fresh: Set what is there aside, as ``--fresh`` does.
 
     Returns:
         The result as it stands in that folder: `config` and `folder` are the run's.
 
     Raises:
         ConfigError: The folder has a name that no study may have.
-        StudyError: It cannot be written to.
+        StudyError: It holds something, or cannot be written to.
     """
     path = Path(folder)
     settings = tables(result.config)
     settings["study"] |= {"name": path.resolve().name, "n_trials": max(1, len(result.trials))}
+    settings["study"] |= sampler_of_optuna(result.study)
+    settings["study"].pop("storage", None)
     settings["output"]["folder"] = str(path.parent)
     config = parse_config(settings, source=str(path))
     run = RunFolder(path)
     with run.locked(), writing(str(path), StudyError):
+        if fresh:
+            run.set_aside()
+        elif any(entry.name != ".lock" for entry in path.iterdir()):
+            message = f"{str(path)!r} holds something already; choose another folder, or set it "
+            raise StudyError(f"{message}aside with fresh=True", key="folder", given=str(path))
         run.write_text("config.toml", config_to_toml(public(config)))
+        if result.study is not None:
+            copy_study(result.study, config, storage_url(config, path))
         return write_outputs(replace(result, config=config, folder=path), run)
 
 

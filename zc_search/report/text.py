@@ -358,7 +358,9 @@ def _print_best(console: Console, result: SearchResult) -> None:
         fits, cell = len(best.architecture) + 2 <= console.width, best.architecture
         for node in [cell] if fits else cell.replace("+", "+\n").splitlines():
             console.print(Text(f"  {node}"), soft_wrap=True)
-        line = f"predicted {best.predicted:.2f} % (90 %: {best.low:.2f} to {best.high:.2f})"
+        line = f"predicted {best.predicted:.2f} %"
+        if result.ensemble is None or result.ensemble.residuals_held_out:  # else they tell nothing
+            line += f" (90 %: {best.low:.2f} to {best.high:.2f})"
         console.print(Text(line if best.true is None else f"{line}, {_true(best)}"))
         if best.in_sample:
             known = "in-sample: its true accuracy is one that the ensemble was fitted to"

@@ -86,6 +86,7 @@ def conclude(
         seconds={**(seconds or _seconds(study)), "ensemble": time.perf_counter() - start},
         provenance=objective.benchmark.provenance if objective.benchmark else "",
         about_study=dict(study.user_attrs),
+        study=study,
         **found,
     )
 

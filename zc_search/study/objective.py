@@ -17,7 +17,7 @@ from weakref import ref
 import optuna
 import pandas as pd
 from optuna.study import Study
-from optuna.trial import BaseTrial, Trial
+from optuna.trial import BaseTrial, FixedTrial, Trial
 
 from zc_search.benchmarks.accuracy_table import AccuracyTable
 from zc_search.benchmarks.base import Benchmark, Lookup
@@ -28,7 +28,7 @@ from zc_search.config.sections import TABLES
 from zc_search.ensemble import Ensemble
 from zc_search.ensemble.models import make_model
 from zc_search.ensemble.scores import check_applicable, load_transferred
-from zc_search.errors import ArchitectureError, BenchmarkError
+from zc_search.errors import ArchitectureError, BenchmarkError, StudyError
 from zc_search.images.datasets import BENCHMARKED, GENERATED, Task
 from zc_search.proxies import Proxy, resolve_proxies
 from zc_search.proxies.catalogue import Direction
@@ -217,11 +217,16 @@ class Objective:
         if isinstance(self.benchmark, Measured):
             self.benchmark.keep_in(folder)
 
-    def __call__(self, trial: Trial) -> list[float]:
+    def __call__(self, trial: Trial | FixedTrial) -> list[float]:
         """Score an architecture of Optuna's choice, record it, and return its values.
 
         Raises `optuna.TrialPruned` for one without finite values; the record says why.
         """
+        if isinstance(trial, FixedTrial):
+            message = (
+                "an objective needs a trial of a study; study.enqueue_trial(parameters) has a "
+            )
+            raise StudyError(f"{message}point of one's own looked at", key="trial", given=trial)
         with self._lock:
             self.catch_up(trial.study)
             if not self._adopted:

@@ -255,7 +255,7 @@ def picked(front: pd.DataFrame, config: Config) -> Pick | None:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchResult:
     """What a search found; everything in it is also in the run's folder, once it is saved."""
 
@@ -274,18 +274,25 @@ class SearchResult:
     optimum: float | None = None  # the best accuracy that the benchmark holds, in percent
     pareto_ensemble: "Ensemble | None" = None
     """Linear regression of the proxies on the Pareto trials; None where `ensemble` is just that."""
-    drawings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    drawings: Mapping[str, str] = field(default_factory=dict)
     """SVG by architecture, of those best by some measure that only their builder can draw."""
     unseen: tuple[Best, ...] = ()
     """Of a ranking of the whole space the ten best that the search has not looked at."""
     best_seen: Best | None = None  # of those looked at the one of the highest true accuracy
-    trained: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    trained: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What ``zc-search train`` trained since, a row an architecture, the best feasible first:
     ``group, architecture, accuracy, standard_error, trainings, feasible`` and costs; and
     ``test_accuracy, test_standard_error`` where there are images to test by."""
-    confusion: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    confusion: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Which class they take for which, see `read_confusion`."""
-    about_study: Mapping[str, Any] = field(default_factory=dict, repr=False)  # its attributes
+    about_study: Mapping[str, Any] = field(default_factory=dict)  # its attributes
+    study: Study | None = field(default=None, compare=False)  # None where it was read from files
+
+    def __repr__(self) -> str:
+        best = self.best or self.best_seen
+        named = f", best {best.architecture!r}" if best else ""
+        count = f"{len(self.trials)} trials, {len(self.pareto)} on the front"
+        return f"<SearchResult {self.config.study.name!r}: {count}{named}>"
 
     @property
     def pick(self) -> Pick | None:

@@ -29,7 +29,8 @@ from sqlalchemy.engine import make_url
 
 from zc_search._utils.files import write_atomically
 from zc_search._utils.text import install_hint, versions, without_passwords
-from zc_search.config import Config, config_differences, config_to_toml, parse_config
+from zc_search.config import SAMPLERS, Config, config_differences, config_to_toml, parse_config
+from zc_search.config.settings import tables
 from zc_search.errors import ConfigError, StudyError
 from zc_search.proxies.catalogue import Direction
 from zc_search.study.record import ACCURACIES, DATA, DEFINITIONS, ENSEMBLES, NETWORKS
@@ -213,7 +214,11 @@ def adopt(study: Study, objective: Asked) -> None:
             raise StudyError(message, key="study", given=has, allowed=wanted)
     config = objective.config
     if CONFIG not in study.user_attrs:
-        _describe(study, objective, _with_study(config, name=study.study_name))
+        with suppress(ConfigError):  # a name that no folder may have is the study's alone
+            settings = tables(config)
+            settings["study"] |= {"name": study.study_name}
+            config = parse_config(settings)
+        _describe(study, objective, config)
         return
     before = begun_with(study.study_name, study.user_attrs)
     theirs = config.model_copy(update={"study": before.study})
@@ -222,14 +227,39 @@ def adopt(study: Study, objective: Asked) -> None:
 
 
 def _describe(study: Study, objective: Asked, config: Config) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names(objective.metric_names)
+    _name_values(study, objective.metric_names)
     for key, value in objective.conditions.items():
         study.set_user_attr(key, value)
     study.set_user_attr(VERSIONS, versions("torch"))
     # The storage's address is not the same from everywhere.
     study.set_user_attr(CONFIG, config_to_toml(_with_study(config, storage=None)))
+
+
+def copy_study(study: Study, config: Config, storage: str) -> None:
+    """Copy a study's finished trials to a storage, as a study of these settings."""
+    copy = optuna.create_study(
+        study_name=config.study.name, storage=open_storage(storage), directions=study.directions
+    )
+    if study.metric_names:
+        _name_values(copy, study.metric_names)
+    told = config_to_toml(_with_study(config, storage=None))
+    for key, value in {**study.user_attrs, CONFIG: told}.items():
+        copy.set_user_attr(key, value)
+    copy.add_trials([trial for trial in study.get_trials() if trial.state.is_finished()])
+
+
+def sampler_of_optuna(study: Study | None) -> dict[str, Any]:
+    """Return the settings of a study's sampler where it is one of Optuna's that has a name."""
+    kind = type(study.sampler) if study is not None else object
+    names = [name for name, place in SAMPLERS.items() if place.endswith(f":{kind.__name__}")]
+    named = bool(names) and kind.__module__.startswith("optuna.")
+    return {"sampler": names[0], "sampler_options": {}} if named else {}
+
+
+def _name_values(study: Study, names: list[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(names)
 
 
 def set_aside(name: str, storage: str, patience: float = 0.0) -> str | None:
