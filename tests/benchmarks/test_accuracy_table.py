@@ -129,7 +129,7 @@ def test_a_file_that_is_not_there_or_no_table(tmp_path: Path) -> None:
         AccuracyTable.read(tmp_path / "acuracies.csv")
     assert caught.value.hint == "accuracies.csv"
     (tmp_path / "b.csv").write_text('architecture,val_accuracy\n{"depth":1,"width":2},60\n')
-    with pytest.raises(BenchmarkError, match="quotation marks"):
+    with pytest.raises(BenchmarkError, match="CSV in UTF-8 with commas"):
         AccuracyTable.read(tmp_path / "b.csv")
     (tmp_path / "b.parquet").write_bytes(b"no table")
     with pytest.raises(BenchmarkError, match="cannot be read"):

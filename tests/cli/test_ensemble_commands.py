@@ -176,8 +176,8 @@ def test_only_the_accuracies_drawn_are_looked_at(scores: Path, fitted: Path) -> 
     assert ensemble.fitted_to == tuple(
         sorted(Architecture.from_string(cell).index for cell in drawn["architecture"])
     )
-    alone = fit_ensemble(
-        drawn,
+    alone = fit_ensemble(  # the others' proxies count, among which the aggregate ranks
+        hidden,
         source.proxies,
         model="gap",
         feature_set="rank+structure+aggregate",

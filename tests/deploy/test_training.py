@@ -603,3 +603,6 @@ def test_groups_are_summarised_by_hand() -> None:
         "The chosen reach 93.00 % on average, as many random ones 82.00 %: a difference of "
         f"+11.00 points, more than its standard error of {np.hypot(2, 2):.2f}."
     )
+    # Of 4 below 100 by 2 and by 0, the difference is the standard error, whatever the last bits.
+    groups["mean"], groups["standard_error"] = [100 - 2 / 3, 100.0, 0], [2 / 3, 0.0, 0]
+    assert "-0.67 points, no more than its standard error of 0.67" in verdict(groups.reset_index())

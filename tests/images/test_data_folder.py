@@ -272,8 +272,8 @@ def test_class_names_with_odd_characters(tmp_path: Path) -> None:
     ("make", "message"),
     [
         (lambda f: None, "has 0 sub-folders with images .* it must hold one sub-folder a class"),
-        (lambda f: save(f / "x.png"), r"0 sub-folders with images \(1 images lie beside\)"),
-        (lambda f: save(f / "cat" / "x.png"), "has 1 sub-folders with images"),
+        (lambda f: save(f / "x.png"), r"0 sub-folders with images \(1 image beside\)"),
+        (lambda f: save(f / "cat" / "x.png"), "has 1 sub-folder with images"),
         (
             lambda f: [save(f / s / "cat" / "x.png") for s in ("test", "val")],
             "sub-folders of .*, test, val, are splits; there must be one 'train', and one of each",
@@ -286,7 +286,7 @@ def test_class_names_with_odd_characters(tmp_path: Path) -> None:
             lambda f: (
                 [save(f / "train" / c / "x.png") for c in "ab"] + [save(f / "test" / "x.png")]
             ),
-            r"test has 0 sub-folders with images \(1 images lie beside\)",
+            r"test has 0 sub-folders with images \(1 image beside\)",
         ),
         (
             lambda f: [

@@ -676,7 +676,7 @@ def test_the_command_scores_a_sample_and_has_nothing_to_do_again(tmp_path: Path)
     said = invoke(*command, "--file", str(listed), "--workers=1")
     assert "0 of 2, starting" in said
     assert "2 architectures, 2 functions, in" in said
-    assert f"1 have a value that is not finite, such as {UNREACHABLE}: {{" in said
+    assert f"without a finite value: 1, such as {UNREACHABLE}: {{" in said
     assert f"next: zc-search evaluate {out}" in said
     table, _ = load_scores(out)
     assert table.columns.tolist() == [
@@ -699,6 +699,15 @@ def test_the_command_wants_one_kind_of_architectures(what: tuple[str, ...]) -> N
     with pytest.raises(UsageError) as refusal:
         invoke(*what)
     assert refusal.value.allowed == ("--all", "--sample", "--file")
+
+
+def test_scores_are_written_to_nothing_but_parquet(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"kept as Parquet; Allowed: a name in \.parquet"
+    ) as refusal:
+        invoke("--sample=2", f"--out={tmp_path / 'x.csv'}")
+    assert refusal.value.hint == "x.parquet"
+    assert not [*tmp_path.iterdir()]
 
 
 def test_scores_of_a_proxy_that_was_changed_are_not_mixed(

@@ -102,7 +102,7 @@ class AccuracyTable(Benchmark):
                 hint = nearest(path.name, [p.name for p in path.parent.glob("*")])
                 why = "there is no such file" + (f"; did you mean {hint!r}?" if hint else "")
             else:
-                hint = "a text with commas stands in quotation marks, as pandas writes it"
+                hint = "a table is Parquet, or CSV in UTF-8 with commas, as pandas writes them"
                 what = getattr(error, "strerror", None) or " ".join(str(error).split())
                 why = f"cannot be read ({what}); {hint}"
             message = f"{KEY}: {path}: {why}"

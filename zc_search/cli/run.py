@@ -159,7 +159,7 @@ def _print(outcome: "Outcome") -> None:
 
     console = plain_console()
     names = ["group", "mean", "standard_error", "lowest", "highest", "architectures"]
-    rows = outcome.groups[names].round(2).astype(str).replace("nan", "").to_numpy().tolist()
+    rows = outcome.groups[names].round(2).astype(object).fillna("").astype(str).to_numpy().tolist()
     if len(rows) > 1:
         headings = ["", ">mean", ">\N{PLUS-MINUS SIGN}", *(f">{name}" for name in names[3:])]
         console.print(table("Validation accuracy, %", headings, rows))

@@ -44,6 +44,9 @@ def score(
     if sum((everything, sample is not None, file is not None)) != 1:
         message = "say what to score: one of --all, --sample N and --file FILE"
         raise UsageError(message, allowed=("--all", "--sample", "--file"))
+    if out.suffix != ".parquet":
+        message = f"--out {str(out)!r}: scores are kept as Parquet; Allowed: a name in .parquet"
+        raise UsageError(message, key="--out", given=str(out), hint=f"{out.stem}.parquet")
 
     from zc_search.proxies.catalogue import split_names
     from zc_search.scoring.architectures import with_proxies
@@ -69,7 +72,7 @@ def score(
     failed = table["failures"].dropna()
     if len(failed):
         first = f"{failed.index[0]}: {failed.iloc[0]}"
-        typer.echo(f"{len(failed):,} have a value that is not finite, such as {first}")
+        typer.echo(f"without a finite value: {len(failed):,}, such as {first}")
     if chosen.benchmark.name != "none":
         typer.echo(f"next: zc-search evaluate {out}")
 

@@ -218,5 +218,5 @@ def verdict(groups: pd.DataFrame) -> str | None:
     )
     if not math.isfinite(error):
         return f"{said}, of one architecture each."
-    compared = "more" if abs(gain) > error else "no more"
+    compared = "more" if round(abs(gain), 2) > round(error, 2) else "no more"
     return f"{said}, {compared} than its standard error of {error:.2f}."

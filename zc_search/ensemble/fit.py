@@ -225,9 +225,9 @@ def _notes(
     count, few = len(ensemble.features.columns), f"{len(rows)} rows"
     if len(rows) <= count + 1:
         settled = "the weights are not settled by the data."
-        yield f"{few} for {count} features and an intercept: {settled}"
+        yield f"{few} for {counted(count, 'feature')} and an intercept: {settled}"
     elif len(rows) < 3 * count:
-        yield f"{few} for {count} features, fewer than three for each."
+        yield f"{few} for {counted(count, 'feature')}, fewer than three for each."
     yield from _collinear(features.transform(rows).filter(items=ensemble.proxies))
     if not ensemble.residuals_held_out:
         yield (
@@ -245,7 +245,7 @@ def _notes(
     ):
         taus = {row.predictor: row.kendall_tau for row in figures}
         tau, single = taus.get("ensemble"), taus.get("best single proxy")
-        if single is not None and (tau is None or tau < single):
+        if single is not None and (tau is None or round(tau, 3) < round(single, 3)):
             own = "undefined" if tau is None else f"{tau:.3f}"
             below = f"is below that of the best single proxy, {single:.3f}"
             yield f"{where}, the ensemble's Kendall's tau, {own}, {below} ({instead}"

@@ -269,7 +269,11 @@ def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
     """Return the images of each class by its folder's name, all sorted, and a note on the rest."""
     with reachable(path):
         if not path.is_dir():
-            raise wrong("data.path", path, f"data.path = {str(path)!r} is no folder")
+            raise wrong(
+                "data.path",
+                path,
+                f"data.path = {str(path)!r} is no folder of classes, nor a .csv or .npz",
+            )
         below = {
             folder.name: _files_in(folder)
             for folder in sorted(path.iterdir())
@@ -279,7 +283,8 @@ def _classes(path: Path) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
     found = {name: list(filter(_is_image, files)) for name, files in below.items()}
     classes = {name: files for name, files in found.items() if files}
     if len(classes) < 2:
-        message = f"{len(classes)} sub-folders with images ({beside:,} images lie beside)"
+        message = f"{counted(len(classes), 'sub-folder')} with images"
+        message += f" ({counted(beside, 'image')} beside)"
         wanted = f"one sub-folder a class, two or more, with images in {', '.join(_SUFFIXES)}"
         raise wrong("data.path", path, f"{path} has {message}; it must hold {wanted}")
     without = {name: len(files) for name, files in below.items() if not found[name]}

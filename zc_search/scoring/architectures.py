@@ -10,6 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from zc_search._utils.plugins import is_plugin
+from zc_search._utils.text import counted
 from zc_search.config import Config, parse_config
 from zc_search.config.settings import tables
 from zc_search.errors import ArchitectureError, ConfigError, ScoresError
@@ -166,5 +167,6 @@ def score_architectures(
     table = pd.DataFrame([s.values for s in scores], index=index, columns=names, dtype="float64")
     if failures := {str(s.architecture): dict(s.failures) for s in scores if s.failures}:
         table.attrs["failures"] = failures
-        logger.warning("%d architectures lack a value; see table.attrs['failures']", len(failures))
+        count = counted(len(failures), "architecture")
+        logger.warning("without a finite value: %s; see table.attrs['failures']", count)
     return table
