@@ -353,12 +353,29 @@ def test_a_search_in_which_everything_fails_ends_early_and_says_so(tmp_path: Pat
     objectives = {f"{__name__}:broken": "maximize"}
     config = configured(tmp_path, "study.n_trials=30", "space.op_1_0=['nor_conv_3x3']")
     config = parse_config(tables(config) | {"objectives": objectives})
-    with pytest.raises(StudyError, match=r"as a proxy failed: .*ValueError: boom .*in broken"):
+    with pytest.raises(StudyError, match=r"has a value, .*ValueError: boom .*in broken"):
         zc_search.run_search(config)
     trials = pd.read_csv(tmp_path / config.study.name / "trials.csv")
     assert 10 <= len(trials) <= 15  # some have no network
     with pytest.raises(StudyError, match="none of the"):  # it does not go on in vain
         zc_search.run_search(config)
+
+
+def never(architecture: object) -> float:
+    """Measure nothing."""
+    raise RuntimeError("no GPU")
+
+
+def test_a_search_whose_every_measurement_fails_ends_early_too(tmp_path: Path) -> None:
+    config = configured(tmp_path, "study.n_trials=30")
+    changed = {
+        "objectives": {"val_accuracy": "maximize"},
+        "benchmark": {"name": f"{__name__}:never"},
+        "proxies": {"compute": []},
+    }
+    with pytest.raises(StudyError, match=r"has a value, .*never: raised RuntimeError: no GPU"):
+        zc_search.run_search(parse_config(tables(config) | changed))
+    assert 10 <= len(pd.read_csv(tmp_path / config.study.name / "trials.csv")) <= 15
 
 
 def test_a_search_without_anything_feasible_says_so(tmp_path: Path) -> None:

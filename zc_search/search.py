@@ -27,7 +27,7 @@ from zc_search.study.training import Epoch, Trainer
 
 logger = logging.getLogger("zc_search")
 
-_HOPELESS = 10  # trials in which a proxy failed, and none had values, after which a search ends
+_HOPELESS = 10  # trials in which an objective failed, none having values: then a search ends
 
 
 def run_search(
@@ -115,7 +115,7 @@ class Progress:
 
 
 class Watch:
-    """Counts a search's trials and says so; ends one in which a proxy always fails."""
+    """Counts a search's trials and says so; ends one in which an objective always fails."""
 
     def __init__(
         self, study: Study, objective: Objective, on_progress: Callable[[Progress], None]
@@ -146,7 +146,7 @@ class Watch:
         """Raise `StudyError` where no trial has a value; `log` is where to read more."""
         if self._reason and not self._hope:
             raise StudyError(
-                f"none of the {self._progress.done} trials has a value, as a proxy failed: "
+                f"none of the {self._progress.done} trials has a value, the last one for "
                 f"{self._reason}; {log} has all of it, and --fresh starts over",
                 given=self._reason,
             )
@@ -158,9 +158,15 @@ class Watch:
         self._failed, self._reason = self._failed + (reason is not None), reason or self._reason
 
     def _failure(self, record: TrialRecord) -> str | None:
-        """Return why a trial has no values, where a proxy that is an objective raised."""
+        """Return why a trial has no values, where what gives an objective's raised."""
+        measured = self._objective.benchmark
+        asked = f"{measured.name}: " if isinstance(measured, Measured) else None
         for name in (objective.name for objective in self._objective.config.active_objectives):
-            if name in record.proxies and raised(reason := record.failures.get(name, "")):
+            reason = record.failures.get(name, "")
+            failed = (
+                raised(reason) if name in record.proxies else asked and reason.startswith(asked)
+            )
+            if failed:
                 return f"{name}: {reason}"
         return None
 
