@@ -66,6 +66,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, the notebooks, so that none is left to one worker in the end."""
+    items.sort(key=lambda item: "test_notebooks.py" not in item.nodeid)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _undisturbed() -> None:
     """Spare the tests what takes time and tests nothing; no import of it delays the workers."""

@@ -236,6 +236,21 @@ def test_the_aggregate_is_the_mean_of_log_ranks_in_the_proxies_directions() -> N
     assert beyond.iloc[0] >= columns["aggregate"].max()
 
 
+def test_the_aggregate_ranks_among_a_population_without_accuracies() -> None:
+    population = linear_table(80).drop(columns="val_accuracy", errors="ignore")
+    population.loc[3, "alpha"] = np.nan  # takes no part
+    table = linear_table(80).iloc[10:30]
+    features = Features(["alpha", "beta"], "rank+aggregate").fit(table, population=population)
+    known = population.dropna(subset=["alpha", "beta"])
+    ranks = known[["alpha", "beta"]].rank() - 0.5
+    expected = np.log(ranks / len(known)).mean(axis=1).loc[table.index]
+    expected = (expected - expected.mean()) / expected.std(ddof=0)
+    np.testing.assert_allclose(features.transform(table)["aggregate"], expected)
+    # The proxies themselves are on the scale of the rows fitted to.
+    alone = Features(["alpha", "beta"], "rank+aggregate").fit_transform(table)
+    pd.testing.assert_series_equal(features.transform(table)["alpha"], alone["alpha"])
+
+
 def test_structure_alone_sees_the_proxies_in_the_aggregate_or_not_at_all() -> None:
     table = linear_table(50)
     whole = Features(["alpha", "beta"], "rank+structure+aggregate").fit(table).transform(table)

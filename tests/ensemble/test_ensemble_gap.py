@@ -15,6 +15,7 @@ from zc_search.benchmarks import open_benchmark
 from zc_search.ensemble import fit_ensemble, fit_pipeline, learning_curve, models
 from zc_search.ensemble.models import (
     AGGREGATE_WORTH,
+    PROCESS_WORTH,
     PRODUCT_SCALE,
     GapProcess,
     GapRegression,
@@ -270,6 +271,20 @@ def test_a_process_of_many_rows_takes_its_parameters_from_some(
     own = GaussianProcessRegressor(tuned.kernel_, optimizer=None, normalize_y=True).fit(X, gaps)
     new = columns(40, seed=1)[0].to_numpy()
     np.testing.assert_allclose(process.predict(new), own.predict(new), atol=0.02)
+
+
+@pytest.mark.parametrize("rows", [10, 60])
+def test_the_process_leans_on_the_aggregate_by_the_square_of_its_rows(rows: int) -> None:
+    X, y = columns(rows)
+    X["aggregate"] = X["a"] * 2 + 1
+    ceiling, gaps = gaps_to_ceiling(60 + y)
+    alone = GapProcess().fit(X.drop(columns="aggregate"), 60 + y).predict(X)
+    line = stats.linregress(X["aggregate"], gaps)
+    share = PROCESS_WORTH**2 / (PROCESS_WORTH**2 + rows**2)
+    expected = (1 - share) * -np.log(ceiling - alone)
+    expected += share * (line.intercept + line.slope * X["aggregate"])
+    found = GapProcess().fit(X, 60 + y).predict(X)
+    np.testing.assert_allclose(found, ceiling - np.exp(-expected), atol=0.01)
 
 
 def test_the_process_is_drawn_towards_the_aggregate_when_rows_are_few() -> None:

@@ -24,13 +24,14 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study
+from pydantic import TypeAdapter
 from sqlalchemy import URL, exc
 from sqlalchemy.engine import make_url
 
 from zc_search._utils.files import write_atomically
 from zc_search._utils.text import install_hint, versions, without_passwords
 from zc_search.config import SAMPLERS, Config, config_differences, config_to_toml, parse_config
-from zc_search.config.settings import tables
+from zc_search.config.sections import StudyName
 from zc_search.errors import ConfigError, StudyError
 from zc_search.proxies.catalogue import Direction
 from zc_search.study.record import ACCURACIES, DATA, DEFINITIONS, ENSEMBLES, NETWORKS
@@ -214,10 +215,9 @@ def adopt(study: Study, objective: Asked) -> None:
             raise StudyError(message, key="study", given=has, allowed=wanted)
     config = objective.config
     if CONFIG not in study.user_attrs:
-        with suppress(ConfigError):  # a name that no folder may have is the study's alone
-            settings = tables(config)
-            settings["study"] |= {"name": study.study_name}
-            config = parse_config(settings)
+        with suppress(ValueError):  # a name that no folder may have is the study's alone
+            name = TypeAdapter(StudyName).validate_python(study.study_name)
+            config = _with_study(config, name=name)
         _describe(study, objective, config)
         return
     before = begun_with(study.study_name, study.user_attrs)
