@@ -265,15 +265,17 @@ def test_settings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
 # Searches -----------------------------------------------------------------------------------------
 
 
-_QUICK = {("nsgaii", "vit")}
-
-
 @pytest.mark.parametrize(
     ("sampler", "name"),
     [
-        pytest.param(*pair, marks=[] if pair in _QUICK else pytest.mark.thorough)
-        for pair in product(SAMPLERS, NAMES)
-        if pair not in (("brute_force", "resnet"), ("brute_force", "functional"))  # continua
+        ("nsgaii", "vit"),
+        # Each sampler in one space, and what learns from parameters in each.
+        *(pytest.param(sampler, "build", marks=pytest.mark.thorough) for sampler in SAMPLERS),
+        *(
+            pytest.param(sampler, name, marks=pytest.mark.thorough)
+            for sampler, name in product(("tpe", "predictor_guided"), NAMES)
+            if name != "build"
+        ),
     ],
 )
 def test_every_sampler_searches_it_and_goes_on_where_it_was_cut_off(
