@@ -83,6 +83,14 @@ def test_nothing_is_wider_than_the_terminal_and_no_number_is_cut(
     assert result.best.architecture in text.replace("+\n  ", "+")
 
 
+def test_an_interval_of_rows_that_were_fitted_to_is_not_shown() -> None:
+    result = made_up_run(60)
+    assert result.ensemble is not None
+    assert "% (90 %: " in "\n".join(printed(result, 100))
+    ensemble = result.ensemble.model_copy(update={"residuals_held_out": False})
+    assert "90 %: " not in "\n".join(printed(replace(result, ensemble=ensemble), 100))
+
+
 def test_what_has_no_room_is_named_and_comes_back_with_room() -> None:
     result = made_up_run(60, 5)
     narrow, wide = (printed(result, width) for width in (80, 200))
