@@ -4,7 +4,7 @@ A proxy is put on a scale first: its own value or logarithm with outliers clippe
 Every scale is a frozen record of the constants it was fitted with and plain arithmetic on them.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations_with_replacement
 from typing import Annotated, ClassVar, Literal, Self
@@ -314,17 +314,20 @@ def _structure_columns(scales: Iterable[Scale], table: pd.DataFrame) -> dict[str
 
 
 def _ranks_among(
-    population: pd.DataFrame, names: Iterable[str], structure: Container[str]
+    population: pd.DataFrame, names: Collection[str], structure: Container[str]
 ) -> tuple[RankScale, ...]:
     """Rank columns, some of them of `structure`, among the rows whose proxies are finite."""
-    rows = population[finite(population, [name for name in names if name not in structure])]
+    proxies = [name for name in names if name not in structure]
+    rows = population[finite(population, proxies)]
+    values = structure_values(rows, [name for name in names if name in structure])
+    values |= {name: numbers(rows, name) for name in proxies}
+    return tuple(RankScale.fit(name, values[name]) for name in names)
 
-    def values(name: str) -> Floats:
-        if name not in structure:
-            return numbers(rows, name)
-        return np.array([structure_of(text)[name] for text in rows["architecture"]])
 
-    return tuple(RankScale.fit(name, values(name)) for name in names)
+def structure_values(table: pd.DataFrame, names: Collection[str]) -> dict[str, Floats]:
+    """Return features of structure by name, NaN where an architecture's space has none such."""
+    found = [structure_of(text) for text in table["architecture"]] if names else []
+    return {name: np.array([one.get(name, np.nan) for one in found], float) for name in names}
 
 
 @lru_cache(maxsize=20_000)  # all of a cell space: a curve of many fits asks for each again
@@ -347,7 +350,7 @@ def _mean_log_rank(
     directions: Mapping[str, Direction],
 ) -> Floats:
     """Return the mean over columns of the logarithm of the rank, as a share of the ranked rows."""
-    levels = dict(raw)  # of an earlier release's proxies the ranks themselves
+    levels = dict(raw)  # where an older file has no ranks of proxies, these are ranks themselves
     for scale in ranks:
         own = numbers(table, scale.proxy) if scale.proxy in table else raw[scale.proxy]
         levels[scale.proxy] = scale.column(own)

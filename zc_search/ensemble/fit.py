@@ -243,9 +243,14 @@ def _notes(
         (ensemble.held_out, "Held out", f"{best} on all rows): rank by that proxy instead."),
         (ensemble.unseen, "On architectures not fitted to", f"{best})."),
     ):
-        taus = {row.predictor: row.kendall_tau for row in figures}
+        # As they are said, so that none is below its equal.
+        taus = {
+            row.predictor: round(row.kendall_tau, 3)
+            for row in figures
+            if row.kendall_tau is not None
+        }
         tau, single = taus.get("ensemble"), taus.get("best single proxy")
-        if single is not None and (tau is None or round(tau, 3) < round(single, 3)):
+        if single is not None and (tau is None or tau < single):
             own = "undefined" if tau is None else f"{tau:.3f}"
             below = f"is below that of the best single proxy, {single:.3f}"
             yield f"{where}, the ensemble's Kendall's tau, {own}, {below} ({instead}"

@@ -208,7 +208,7 @@ def fit_ridge(
     weights: Floats = ridge.coef_ * expected * spread
     intercept = float(ridge.intercept_ * spread)
     if AGGREGATE in X.columns:
-        share, line = _share(y), _aggregate_line(X, y)
+        share, line = _ridge_share(y), _aggregate_line(X, y)
         weights, intercept = weights * (1 - share), intercept * (1 - share)
         weights[X.columns == AGGREGATE] += share * line.coef_[0]
         intercept += share * float(line.intercept_)
@@ -239,7 +239,7 @@ def ridge_covariance(X: pd.DataFrame, y: Floats, alpha: float) -> Floats:
     covariance = ridge_posterior(X.to_numpy(dtype=np.float64) * expected[1:], y, alpha)
     covariance = covariance * np.outer(expected, expected)
     if AGGREGATE in X.columns:
-        share, line = _share(y), _aggregate_line(X, y)
+        share, line = _ridge_share(y), _aggregate_line(X, y)
         alone = X[[AGGREGATE]].to_numpy(dtype=np.float64)
         residuals = y - line.predict(alone)
         variance = float(residuals @ residuals) / max(len(y) - 2, 1)
@@ -255,7 +255,7 @@ def _expected(X: pd.DataFrame) -> Floats:
     return np.array([PRODUCT_SCALE if " * " in str(name) else 1.0 for name in X])
 
 
-def _share(y: Floats) -> float:
+def _ridge_share(y: Floats) -> float:
     return AGGREGATE_WORTH / (AGGREGATE_WORTH + len(y))
 
 

@@ -10,7 +10,12 @@ from scipy.stats import rankdata
 from scipy.stats import t as student
 from sklearn.model_selection import RepeatedKFold
 
-from zc_search.ensemble.features import DEFAULT_AGGREGATE, RECORD, default_aggregate, structure_of
+from zc_search.ensemble.features import (
+    DEFAULT_AGGREGATE,
+    RECORD,
+    default_aggregate,
+    structure_values,
+)
 from zc_search.ensemble.models import ROWS_IN_A_FOLD, fit_pipeline
 from zc_search.ensemble.tables import (
     EnsembleSpec,
@@ -75,15 +80,13 @@ def aggregate(
         raise EnsembleError("an aggregate needs at least one proxy, got none")
     directions = DEFAULT_AGGREGATE | check_directions(directions)
     total = np.zeros(len(table))
+    computed = [proxy for proxy in proxies if proxy in FLOW_FEATURES and proxy not in table]
+    require(table, ["architecture"] * bool(computed))
+    described = structure_values(table, computed)
     for proxy in proxies:
-        if proxy in FLOW_FEATURES and proxy not in table:
-            require(table, ["architecture"])
-            described = map(structure_of, table["architecture"])
-            values = np.array([found.get(proxy, np.nan) for found in described])
-            if np.isnan(values).any():
-                raise EnsembleError(f"{proxy!r} is known of cells of NAS-Bench-201 alone")
-        else:
-            values = numbers(table, proxy)
+        values = described[proxy] if proxy in described else numbers(table, proxy)
+        if proxy in described and np.isnan(values).any():
+            raise EnsembleError(f"{proxy!r} is known of cells of NAS-Bench-201 alone")
         ranks = np.ones(len(table))
         known = np.isfinite(values)
         sign = -1.0 if directions.get(proxy) == "minimize" else 1.0

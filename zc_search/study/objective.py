@@ -223,10 +223,9 @@ class Objective:
         Raises `optuna.TrialPruned` for one without finite values; the record says why.
         """
         if isinstance(trial, FixedTrial):
-            message = (
-                "an objective needs a trial of a study; study.enqueue_trial(parameters) has a "
-            )
-            raise StudyError(f"{message}point of one's own looked at", key="trial", given=trial)
+            message = "an objective needs a trial of a study; "
+            message += "study.enqueue_trial(parameters) has a point of one's own looked at"
+            raise StudyError(message, key="trial", given=trial)
         with self._lock:
             self.catch_up(trial.study)
             if not self._adopted:
