@@ -33,6 +33,7 @@ from zc_search.spaces import (
     SearchSpace,
     SizeSpace,
 )
+from zc_search.spaces.nasbench201.architecture import live_edges
 from zc_search.spaces.nasbench201.structure import FLOW_FEATURES
 
 SCALES: list[Any] = [ValueScale, RankScale]
@@ -135,6 +136,9 @@ def test_names_of_feature_sets() -> None:
     assert parse_feature_set("structure+aggregate") == FeatureSet(
         "structure", structure=True, aggregate=True
     )
+    assert parse_feature_set("rank+operations") == FeatureSet(
+        "rank", structure=True, operations=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,6 +165,7 @@ def test_an_unknown_feature_set_is_refused(name: str, hint: str) -> None:
         "standard+structure+interactions",
         "rank+structure+aggregate+interactions",
         "structure+aggregate+interactions",
+        "rank+operations+aggregate+interactions",
     ],
 )
 def test_training_columns_are_standardised_and_new_ones_by_the_same_constants(name: str) -> None:
@@ -249,6 +254,28 @@ def test_the_aggregate_ranks_among_a_population_without_accuracies() -> None:
     # The proxies themselves are on the scale of the rows fitted to.
     alone = Features(["alpha", "beta"], "rank+aggregate").fit_transform(table)
     pd.testing.assert_series_equal(features.transform(table)["alpha"], alone["alpha"])
+
+
+def test_operations_come_with_the_structure_and_have_no_products() -> None:
+    table = linear_table(50)
+    features = Features(["alpha"], "rank+operations+interactions").fit(table)
+    columns = features.transform(table)
+    found = columns["nor_conv_3x3 on 2<-1"]
+    cells = map(Architecture.from_string, table["architecture"])
+    has = np.array([2 in live_edges(cell.ops) and cell.ops[2] == "nor_conv_3x3" for cell in cells])
+    np.testing.assert_allclose(found, (has - has.mean()) / has.std())
+    others = columns.drop(columns=[name for name in columns if "<-" in name])
+    without = Features(["alpha"], "rank+structure+interactions").fit_transform(table)
+    pd.testing.assert_frame_equal(others, without)
+    again = FeatureMap.model_validate_json(features.map_.model_dump_json())
+    np.testing.assert_array_equal(again.matrix(table), columns)
+
+
+def test_operations_are_of_spaces_that_place_them() -> None:
+    with pytest.raises(EnsembleError, match="Allowed: without \\+operations"):
+        Features(["alpha"], "rank+operations").fit(
+            linear_table(2).assign(architecture=["8:8:8:8:8", "8:8:8:8:16"])
+        )
 
 
 def test_structure_alone_sees_the_proxies_in_the_aggregate_or_not_at_all() -> None:

@@ -124,6 +124,9 @@ def test_structures_are_those_counted_by_hand() -> None:
     expected |= {"fewest nor_conv_3x3 on a path": 1, "most nor_conv_3x3 on a path": 1}
     expected |= {"fewest skip_connect on a path": 0, "most nor_conv_1x1 on a path": 1}
     assert found.items() >= expected.items()
+    placed = {name for name, there in MicroSpace().live_operations(cell).items() if there}
+    expected = {"skip_connect on 1<-0", "nor_conv_1x1 on 2<-1", "nor_conv_3x3 on 3<-0"}
+    assert placed == {*expected, "nor_conv_3x3 on 3<-1", "nor_conv_3x3 on 3<-2"}
     dead = MicroSpace().structure(MicroCell(("none",) * 6))
     assert not any(dead.values())
     sizes = SizeSpace().structure(SizeArchitecture((8, 16, 24, 32, 40)))

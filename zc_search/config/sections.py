@@ -55,9 +55,9 @@ MODELS = ("linear", "ridge", "gap", "gp")
 RETIRED_MODELS = {"nonnegative": "ridge", "rank": "gap"}
 """Models of earlier versions, with what replaces them."""
 FEATURE_SETS = {
-    "standard": ("structure", "interactions"),
-    "rank": ("structure", "aggregate", "interactions"),
-    "structure": ("aggregate", "interactions"),
+    "standard": ("structure", "operations", "interactions"),
+    "rank": ("structure", "operations", "aggregate", "interactions"),
+    "structure": ("operations", "aggregate", "interactions"),
 }
 """Feature sets, with what may stand behind each."""
 FEATURE_SET_NAMES = (

@@ -26,6 +26,8 @@ FENCE = 3.0
 """Interquartile ranges beyond the quartiles at which a value is "far out" (Tukey 1977, EDA)."""
 
 AGGREGATE = "aggregate"
+ON_EDGE = "<-"
+"""What the name of a column holds that tells whether an operation lies on an edge."""
 
 DEFAULT_AGGREGATE: dict[str, Direction] = {
     "meco": "maximize",
@@ -171,6 +173,8 @@ class FeatureMap(BaseModel):
         structure = not {*proxies, AGGREGATE}.issuperset({*plain, *ranked})
         raw = _proxy_columns(self.proxies, table)
         raw |= _structure_columns(self.proxies, table) if structure else {}
+        if any(ON_EDGE in name and name not in raw for name in plain):
+            raw |= _operation_columns(table)
         needed = [*(name for name, _ in self.aggregate), *plain]
         if missing := [name for name in needed if name not in {*raw, AGGREGATE}]:
             raise EnsembleError(
@@ -240,6 +244,8 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if ranked:
             together = _mean_log_rank(table, raw | described, ranks, ranked)
             kept = self._kept(kept, {AGGREGATE: together})
+        if chosen.operations:
+            kept = self._kept(kept, _operation_columns(table))
         if chosen.scale == "structure":
             scales = tuple(scale for scale in scales if scale.proxy in ranked)
         pairs = [
@@ -313,6 +319,12 @@ def _structure_columns(scales: Iterable[Scale], table: pd.DataFrame) -> dict[str
     return {str(name): values.to_numpy() for name, values in described.items()}
 
 
+def _operation_columns(table: pd.DataFrame) -> dict[str, Floats]:
+    """Return which operation lies where in each architecture."""
+    found = pd.DataFrame([*map(operations_of, table["architecture"])], dtype=float)
+    return {str(name): values.to_numpy() for name, values in found.items()}
+
+
 def _ranks_among(
     population: pd.DataFrame, names: Collection[str], structure: Container[str]
 ) -> tuple[RankScale, ...]:
@@ -333,14 +345,25 @@ def structure_values(table: pd.DataFrame, names: Collection[str]) -> dict[str, F
 @lru_cache(maxsize=20_000)  # all of a cell space: a curve of many fits asks for each again
 def structure_of(text: str) -> Mapping[str, float]:
     """Return what its space says of an architecture's structure."""
+    return _described(text, "structure", "structure")
+
+
+@lru_cache(maxsize=20_000)
+def operations_of(text: str) -> Mapping[str, float]:
+    """Return what its space says of where an architecture's operations lie."""
+    return _described(text, "operations", "live_operations")
+
+
+def _described(text: str, group: str, method: str) -> Mapping[str, float]:
     architecture = read_architecture(text)
     space = SPACES[architecture.space]
-    found = None if space is FunctionSpace else space().structure(architecture)
+    found = None if space is FunctionSpace else getattr(space(), method)(architecture)
     if found is None:
         raise EnsembleError(
-            f"{text!r} is of a space without features of structure; Allowed: without +structure"
+            f"{text!r} is of a space without features of {group}; Allowed: without +{group}"
         )
-    return found
+    described: Mapping[str, float] = found
+    return described
 
 
 def _mean_log_rank(

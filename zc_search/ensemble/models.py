@@ -20,7 +20,7 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 
 from zc_search._utils.plugins import load_plugin
-from zc_search.ensemble.features import AGGREGATE, RECORD, FeatureMap, Features
+from zc_search.ensemble.features import AGGREGATE, ON_EDGE, RECORD, FeatureMap, Features
 from zc_search.ensemble.tables import EnsembleSpec, Floats, check_model, numbers, spec_of
 from zc_search.errors import EnsembleError
 from zc_search.evaluation import kendall_tau
@@ -33,6 +33,12 @@ AGGREGATE_WORTH = 60
 
 PROCESS_WORTH = 45
 """The same for a Gaussian process, whose error falls faster as they become more."""
+
+PROXY_SCALE = 0.3
+"""Weight of a proxy in the process' distances, as a share of that of a feature of structure."""
+
+OPERATIONS_SHARE = 0.01
+"""Variance of the process' part of the operations, as a share of that of its other part."""
 
 TUNED_ON = 500
 """Rows that settle a Gaussian process' parameters, at a cost of their cube."""
@@ -80,7 +86,10 @@ def fit_pipeline(
     """
     spec = spec_of(proxies, settings)
     features = Features(spec.proxies, spec.feature_set, spec.directions)
-    steps = [("features", features), ("model", make_model(spec.model, spec.seed))]
+    model = make_model(spec.model, spec.seed)
+    if isinstance(model, GapProcess):
+        model.set_params(proxies=spec.proxies)
+    steps = [("features", features), ("model", model)]
     return Pipeline(steps).fit(rows, numbers(rows, spec.target), features__population=population)
 
 
@@ -136,25 +145,42 @@ class GapRegression(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self.link_(np.asarray(X) @ self.coef_ + self.intercept_)
 
 
-class GapProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """A Gaussian process with the target of `GapRegression`; for ``structure+aggregate``.
+class PartMatern(Matern):  # type: ignore[misc]
+    """A Matérn kernel of smoothness 3/2 and length 1 over some of the columns."""
 
-    One Matérn kernel of smoothness 3/2 over all columns but ``aggregate``, which counts as in
-    `fit_ridge`. Its variance and the noise are the likeliest (Rasmussen and Williams 2006, section
-    5.4.1), for `TUNED_ON` evenly chosen rows where there are more; its length is four times the
-    root of the number of columns, which few rows do not tell.
+    def __init__(self, first: int = 0, end: int | None = None) -> None:
+        super().__init__(1.0, "fixed", nu=1.5)
+        self.first, self.end = first, end
+
+    def __call__(self, X: Floats, Y: Floats | None = None, eval_gradient: bool = False) -> Any:
+        """Return the kernel between rows, and its gradient, which is empty, where asked for."""
+        part = slice(self.first, self.end)
+        return super().__call__(X[:, part], None if Y is None else Y[:, part], eval_gradient)
+
+
+class GapProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """A Gaussian process with the target of `GapRegression`, for features of structure.
+
+    The sum of two Matérn kernels: one over features of structure and, as a smaller part of its
+    distances, `proxies`; and a weak one over which operation lies where, for what the features do
+    not tell. ``aggregate`` counts as in `fit_ridge`. Variance and noise are the likeliest
+    (Rasmussen and Williams 2006, section 5.4.1), for `TUNED_ON` evenly chosen rows where there are
+    more; the kernels' lengths are given by their columns, as few rows do not tell them.
     """
+
+    def __init__(self, proxies: Sequence[str] = ()) -> None:
+        self.proxies = proxies
 
     def fit(self, X: pd.DataFrame, y: Floats) -> Self:
         """Fit to named columns and percent accuracies."""
         ceiling, gaps = gaps_to_ceiling(np.asarray(y, dtype=np.float64))
         self._line = _aggregate_line(X, gaps) if AGGREGATE in X.columns else None
         self._share = PROCESS_WORTH**2 / (PROCESS_WORTH**2 + len(gaps) ** 2)
-        columns = self._columns(X)
-        # Standardised columns lie sqrt(2 · columns) apart on average.
-        length = 4 * np.sqrt(columns.shape[1])
-        kernel = ConstantKernel(10.0) * Matern(length, "fixed", nu=1.5)
-        kernel += WhiteKernel(0.1, (1e-2, 1.0))
+        columns, size = self._columns(X)
+        parts = [PartMatern(end=size)] if size else []
+        if columns.shape[1] > size:
+            parts.append(ConstantKernel(OPERATIONS_SHARE, "fixed") * PartMatern(size))
+        kernel = ConstantKernel(10.0) * sum(parts[1:], parts[0]) + WhiteKernel(0.1, (1e-2, 1.0))
         some = np.linspace(0, len(gaps) - 1, min(len(gaps), TUNED_ON)).round().astype(int)
         self.process_ = GaussianProcessRegressor(kernel, normalize_y=True)
         with warnings.catch_warnings():  # a bound that is reached is an answer, not a failure
@@ -168,7 +194,7 @@ class GapProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: pd.DataFrame) -> Floats:
         """Return percent accuracy."""
-        columns = self._columns(X)
+        columns, _ = self._columns(X)
         # In portions, as a whole space beside all rows fitted to takes long to write and to read.
         portions = np.array_split(columns, 1 + len(columns) // PORTION)
         scores = np.concatenate([self.process_.predict(portion) for portion in portions])
@@ -177,9 +203,16 @@ class GapProcess(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             scores = (1 - self._share) * scores + self._share * beside
         return self.link_(scores)
 
-    @staticmethod
-    def _columns(X: pd.DataFrame) -> Floats:
-        return X.drop(columns=AGGREGATE, errors="ignore").to_numpy(dtype=np.float64)
+    def _columns(self, X: pd.DataFrame) -> tuple[Floats, int]:
+        """Return the columns, by their kernel's length, and how many come before the operations."""
+        named = X.drop(columns=AGGREGATE, errors="ignore")
+        proxies = named.columns.isin(self.proxies)
+        last = named.columns.str.contains(ON_EDGE, regex=False) & ~proxies
+        weights = np.where(proxies, PROXY_SCALE, 1.0)
+        for kind in (~last, last):  # standardised columns lie sqrt(2 · columns) apart on average
+            weights[kind] /= 4 * np.linalg.norm(weights[kind])
+        scaled = named.to_numpy(dtype=np.float64) * weights
+        return np.hstack([scaled[:, ~last], scaled[:, last]]), int(np.count_nonzero(~last))
 
 
 def gaps_to_ceiling(accuracies: Floats) -> tuple[float, Floats]:

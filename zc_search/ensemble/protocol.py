@@ -74,7 +74,7 @@ AS_PUBLISHED = "as published"
 UNSEEN = "functions not fitted to"
 HALVES = ("their first half", "their second half")
 TOP = "their best 10 %"
-FEATURES = {"gap": "rank+structure+aggregate+interactions", "gp": "structure+aggregate"}
+FEATURES = {"gap": "rank+structure+aggregate+interactions", "gp": "rank+operations+aggregate"}
 """What a model is judged with if nothing is asked; others as ``gap``."""
 
 

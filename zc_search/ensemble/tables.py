@@ -106,13 +106,15 @@ def check_model(name: str) -> None:
 class FeatureSet(NamedTuple):
     """What the name of a feature set stands for: the proxies' scale, and what is added.
 
-    The scale ``structure`` leaves the proxies out, but for their part in the aggregate.
+    The scale ``structure`` leaves the proxies out, but for their part in the aggregate; operations
+    come with the structure.
     """
 
     scale: str
     structure: bool = False
     interactions: bool = False
     aggregate: bool = False
+    operations: bool = False
 
 
 def parse_feature_set(name: str) -> FeatureSet:
@@ -123,7 +125,8 @@ def parse_feature_set(name: str) -> FeatureSet:
     if scale not in FEATURE_SETS or not set(extras) <= set(FEATURE_SETS[scale]):
         raise EnsembleError.unknown("feature set", name, FEATURE_SET_NAMES, key="features")
     named = FeatureSet(scale, **dict.fromkeys(extras, True))
-    return named._replace(structure=named.structure or scale == "structure")
+    structure = named.structure or named.operations or scale == "structure"
+    return named._replace(structure=structure)
 
 
 def _check_retired(

@@ -212,6 +212,12 @@ class SearchSpace(ABC, Generic[A]):
     def structure(self, architecture: A) -> Mapping[str, float] | None:
         """Return features of an architecture's structure by name."""
 
+    def live_operations(self, architecture: A) -> Mapping[str, float] | None:
+        """Return which operation lies where, 0 or 1 by names such as ``nor_conv_3x3 on 1<-0``.
+
+        An operation that has no part in the output counts as absent.
+        """
+
     def draw(self, architecture: A) -> str | None:
         """Return an SVG drawing of an architecture."""
 

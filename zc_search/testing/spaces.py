@@ -217,9 +217,10 @@ class SpaceTestCase:
     def test_structure_is_finite(self, space: AnySpace, drawn: list[AnyArchitecture]) -> None:
         """Features of the structure are finite numbers, and the same when asked for again."""
         for architecture in drawn[:5]:
-            if (features := space.structure(architecture)) is not None:
-                assert all(math.isfinite(value) for value in features.values())
-                assert dict(features) == dict(space.structure(architecture) or {})
+            for described in (space.structure, space.live_operations):
+                if (features := described(architecture)) is not None:
+                    assert all(math.isfinite(value) for value in features.values())
+                    assert dict(features) == dict(described(architecture) or {})
 
     def test_drawings_are_svg(self, space: AnySpace, feasible: list[AnyArchitecture]) -> None:
         """A drawing is one well-formed element ``svg``."""

@@ -389,6 +389,9 @@ class OwnSpace(FunctionSpace):
     def structure(self, architecture: Parameters) -> Mapping[str, float] | None:  # type: ignore[override]
         return self.space.structure(self._inner(architecture))
 
+    def live_operations(self, architecture: Parameters) -> Mapping[str, float] | None:
+        return self.space.live_operations(self._inner(architecture))
+
     def costs(self, architecture: Parameters, task: Any, **_: Any) -> Mapping[str, float] | None:
         return self.space.costs(self._inner(architecture), task)
 

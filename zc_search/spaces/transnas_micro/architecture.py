@@ -10,7 +10,13 @@ from typing import ClassVar, Literal, Self, get_args
 
 from zc_search.errors import ArchitectureError
 from zc_search.spaces.base import ProductArchitecture, ProductSpace, path_features
-from zc_search.spaces.nasbench201.architecture import OPERATIONS, PARAMETERS, live_edges, live_paths
+from zc_search.spaces.nasbench201.architecture import (
+    OPERATIONS,
+    PARAMETERS,
+    live_edges,
+    live_paths,
+    operations_on_edges,
+)
 
 TaskName = Literal[
     "class_scene",
@@ -93,3 +99,7 @@ class MicroSpace(ProductSpace[MicroCell]):
         live = [ops[edge] for edge in live_edges(ops)]
         counts = {f"live {op}": float(live.count(op)) for op in OPERATIONS[1:4]}
         return super().structure(architecture) | counts | path_features(paths, OPERATIONS[1:4])
+
+    def live_operations(self, architecture: MicroCell) -> dict[str, float]:
+        """Return which operation lies on which live edge."""
+        return operations_on_edges(architecture.ops, OPERATIONS)
