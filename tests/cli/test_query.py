@@ -176,6 +176,7 @@ def test_a_file_is_named_as_a_benchmark(run, folder, tmp_path, monkeypatch):
         (["|nor_conv_3x3~0|"], "not an architecture string"),
         (["1,2,3,4,5,6"], "integers (0 none, 1 skip_connect"),
         (["1,2,3,4,5,6", "--codes", "mase"], "mase codes are six integers"),
+        (["3,3,4,1,3"], "benchmark codes are six integers"),
         (["1", "--codes", "mas"], "--codes: unknown notation 'mas'; did you mean 'mase'"),
         (["1", "--seed", "first"], "--seed 'first': Allowed: a number such as 0 or 777, or random"),
         (["1", "--seed", "9"], "seed=9: on cifar10 it was trained with 2 seeds"),

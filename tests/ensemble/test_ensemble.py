@@ -491,6 +491,7 @@ def test_few_rows_are_said_to_be_few() -> None:
     assert "4 rows are too few to hold any out" in note(ensemble, "hold")
     assert ensemble.quality.empty
     assert not ensemble.residuals_held_out
+    assert ensemble.predict_interval(linear_table(3)).notna().all().tolist() == [True, False, False]
     assert np.isfinite(ensemble.weights["standard_error"]).all()
 
 

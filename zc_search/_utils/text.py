@@ -2,6 +2,7 @@
 
 import re
 from importlib.metadata import version
+from math import isnan
 from pathlib import Path
 
 NAME = "optuna-zc-search"
@@ -16,6 +17,11 @@ def counted(count: int, noun: str) -> str:
     if count != 1:
         noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}{'e' * noun.endswith('ss')}s"
     return f"{count:,} {noun}"
+
+
+def between(low: float, high: float) -> str:
+    """Return such as ``91.20 to 93.85``; nothing where an end is NaN."""
+    return "" if isnan(low + high) else f"{low:.2f} to {high:.2f}"
 
 
 def amount(value: float) -> str:

@@ -13,7 +13,7 @@ from zc_search.errors import ArchitectureError, BenchmarkError
 from zc_search.images.datasets import DATASETS
 from zc_search.spaces import AnyArchitecture, Architecture, read_architecture
 
-_CODES = re.compile(r"[\[(]?\s*(\d+(?:\s*[, ]\s*\d+){5})\s*[\])]?")
+_CODES = re.compile(r"[\[(]?\s*(\d+(?:\s*[, ]\s*\d+)+)\s*[\])]?")
 _LONGEST = 4000  # characters; Python reads numbers of no more digits
 
 _TRAINED_WITH = (

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from zc_search._utils.plugins import is_plugin
-from zc_search._utils.text import counted
+from zc_search._utils.text import between, counted
 from zc_search.config import Config
 from zc_search.deploy.feedback import by_architecture
 from zc_search.ensemble.tables import flags
@@ -222,7 +222,8 @@ def _predicted(row: Mapping[str, Any], count: int) -> str:
     if "prediction" not in row:
         transfer = "an ensemble fitted on another data set, a transfer"
         return f"{place} by {transfer if 'transferred' in row else 'the accuracy-free aggregate'}"
-    place += f", predicted {row['prediction']:.2f} % (90 %: {row['low']:.2f} to {row['high']:.2f})"
+    interval = between(row["low"], row["high"])
+    place += f", predicted {row['prediction']:.2f} %" + (f" (90 %: {interval})" if interval else "")
     in_sample = row.get("in_sample") in (True, "True")
     return place + ", in-sample: the ensemble was fitted to its accuracy too" * in_sample
 

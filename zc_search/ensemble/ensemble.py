@@ -159,8 +159,11 @@ class Ensemble(BaseModel):
         by the weights' covariance, than those fitted to on average. It holds on average over
         architectures like those fitted to, and does not cover training rows unlike the table, such
         as a Pareto front, the fitted constants of the features, or the noise of training seeds.
+        Where nothing could be held out, there is none: ``low`` and ``high`` are NaN.
         """
         low, high = self.residual_interval(level)
+        if not self.residuals_held_out:
+            low = high = np.nan
         matrix = self.features.matrix(table)
         predicted = self.predictor.predict(matrix)
         down = up = np.zeros(len(table))

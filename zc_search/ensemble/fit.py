@@ -231,8 +231,8 @@ def _notes(
     yield from _collinear(features.transform(rows).filter(items=ensemble.proxies))
     if not ensemble.residuals_held_out:
         yield (
-            f"{few} are too few to hold any out: there is no figure of quality, and the intervals "
-            "of predictions are too narrow, because they rest on the rows fitted to."
+            f"{few} are too few to hold any out: there is no figure of quality, and predictions "
+            "have no interval."
         )
     elif (folds := folds_of(spec, len(rows))) < spec.folds:
         yield f"{few}: cross-validated in {folds} folds, not {spec.folds}."

@@ -144,7 +144,7 @@ def answer(result: SearchResult, held_out: pd.DataFrame | None) -> Answer:
         heading,
         architecture,
         summary,
-        None if best is None else _interval(best),
+        _interval(best) if best and best.interval else None,
         _facts(trials, result.ranking, architecture),
         _effort(result, trials),
         tuple(caveats),
@@ -260,10 +260,8 @@ def duration(seconds: float) -> str:
 
 
 def _predicted(best: Best) -> str:
-    summary = (
-        f"The ensemble predicts {best.predicted:.2f} %, with a 90 % interval from "
-        f"{best.low:.2f} to {best.high:.2f} %."
-    )
+    within = f", with a 90 % interval from {best.interval} %" if best.interval else ""
+    summary = f"The ensemble predicts {best.predicted:.2f} %{within}."
     if best.true is None:
         return summary
     place = ""

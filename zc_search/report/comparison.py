@@ -94,8 +94,8 @@ def _summary(result: SearchResult) -> dict[str, str]:
         if np.isfinite(reached).any():
             summary["best feasible accuracy looked at"] = f"{np.nanmax(reached):.2f} %"
     if best is not None:
-        interval = f"({best.low:.2f} to {best.high:.2f})"
-        summary["predicted for the best"] = f"{best.predicted:.2f} % {interval}"
+        interval = f" ({best.interval})" if best.interval else ""
+        summary["predicted for the best"] = f"{best.predicted:.2f} %{interval}"
         if best.true is not None:
             summary["its true accuracy"] = f"{best.true:.2f} %"
         if best.rank is not None:

@@ -89,6 +89,10 @@ def load_result(folder: str | Path) -> SearchResult:
     )
 
 
+def _told(best: Best | None) -> dict[str, Any] | None:
+    return None if best is None else {k: plain(v) for k, v in asdict(best).items()}
+
+
 def _best(told: Mapping[str, Any] | None) -> Best | None:
     known = {field.name for field in fields(Best)}
     nothing: dict[str, Any] = dict.fromkeys(("predicted", "low", "high"), math.nan)
@@ -213,11 +217,9 @@ def make_manifest(result: SearchResult) -> dict[str, Any]:
         "trials": len(result.trials),
         "accuracies_looked_at": as_trials(result).looked_at,
         "seconds": dict(result.seconds),
-        **{
-            key: (b := getattr(result, key)) and {k: plain(v) for k, v in asdict(b).items()}
-            for key in ("best", "best_seen")
-        },
-        "unseen": [asdict(best) for best in result.unseen],
+        "best": _told(result.best),
+        "best_seen": _told(result.best_seen),
+        "unseen": [*map(_told, result.unseen)],
         "notes": list(result.notes),
         "drawings": dict(result.drawings),
     }

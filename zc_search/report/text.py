@@ -17,7 +17,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from zc_search._utils.text import counted
+from zc_search._utils.text import between, counted
 from zc_search.config.metrics import METRICS
 from zc_search.spaces import compact, legend
 
@@ -155,7 +155,7 @@ def ranked(rows: pd.DataFrame, target: str, top: int) -> Group:
             f"{row['predicted_rank']:,}",
             compact(row["architecture"]) + " *" * (row.get("in_sample") is True),
             percent(row["prediction"]),
-            f"{row['low']:.2f} to {row['high']:.2f}",
+            between(row["low"], row["high"]) or "-",
             *([percent(row[target]), f"{row['true_rank']:,}"] if known else []),
         ]
         for row in first.to_dict("records")
@@ -359,8 +359,7 @@ def _print_best(console: Console, result: SearchResult) -> None:
         for node in [cell] if fits else cell.replace("+", "+\n").splitlines():
             console.print(Text(f"  {node}"), soft_wrap=True)
         line = f"predicted {best.predicted:.2f} %"
-        if result.ensemble is None or result.ensemble.residuals_held_out:  # else they tell nothing
-            line += f" (90 %: {best.low:.2f} to {best.high:.2f})"
+        line += f" (90 %: {best.interval})" if best.interval else ""
         console.print(Text(line if best.true is None else f"{line}, {_true(best)}"))
         if best.in_sample:
             known = "in-sample: its true accuracy is one that the ensemble was fitted to"
@@ -397,8 +396,8 @@ def not_looked_at(unseen: Sequence[Best], functions: int) -> Group:
     cells = []
     for best in unseen:
         true = [percent(best.true), f"{best.rank:,}" if best.rank else "-"] * known
-        ends = f"{best.low:.2f} to {best.high:.2f}"
-        cells.append([compact(best.architecture), percent(best.predicted), ends, *true])
+        ends = [percent(best.predicted), best.interval or "-"]
+        cells.append([compact(best.architecture), *ends, *true])
     headings = ["cell", ">predicted %", ">90 % interval", *[">true %", ">true rank"] * known]
     title = f"Not looked at, the first {len(unseen)} by prediction of {functions:,} functions"
     return table(title, headings, cells, legend(best.architecture for best in unseen))

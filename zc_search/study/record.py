@@ -16,6 +16,7 @@ from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from pydantic import TypeAdapter
 
+from zc_search._utils.text import between
 from zc_search.config import Config
 from zc_search.errors import StudyError
 
@@ -206,12 +207,17 @@ class Best:
 
     architecture: str
     predicted: float
-    low: float  # ends of the prediction's 90 % interval
+    low: float  # ends of the prediction's 90 % interval, NaN where nothing could be held out
     high: float
     true: float | None = None  # what training it gave; None without a benchmark
     rank: int | None = None  # its place among all architectures of the benchmark, 1 is best
     out_of: int | None = None
     in_sample: bool = False  # whether it, or an isomorph, is among those that were fitted to
+
+    @property
+    def interval(self) -> str:
+        """The interval in words; empty where it is not known."""
+        return between(self.low, self.high)
 
     @property
     def place(self) -> str:
