@@ -8,7 +8,7 @@ therefore that of its live part.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from html import escape
@@ -54,14 +54,13 @@ def live_edges(ops: Sequence[str], *, trained: bool = False) -> tuple[int, ...]:
     return tuple(sorted(live))
 
 
-def operations_on_edges(ops: Sequence[str], allowed: Iterable[str]) -> dict[str, float]:
-    """Return for each operation but ``none`` and each edge whether it is live and has it."""
+def operations_on_edges(ops: Sequence[str], allowed: Sequence[str]) -> dict[str, float]:
+    """Return for each edge and each of the allowed operations whether it is live and has it."""
     live = live_edges(ops)
     return {
         f"{op} on {target}<-{source}": float(edge in live and ops[edge] == op)
         for edge, (target, source) in enumerate(EDGES)
         for op in allowed
-        if op != "none"
     }
 
 
@@ -393,7 +392,7 @@ class CellSpace(ProductSpace[Architecture]):
 
     def live_operations(self, architecture: Architecture) -> dict[str, float]:
         """Return which operation lies on which live edge."""
-        return operations_on_edges(architecture.ops, OPERATIONS)
+        return operations_on_edges(architecture.ops, OPERATIONS[1:])
 
     def draw(self, architecture: Architecture) -> str:
         """Return the cell as an SVG graph, dead edges faint."""

@@ -102,4 +102,4 @@ class MicroSpace(ProductSpace[MicroCell]):
 
     def live_operations(self, architecture: MicroCell) -> dict[str, float]:
         """Return which operation lies on which live edge."""
-        return operations_on_edges(architecture.ops, OPERATIONS)
+        return operations_on_edges(architecture.ops, OPERATIONS[1:4])
