@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from zc_search._utils.text import between
 from zc_search.config import Config
 from zc_search.ensemble import RECOMMENDED_PROXIES, Ensemble, EnsembleSpec, ranking
 from zc_search.ensemble.scores import aggregated, fit_scores
@@ -101,7 +102,7 @@ def unconvincing(quality: pd.DataFrame) -> str | None:
         tau, low, high = (math.nan if value is None else float(value) for value in known)
         if tau > 0 and not low <= 0:
             return None
-        ends = "" if math.isnan(low) else f" (90 %: {low:.2f} to {high:.2f})"
+        ends = f" (90 %: {interval})" if (interval := between(low, high)) else ""
         return (
             f"The ensemble was refitted, and its Kendall's tau in cross-validation is {tau:.2f}"
             f"{ends}, which may be chance: nothing is recommended from it. What was trained "

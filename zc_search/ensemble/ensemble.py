@@ -172,8 +172,8 @@ class Ensemble(BaseModel):
         return pd.DataFrame(
             {
                 "prediction": clipped(predicted, self.bounds),
-                "low": clipped(predicted - np.hypot(down, max(-low, 0.0)), self.bounds),
-                "high": clipped(predicted + np.hypot(up, max(high, 0.0)), self.bounds),
+                "low": clipped(predicted - np.hypot(down, np.maximum(-low, 0.0)), self.bounds),
+                "high": clipped(predicted + np.hypot(up, np.maximum(high, 0.0)), self.bounds),
             },
             index=table.index,
         )

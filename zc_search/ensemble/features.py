@@ -4,7 +4,7 @@ A proxy is put on a scale first: its own value or logarithm with outliers clippe
 Every scale is a frozen record of the constants it was fitted with and plain arithmetic on them.
 """
 
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations_with_replacement
 from typing import Annotated, ClassVar, Literal, Self
@@ -174,7 +174,7 @@ class FeatureMap(BaseModel):
         raw = _proxy_columns(self.proxies, table)
         raw |= _structure_columns(self.proxies, table) if structure else {}
         if any(ON_EDGE in name and name not in raw for name in plain):
-            raw |= _operation_columns(table)
+            raw |= _described_columns(table, operations_of)
         needed = [*(name for name, _ in self.aggregate), *plain]
         if missing := [name for name in needed if name not in {*raw, AGGREGATE}]:
             raise EnsembleError(
@@ -245,7 +245,7 @@ class Features(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             together = _mean_log_rank(table, raw | described, ranks, ranked)
             kept = self._kept(kept, {AGGREGATE: together})
         if chosen.operations:
-            kept = self._kept(kept, _operation_columns(table))
+            kept = self._kept(kept, _described_columns(table, operations_of))
         if chosen.scale == "structure":
             scales = tuple(scale for scale in scales if scale.proxy in ranked)
         pairs = [
@@ -312,17 +312,18 @@ def _proxy_columns(scales: Iterable[Scale], table: pd.DataFrame) -> dict[str, Fl
 
 def _structure_columns(scales: Iterable[Scale], table: pd.DataFrame) -> dict[str, Floats]:
     """Return what the architectures' space says of them, under other names than the proxies'."""
-    require(table, ["architecture"])
-    described = pd.DataFrame([*map(structure_of, table["architecture"])], dtype=float)
-    if again := {scale.proxy for scale in scales} & set(described):
+    described = _described_columns(table, structure_of)
+    if again := {scale.proxy for scale in scales} & described.keys():
         raise EnsembleError(f"{min(again)!r} is a feature's name, and no proxy can have it")
+    return described
+
+
+def _described_columns(
+    table: pd.DataFrame, describe: Callable[[str], Mapping[str, float]]
+) -> dict[str, Floats]:
+    require(table, ["architecture"])
+    described = pd.DataFrame([*map(describe, table["architecture"])], dtype=float)
     return {str(name): values.to_numpy() for name, values in described.items()}
-
-
-def _operation_columns(table: pd.DataFrame) -> dict[str, Floats]:
-    """Return which operation lies where in each architecture."""
-    found = pd.DataFrame([*map(operations_of, table["architecture"])], dtype=float)
-    return {str(name): values.to_numpy() for name, values in found.items()}
 
 
 def _ranks_among(
